@@ -1,0 +1,161 @@
+//! One backend.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use super::{Conditions, Identity};
+use crate::name::Hostname;
+
+/// One backend: one or more addresses (all with the same port), and what its source knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    identity: Identity,
+    /// Further addresses of the same backend; nearly always none.
+    more: Vec<SocketAddr>,
+    weight: u32,
+    priority: u16,
+    zone: Option<Arc<str>>,
+    node: Option<Arc<str>>,
+    conditions: Conditions,
+}
+
+impl Endpoint {
+    /// A backend at one address, with weight 1, priority 0 and the default conditions.
+    ///
+    /// Port 0 stands for "not known": the target wrote no port and no source gave one.
+    #[must_use]
+    pub fn new(addr: SocketAddr) -> Self {
+        Self {
+            identity: Identity { addr, hostname: None, uid: None },
+            more: Vec::new(),
+            weight: 1,
+            priority: 0,
+            zone: None,
+            node: None,
+            conditions: Conditions::default(),
+        }
+    }
+
+    /// Adds a further address of the same backend, to be tried when the first cannot be reached.
+    #[must_use]
+    pub fn with_addr(mut self, addr: SocketAddr) -> Self {
+        if addr != self.identity.addr && !self.more.contains(&addr) {
+            self.more.push(addr);
+        }
+        self
+    }
+
+    /// Sets the pod's host name.
+    #[must_use]
+    pub fn with_hostname(mut self, hostname: Hostname) -> Self {
+        self.identity.hostname = Some(hostname);
+        self
+    }
+
+    /// Sets the pod's UID.
+    #[must_use]
+    pub fn with_uid(mut self, uid: impl Into<Arc<str>>) -> Self {
+        self.identity.uid = Some(uid.into());
+        self
+    }
+
+    /// Sets the weight, relative to the other endpoints of its priority; 0 takes part only when all are 0.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Sets the priority: endpoints of a higher number are used when all of the lower ones failed
+    /// (RFC 2782).
+    #[must_use]
+    pub fn with_priority(mut self, priority: u16) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets the zone, `topology.kubernetes.io/zone`.
+    #[must_use]
+    pub fn with_zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets the name of the node.
+    #[must_use]
+    pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
+        self.node = Some(node.into());
+        self
+    }
+
+    /// Sets the conditions.
+    #[must_use]
+    pub fn with_conditions(mut self, conditions: Conditions) -> Self {
+        self.conditions = conditions;
+        self
+    }
+
+    /// What the endpoint is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.identity.addr
+    }
+
+    /// All addresses, the first one first; never empty.
+    pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        std::iter::once(self.identity.addr).chain(self.more.iter().copied())
+    }
+
+    /// The port; 0 when the target wrote none and no source gave one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.identity.addr.port()
+    }
+
+    /// The pod's host name, such as `web-0`, where the source gives one.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&Hostname> {
+        self.identity.hostname()
+    }
+
+    /// The weight relative to the others of the same priority.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// The priority; lower is used first.
+    #[must_use]
+    pub fn priority(&self) -> u16 {
+        self.priority
+    }
+
+    /// The zone, where the source gives one.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    /// The node's name, where the source gives one.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    /// The conditions.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        self.conditions
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.identity.fmt(f)
+    }
+}

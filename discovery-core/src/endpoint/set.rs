@@ -1,0 +1,99 @@
+//! An immutable set of endpoints.
+
+use std::ops::Deref;
+
+use super::{Diff, Endpoint, Identity};
+
+/// An immutable set of endpoints, sorted by identity, one endpoint each.
+///
+/// Two sets are equal when their endpoints are, whatever order the source gave them in and whatever the
+/// version: that is what "unchanged" means everywhere.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointSet {
+    endpoints: Box<[Endpoint]>,
+    version: u64,
+}
+
+impl EndpointSet {
+    /// Sorts `endpoints` by identity; of several with one identity the first is kept.
+    #[must_use]
+    pub fn new(mut endpoints: Vec<Endpoint>) -> Self {
+        endpoints.sort_by(|a, b| a.identity().cmp(b.identity()));
+        endpoints.dedup_by(|later, kept| later.identity() == kept.identity());
+        Self { endpoints: endpoints.into(), version: 0 }
+    }
+
+    /// The same set with a version; a publisher counts up from 1 with each set that it publishes.
+    #[must_use]
+    pub fn with_version(mut self, version: u64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The publisher's count; 0 before the first.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The endpoint with this identity.
+    #[must_use]
+    pub fn get_by_identity(&self, identity: &Identity) -> Option<&Endpoint> {
+        let at = self.endpoints.binary_search_by(|e| e.identity().cmp(identity)).ok()?;
+        self.endpoints.get(at)
+    }
+
+    /// What has to be done to come from `previous` to this set.
+    #[must_use]
+    pub fn since<'a>(&'a self, previous: &'a Self) -> Diff<'a> {
+        Diff::between(previous, self)
+    }
+}
+
+impl Deref for EndpointSet {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+}
+
+impl PartialEq for EndpointSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.endpoints == other.endpoints
+    }
+}
+
+impl Eq for EndpointSet {}
+
+impl FromIterator<Endpoint> for EndpointSet {
+    fn from_iter<I: IntoIterator<Item = Endpoint>>(endpoints: I) -> Self {
+        Self::new(endpoints.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(last: u8) -> Endpoint {
+        Endpoint::new(([10, 0, 0, last], 80).into())
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter() {
+        let one: EndpointSet = [endpoint(2), endpoint(1), endpoint(2)].into_iter().collect();
+        let other = EndpointSet::new(vec![endpoint(1), endpoint(2)]).with_version(7);
+        assert_eq!(one, other);
+        assert_eq!(one.len(), 2);
+        assert_eq!(other.get_by_identity(endpoint(2).identity()), Some(&endpoint(2)));
+        assert_eq!(other.get_by_identity(endpoint(3).identity()), None);
+    }
+
+    #[test]
+    fn a_weight_is_a_difference() {
+        let light = EndpointSet::new(vec![endpoint(1)]);
+        let heavy = EndpointSet::new(vec![endpoint(1).with_weight(2)]);
+        assert_ne!(light, heavy);
+    }
+}

@@ -1,0 +1,8 @@
+//! x
+pub mod endpoint;
+mod error;
+pub mod name;
+pub mod plan;
+pub mod source;
+
+pub use error::Error;

@@ -1,0 +1,170 @@
+//! Names of several labels.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use super::{NameError, label::label};
+
+/// Longest name in its textual form without the final dot (RFC 1035 section 2.3.4: 255 octets on the wire).
+const MAX_NAME: usize = 253;
+
+/// A host or SRV name of one or more labels, lower case, without the final dot.
+///
+/// Labels follow RFC 1123; leading labels may be SRV labels (`_http`, `_tcp`; RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainName(Arc<str>);
+
+impl DomainName {
+    /// Checks `input`, with or without a final dot, and folds it to lower case.
+    ///
+    /// # Errors
+    /// [`NameError`] when a label breaks RFC 1123, when the whole is longer than 253 octets, or when an
+    /// underscore is anywhere but at the start of a leading label.
+    pub fn new(input: &str) -> Result<Self, NameError> {
+        const WHAT: &str = "DNS name";
+        let text = input.strip_suffix('.').unwrap_or(input);
+        if text.is_empty() {
+            return Err(NameError::new(input, WHAT, "it is empty", "give at least one label"));
+        }
+        if text.len() > MAX_NAME {
+            let rule = format!("a name has at most {MAX_NAME} octets (RFC 1035), this one has {}", text.len());
+            return Err(NameError::new(input, WHAT, rule, "shorten it"));
+        }
+        let mut leading = true;
+        for part in text.split('.') {
+            if part.is_empty() {
+                return Err(NameError::new(input, WHAT, "a label is empty", "remove the doubled or leading dot"));
+            }
+            let srv = part.strip_prefix('_').filter(|_| leading);
+            leading &= srv.is_some();
+            label(srv.unwrap_or(part), WHAT).map_err(|error| error.within(input))?;
+        }
+        Ok(Self(text.to_ascii_lowercase().into()))
+    }
+
+    /// The name in lower case, without the final dot.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The labels from left to right.
+    pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// How many labels there are; at least one.
+    #[must_use]
+    pub fn label_count(&self) -> usize {
+        self.0.bytes().filter(|b| *b == b'.').count() + 1
+    }
+
+    /// What stands before `suffix`, if this name is below it.
+    #[must_use]
+    pub fn below(&self, suffix: &Self) -> Option<&str> {
+        self.0.strip_suffix(suffix.as_str())?.strip_suffix('.')
+    }
+}
+
+impl FromStr for DomainName {
+    type Err = NameError;
+
+    fn from_str(s: &str) -> Result<Self, NameError> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The domain under which a cluster's Services live, such as `cluster.local`. Detected, never assumed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterDomain(DomainName);
+
+impl ClusterDomain {
+    /// Checks `input`, with or without a final dot.
+    ///
+    /// # Errors
+    /// [`NameError`] as for [`DomainName::new`], and when it holds an SRV label.
+    pub fn new(input: &str) -> Result<Self, NameError> {
+        if input.contains('_') {
+            return Err(NameError::new(
+                input,
+                "cluster domain",
+                "`_` is not allowed in it",
+                "use letters, digits, `-`",
+            ));
+        }
+        DomainName::new(input).map(Self)
+    }
+
+    /// The domain as a name.
+    #[must_use]
+    pub fn name(&self) -> &DomainName {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterDomain {
+    type Err = NameError;
+
+    fn from_str(s: &str) -> Result<Self, NameError> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for ClusterDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_at_most_253_octets_and_labels_63() {
+        let label = "x".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "y".repeat(61));
+        assert_eq!(longest.len(), 253);
+        assert!(DomainName::new(&longest).is_ok());
+        assert!(DomainName::new(&format!("{longest}.")).is_ok(), "the final dot does not count");
+        assert!(DomainName::new(&format!("{longest}y")).is_err());
+        assert!(DomainName::new(&format!("{label}x.com")).is_err());
+    }
+
+    #[test]
+    fn underscores_only_begin_the_leading_labels() {
+        assert!(DomainName::new("_http._tcp.orders.shop").is_ok());
+        for bad in ["a._b", "a_b.c", "_.c", "__a.b", "_a_.b", "orders.shop_"] {
+            assert!(DomainName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dots_are_neither_doubled_nor_leading() {
+        for bad in ["", ".", "..", ".a", "a..b", "a.."] {
+            assert!(DomainName::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(DomainName::new("A.B."), DomainName::new("a.b"));
+    }
+
+    #[test]
+    fn below_wants_a_label_border() {
+        let zone = DomainName::new("svc.cluster.local").expect("name");
+        let below = |s: &str| DomainName::new(s).expect("name").below(&zone).map(str::to_owned);
+        assert_eq!(below("orders.shop.svc.cluster.local").as_deref(), Some("orders.shop"));
+        assert_eq!(below("xsvc.cluster.local"), None);
+        assert_eq!(below("svc.cluster.local"), None);
+    }
+
+    #[test]
+    fn the_error_about_a_label_names_the_whole_name() {
+        let error = DomainName::new("orders.-x.svc").expect_err("hyphen");
+        assert_eq!(error.input(), "orders.-x.svc");
+        assert!(error.rule().starts_with("`-x`: "), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! One-label names: Service, Namespace, port name, pod host name.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use super::NameError;
+
+/// Longest label, in octets (RFC 1035 section 2.3.4).
+pub(super) const MAX_LABEL: usize = 63;
+
+/// Checks one label against RFC 1123 and folds it to lower case.
+pub(super) fn label(input: &str, what: &'static str) -> Result<Arc<str>, NameError> {
+    let refuse = |rule: String, remedy: &str| Err(NameError::new(input, what, rule, remedy));
+    if input.is_empty() {
+        return refuse("it is empty".into(), "give 1 to 63 of a-z, 0-9 and `-`");
+    }
+    if input.len() > MAX_LABEL {
+        let rule = format!("a label has at most {MAX_LABEL} octets (RFC 1035), this one has {}", input.len());
+        return refuse(rule, "shorten it");
+    }
+    if let Some(bad) = input.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-')) {
+        let remedy = match bad {
+            '_' => "use `-`; an underscore only begins the labels of an SRV name, as in `_http._tcp.orders`",
+            '.' => "give one label, without dots",
+            _ => "use only a-z, 0-9 and `-`",
+        };
+        return refuse(format!("{bad:?} is not allowed in a label (RFC 1123)"), remedy);
+    }
+    if input.starts_with('-') || input.ends_with('-') {
+        return refuse("a label begins and ends with a letter or a digit (RFC 1123)".into(), "remove the outer `-`");
+    }
+    Ok(if input.bytes().any(|b| b.is_ascii_uppercase()) { input.to_ascii_lowercase().into() } else { input.into() })
+}
+
+macro_rules! label_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `input` and folds it to lower case.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is empty, longer than 63 octets, holds anything but letters, digits
+            /// and `-`, or begins or ends with `-`.
+            pub fn new(input: &str) -> Result<Self, NameError> {
+                label(input, $what).map(Self)
+            }
+
+            /// The name in lower case.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(s: &str) -> Result<Self, NameError> {
+                Self::new(s)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+label_type! {
+    /// The name of a Service: one RFC 1123 label.
+    ///
+    /// Kubernetes up to 1.33 asks for RFC 1035 (a letter first); since KEP-5311 (alpha in 1.34) a digit may
+    /// come first. A client that refused what its cluster allows would be wrong, so the wider rule holds.
+    ServiceName, "Service name"
+}
+label_type! {
+    /// The name of a Namespace: one RFC 1123 label.
+    Namespace, "Namespace"
+}
+label_type! {
+    /// The name of a Service's port: one RFC 1123 label (`ServicePort.name` is a `DNS_LABEL`).
+    PortName, "port name"
+}
+label_type! {
+    /// The host name of a pod inside a headless Service, such as `web-0`: one RFC 1123 label.
+    Hostname, "pod host name"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_1_to_63_letters_digits_and_hyphens() {
+        for good in ["a", "a1", "1a", "web-0", "a--b", "8083", &"x".repeat(63)] {
+            assert_eq!(ServiceName::new(good).expect(good).as_str(), good);
+        }
+        for bad in ["", "-a", "a-", "a_b", "a.b", "a b", "bücher", "a\0", &"x".repeat(64)] {
+            let error = ServiceName::new(bad).expect_err(bad);
+            assert_eq!(error.input(), bad);
+            assert!(!error.rule().is_empty() && !error.remedy().is_empty(), "{error}");
+        }
+    }
+
+    #[test]
+    fn upper_case_is_folded() {
+        assert_eq!(Namespace::new("Shop"), Namespace::new("shop"));
+    }
+
+    #[test]
+    fn an_error_names_the_input_the_rule_and_the_remedy() {
+        assert_eq!(
+            ServiceName::new("my_svc").expect_err("underscore").to_string(),
+            "`my_svc` is not a valid Service name: '_' is not allowed in a label (RFC 1123); use `-`; an underscore \
+             only begins the labels of an SRV name, as in `_http._tcp.orders`"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! The grammar of a target.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+};
+
+use url::Url;
+
+use super::{DomainName, Host, NameError, Port, PortName, Protocol, Scheme, Target};
+
+const WHAT: &str = "target";
+
+pub(super) fn target(input: &str) -> Result<Target, NameError> {
+    if input.contains("://") {
+        return match Url::parse(input) {
+            Ok(parsed) => url(&parsed),
+            Err(error) => Err(url_error(input, error)),
+        };
+    }
+    if let Some(bad) = input.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#@\\".contains(*c)) {
+        let rule = format!("{bad:?} stands outside of a host and a port");
+        return Err(NameError::new(
+            input,
+            WHAT,
+            rule,
+            "write `host`, `host:port`, or a URL such as `http://host/path`",
+        ));
+    }
+    let (host, port) = split_port(input)?;
+    let port = port.map(|text| port_of(input, text)).transpose()?;
+    assemble(input, None, host, port)
+}
+
+pub(super) fn url(url: &Url) -> Result<Target, NameError> {
+    let shown = shown(url);
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return Err(NameError::new(shown, WHAT, "the URL has no host", "write `scheme://host`"));
+    };
+    let port = match url.port() {
+        None => None,
+        Some(number) => Some(Port::Number(nonzero(&shown, number)?)),
+    };
+    assemble(&shown, Some(Scheme::from_parsed(url.scheme())), host, port)
+}
+
+/// The URL as it may be shown: without credentials, path and query.
+fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}", url.scheme())
+}
+
+fn url_error(input: &str, error: url::ParseError) -> NameError {
+    let (scheme, rest) = input.split_once("://").unwrap_or(("", input));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let remedy = match error {
+        url::ParseError::InvalidPort => {
+            "a URL's port is a number from 1 to 65535; name a port as `orders:http` or `http://_http._tcp.orders`"
+        }
+        url::ParseError::RelativeUrlWithoutBase => "begin with a scheme: a letter, then letters, digits, `+`, `-`, `.`",
+        _ => "write `scheme://host[:port]`",
+    };
+    NameError::new(format!("{scheme}://{host}"), WHAT, error.to_string(), remedy)
+}
+
+fn split_port(input: &str) -> Result<(&str, Option<&str>), NameError> {
+    if input.parse::<Ipv6Addr>().is_ok() {
+        return Ok((input, None));
+    }
+    if let Some(rest) = input.strip_prefix('[') {
+        let Some((inner, tail)) = rest.split_once(']') else {
+            return Err(NameError::new(input, WHAT, "`[` without `]`", "write `[::1]:8080`"));
+        };
+        let host = input.get(..inner.len() + 2).unwrap_or(input);
+        return match tail.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if tail.is_empty() => Ok((host, None)),
+            None => Err(NameError::new(input, WHAT, "text after `]`", "write `[::1]:8080`")),
+        };
+    }
+    match input.split_once(':') {
+        None => Ok((input, None)),
+        Some((_, port)) if port.contains(':') => {
+            let remedy = "write an IPv6 address with a port as `[::1]:8080`";
+            Err(NameError::new(input, WHAT, "more than one `:`, and no IPv6 address", remedy))
+        }
+        Some((host, port)) => Ok((host, Some(port))),
+    }
+}
+
+fn port_of(input: &str, text: &str) -> Result<Port, NameError> {
+    if text.is_empty() {
+        return Err(NameError::new(input, WHAT, "the port is empty", "drop the `:` or write a port after it"));
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        let Ok(number) = text.parse() else {
+            let rule = format!("port {text} is not in 1..=65535");
+            return Err(NameError::new(input, WHAT, rule, "give a port in that range"));
+        };
+        return nonzero(input, number).map(Port::Number);
+    }
+    PortName::new(text).map(Port::Name).map_err(|error| error.within(input))
+}
+
+fn nonzero(input: &str, number: u16) -> Result<NonZeroU16, NameError> {
+    NonZeroU16::new(number)
+        .ok_or_else(|| NameError::new(input, WHAT, "port 0 is not in 1..=65535", "give a port in that range"))
+}
+
+fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>) -> Result<Target, NameError> {
+    let (srv, host) = split_srv(input, host)?;
+    let (port, protocol) = match (port, srv) {
+        (Some(_), Some(_)) => {
+            let rule = "the port is given twice, by the SRV labels and after `:`";
+            return Err(NameError::new(input, WHAT, rule, "keep one of the two"));
+        }
+        (None, Some((name, protocol))) => (Port::Name(name), protocol),
+        (Some(port), None) => (port, Protocol::Tcp),
+        (None, None) => (Port::Default(scheme.as_ref().and_then(Scheme::default_port)), Protocol::Tcp),
+    };
+    let host = host_of(input, host)?;
+    if matches!((&host, &port), (Host::Ip(_) | Host::Localhost, Port::Name(_))) {
+        let rule = "an address has no named ports";
+        return Err(NameError::new(input, WHAT, rule, "give the port as a number"));
+    }
+    Ok(Target { scheme, host, port, protocol })
+}
+
+type SrvLabels = Option<(PortName, Protocol)>;
+
+/// Splits `_port._protocol.` off the front (RFC 2782).
+fn split_srv<'a>(input: &str, host: &'a str) -> Result<(SrvLabels, &'a str), NameError> {
+    let Some(rest) = host.strip_prefix('_') else { return Ok((None, host)) };
+    let refuse =
+        |rule: &str| NameError::new(input, WHAT, rule, "write `_port._tcp.service`, as in `_http._tcp.orders`");
+    let mut parts = rest.splitn(3, '.');
+    let (Some(port), Some(protocol), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(refuse("a name that begins with `_` is an SRV name of three parts or more (RFC 2782)"));
+    };
+    let Some(protocol) = Protocol::from_srv_label(&protocol.to_ascii_lowercase()) else {
+        return Err(refuse("the second label of an SRV name is `_tcp`, `_udp` or `_sctp`"));
+    };
+    let port = PortName::new(port).map_err(|error| error.within(input))?;
+    Ok((Some((port, protocol)), name))
+}
+
+fn host_of(input: &str, text: &str) -> Result<Host, NameError> {
+    if text.is_empty() {
+        return Err(NameError::new(input, WHAT, "the host is empty", "write `host` or `host:port`"));
+    }
+    let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if literal.contains(':') {
+        return literal.parse::<Ipv6Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| {
+            let remedy = "write it as in RFC 4291, without a zone: `[2001:db8::1]:8080`";
+            NameError::new(input, WHAT, format!("`{literal}` is not an IPv6 address"), remedy)
+        });
+    }
+    if text.starts_with('[') {
+        return Err(NameError::new(input, WHAT, "`[…]` holds no IPv6 address", "write `[::1]:8080`"));
+    }
+    let plain = text.strip_suffix('.').unwrap_or(text);
+    if let Ok(ip) = plain.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(IpAddr::V4(ip)));
+    }
+    name_of(input, text)
+}
+
+/// Folds international names to their ASCII form and tells names from things that look like addresses.
+fn name_of(input: &str, text: &str) -> Result<Host, NameError> {
+    let ascii = match url::Host::parse(text) {
+        Ok(url::Host::Domain(name)) => name,
+        Ok(_) => {
+            let rule = format!("`{text}` is a number, which URLs read as an IPv4 address");
+            return Err(NameError::new(input, WHAT, rule, "write the address as four decimal parts, or a name"));
+        }
+        Err(error) => {
+            let remedy = "use letters, digits and `-`, labels divided by `.`";
+            return Err(NameError::new(input, WHAT, format!("`{text}`: {error}"), remedy));
+        }
+    };
+    let name = DomainName::new(&ascii).map_err(|error| error.within(input))?;
+    if name.labels().next_back() == Some("localhost") {
+        return Ok(Host::Localhost);
+    }
+    Ok(Host::Name { name, absolute: ascii.ends_with('.') })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! One test per form of a target that the documentation names.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn ok(input: &str) -> Target {
+    Target::new(input).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn parts(input: &str) -> (String, Option<u16>, String) {
+    let target = ok(input);
+    let name = match target.port() {
+        Port::Name(name) => format!("{name}/{}", target.protocol()),
+        _ => String::new(),
+    };
+    (target.host().to_string(), target.port().number().map(u16::from), name)
+}
+
+#[test]
+fn every_documented_form_is_read() {
+    let plain = |host: &str, port| (host.to_owned(), port, String::new());
+    for (input, expected) in [
+        ("orders", plain("orders", None)),
+        ("orders:8080", plain("orders", Some(8080))),
+        ("orders.shop:http", ("orders.shop".to_owned(), None, "http/tcp".to_owned())),
+        ("orders.shop.svc", plain("orders.shop.svc", None)),
+        ("orders.shop.svc.cluster.local", plain("orders.shop.svc.cluster.local", None)),
+        ("orders.shop.svc.cluster.local.", plain("orders.shop.svc.cluster.local.", None)),
+        ("_http._tcp.orders.shop", ("orders.shop".to_owned(), None, "http/tcp".to_owned())),
+        ("_dns._UDP.kube-dns.kube-system", ("kube-dns.kube-system".to_owned(), None, "dns/udp".to_owned())),
+        ("web-0.nginx", plain("web-0.nginx", None)),
+        ("web-0.nginx.default.svc.cluster.local", plain("web-0.nginx.default.svc.cluster.local", None)),
+        (
+            "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka",
+            plain("rates-eureka.icg-msst-cv-rates-171832.svc", Some(8080)),
+        ),
+        ("db.example.com:5432", plain("db.example.com", Some(5432))),
+        ("10.0.0.1:80", plain("10.0.0.1", Some(80))),
+        ("10.0.0.1", plain("10.0.0.1", None)),
+        ("[2001:db8::1]:8080", plain("[2001:db8::1]", Some(8080))),
+        ("2001:DB8::1", plain("[2001:db8::1]", None)),
+        ("localhost", plain("localhost", None)),
+        ("localhost:8080", plain("localhost", Some(8080))),
+        ("api.localhost", plain("localhost", None)),
+        ("ORDERS.Shop", plain("orders.shop", None)),
+        ("http://user:secret@Orders.Shop/", plain("orders.shop", Some(80))),
+        ("https://orders/", plain("orders", Some(443))),
+        ("redis://Cache.shop", plain("cache.shop", Some(6379))),
+        ("redis://10.0.0.7", plain("10.0.0.7", Some(6379))),
+        ("grpc://rates", plain("rates", None)),
+        ("bücher.example", plain("xn--bcher-kva.example", None)),
+        ("http://_http._tcp.orders.shop/v1", ("orders.shop".to_owned(), None, "http/tcp".to_owned())),
+    ] {
+        assert_eq!(parts(input), expected, "{input}");
+    }
+}
+
+#[test]
+fn a_scheme_implies_port_and_port_name() {
+    let target = ok("http://orders");
+    assert_eq!(target.port(), &Port::Default(NonZeroU16::new(80)));
+    assert_eq!(target.scheme().and_then(Scheme::port_name), PortName::new("http").ok());
+    assert_eq!(ok("http://orders:80").port(), &Port::Default(NonZeroU16::new(80)), "url drops a default port");
+}
+
+#[test]
+fn what_is_no_target_is_refused_with_rule_and_remedy() {
+    for (input, rule) in [
+        ("", "the host is empty"),
+        (":8080", "the host is empty"),
+        ("orders:", "the port is empty"),
+        ("orders:0", "port 0 is not in 1..=65535"),
+        ("orders:65536", "port 65536 is not in 1..=65535"),
+        ("orders:99999999999999999999", "port 99999999999999999999 is not in 1..=65535"),
+        ("orders:80:90", "more than one `:`, and no IPv6 address"),
+        ("orders:ht_tp", "`ht_tp`: '_' is not allowed in a label (RFC 1123)"),
+        ("orders/v1", "'/' stands outside of a host and a port"),
+        ("user@orders", "'@' stands outside of a host and a port"),
+        ("orders shop", "' ' stands outside of a host and a port"),
+        ("or_ders", "'_' is not allowed in a label (RFC 1123)"),
+        ("orders..shop", "a label is empty"),
+        ("-orders", "a label begins and ends with a letter or a digit (RFC 1123)"),
+        ("_http", "a name that begins with `_` is an SRV name of three parts or more (RFC 2782)"),
+        ("_http._quic.orders", "the second label of an SRV name is `_tcp`, `_udp` or `_sctp`"),
+        ("_http._tcp.orders:80", "the port is given twice, by the SRV labels and after `:`"),
+        ("[::1", "`[` without `]`"),
+        ("[::1]x", "text after `]`"),
+        ("[10.0.0.1]:80", "`[…]` holds no IPv6 address"),
+        ("fe80::1%eth0", "more than one `:`, and no IPv6 address"),
+        ("[fe80::1%eth0]:80", "`fe80::1%eth0` is not an IPv6 address"),
+        ("1234", "`1234` is a number, which URLs read as an IPv4 address"),
+        ("localhost:http", "an address has no named ports"),
+        ("http://orders:http/", "invalid port number"),
+        ("http://", "empty host"),
+        ("http://orders:0/", "port 0 is not in 1..=65535"),
+        ("unix:///run/x.sock", "the URL has no host"),
+        ("://orders", "relative URL without a base"),
+    ] {
+        let error = Target::new(input).expect_err(input);
+        assert!(error.rule().ends_with(rule), "{input}: {error}");
+        assert!(!error.remedy().is_empty(), "{input}");
+    }
+}
+
+#[test]
+fn an_error_never_shows_credentials() {
+    for input in ["http://user:secret@or_ders/", "http://user:secret@orders:http/", "http://user:secret@a b/"] {
+        let error = Target::new(input).expect_err(input).to_string();
+        assert!(!error.contains("secret") && !error.contains("user"), "{error}");
+    }
+}
+
+proptest! {
+    /// Nothing panics, and a refusal always says what was refused.
+    #[test]
+    fn any_text_is_read_or_refused(input in "\\PC{0,80}") {
+        if let Err(error) = Target::new(&input) {
+            prop_assert!(!error.rule().is_empty() && !error.remedy().is_empty());
+        }
+    }
+
+    /// Texts near the grammar: what is read prints as a text that reads as the same target.
+    #[test]
+    fn a_target_prints_as_itself(
+        input in "((http|redis|grpc)://)?(_[a-z]{1,4}\\._(tcp|udp)\\.)?[a-zA-Z0-9_.\\[\\]:-]{1,30}(:[a-z0-9]{1,6})?"
+    ) {
+        if let Ok(target) = Target::new(&input) {
+            prop_assert_eq!(Target::new(&target.to_string()), Ok(target));
+        }
+    }
+}

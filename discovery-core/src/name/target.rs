@@ -1,0 +1,142 @@
+//! The target: what the application asked for.
+
+use std::{fmt, str::FromStr};
+
+use url::Url;
+
+use super::{Host, NameError, Port, Protocol, Scheme, parse};
+
+/// What an application asked for: scheme, logical name, port. Parsed once; equal targets share one
+/// resolution.
+///
+/// ```
+/// use discovery_core::name::{Port, Target};
+///
+/// let target: Target = "http://orders.shop/v1/items".parse()?;
+/// assert_eq!(target.host().to_string(), "orders.shop");
+/// assert_eq!(target.port().number().map(u16::from), Some(80));
+///
+/// let named: Target = "_grpc._tcp.rates".parse()?;
+/// assert_eq!(named, "rates:grpc".parse()?);
+///
+/// let error = "orders_v2.shop".parse::<Target>().unwrap_err();
+/// assert!(error.to_string().contains("'_' is not allowed"));
+/// # Ok::<(), discovery_core::name::NameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub(super) scheme: Option<Scheme>,
+    pub(super) host: Host,
+    pub(super) port: Port,
+    pub(super) protocol: Protocol,
+}
+
+impl Target {
+    /// Reads `orders`, `orders:8080`, `orders.shop:http`, `_http._tcp.orders.shop`, `10.0.0.1:80`,
+    /// `[::1]:80`, `localhost`, or a URL.
+    ///
+    /// # Errors
+    /// [`NameError`] naming the input, the rule that it breaks, and what would be right.
+    pub fn new(input: &str) -> Result<Self, NameError> {
+        parse::target(input)
+    }
+
+    /// Reads scheme, host and port of a URL; path, query and credentials play no part.
+    ///
+    /// # Errors
+    /// [`NameError`] when the URL has no host or its host is no valid name.
+    pub fn from_url(url: &Url) -> Result<Self, NameError> {
+        parse::url(url)
+    }
+
+    /// The scheme, where the target was a URL.
+    #[must_use]
+    pub fn scheme(&self) -> Option<&Scheme> {
+        self.scheme.as_ref()
+    }
+
+    /// The host, without the labels of an SRV name.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// The transport protocol; TCP unless an SRV name says otherwise.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+}
+
+impl FromStr for Target {
+    type Err = NameError;
+
+    fn from_str(s: &str) -> Result<Self, NameError> {
+        Self::new(s)
+    }
+}
+
+impl TryFrom<&str> for Target {
+    type Error = NameError;
+
+    fn try_from(s: &str) -> Result<Self, NameError> {
+        Self::new(s)
+    }
+}
+
+impl TryFrom<&Url> for Target {
+    type Error = NameError;
+
+    fn try_from(url: &Url) -> Result<Self, NameError> {
+        Self::from_url(url)
+    }
+}
+
+impl TryFrom<Url> for Target {
+    type Error = NameError;
+
+    fn try_from(url: Url) -> Result<Self, NameError> {
+        Self::from_url(&url)
+    }
+}
+
+impl TryFrom<&Self> for Target {
+    type Error = NameError;
+
+    fn try_from(target: &Self) -> Result<Self, NameError> {
+        Ok(target.clone())
+    }
+}
+
+impl From<std::convert::Infallible> for NameError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// A text that reads back as an equal target.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Port::Name(port) = &self.port {
+            return match (&self.scheme, self.protocol) {
+                (None, Protocol::Tcp) => write!(f, "{}:{port}", self.host),
+                (None, protocol) => write!(f, "_{port}._{protocol}.{}", self.host),
+                (Some(scheme), protocol) => write!(f, "{scheme}://_{port}._{protocol}.{}", self.host),
+            };
+        }
+        if let Some(scheme) = &self.scheme {
+            write!(f, "{scheme}://")?;
+        }
+        self.host.fmt(f)?;
+        match &self.port {
+            Port::Number(number) => write!(f, ":{number}"),
+            Port::Name(_) | Port::Default(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Sources: what can be asked for a target.
+//!
+//! The contract ([`Source`], [`Lookup`], [`Update`]) is here; each source has a folder of its own. A source
+//! always tells the full state, never a delta, and keeps what it has learned about one target (which name
+//! won, whether answers are large) in the target's own [`Lookup`].
+
+mod contract;
+mod update;
+
+pub use contract::{BoxFuture, Lookup, Source};
+pub use update::{Evidence, State, Update};

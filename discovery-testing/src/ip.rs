@@ -1,0 +1,69 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What the builders of this crate accept as an IP address: an address, or its text.
+///
+/// Text that is not an address is a mistake in the test, so it panics with the text in the message.
+///
+/// ```
+/// use discovery_testing::Pod;
+/// use std::net::Ipv4Addr;
+///
+/// assert_eq!(Pod::new("127.0.0.2"), Pod::new(Ipv4Addr::new(127, 0, 0, 2)));
+/// ```
+pub trait ToIp: sealed::Sealed {
+    /// The address.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not an IP address.
+    #[track_caller]
+    fn to_ip(&self) -> IpAddr;
+}
+
+impl ToIp for IpAddr {
+    fn to_ip(&self) -> IpAddr {
+        *self
+    }
+}
+
+impl ToIp for Ipv4Addr {
+    fn to_ip(&self) -> IpAddr {
+        (*self).into()
+    }
+}
+
+impl ToIp for Ipv6Addr {
+    fn to_ip(&self) -> IpAddr {
+        (*self).into()
+    }
+}
+
+impl ToIp for &str {
+    #[track_caller]
+    fn to_ip(&self) -> IpAddr {
+        match self.parse() {
+            Ok(ip) => ip,
+            Err(_) => panic!("{self:?} is not an IP address"),
+        }
+    }
+}
+
+impl ToIp for &String {
+    #[track_caller]
+    fn to_ip(&self) -> IpAddr {
+        self.as_str().to_ip()
+    }
+}
+
+mod sealed {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    /// Implemented here only.
+    pub trait Sealed {}
+
+    impl Sealed for IpAddr {}
+    impl Sealed for Ipv4Addr {}
+    impl Sealed for Ipv6Addr {}
+    impl Sealed for &str {}
+    impl Sealed for &String {}
+}

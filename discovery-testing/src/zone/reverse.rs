@@ -1,0 +1,73 @@
+//! PTR records: CoreDNS `plugin/kubernetes/reverse.go`.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    Zone,
+    record::{Answer, Data, Rcode, Record},
+};
+use crate::{name::is_within, question::QType};
+
+const ZONES: [&str; 2] = ["in-addr.arpa.", "ip6.arpa."];
+
+/// The reverse zone a normalized name lies in.
+pub(super) fn zone_of(key: &str) -> Option<&'static str> {
+    ZONES.into_iter().find(|zone| is_within(key, zone))
+}
+
+impl Zone {
+    pub(super) fn reverse_answer(&self, name: &str, key: &str, qtype: QType) -> Answer {
+        if ZONES.contains(&key) {
+            return self.negative(name, Rcode::NoError);
+        }
+        let targets = match (qtype, address(key)) {
+            (QType::PTR, Some(ip)) => self.names_of(ip),
+            _ => BTreeSet::new(),
+        };
+        if targets.is_empty() {
+            return self.negative(name, Rcode::NxDomain);
+        }
+        let records = targets
+            .into_iter()
+            .map(|target| Record::new(name, self.ttl, Data::Ptr(target)));
+        Answer::of(records.collect())
+    }
+
+    /// The Service with that ClusterIP, else every endpoint with that address.
+    fn names_of(&self, ip: IpAddr) -> BTreeSet<String> {
+        let services = || self.services.values();
+        if let Some(service) = services().find(|service| service.cluster_ips().contains(&ip)) {
+            return BTreeSet::from([format!("{}.{}", service.dns_name(), self.domain)]);
+        }
+        services()
+            .flat_map(|service| service.endpoints().map(move |endpoint| (service, endpoint)))
+            .filter(|(_, (_, address))| *address == ip)
+            .map(|(service, (label, _))| {
+                format!("{label}.{}.{}", service.dns_name(), self.domain)
+            })
+            .collect()
+    }
+}
+
+/// The address that a complete reverse name spells.
+fn address(key: &str) -> Option<IpAddr> {
+    if let Some(head) = key.strip_suffix(".in-addr.arpa.") {
+        let mut octets = Vec::new();
+        for label in head.rsplit('.') {
+            octets.push(label.parse().ok()?);
+        }
+        return <[u8; 4]>::try_from(octets).ok().map(|o| Ipv4Addr::from(o).into());
+    }
+    let head = key.strip_suffix(".ip6.arpa.")?;
+    let mut bits = 0_u128;
+    let mut nibbles = 0;
+    for label in head.rsplit('.') {
+        let digit = label.chars().next().filter(|_| label.len() == 1)?;
+        bits = bits << 4 | u128::from(digit.to_digit(16)?);
+        nibbles += 1;
+    }
+    (nibbles == 32).then(|| Ipv6Addr::from(bits).into())
+}
