@@ -10,37 +10,37 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// assert_eq!(Pod::new("127.0.0.2"), Pod::new(Ipv4Addr::new(127, 0, 0, 2)));
 /// ```
-pub trait ToIp: sealed::Sealed {
+pub trait IntoIp: sealed::Sealed {
     /// The address.
     ///
     /// # Panics
     ///
     /// If the text is not an IP address.
     #[track_caller]
-    fn to_ip(&self) -> IpAddr;
+    fn into_ip(self) -> IpAddr;
 }
 
-impl ToIp for IpAddr {
-    fn to_ip(&self) -> IpAddr {
-        *self
+impl IntoIp for IpAddr {
+    fn into_ip(self) -> IpAddr {
+        self
     }
 }
 
-impl ToIp for Ipv4Addr {
-    fn to_ip(&self) -> IpAddr {
-        (*self).into()
+impl IntoIp for Ipv4Addr {
+    fn into_ip(self) -> IpAddr {
+        self.into()
     }
 }
 
-impl ToIp for Ipv6Addr {
-    fn to_ip(&self) -> IpAddr {
-        (*self).into()
+impl IntoIp for Ipv6Addr {
+    fn into_ip(self) -> IpAddr {
+        self.into()
     }
 }
 
-impl ToIp for &str {
+impl IntoIp for &str {
     #[track_caller]
-    fn to_ip(&self) -> IpAddr {
+    fn into_ip(self) -> IpAddr {
         match self.parse() {
             Ok(ip) => ip,
             Err(_) => panic!("{self:?} is not an IP address"),
@@ -48,10 +48,10 @@ impl ToIp for &str {
     }
 }
 
-impl ToIp for &String {
+impl IntoIp for &String {
     #[track_caller]
-    fn to_ip(&self) -> IpAddr {
-        self.as_str().to_ip()
+    fn into_ip(self) -> IpAddr {
+        self.as_str().into_ip()
     }
 }
 
@@ -59,6 +59,7 @@ mod sealed {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     /// Implemented here only.
+    #[expect(unnameable_types, reason = "sealed: nobody outside is to name it")]
     pub trait Sealed {}
 
     impl Sealed for IpAddr {}

@@ -66,10 +66,7 @@ pub(crate) fn normalize(text: &str) -> String {
 
 /// True if `key` is `parent` or below it; both normalized.
 pub(crate) fn is_within(key: &str, parent: &str) -> bool {
-    parent == "."
-        || key
-            .strip_suffix(parent)
-            .is_some_and(|head| head.is_empty() || head.ends_with('.'))
+    parent == "." || key.strip_suffix(parent).is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
 fn check_label(label: &str) -> Result<(), String> {
@@ -79,10 +76,7 @@ fn check_label(label: &str) -> Result<(), String> {
     if label.len() > MAX_LABEL {
         return Err(format!("label longer than {MAX_LABEL} octets"));
     }
-    match label
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
-    {
+    match label.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
         Some(bad) => Err(format!("character {bad:?}")),
         None => Ok(()),
     }
@@ -94,12 +88,7 @@ mod tests {
 
     #[test]
     fn reads_relative_absolute_root_and_wildcard() {
-        for (text, absolute) in [
-            ("a.Example", "a.Example."),
-            ("a.", "a."),
-            (".", "."),
-            ("*.corp", "*.corp."),
-        ] {
+        for (text, absolute) in [("a.Example", "a.Example."), ("a.", "a."), (".", "."), ("*.corp", "*.corp.")] {
             assert_eq!(DnsName::parse(text).expect(text).as_str(), absolute);
         }
     }

@@ -43,10 +43,7 @@ impl Zone {
         };
         match records {
             Some(answers) if answers.is_empty() => self.negative(name, Rcode::NoError),
-            Some(answers) => Answer {
-                additionals,
-                ..Answer::of(answers)
-            },
+            Some(answers) => Answer { additionals, ..Answer::of(answers) },
             None if self.synced => self.negative(name, Rcode::NxDomain),
             None => Answer::code(Rcode::ServFail),
         }
@@ -54,13 +51,7 @@ impl Zone {
 
     /// A or AAAA records, aliases resolved. `None` is NXDOMAIN.
     /// `aliases` are the targets already followed, normalized.
-    pub(super) fn addresses(
-        &self,
-        name: &str,
-        key: &str,
-        qtype: QType,
-        aliases: &[String],
-    ) -> Option<Vec<Record>> {
+    pub(super) fn addresses(&self, name: &str, key: &str, qtype: QType, aliases: &[String]) -> Option<Vec<Record>> {
         let mut records: Vec<Record> = Vec::new();
         let mut seen = BTreeSet::new();
         for found in self.find(key)? {
@@ -80,14 +71,7 @@ impl Zone {
     }
 
     /// The CNAME and what it leads to; nothing where it loops or leads to nothing inside the cluster.
-    fn through(
-        &self,
-        name: &str,
-        key: &str,
-        target: &DnsName,
-        qtype: QType,
-        aliases: &[String],
-    ) -> Vec<Record> {
+    fn through(&self, name: &str, key: &str, target: &DnsName, qtype: QType, aliases: &[String]) -> Vec<Record> {
         let next = target.key();
         if next == key || aliases.len() >= MAX_ALIASES || aliases.contains(&next) {
             return Vec::new();

@@ -67,9 +67,7 @@ impl External {
 
     /// True for an empty non-terminal: names are declared below it.
     fn exists_above(&self, key: &str) -> bool {
-        self.names
-            .keys()
-            .any(|name| name != key && is_within(name, key))
+        self.names.keys().any(|name| name != key && is_within(name, key))
     }
 }
 
@@ -85,24 +83,13 @@ impl Zone {
             return Answer::code(Rcode::ServFail);
         }
         let Resolved { records, exists } = self.resolve_external(name, qtype);
-        let rcode = if exists {
-            Rcode::NoError
-        } else {
-            Rcode::NxDomain
-        };
+        let rcode = if exists { Rcode::NoError } else { Rcode::NxDomain };
         let last_is_alias = matches!(records.last(), Some(r) if r.data.qtype() != qtype);
         if !exists || records.is_empty() || last_is_alias {
-            return Answer {
-                answers: records,
-                ..self.negative(name, rcode)
-            };
+            return Answer { answers: records, ..self.negative(name, rcode) };
         }
         let additionals = self.external_glue(&records);
-        Answer {
-            authoritative: false,
-            additionals,
-            ..Answer::of(records)
-        }
+        Answer { authoritative: false, additionals, ..Answer::of(records) }
     }
 
     /// Follows aliases from `name`, back into the cluster if need be.
@@ -135,10 +122,7 @@ impl Zone {
             records.push(Record::new(&current, ttl, Data::Cname(target.clone())));
             current.clone_from(target);
         }
-        Resolved {
-            records,
-            exists: true,
-        }
+        Resolved { records, exists: true }
     }
 
     /// Addresses of the SRV targets that are known.

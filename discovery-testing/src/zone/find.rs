@@ -31,11 +31,7 @@ impl Zone {
     pub(super) fn find(&self, key: &str) -> Option<Vec<Found>> {
         let base = key.strip_suffix(self.domain.as_str()).unwrap_or(key);
         if base == "ns.dns." {
-            return Some(vec![Found {
-                target: "ns.dns".to_owned(),
-                host: Host::Ip(self.server),
-                port: None,
-            }]);
+            return Some(vec![Found { target: "ns.dns".to_owned(), host: Host::Ip(self.server), port: None }]);
         }
         let Some(request) = parse(base).ok()? else {
             return Some(Vec::new());
@@ -56,11 +52,9 @@ impl Zone {
         let key = (request.namespace.to_owned(), object.name.to_owned());
         let service = self.services.get(&key)?;
         let found = match (&service.kind, &object.part) {
-            (Kind::ExternalName(target), Part::Whole) => vec![Found {
-                target: service.dns_name(),
-                host: Host::Alias(target.clone()),
-                port: None,
-            }],
+            (Kind::ExternalName(target), Part::Whole) => {
+                vec![Found { target: service.dns_name(), host: Host::Alias(target.clone()), port: None }]
+            }
             (Kind::ExternalName(_), _) => return None,
             (Kind::ClusterIp(ips), Part::Whole | Part::Port { .. }) => {
                 return service.virtual_addresses(ips, &object.part);
@@ -79,16 +73,9 @@ impl Zone {
         };
         let ip: IpAddr = undashed(name).parse().ok()?;
         let known = self.pod_records == PodRecords::Insecure
-            || self
-                .services_in(request.namespace)
-                .flat_map(|service| &service.pods)
-                .any(|pod| pod.ips().contains(&ip));
+            || self.services_in(request.namespace).flat_map(|service| &service.pods).any(|pod| pod.ips().contains(&ip));
         known.then(|| {
-            vec![Found {
-                target: format!("{name}.{}.pod", request.namespace),
-                host: Host::Ip(ip),
-                port: None,
-            }]
+            vec![Found { target: format!("{name}.{}.pod", request.namespace), host: Host::Ip(ip), port: None }]
         })
     }
 }
@@ -105,13 +92,9 @@ impl Service {
         if ports.is_empty() {
             return None;
         }
-        let found = ports.iter().flat_map(|port| {
-            ips.iter().map(|ip| Found {
-                target: self.dns_name(),
-                host: Host::Ip(*ip),
-                port: *port,
-            })
-        });
+        let found = ports
+            .iter()
+            .flat_map(|port| ips.iter().map(|ip| Found { target: self.dns_name(), host: Host::Ip(*ip), port: *port }));
         Some(found.collect())
     }
 
@@ -122,11 +105,7 @@ impl Service {
             .filter(|(label, _)| !matches!(part, Part::Endpoint(wanted) if wanted != label))
             .flat_map(|(label, ip)| {
                 let target = format!("{label}.{}", self.dns_name());
-                ports.iter().map(move |port| Found {
-                    target: target.clone(),
-                    host: Host::Ip(ip),
-                    port: *port,
-                })
+                ports.iter().map(move |port| Found { target: target.clone(), host: Host::Ip(ip), port: *port })
             })
             .collect()
     }
@@ -142,8 +121,7 @@ impl Service {
         }
         let matches = |port: &&Port| {
             wanted.is_none_or(|(name, protocol)| {
-                (name.is_empty() || name == port.name)
-                    && (protocol.is_empty() || protocol == port.protocol)
+                (name.is_empty() || name == port.name) && (protocol.is_empty() || protocol == port.protocol)
             })
         };
         let ports = self.ports.iter().filter(matches);

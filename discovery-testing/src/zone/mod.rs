@@ -99,10 +99,7 @@ impl Zone {
         } else if let Some(zone) = reverse::zone_of(&key) {
             Answer::negative(rcode, self.soa(zone))
         } else {
-            Answer {
-                authoritative: false,
-                ..Answer::negative(rcode, self.root_soa())
-            }
+            Answer { authoritative: false, ..Answer::negative(rcode, self.root_soa()) }
         }
     }
 
@@ -129,10 +126,7 @@ impl Zone {
 
     /// The cluster domain in the case the question has it in.
     fn domain_in<'a>(&self, name: &'a str) -> &'a str {
-        name.len()
-            .checked_sub(self.domain.len())
-            .and_then(|start| name.get(start..))
-            .unwrap_or(name)
+        name.len().checked_sub(self.domain.len()).and_then(|start| name.get(start..)).unwrap_or(name)
     }
 }
 
@@ -174,10 +168,7 @@ impl Zone {
     /// Services of one namespace, by name.
     pub(crate) fn services_in(&self, namespace: &str) -> impl Iterator<Item = &Service> {
         let namespace = namespace.to_ascii_lowercase();
-        self.services
-            .iter()
-            .filter(move |((of, _), _)| *of == namespace)
-            .map(|(_, service)| service)
+        self.services.iter().filter(move |((of, _), _)| *of == namespace).map(|(_, service)| service)
     }
 
     fn touch(&mut self) {

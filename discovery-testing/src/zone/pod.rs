@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{ip::ToIp, name::require_label};
+use crate::{ip::IntoIp, name::require_label};
 
 /// A pod behind a [`Service`](crate::Service), as the DNS server sees it: addresses, host name, readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,8 @@ impl Pod {
     ///
     /// If the text is not an IP address.
     #[track_caller]
-    pub fn new(ip: impl ToIp) -> Self {
-        Self {
-            ips: vec![ip.to_ip()],
-            hostname: None,
-            ready: true,
-        }
+    pub fn new(ip: impl IntoIp) -> Self {
+        Self { ips: vec![ip.into_ip()], hostname: None, ready: true }
     }
 
     /// A further address, of the other family.
@@ -32,8 +28,8 @@ impl Pod {
     ///
     /// If the text is not an IP address.
     #[track_caller]
-    pub fn also(mut self, ip: impl ToIp) -> Self {
-        self.ips.push(ip.to_ip());
+    pub fn also(mut self, ip: impl IntoIp) -> Self {
+        self.ips.push(ip.into_ip());
         self
     }
 

@@ -23,22 +23,12 @@ impl Record {
 pub(crate) enum Data {
     A(Ipv4Addr),
     Aaaa(Ipv6Addr),
-    Srv {
-        priority: u16,
-        weight: u16,
-        port: u16,
-        target: String,
-    },
+    Srv { priority: u16, weight: u16, port: u16, target: String },
     Txt(String),
     Ptr(String),
     Cname(String),
     Ns(String),
-    Soa {
-        mname: String,
-        rname: String,
-        serial: u32,
-        minimum: u32,
-    },
+    Soa { mname: String, rname: String, serial: u32, minimum: u32 },
 }
 
 impl Data {
@@ -92,37 +82,20 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn of(answers: Vec<Record>) -> Self {
-        Self {
-            rcode: Rcode::NoError,
-            authoritative: true,
-            answers,
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-        }
+        Self { rcode: Rcode::NoError, authoritative: true, answers, authorities: Vec::new(), additionals: Vec::new() }
     }
 
     /// Nothing but a code.
     pub(crate) fn code(rcode: Rcode) -> Self {
-        Self {
-            rcode,
-            authoritative: false,
-            ..Self::of(Vec::new())
-        }
+        Self { rcode, authoritative: false, ..Self::of(Vec::new()) }
     }
 
     /// NXDOMAIN or NODATA: a code and the SOA that says for how long it holds.
     pub(crate) fn negative(rcode: Rcode, soa: Record) -> Self {
-        Self {
-            rcode,
-            authorities: vec![soa],
-            ..Self::of(Vec::new())
-        }
+        Self { rcode, authorities: vec![soa], ..Self::of(Vec::new()) }
     }
 
     pub(crate) fn sections_mut(&mut self) -> impl Iterator<Item = &mut Record> {
-        self.answers
-            .iter_mut()
-            .chain(&mut self.authorities)
-            .chain(&mut self.additionals)
+        self.answers.iter_mut().chain(&mut self.authorities).chain(&mut self.additionals)
     }
 }

@@ -46,16 +46,9 @@ pub(super) fn parse(base: &str) -> Result<Option<Request<'_>>, Impossible> {
     };
     let object = match labels.pop() {
         None => None,
-        Some(name) => Some(Object {
-            name,
-            part: part(&labels)?,
-        }),
+        Some(name) => Some(Object { name, part: part(&labels)? }),
     };
-    Ok(Some(Request {
-        branch,
-        namespace,
-        object,
-    }))
+    Ok(Some(Request { branch, namespace, object }))
 }
 
 fn part<'a>(labels: &[&'a str]) -> Result<Part<'a>, Impossible> {

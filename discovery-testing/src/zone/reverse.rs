@@ -30,9 +30,7 @@ impl Zone {
         if targets.is_empty() {
             return self.negative(name, Rcode::NxDomain);
         }
-        let records = targets
-            .into_iter()
-            .map(|target| Record::new(name, self.ttl, Data::Ptr(target)));
+        let records = targets.into_iter().map(|target| Record::new(name, self.ttl, Data::Ptr(target)));
         Answer::of(records.collect())
     }
 
@@ -45,9 +43,7 @@ impl Zone {
         services()
             .flat_map(|service| service.endpoints().map(move |endpoint| (service, endpoint)))
             .filter(|(_, (_, address))| *address == ip)
-            .map(|(service, (label, _))| {
-                format!("{label}.{}.{}", service.dns_name(), self.domain)
-            })
+            .map(|(service, (label, _))| format!("{label}.{}.{}", service.dns_name(), self.domain))
             .collect()
     }
 }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::pod::Pod;
 use crate::{
-    ip::ToIp,
+    ip::IntoIp,
     name::{DnsName, require_label},
 };
 
@@ -88,11 +88,11 @@ impl Service {
     ///
     /// If the text is not an IP address, or the Service is not a [`cluster_ip`](Self::cluster_ip) one.
     #[track_caller]
-    pub fn ip(mut self, ip: impl ToIp) -> Self {
+    pub fn ip(mut self, ip: impl IntoIp) -> Self {
         let Kind::ClusterIp(ips) = &mut self.kind else {
             panic!("Service {:?} has no cluster IP", self.name);
         };
-        ips.push(ip.to_ip());
+        ips.push(ip.into_ip());
         self
     }
 
@@ -162,11 +162,7 @@ impl Service {
     }
 
     fn any_port(mut self, name: String, protocol: &'static str, number: u16) -> Self {
-        self.ports.push(Port {
-            name,
-            protocol,
-            number,
-        });
+        self.ports.push(Port { name, protocol, number });
         self
     }
 

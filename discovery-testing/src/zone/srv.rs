@@ -23,12 +23,7 @@ impl Zone {
             };
             let target = format!("{}.{domain}", entry.target);
             if ports_seen.insert((target.clone(), port)) {
-                let data = Data::Srv {
-                    priority: 0,
-                    weight,
-                    port,
-                    target: target.clone(),
-                };
+                let data = Data::Srv { priority: 0, weight, port, target: target.clone() };
                 answers.push(Record::new(name, self.ttl, data));
             }
             if addresses_seen.insert((target.clone(), *ip)) {

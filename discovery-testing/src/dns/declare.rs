@@ -1,0 +1,219 @@
+//! What the server answers from: the objects of the cluster, the names outside it, and its switches.
+
+use std::collections::BTreeMap;
+
+use super::FakeDns;
+use crate::{
+    ip::IntoIp,
+    kubelet,
+    name::{DnsName, require_label},
+    zone::{Data, Glue, Order, Pod, Service, Zone},
+};
+
+/// The cluster.
+impl FakeDns {
+    /// Declares a Service, in place of one of the same name. Its namespace exists from then on.
+    pub fn apply(&self, service: Service) {
+        self.zone(|zone| zone.apply(service));
+    }
+
+    /// Deletes a Service; false if there is none. The namespace stays.
+    pub fn remove(&self, namespace: &str, name: &str) -> bool {
+        self.zone(|zone| zone.remove(namespace, name))
+    }
+
+    /// Declares a namespace, which may stay without Services.
+    ///
+    /// # Panics
+    ///
+    /// If `namespace` is not a DNS label.
+    #[track_caller]
+    pub fn namespace(&self, namespace: &str) {
+        let namespace = require_label("namespace", namespace);
+        self.zone(|zone| zone.add_namespace(namespace));
+    }
+
+    /// Deletes a namespace and its Services; false if there is none.
+    pub fn remove_namespace(&self, namespace: &str) -> bool {
+        self.zone(|zone| zone.remove_namespace(namespace))
+    }
+
+    /// Adds a pod to a declared Service, in place of one with the same first address.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such Service.
+    #[track_caller]
+    pub fn add_pod(&self, namespace: &str, name: &str, pod: Pod) {
+        let known = self.service(namespace, name, |service| service.add_pod(pod));
+        assert!(known.is_some(), "no Service {name:?} in {namespace:?}");
+    }
+
+    /// Removes the pod with that first address; false if there is no such pod or Service.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not an IP address.
+    #[track_caller]
+    pub fn remove_pod(&self, namespace: &str, name: &str, ip: impl IntoIp) -> bool {
+        let ip = ip.into_ip();
+        self.service(namespace, name, |service| service.remove_pod(ip)).unwrap_or(false)
+    }
+
+    /// Makes the pod with that first address ready or not; false if there is no such pod or Service.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not an IP address.
+    #[track_caller]
+    pub fn set_ready(&self, namespace: &str, name: &str, ip: impl IntoIp, ready: bool) -> bool {
+        let ip = ip.into_ip();
+        self.service(namespace, name, |service| service.set_ready(ip, ready)).unwrap_or(false)
+    }
+
+    /// The variables that a kubelet sets for the ClusterIP Services of a namespace (`ORDERS_SERVICE_HOST`, ...).
+    ///
+    /// ```
+    /// use discovery_testing::{FakeDns, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let dns = FakeDns::start().await?;
+    /// dns.apply(Service::cluster_ip("shop", "my-orders").ip("10.0.0.1").port("http", 80));
+    /// let env = dns.service_env("shop");
+    /// assert_eq!(env["MY_ORDERS_SERVICE_HOST"], "10.0.0.1");
+    /// assert_eq!(env["MY_ORDERS_SERVICE_PORT_HTTP"], "80");
+    /// assert_eq!(env["MY_ORDERS_PORT"], "tcp://10.0.0.1:80");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn service_env(&self, namespace: &str) -> BTreeMap<String, String> {
+        let state = self.shared.lock();
+        kubelet::service_env(state.zone.services_in(namespace))
+    }
+}
+
+/// Names outside the cluster, as an upstream resolver would answer them.
+impl FakeDns {
+    /// Declares an A or AAAA record. Several addresses of one name add up.
+    /// A first label of `*` is a wildcard.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS name or the text not an IP address.
+    #[track_caller]
+    pub fn record(&self, name: &str, ip: impl IntoIp) {
+        self.external(name, Data::from(ip.into_ip()));
+    }
+
+    /// Declares an alias.
+    ///
+    /// # Panics
+    ///
+    /// If one of both is not a DNS name.
+    #[track_caller]
+    pub fn cname(&self, name: &str, target: &str) {
+        let target = DnsName::require("target", target);
+        self.external(name, Data::Cname(target.as_str().to_owned()));
+    }
+
+    /// Declares an SRV record. Several of one name add up. A target of `.` says "no such service" (RFC 2782).
+    ///
+    /// # Panics
+    ///
+    /// If one of both is not a DNS name.
+    #[track_caller]
+    pub fn srv(&self, name: &str, priority: u16, weight: u16, port: u16, target: &str) {
+        let target = DnsName::require("target", target).as_str().to_owned();
+        let data = Data::Srv { priority, weight, port, target };
+        self.external(name, data);
+    }
+
+    /// Declares a TXT record.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS name, or the text longer than 255 octets.
+    #[track_caller]
+    pub fn txt(&self, name: &str, text: &str) {
+        assert!(text.len() <= 255, "{text:?} is longer than 255 octets");
+        self.external(name, Data::Txt(text.to_owned()));
+    }
+
+    /// Gives all records of a declared name a TTL of their own, in seconds; otherwise it is the zone's.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS name.
+    #[track_caller]
+    pub fn record_ttl(&self, name: &str, seconds: u32) {
+        let name = DnsName::require("name", name);
+        self.zone(|zone| zone.external.set_ttl(&name, seconds));
+    }
+
+    /// Removes all records of a name; false if there are none.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS name.
+    #[track_caller]
+    pub fn remove_record(&self, name: &str) -> bool {
+        let name = DnsName::require("name", name);
+        self.zone(|zone| zone.external.remove(&name))
+    }
+
+    /// Whether the upstream is out of reach: then names outside the cluster answer SERVFAIL,
+    /// and a Service that is an alias of one has no data.
+    pub fn upstream_down(&self, down: bool) {
+        self.zone(|zone| zone.external.down = down);
+    }
+
+    #[track_caller]
+    fn external(&self, name: &str, data: Data) {
+        let name = DnsName::require("name", name);
+        self.zone(|zone| zone.external.add(&name, data));
+    }
+}
+
+/// Switches.
+impl FakeDns {
+    /// Seconds, for every record without a TTL of its own, and for negative answers.
+    pub fn set_ttl(&self, seconds: u32) {
+        self.zone(|zone| zone.ttl = seconds);
+    }
+
+    /// Whether SRV answers carry the addresses of their targets: [`Glue::Full`] or [`Glue::None`].
+    pub fn additional(&self, sent: bool) {
+        self.glue(if sent { Glue::Full } else { Glue::None });
+    }
+
+    /// What SRV answers carry in their Additional section.
+    pub fn glue(&self, glue: Glue) {
+        self.zone(|zone| zone.glue = glue);
+    }
+
+    /// A CoreDNS that has just started and has not read the API yet: SERVFAIL in place of NXDOMAIN
+    /// for names of the cluster.
+    pub fn not_synced(&self, not_synced: bool) {
+        self.zone(|zone| zone.synced = !not_synced);
+    }
+
+    /// Shuffles the addresses of every answer from now on, as the `loadbalance` plugin does, from this seed.
+    pub fn shuffle(&self, seed: u64) {
+        self.shared.lock().order = Order::shuffled(seed);
+    }
+
+    /// Gives addresses in the order of declaration from now on.
+    pub fn fixed_order(&self) {
+        self.shared.lock().order = Order::fixed();
+    }
+
+    fn zone<T>(&self, change: impl FnOnce(&mut Zone) -> T) -> T {
+        change(&mut self.shared.lock().zone)
+    }
+
+    fn service<T>(&self, namespace: &str, name: &str, change: impl FnOnce(&mut Service) -> T) -> Option<T> {
+        self.zone(|zone| zone.service_mut(namespace, name).map(change))
+    }
+}

@@ -1,0 +1,117 @@
+//! What a kubelet writes for a pod.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use crate::{
+    name::DnsName,
+    zone::{Port, Service},
+};
+
+/// `dnsPolicy: ClusterFirst` (kubernetes `pkg/kubelet/network/dns/dns.go`): no dot at the end, no name twice.
+pub(crate) fn resolv_conf(namespace: &str, domain: &str, nameserver: IpAddr, node_search: &[DnsName]) -> String {
+    let domain = domain.trim_end_matches('.');
+    let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
+    for name in node_search {
+        let name = name.as_str().trim_end_matches('.').to_owned();
+        if !search.contains(&name) {
+            search.push(name);
+        }
+    }
+    format!("search {}\nnameserver {nameserver}\noptions ndots:5\n", search.join(" "))
+}
+
+/// Variables of the Services with a virtual address (kubernetes `pkg/kubelet/envvars/envvars.go`).
+pub(crate) fn service_env<'a>(services: impl Iterator<Item = &'a Service>) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for service in services {
+        if let (Some(ip), [first, ..]) = (service.cluster_ips().first(), service.ports()) {
+            let name = variable(service.name());
+            env.insert(format!("{name}_SERVICE_HOST"), ip.to_string());
+            env.insert(format!("{name}_SERVICE_PORT"), first.number.to_string());
+            env.insert(format!("{name}_PORT"), url(*ip, first));
+            for port in service.ports() {
+                insert_port(&mut env, &name, *ip, port);
+            }
+        }
+    }
+    env
+}
+
+fn insert_port(env: &mut BTreeMap<String, String>, name: &str, ip: IpAddr, port: &Port) {
+    let number = port.number.to_string();
+    if !port.name.is_empty() {
+        let key = format!("{name}_SERVICE_PORT_{}", variable(&port.name));
+        env.insert(key, number.clone());
+    }
+    let prefix = format!("{name}_PORT_{number}_{}", variable(port.protocol));
+    env.insert(format!("{prefix}_PROTO"), port.protocol.to_owned());
+    env.insert(format!("{prefix}_PORT"), number);
+    env.insert(format!("{prefix}_ADDR"), ip.to_string());
+    env.insert(prefix, url(ip, port));
+}
+
+fn url(ip: IpAddr, port: &Port) -> String {
+    let Port { protocol, number, .. } = port;
+    match ip {
+        IpAddr::V4(ip) => format!("{protocol}://{ip}:{number}"),
+        IpAddr::V6(ip) => format!("{protocol}://[{ip}]:{number}"),
+    }
+}
+
+fn variable(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the Kubernetes documentation ("Environment variables" of Services), with a name and IPv6 added.
+    #[test]
+    fn variables_of_a_service() {
+        let service =
+            Service::cluster_ip("shop", "redis-primary").ip("10.0.0.11").unnamed_port(6379).udp_port("dns-udp", 53);
+        let env = service_env([&service].into_iter());
+        let expected = [
+            ("REDIS_PRIMARY_PORT", "tcp://10.0.0.11:6379"),
+            ("REDIS_PRIMARY_PORT_53_UDP", "udp://10.0.0.11:53"),
+            ("REDIS_PRIMARY_PORT_53_UDP_ADDR", "10.0.0.11"),
+            ("REDIS_PRIMARY_PORT_53_UDP_PORT", "53"),
+            ("REDIS_PRIMARY_PORT_53_UDP_PROTO", "udp"),
+            ("REDIS_PRIMARY_PORT_6379_TCP", "tcp://10.0.0.11:6379"),
+            ("REDIS_PRIMARY_PORT_6379_TCP_ADDR", "10.0.0.11"),
+            ("REDIS_PRIMARY_PORT_6379_TCP_PORT", "6379"),
+            ("REDIS_PRIMARY_PORT_6379_TCP_PROTO", "tcp"),
+            ("REDIS_PRIMARY_SERVICE_HOST", "10.0.0.11"),
+            ("REDIS_PRIMARY_SERVICE_PORT", "6379"),
+            ("REDIS_PRIMARY_SERVICE_PORT_DNS_UDP", "53"),
+        ];
+        let got: Vec<_> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn ipv6_is_bracketed_in_urls_only() {
+        let service = Service::cluster_ip("a", "b").ip("fd00::1").port("x", 1);
+        let env = service_env([&service].into_iter());
+        assert_eq!(env["B_PORT"], "tcp://[fd00::1]:1");
+        assert_eq!(env["B_SERVICE_HOST"], "fd00::1");
+    }
+
+    #[test]
+    fn no_variables_without_a_virtual_address() {
+        let headless = Service::headless("a", "b").port("x", 1);
+        assert!(service_env([&headless].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn node_search_follows_the_cluster_and_nothing_is_twice() {
+        let node = ["corp.example", "cluster.local"].map(|n| DnsName::require("n", n));
+        let text = resolv_conf("a", "cluster.local.", IpAddr::from([10, 0, 0, 10]), &node);
+        assert_eq!(
+            text,
+            "search a.svc.cluster.local svc.cluster.local cluster.local corp.example\n\
+             nameserver 10.0.0.10\noptions ndots:5\n"
+        );
+    }
+}
