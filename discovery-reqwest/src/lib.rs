@@ -1,1 +1,61 @@
-//! x
+//! A [reqwest] client that balances each request over the live pods of a Kubernetes Service.
+//!
+//! ```
+//! # use discovery_testing::FakeCluster;
+//! use discovery_core::Resolver;
+//! use discovery_reqwest::Client;
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let cluster = FakeCluster::start().await?;
+//! # let service = cluster.service("shop", "orders").replicas(3).start().await?;
+//! # let surroundings = discovery_core::Surroundings::none()
+//! #     .with_env(cluster.env("shop"))
+//! #     .with_resolv_conf(cluster.resolv_conf("shop"));
+//! # let resolver = Resolver::builder().surroundings(surroundings).build()?;
+//! # let url = format!("http://orders.shop:{}/v1/items", service.port());
+//! // let resolver = Resolver::new()?;
+//! // let url = "http://orders.shop:8080/v1/items";
+//! let client = Client::new(resolver);
+//! for _ in 0..30 {
+//!     let response = client.get(&url).send().await?;
+//!     assert_eq!(response.status(), 200);
+//! }
+//! // Every pod has had its part.
+//! assert!(service.requests().values().all(|requests| *requests > 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # What it does
+//!
+//! * Every request picks an endpoint of its own, over HTTP/1.1 and HTTP/2 alike. A plain client keeps to the
+//!   connections that it has, and over HTTP/2 that is one connection to one pod.
+//! * One `reqwest::Client`, and so one connection pool, for each endpoint. It goes when the endpoint goes.
+//! * `Host`, SNI and the name in the certificate stay those of the URL.
+//! * When no connection comes about, the request goes to an endpoint not yet tried, three at most; a request
+//!   whose body is a stream goes to one only.
+//! * The target of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` asks for the port by
+//!   its name; `Host` is `orders.shop` then.
+//! * Any other URL works too: `https://api.example.com` is resolved, balanced and kept up to date in the same
+//!   way, an address or `localhost` is taken as it is.
+//!
+//! [`ServiceDns`] is for those who want a plain `reqwest::Client`: it resolves through the same resolver, but
+//! balances new connections only.
+//!
+//! # TLS
+//!
+//! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS
+//! feature of its own `reqwest` dependency. Give one TLS configuration to all endpoints' clients with
+//! [`ClientBuilder::configure`] and `reqwest::ClientBuilder::tls_backend_preconfigured`; otherwise each
+//! endpoint's client builds its own, which takes about two milliseconds.
+
+mod client;
+mod dns;
+mod error;
+mod request;
+
+pub use client::{Client, ClientBuilder};
+pub use dns::ServiceDns;
+pub use error::Error;
+pub use request::RequestBuilder;

@@ -13,6 +13,12 @@ pub trait Source: Send + Sync + fmt::Debug + 'static {
     /// The source's name in explanations, such as `dns`.
     fn name(&self) -> &'static str;
 
+    /// Whether its failure is the answer, so that no later source is asked. True where a failure means that
+    /// somebody has configured it wrongly and must hear of it, as with a malformed variable.
+    fn failure_is_final(&self) -> bool {
+        false
+    }
+
     /// Begins the conversation about one target. Called once per target and once more whenever the context
     /// (namespace, cluster domain, nameservers) has changed; does no I/O.
     fn open(&self, plan: &Plan) -> Box<dyn Lookup>;

@@ -4,7 +4,13 @@
 //! always tells the full state, never a delta, and keeps what it has learned about one target (which name
 //! won, whether answers are large) in the target's own [`Lookup`].
 
+#[cfg(feature = "resolver")]
+pub(crate) mod clock;
 mod contract;
+#[cfg(feature = "resolver")]
+pub(crate) mod dns;
+#[cfg(feature = "resolver")]
+pub(crate) mod env;
 mod update;
 
 pub use contract::{BoxFuture, Lookup, Source};

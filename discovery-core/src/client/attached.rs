@@ -1,0 +1,170 @@
+//! Something of the caller's own for each endpoint: a connection pool, a service.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use arc_swap::ArcSwap;
+use tokio::task::AbortHandle;
+
+use super::{entropy::ThreadRng, published::Published, upstream::Upstream};
+use crate::{
+    Error,
+    endpoint::Endpoint,
+    policy::{Decision, Pick, PickArgs, Tried},
+    source::clock,
+};
+
+/// Keeps one `T` for each endpoint of an upstream: made when the endpoint comes, dropped when it leaves or
+/// comes back as another pod, kept through every other change.
+///
+/// Cheap to clone; clones share everything. A pick is lock-free and clones one `T`.
+///
+/// ```
+/// # use discovery_core::{Attached, Resolver, Surroundings};
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// let upstream = resolver.resolve("127.0.0.1:8080").await?;
+/// let names = Attached::new(upstream, |endpoint| endpoint.to_string());
+/// let (pick, name) = names.pick(&Default::default())?;
+/// assert_eq!(name, "127.0.0.1:8080");
+/// # drop(pick);
+/// # Ok::<(), discovery_core::Error>(())
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Attached<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    upstream: Upstream,
+    make: Box<dyn Fn(&Endpoint) -> T + Send + Sync>,
+    table: ArcSwap<Table<T>>,
+    /// One rebuild at a time.
+    rebuild: Mutex<()>,
+    keeper: Mutex<Option<AbortHandle>>,
+}
+
+/// What was attached to one published state, in the order of its set.
+struct Table<T> {
+    published: Arc<Published>,
+    attached: Box<[Arc<T>]>,
+}
+
+impl<T: Send + Sync + 'static> Attached<T> {
+    /// Attaches what `make` returns to each endpoint, now and later. `make` runs outside of the request
+    /// path as a rule; it must not block.
+    #[must_use]
+    pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> T + Send + Sync + 'static) -> Self {
+        upstream.0.revive();
+        let published = upstream.0.shared.load_full();
+        let attached = published.snapshot.set().iter().map(|endpoint| Arc::new(make(endpoint))).collect();
+        let inner = Arc::new(Inner {
+            upstream,
+            make: Box::new(make),
+            table: ArcSwap::from_pointee(Table { published, attached }),
+            rebuild: Mutex::new(()),
+            keeper: Mutex::new(None),
+        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let keeper = runtime.spawn(keep(Arc::downgrade(&inner), inner.upstream.0.shared.subscribe()));
+            *inner.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper.abort_handle());
+        }
+        Self(inner)
+    }
+
+    /// Picks an endpoint that is not among `tried`, and clones what is attached to it.
+    ///
+    /// # Errors
+    /// As [`Upstream::pick_untried`].
+    pub fn pick(&self, tried: &Tried) -> Result<(Pick, T), Error>
+    where
+        T: Clone,
+    {
+        self.0.upstream.0.revive();
+        let mut table = self.0.table.load();
+        if !self.0.is_current(&table) {
+            self.0.rebuild();
+            table = self.0.table.load();
+        }
+        let now = clock::now();
+        let snapshot = &table.published.snapshot;
+        let index = match snapshot.choose(&mut PickArgs::new(now, &mut ThreadRng, tried)) {
+            Decision::Endpoint(index) => index,
+            Decision::Fail(error) if !error.is_empty() => return Err(error.into()),
+            _ => return Err(self.0.upstream.no_endpoint(&table.published)),
+        };
+        match (snapshot.start(index, now), table.attached.get(index)) {
+            (Some(pick), Some(attached)) => Ok((pick, T::clone(attached))),
+            _ => Err(self.0.upstream.no_endpoint(&table.published)),
+        }
+    }
+
+    /// The upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+}
+
+impl<T> Inner<T> {
+    fn is_current(&self, table: &Table<T>) -> bool {
+        std::ptr::eq(&**self.upstream.0.shared.load(), &*table.published)
+    }
+
+    /// Brings the table in step with what is published. Both sets are sorted: one walk over the two.
+    #[cold]
+    fn rebuild(&self) {
+        let _one = self.rebuild.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.table.load();
+        if self.is_current(&old) {
+            return;
+        }
+        let published = self.upstream.0.shared.load_full();
+        let mut before = old.published.snapshot.set().iter().zip(&old.attached).peekable();
+        let attached = published
+            .snapshot
+            .set()
+            .iter()
+            .map(|endpoint| {
+                while before.next_if(|(old, _)| old.identity() < endpoint.identity()).is_some() {}
+                // What is made depends on the addresses, not on weight or zone.
+                let same = before.next_if(|(old, _)| old.identity() == endpoint.identity());
+                match same.filter(|(old, _)| old.addrs().eq(endpoint.addrs())) {
+                    Some((_, attached)) => attached.clone(),
+                    None => Arc::new((self.make)(endpoint)),
+                }
+            })
+            .collect();
+        self.table.store(Arc::new(Table { published, attached }));
+    }
+}
+
+/// Keeps the table in step without waiting for a request: what belongs to a removed endpoint must go at
+/// once, and with it its idle connections.
+async fn keep<T>(inner: Weak<Inner<T>>, mut published: tokio::sync::watch::Receiver<u64>) {
+    while published.changed().await.is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        inner.rebuild();
+    }
+}
+
+impl<T> Drop for Inner<T> {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.abort();
+        }
+    }
+}
+
+impl<T> Clone for Attached<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for Attached<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached").field("upstream", &self.0.upstream).finish_non_exhaustive()
+    }
+}

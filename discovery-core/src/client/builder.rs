@@ -1,0 +1,134 @@
+//! How a resolver is configured.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    context_cell::{ContextCell, Setup},
+    resolver::Resolver,
+    surroundings::Surroundings,
+};
+use crate::{
+    Error,
+    context::{Families, Settings},
+    name::{ClusterDomain, Namespace},
+    policy::{LeastRequest, Policy},
+    refresh::RefreshSettings,
+    source::{Source, clock},
+};
+
+/// Configures a [`Resolver`]. What is set here wins over `DISCOVERY_*` variables, and these over what is
+/// detected.
+#[derive(Debug)]
+#[must_use = "call `build`"]
+pub struct ResolverBuilder {
+    surroundings: Option<Surroundings>,
+    explicit: Settings,
+    custom: Vec<Arc<dyn Source>>,
+    refresh: Option<RefreshSettings>,
+    policy: Arc<dyn Policy>,
+}
+
+impl ResolverBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            surroundings: None,
+            explicit: Settings::default(),
+            custom: Vec::new(),
+            refresh: None,
+            policy: Arc::new(LeastRequest::new()),
+        }
+    }
+
+    /// Sees these surroundings instead of the process's own.
+    pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = Some(surroundings);
+        self
+    }
+
+    /// Sets the own namespace.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.explicit.namespace = Some(namespace);
+        self
+    }
+
+    /// Sets the cluster's domain.
+    pub fn cluster_domain(mut self, domain: ClusterDomain) -> Self {
+        self.explicit.cluster_domain = Some(domain);
+        self
+    }
+
+    /// Sets the nameservers, in the order of asking.
+    pub fn nameservers(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.explicit.nameservers = Some(addrs.into_iter().collect());
+        self
+    }
+
+    /// Sets the address families that are asked for. By default those that `POD_IPS` names, else those that
+    /// the machine has a route for.
+    pub fn families(mut self, families: Families) -> Self {
+        self.explicit.families = Some(families);
+        self
+    }
+
+    /// Adds a source of your own, asked after the environment variables and before DNS, in the order of
+    /// adding.
+    pub fn source(mut self, source: Arc<dyn Source>) -> Self {
+        self.custom.push(source);
+        self
+    }
+
+    /// Sets when sources are asked again and how long their answers are believed.
+    pub fn refresh(mut self, settings: RefreshSettings) -> Self {
+        self.refresh = Some(settings);
+        self
+    }
+
+    /// Sets how an endpoint is picked; [`LeastRequest`] by default.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Reads the surroundings and makes the resolver. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Error::is_config`] when a variable, a setting or a file is malformed; the text names it.
+    pub fn build(self) -> Result<Resolver, Error> {
+        let surroundings = self.surroundings.unwrap_or_else(Surroundings::of_process);
+        let vars = surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
+        let settings = Settings::from_vars(vars)?;
+        for name in &settings.unknown {
+            tracing::warn!(%name, "no such setting; see the table of DISCOVERY_ variables");
+        }
+        let refresh = match self.refresh {
+            Some(refresh) => refresh,
+            None => refresh_settings(&settings),
+        }
+        .validated()?;
+        let setup = Setup {
+            surroundings,
+            settings,
+            explicit: self.explicit,
+            custom: self.custom,
+            max_stale: refresh.max_stale(),
+        };
+        Ok(Resolver::assemble(ContextCell::new(setup, clock::now())?, refresh, self.policy))
+    }
+}
+
+fn refresh_settings(settings: &Settings) -> RefreshSettings {
+    let mut refresh = RefreshSettings::new();
+    if let Some(min) = settings.min_refresh {
+        refresh = refresh.with_min_refresh(min);
+    }
+    if let Some(max) = settings.max_refresh {
+        refresh = refresh.with_max_refresh(max);
+    }
+    if let Some(max) = settings.max_stale {
+        refresh = refresh.with_max_stale(max);
+    }
+    if let Some(hold) = settings.removal_hold {
+        refresh = refresh.with_removal_hold(hold);
+    }
+    refresh
+}

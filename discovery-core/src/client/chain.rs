@@ -1,0 +1,135 @@
+//! The sources in their order, asked for one target.
+
+use std::{future::Future, pin::pin, sync::Arc, task::Poll};
+
+use super::{explain::Step, fixed::nobody_can_answer};
+use crate::{
+    Error,
+    error::Kind,
+    plan::Plan,
+    source::{Lookup, Source, State, Update},
+};
+
+/// One conversation with each source.
+#[derive(Debug)]
+pub(super) struct Chain {
+    plan: Plan,
+    links: Vec<Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    name: &'static str,
+    failure_is_final: bool,
+    lookup: Box<dyn Lookup>,
+}
+
+/// What the chain as a whole says, with each source's part.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) update: Update,
+    pub(super) steps: Vec<Step>,
+    pub(super) winner: Option<&'static str>,
+    /// Why there are no endpoints, with every source's reason.
+    pub(super) error: Option<Error>,
+}
+
+impl Chain {
+    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>]) -> Self {
+        let link = |source: &Arc<dyn Source>| Link {
+            name: source.name(),
+            failure_is_final: source.failure_is_final(),
+            lookup: source.open(&plan),
+        };
+        let links = sources.iter().map(link).collect();
+        Self { plan, links }
+    }
+
+    /// Asks the sources in order; the first one with endpoints wins.
+    pub(super) async fn ask(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Round {
+        let mut told = Told::default();
+        for link in &mut self.links {
+            let update = link.lookup.ask(early).await;
+            told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
+            match &update.state {
+                State::Ready(_) => {
+                    return Round { update, steps: told.steps, winner: Some(link.name), error: None };
+                }
+                State::Failed(_) if link.failure_is_final => {
+                    told.add(link.name, update);
+                    break;
+                }
+                _ => told.add(link.name, update),
+            }
+        }
+        told.conclude(&self.plan)
+    }
+
+    /// Completes when any source has news.
+    pub(super) fn changed(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        let mut all: Vec<_> = self.links.iter_mut().map(|link| link.lookup.changed()).collect();
+        std::future::poll_fn(move |cx| {
+            let news = all.iter_mut().any(|one| pin!(one).as_mut().poll(cx).is_ready());
+            if news { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
+}
+
+/// What has been said so far, without endpoints.
+#[derive(Debug, Default)]
+struct Told {
+    steps: Vec<Step>,
+    causes: Vec<Error>,
+    no: Option<Update>,
+    failed: bool,
+}
+
+impl Told {
+    fn add(&mut self, source: &'static str, update: Update) {
+        let reason = || {
+            let said: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
+            if said.is_empty() { "nothing to say".to_owned() } else { said.join(", ") }
+        };
+        let cause = match &update.state {
+            State::Failed(error) => {
+                self.failed = true;
+                Error::joined(error.kind(), source, vec![error.clone()])
+            }
+            State::NotFound => Error::new(Kind::NotFound, format!("{source}: {}", reason())),
+            State::Empty => Error::new(Kind::Empty, format!("{source}: {}", reason())),
+            State::Silent | State::Ready(_) => Error::new(Kind::NotFound, format!("{source}: {}", reason())),
+        };
+        self.causes.push(cause);
+        if matches!(update.state, State::Empty | State::NotFound) {
+            let merged = match self.no.take() {
+                Some(before) if matches!(before.state, State::Empty) => before,
+                _ => update,
+            };
+            self.no = Some(merged);
+        }
+    }
+
+    /// A failure outweighs a "no": the source that failed might have had endpoints.
+    fn conclude(self, plan: &Plan) -> Round {
+        let target = &plan.target;
+        let (state, error, ttl) = if self.failed {
+            let kinds = || self.causes.iter().map(Error::kind);
+            let kind = [Kind::Config, Kind::Timeout, Kind::Transient]
+                .into_iter()
+                .find(|kind| kinds().any(|k| k == *kind))
+                .unwrap_or(Kind::Transient);
+            let error = Error::joined(kind, format!("`{target}` could not be resolved"), self.causes);
+            (State::Failed(error.clone()), error, None)
+        } else if let Some(no) = self.no {
+            let kind = if matches!(no.state, State::Empty) { Kind::Empty } else { Kind::NotFound };
+            let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
+            let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
+            (no.state, error, no.ttl)
+        } else {
+            let error = nobody_can_answer(plan);
+            (State::Failed(error.clone()), error, None)
+        };
+        let update = Update { state, ttl, evidence: Vec::new() };
+        Round { update, steps: self.steps, winner: None, error: Some(error) }
+    }
+}

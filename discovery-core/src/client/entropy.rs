@@ -1,0 +1,31 @@
+//! The one source of entropy.
+
+use std::{cell::RefCell, hash::BuildHasher};
+
+use crate::policy::{Rng, SplitMix64};
+
+/// A seed that differs between processes and calls: the standard library's hasher keys come from the
+/// operating system.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads entropy")]
+pub(super) fn seed() -> u64 {
+    std::hash::RandomState::new().hash_one(0_u64)
+}
+
+thread_local! {
+    static GENERATOR: RefCell<SplitMix64> = RefCell::new(SplitMix64::with_seed(seed()));
+}
+
+/// This thread's generator; the value itself holds nothing.
+#[derive(Debug, Default)]
+pub(super) struct ThreadRng;
+
+impl Rng for ThreadRng {
+    fn next_u64(&mut self) -> u64 {
+        GENERATOR.with_borrow_mut(Rng::next_u64)
+    }
+}
+
+/// Uniform in `[0, 1)`, with the 53 bits that an `f64` holds.
+pub(super) fn unit() -> f64 {
+    (ThreadRng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}

@@ -1,0 +1,177 @@
+//! The background task of one target: asks, decides, publishes, sleeps.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+
+use super::{
+    chain::{Chain, Round},
+    context_cell::{ContextCell, Generation},
+    entropy,
+    explain::Explanation,
+    shared::Shared,
+};
+use crate::{
+    Error,
+    plan::Plan,
+    refresh::Standing,
+    source::{State, Update, clock},
+};
+
+/// Works for one target until it is aborted. On another end, by a runtime's shutdown, it gives the claim
+/// back, so that a handle used on another runtime can start a new one.
+pub(super) async fn run(shared: Arc<Shared>, context: Arc<ContextCell>) {
+    let _claim = Claim(shared.clone());
+    let mut task = Task { shared, context, opened: None };
+    loop {
+        task.round().await;
+        task.sleep().await;
+    }
+}
+
+struct Claim(Arc<Shared>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    context: Arc<ContextCell>,
+    opened: Option<Opened>,
+}
+
+struct Opened {
+    generation: Arc<Generation>,
+    plan: Plan,
+    chain: Chain,
+}
+
+impl Task {
+    async fn round(&mut self) {
+        let shared = self.shared.clone();
+        shared.refresh().on_ask(clock::now());
+        let round = match self.opened().await {
+            Ok(opened) => ask(&shared, &mut opened.chain).await,
+            Err(error) => failed(error),
+        };
+        let view = shared.refresh().on_update(&round.update, clock::now(), &mut entropy::unit);
+        if let Some(view) = view {
+            trace(&shared, &view);
+            shared.publish(view, round.error.clone());
+        }
+        self.explain(round);
+    }
+
+    /// Opens the conversations, anew when the context has changed since.
+    async fn opened(&mut self) -> Result<&mut Opened, Error> {
+        let generation = self.context.current(clock::now())?;
+        let scope = generation.scope_for(&self.shared.target).await;
+        let plan = Plan::new(&self.shared.target, &scope);
+        let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
+        let opened = reuse.unwrap_or_else(|| {
+            let chain = Chain::open(plan.clone(), generation.sources());
+            Opened { generation, plan, chain }
+        });
+        Ok(self.opened.insert(opened))
+    }
+
+    async fn sleep(&mut self) {
+        let shared = self.shared.clone();
+        loop {
+            let ask_at = shared.refresh().ask_at();
+            tokio::select! {
+                () = until(ask_at) => return,
+                () = shared.reports().arrived.notified() => heed(&shared),
+                () = news(self.opened.as_mut()) => shared.refresh().on_news(clock::now()),
+            }
+        }
+    }
+
+    fn explain(&self, round: Round) {
+        let current = self.shared.load();
+        let context = match &self.opened {
+            Some(opened) => opened.generation.evidence(),
+            None => Vec::new(),
+        };
+        self.shared.explain(Explanation {
+            target: self.shared.target.clone(),
+            context,
+            steps: round.steps,
+            winner: round.winner,
+            standing: current.standing.to_string(),
+            endpoints: current.snapshot.set().clone(),
+        });
+    }
+}
+
+/// One round of questions; what comes early, and what requests report meanwhile, is heeded at once.
+async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
+    let (send, mut early) = mpsc::unbounded_channel();
+    let mut tell = move |update: Update| {
+        let _ = send.send(update);
+    };
+    let mut round = std::pin::pin!(chain.ask(&mut tell));
+    loop {
+        tokio::select! {
+            biased;
+            Some(update) = early.recv() => {
+                let view = shared.refresh().on_early(&update);
+                if let Some(view) = view {
+                    trace(shared, &view);
+                    shared.publish(view, None);
+                }
+            }
+            round = &mut round => return round,
+            () = shared.reports().arrived.notified() => heed(shared),
+        }
+    }
+}
+
+/// Takes what requests have reported.
+fn heed(shared: &Shared) {
+    let now = clock::now();
+    for identity in shared.reports().take_unreachable() {
+        let view = shared.refresh().on_unreachable(&identity, now);
+        if let Some(view) = view {
+            tracing::debug!(target = %shared.target, endpoint = %identity, "unreachable, left out");
+            shared.publish(view, None);
+        }
+    }
+    if shared.reports().take_wanted() {
+        shared.refresh().on_news(now);
+    }
+    shared.refresh().on_waiting(shared.somebody_waits(), now);
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn news(opened: Option<&mut Opened>) {
+    match opened {
+        Some(opened) => opened.chain.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn failed(error: Error) -> Round {
+    let update = Update::new(State::Failed(error.clone()));
+    Round { update, steps: Vec::new(), winner: None, error: Some(error) }
+}
+
+fn trace(shared: &Shared, view: &crate::refresh::View) {
+    let (target, endpoints, version) = (&shared.target, view.set.len(), view.set.version());
+    match &view.standing {
+        Standing::Stale { error, .. } => {
+            tracing::warn!(%target, endpoints, version, %error, "sources cannot be asked, the last endpoints stay");
+        }
+        Standing::Failed(error) => tracing::warn!(%target, endpoints, version, %error, "no endpoints"),
+        standing => tracing::debug!(%target, endpoints, version, %standing, "published"),
+    }
+}

@@ -1,0 +1,132 @@
+//! `resolv.conf`, as far as it tells where to ask and where we are.
+
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::SocketAddr};
+
+pub use options::ResolvOptions;
+
+use super::nameserver::nameserver;
+use crate::name::DomainName;
+
+/// What a `resolv.conf` says (resolv.conf(5), and the kubelet's `pkg/kubelet/network/dns/dns.go`).
+///
+/// As in the C libraries, the last `search` or `domain` line wins and the first three nameservers count.
+/// `sortlist` and the search entry `.` (the root) are read and have no effect. No domain is ever derived from
+/// the host name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResolvConf {
+    /// The nameservers in their order, without repetitions; at most three. Port 53 where none is written.
+    pub nameservers: Vec<SocketAddr>,
+    /// The search list. It serves detection; names are never expanded with it.
+    pub search: Vec<DomainName>,
+    /// The options that have an effect here.
+    pub options: ResolvOptions,
+    /// What was not understood, or had no room: to be logged.
+    pub skipped: Vec<Skipped>,
+}
+
+impl ResolvConf {
+    /// Reads a file's text. It cannot fail: what is not understood is listed in [`skipped`](Self::skipped).
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut parsed = Self::default();
+        for (at, line) in text.lines().enumerate() {
+            parsed.line(Line { number: at + 1, text: line.trim() });
+        }
+        parsed
+    }
+
+    fn line(&mut self, line: Line<'_>) {
+        let mut words = line.words();
+        match words.next() {
+            None | Some("sortlist") => {}
+            Some("nameserver") => self.nameserver(&line),
+            Some("search") => self.search(&line, usize::MAX),
+            Some("domain") => self.search(&line, 1),
+            Some("options") => words.for_each(|word| {
+                if let Err(reason) = self.options.read(word) {
+                    self.skip(&line, word, reason);
+                }
+            }),
+            Some(_) => self.skip(&line, line.text, "not a keyword of resolv.conf(5)"),
+        }
+    }
+
+    fn nameserver(&mut self, line: &Line<'_>) {
+        let mut values = line.words().skip(1);
+        match values.next().map(nameserver) {
+            None => self.skip(line, line.text, "no address follows"),
+            Some(Err(rule)) => self.skip(line, line.text, rule),
+            Some(Ok(addr)) if self.nameservers.contains(&addr) => self.skip(line, line.text, "it is listed already"),
+            Some(Ok(_)) if self.nameservers.len() == MAX_NAMESERVERS => {
+                self.skip(line, line.text, "only the first three nameservers count");
+            }
+            Some(Ok(addr)) => self.nameservers.push(addr),
+        }
+        for more in values {
+            self.skip(line, more, "one address per line");
+        }
+    }
+
+    /// `search` with all its words, `domain` with one: each replaces what an earlier line said.
+    fn search(&mut self, line: &Line<'_>, max: usize) {
+        let mut values = line.words().skip(1).peekable();
+        if values.peek().is_none() {
+            return self.skip(line, line.text, "no domain follows");
+        }
+        self.search.clear();
+        for (at, word) in values.enumerate() {
+            match DomainName::new(word) {
+                _ if at >= max => self.skip(line, word, "one domain per `domain` line"),
+                Ok(domain) => self.search.push(domain),
+                Err(_) if word == "." => {}
+                Err(error) => self.skip(line, word, error.rule()),
+            }
+        }
+    }
+
+    fn skip(&mut self, line: &Line<'_>, text: &str, reason: impl Into<String>) {
+        let text = text.chars().take(MAX_SHOWN).collect();
+        self.skipped.push(Skipped { line: line.number, text, reason: reason.into() });
+    }
+}
+
+/// A part of a `resolv.conf` that was not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The line's number; the first is 1.
+    pub line: usize,
+    /// The line, or the word of it that is meant; at most 100 characters.
+    pub text: String,
+    /// Why it was not used.
+    pub reason: String,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, `{}`: {}", self.line, self.text.escape_debug(), self.reason)
+    }
+}
+
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// The words up to a comment.
+    fn words(&self) -> impl Iterator<Item = &'a str> {
+        self.text.split_whitespace().take_while(|word| !word.starts_with(['#', ';']))
+    }
+}
+
+/// `MAXNS` of glibc and musl, and the kubelet's limit.
+const MAX_NAMESERVERS: usize = 3;
+
+/// Longest text that is kept for a log line, in characters.
+const MAX_SHOWN: usize = 100;

@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn search(text: &str) -> Vec<String> {
+    ResolvConf::parse(text).search.iter().map(ToString::to_string).collect()
+}
+
+fn servers(text: &str) -> Vec<String> {
+    ResolvConf::parse(text).nameservers.iter().map(ToString::to_string).collect()
+}
+
+fn skipped(text: &str) -> Vec<String> {
+    ResolvConf::parse(text).skipped.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn as_the_kubelet_writes_it() {
+    let text = "search shop.svc.cluster.local svc.cluster.local cluster.local eu.internal\n\
+                nameserver 10.96.0.10\noptions ndots:5\n";
+    let parsed = ResolvConf::parse(text);
+    assert_eq!(search(text), ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "eu.internal"]);
+    assert_eq!(servers(text), ["10.96.0.10:53"]);
+    assert_eq!(parsed.options, ResolvOptions::default());
+    assert!(parsed.skipped.is_empty(), "{:?}", parsed.skipped);
+}
+
+#[test]
+fn comments_white_space_and_windows_line_ends() {
+    let text =
+        "# first\r\n; second\r\n\r\n \tnameserver\t10.0.0.1 # why\r\nsearch  a.b \tc.d. ;more\r\n#search x.y\r\n";
+    assert_eq!(servers(text), ["10.0.0.1:53"]);
+    assert_eq!(search(text), ["a.b", "c.d"]);
+    assert!(skipped(text).is_empty(), "{:?}", skipped(text));
+}
+
+#[test]
+fn the_last_search_or_domain_line_wins() {
+    assert_eq!(search("search a.b c.d\ndomain e.f\n"), ["e.f"]);
+    assert_eq!(search("domain e.f\nsearch A.B. c.d"), ["a.b", "c.d"]);
+    assert_eq!(search("search a.b\nsearch\n"), ["a.b"], "an empty line says nothing");
+    assert_eq!(skipped("search a.b\nsearch\n"), ["line 2, `search`: no domain follows"]);
+    assert_eq!(skipped("domain a.b c.d"), ["line 1, `c.d`: one domain per `domain` line"]);
+}
+
+/// `--resolv-conf=""` makes the kubelet write `search .`.
+#[test]
+fn the_root_as_search_domain_is_an_empty_list() {
+    let parsed = ResolvConf::parse("nameserver 127.0.0.1\nsearch .\n");
+    assert!(parsed.search.is_empty() && parsed.skipped.is_empty(), "{parsed:?}");
+    assert_eq!(search("search . a.b"), ["a.b"]);
+}
+
+#[test]
+fn three_nameservers_count() {
+    let text =
+        "nameserver 10.0.0.1\nnameserver fd00::a\nnameserver 10.0.0.1\nnameserver fe80::1%2\nnameserver 10.0.0.4";
+    assert_eq!(servers(text), ["10.0.0.1:53", "[fd00::a]:53", "[fe80::1%2]:53"]);
+    assert_eq!(
+        skipped(text),
+        [
+            "line 3, `nameserver 10.0.0.1`: it is listed already",
+            "line 5, `nameserver 10.0.0.4`: only the first three nameservers count",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_listed() {
+    for (line, said) in [
+        ("nameserver", "line 1, `nameserver`: no address follows"),
+        ("nameserver dns.corp", "line 1, `nameserver dns.corp`: a nameserver is an IP address"),
+        ("nameserver fe80::1%eth0", "line 1, `nameserver fe80::1%eth0`: the zone of an IPv6 address"),
+        ("nameserver 10.0.0.1 10.0.0.2", "line 1, `10.0.0.2`: one address per line"),
+        ("search my_corp.local", "line 1, `my_corp.local`: `my_corp`: '_' is not allowed"),
+        ("lookup file bind", "line 1, `lookup file bind`: not a keyword"),
+        ("NAMESERVER 10.0.0.1", "line 1, `NAMESERVER 10.0.0.1`: not a keyword"),
+        ("options timeout:x", "line 1, `timeout:x`: the value is not a number"),
+        ("options attempts", "line 1, `attempts`: a number follows"),
+        ("options timeout:0", "line 1, `timeout:0`: the value is at least 1"),
+        ("options ndots:5 colour:red", "line 1, `colour:red`: not an option"),
+    ] {
+        let skipped = skipped(line);
+        assert!(skipped.len() == 1 && skipped[0].starts_with(said), "{line}: {skipped:?}");
+    }
+}
+
+#[test]
+fn options_are_cut_as_in_glibc() {
+    let options = |text: &str| ResolvConf::parse(text).options;
+    let read = options("options timeout:2 attempts:3 use-vc\n");
+    assert_eq!((read.timeout, read.attempts, read.use_vc), (Some(Duration::from_secs(2)), Some(3), true));
+    let read = options("options timeout:31\noptions attempts:99999999999999999999\n");
+    assert_eq!((read.timeout, read.attempts, read.use_vc), (Some(Duration::from_secs(30)), Some(5), false));
+    let known =
+        "options ndots:5 edns0 rotate single-request single-request-reopen trust-ad no-aaaa\nsortlist 10.0.0.0\n";
+    assert!(skipped(known).is_empty(), "{:?}", skipped(known));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let parsed = ResolvConf::parse(&String::from_utf8_lossy(&bytes));
+        prop_assert!(parsed.nameservers.len() <= 3);
+    }
+
+    #[test]
+    fn any_file_like_text_is_read(
+        lines in prop::collection::vec("(nameserver|search|domain|options|) ?[ a-z0-9.:%_#\\[\\]-]{0,30}\r?", 0..12),
+    ) {
+        let parsed = ResolvConf::parse(&lines.join("\n"));
+        prop_assert!(parsed.nameservers.len() <= 3);
+        prop_assert!(parsed.options.timeout.is_none_or(|t| (1..=30).contains(&t.as_secs())));
+        prop_assert!(parsed.options.attempts.is_none_or(|a| (1..=5).contains(&a)));
+        prop_assert!(parsed.skipped.iter().all(|s| (1..=lines.len()).contains(&s.line) && !s.reason.is_empty()));
+    }
+}

@@ -1,0 +1,126 @@
+//! From variables to settings.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+
+use super::{Settings, value::Value};
+use crate::Error;
+
+impl Settings {
+    /// Reads the variables that begin with `DISCOVERY_`, out of those that are handed in.
+    ///
+    /// # Errors
+    /// [`Error::is_config`] when a value is malformed or out of its range, or when the shortest refresh is
+    /// longer than the longest. The text names the variable, its value, the rule, and what would be right.
+    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        let vars: BTreeMap<String, String> = vars.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let unknown = unknown(&vars);
+        let texts = Texts::new(vars)?;
+        let settings = Self {
+            namespace: value("NAMESPACE", &texts.namespace).map(Value::parsed).transpose()?,
+            cluster_domain: value("CLUSTER_DOMAIN", &texts.cluster_domain).map(Value::parsed).transpose()?,
+            nameservers: value("NAMESERVERS", &texts.nameservers).map(Value::nameservers).transpose()?,
+            families: value("IP_FAMILIES", &texts.ip_families).map(Value::families).transpose()?.flatten(),
+            dns_tcp: value("DNS_TRANSPORT", &texts.dns_transport).map(|v| v.either("tcp", "udp")).transpose()?,
+            dns_timeout: duration("DNS_TIMEOUT", &texts.dns_timeout, MILLISECOND * 10, SECOND * 30)?,
+            dns_attempts: value("DNS_ATTEMPTS", &texts.dns_attempts).map(|v| v.count(1, 5)).transpose()?,
+            service_env: value("SERVICE_ENV", &texts.service_env).map(|v| v.either("on", "off")).transpose()?,
+            min_refresh: duration("MIN_REFRESH", &texts.min_refresh, MILLISECOND * 100, HOUR)?,
+            max_refresh: duration("MAX_REFRESH", &texts.max_refresh, MILLISECOND * 100, HOUR * 24)?,
+            max_stale: duration("MAX_STALE", &texts.max_stale, Duration::ZERO, HOUR * 24)?,
+            removal_hold: duration("REMOVAL_HOLD", &texts.removal_hold, Duration::ZERO, SECOND * 60)?,
+            unknown,
+        };
+        match (settings.min_refresh, settings.max_refresh, value("MAX_REFRESH", &texts.max_refresh)) {
+            (Some(min), Some(max), Some(value)) if min > max => {
+                let rule = format!("it is shorter than `{PREFIX}MIN_REFRESH`, which is {min:?}");
+                Err(value.refused(rule, "set the longest refresh to at least the shortest"))
+            }
+            _ => Ok(settings),
+        }
+    }
+}
+
+/// The values as they were written. They are deserialised as texts and parsed by [`Value`], because an error
+/// of `envy` does not name the variable as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Texts {
+    namespace: Option<String>,
+    cluster_domain: Option<String>,
+    nameservers: Option<String>,
+    ip_families: Option<String>,
+    dns_transport: Option<String>,
+    dns_timeout: Option<String>,
+    dns_attempts: Option<String>,
+    service_env: Option<String>,
+    min_refresh: Option<String>,
+    max_refresh: Option<String>,
+    max_stale: Option<String>,
+    removal_hold: Option<String>,
+}
+
+impl Texts {
+    /// Only names that are known reach `envy`: it folds their case, and strips a repeated prefix repeatedly.
+    fn new(vars: BTreeMap<String, String>) -> Result<Self, Error> {
+        envy::prefixed(PREFIX)
+            .from_iter(vars.into_iter().filter(|(name, _)| known(name)))
+            .map_err(|error| Error::config(format!("the variables `{PREFIX}*` cannot be read: {error}")))
+    }
+}
+
+fn value<'a>(name: &'static str, text: &'a Option<String>) -> Option<Value<'a>> {
+    let text = text.as_deref()?.trim();
+    (!text.is_empty()).then_some(Value { name, text })
+}
+
+fn duration(
+    name: &'static str,
+    text: &Option<String>,
+    min: Duration,
+    max: Duration,
+) -> Result<Option<Duration>, Error> {
+    value(name, text).map(|value| value.duration(min, max)).transpose()
+}
+
+fn known(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|name| KNOWN.contains(&name))
+}
+
+/// The kubelet sets variables for every Service, and a Service's name may begin with `discovery`.
+fn unknown(vars: &BTreeMap<String, String>) -> Vec<String> {
+    let services: Vec<&str> = vars.keys().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
+    let of_a_service = |name: &str| {
+        services.iter().any(|service| {
+            let rest = name.strip_prefix(service).unwrap_or_default();
+            matches!(rest, "_SERVICE_HOST" | "_SERVICE_PORT" | "_PORT")
+                || rest.starts_with("_SERVICE_PORT_")
+                || rest.starts_with("_PORT_")
+        })
+    };
+    let strange = |name: &str, text: &str| !known(name) && !text.trim().is_empty() && !of_a_service(name);
+    vars.iter().filter(|(name, text)| strange(name, text)).map(|(name, _)| name.clone()).collect()
+}
+
+pub(super) const PREFIX: &str = "DISCOVERY_";
+
+/// The names behind the prefix; `variables.md` says what they mean.
+pub(super) const KNOWN: &[&str] = &[
+    "NAMESPACE",
+    "CLUSTER_DOMAIN",
+    "NAMESERVERS",
+    "IP_FAMILIES",
+    "DNS_TRANSPORT",
+    "DNS_TIMEOUT",
+    "DNS_ATTEMPTS",
+    "SERVICE_ENV",
+    "MIN_REFRESH",
+    "MAX_REFRESH",
+    "MAX_STALE",
+    "REMOVAL_HOLD",
+];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -1,0 +1,182 @@
+//! The statistics of one endpoint.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// What is known of one endpoint from the requests sent to it. It lives as long as the endpoint's identity
+/// is in the set, across updates. Lock-free.
+///
+/// # Failures
+///
+/// An endpoint that fails at once always looks idle, so that a policy that goes by load sends it *more*.
+/// Hence each failure counts as one more request in flight, the [penalty](Load::penalty), for 5 seconds from
+/// the last failure on. An endpoint that always fails thus gets as many requests in 5 seconds as a good one
+/// has in flight at any moment, however fast it is; when the time is over it is asked again. A success takes
+/// back half of the penalty, rounded up: one stray failure is forgotten with the next success, a long
+/// outage after a few, and an endpoint that fails every second request still keeps a penalty.
+#[derive(Debug)]
+pub struct Load {
+    in_flight: AtomicU32,
+    /// Failures in the high [`COUNT_BITS`] bits, below them when they expire in milliseconds since `epoch`;
+    /// 0 is no penalty.
+    penalty: AtomicU64,
+    epoch: Instant,
+}
+
+impl Load {
+    /// Nothing known. `epoch` is any moment before the first failure, such as the start of the process.
+    #[must_use]
+    pub fn new(epoch: Instant) -> Self {
+        Self { in_flight: AtomicU32::new(0), penalty: AtomicU64::new(0), epoch }
+    }
+
+    /// The requests that have been sent and not answered.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// The failures that count as requests in flight.
+    #[must_use]
+    pub fn penalty(&self, now: Instant) -> u32 {
+        match self.penalty.load(Relaxed) {
+            0 => 0,
+            packed => Penalty::unpack(packed).at(self.millis(now)).count,
+        }
+    }
+
+    /// What a policy that goes by load compares: requests in flight plus penalty.
+    #[must_use]
+    pub fn busy(&self, now: Instant) -> u64 {
+        u64::from(self.in_flight()) + u64::from(self.penalty(now))
+    }
+
+    pub(super) fn started(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn ended(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn succeeded(&self, now: Instant) {
+        // The usual case writes nothing.
+        if self.penalty.load(Relaxed) != 0 {
+            self.punish(now, Penalty::halved);
+        }
+    }
+
+    /// `pause` is how long the endpoint asked to be left alone.
+    pub(super) fn failed(&self, now: Instant, pause: Duration) {
+        let until = self.millis(now) + millis(pause.clamp(PENALTY, PENALTY_MAX));
+        self.punish(now, |penalty| penalty.raised(until));
+    }
+
+    fn punish(&self, now: Instant, change: impl Fn(Penalty) -> Penalty) {
+        let now = self.millis(now);
+        let _ =
+            self.penalty.fetch_update(Relaxed, Relaxed, |packed| Some(change(Penalty::unpack(packed).at(now)).pack()));
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        millis(now.saturating_duration_since(self.epoch))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Penalty {
+    count: u32,
+    until: u64,
+}
+
+impl Penalty {
+    const NONE: Self = Self { count: 0, until: 0 };
+
+    fn unpack(packed: u64) -> Self {
+        Self { count: (packed >> UNTIL_BITS) as u32, until: packed & UNTIL_MAX }
+    }
+
+    fn pack(self) -> u64 {
+        (u64::from(self.count) << UNTIL_BITS) | self.until.min(UNTIL_MAX)
+    }
+
+    fn at(self, now: u64) -> Self {
+        if now < self.until { self } else { Self::NONE }
+    }
+
+    fn raised(self, until: u64) -> Self {
+        Self { count: (self.count + 1).min(COUNT_MAX), until: self.until.max(until) }
+    }
+
+    fn halved(self) -> Self {
+        if self.count > 1 { Self { count: self.count / 2, ..self } } else { Self::NONE }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(UNTIL_MAX)
+}
+
+/// How long a failed request counts as in flight: longer than any good answer takes, short enough that a
+/// pod that has recovered is soon found out.
+const PENALTY: Duration = Duration::from_secs(5);
+
+/// A longer `Retry-After` is not believed: one wrong answer must not take an endpoint out for good.
+const PENALTY_MAX: Duration = Duration::from_secs(300);
+
+const COUNT_BITS: u32 = 24;
+const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
+/// 34 years of milliseconds.
+const UNTIL_BITS: u32 = u64::BITS - COUNT_BITS;
+const UNTIL_MAX: u64 = (1 << UNTIL_BITS) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::epoch, *};
+
+    const NO_PAUSE: Duration = Duration::ZERO;
+
+    #[test]
+    fn a_failure_counts_for_five_seconds_from_the_last_one_on() {
+        let (load, start) = (Load::new(epoch()), epoch() + Duration::from_secs(100));
+        load.failed(start, NO_PAUSE);
+        load.failed(start + Duration::from_secs(4), NO_PAUSE);
+        assert_eq!(load.penalty(start + Duration::from_millis(8_999)), 2);
+        assert_eq!(load.penalty(start + Duration::from_secs(9)), 0);
+        load.failed(start + Duration::from_secs(10), NO_PAUSE);
+        assert_eq!(load.penalty(start + Duration::from_secs(10)), 1, "an expired penalty is not added to");
+    }
+
+    #[test]
+    fn successes_take_it_back() {
+        let (load, now) = (Load::new(epoch()), epoch());
+        (0..5).for_each(|_| load.failed(now, NO_PAUSE));
+        for left in [2, 1, 0, 0] {
+            load.succeeded(now);
+            assert_eq!(load.penalty(now), left);
+        }
+    }
+
+    #[test]
+    fn the_endpoint_may_ask_for_a_longer_pause_within_reason() {
+        for (asked, given) in [(1, 5), (60, 60), (86_400, 300)] {
+            let (load, now) = (Load::new(epoch()), epoch());
+            load.failed(now, Duration::from_secs(asked));
+            load.failed(now, NO_PAUSE);
+            assert_eq!(load.penalty(now + Duration::from_secs(given) - Duration::from_millis(1)), 2);
+            assert_eq!(load.penalty(now + Duration::from_secs(given)), 0);
+        }
+    }
+
+    #[test]
+    fn extremes_neither_wrap_nor_leak_into_each_other() {
+        let penalty = Penalty { count: COUNT_MAX, until: u64::MAX }.raised(7);
+        assert_eq!(penalty.pack(), u64::MAX);
+        assert_eq!(Penalty::unpack(u64::MAX).count, COUNT_MAX);
+        let (load, before) = (Load::new(epoch() + Duration::from_secs(9)), epoch());
+        load.failed(before, Duration::MAX);
+        assert_eq!(load.penalty(before), 1, "a moment before the epoch counts as the epoch");
+    }
+}

@@ -1,0 +1,84 @@
+//! The guard of one request.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::Slot;
+use crate::endpoint::Endpoint;
+
+/// The chosen endpoint, and the guard that tells its [`Load`](super::Load) how the request went.
+///
+/// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome
+/// means that the request was cancelled: nothing is learned from it.
+#[derive(Debug)]
+#[must_use = "the request counts as in flight only as long as the pick lives"]
+pub struct Pick {
+    slot: Arc<Slot>,
+    started: Instant,
+}
+
+impl Pick {
+    pub(super) fn start(slot: Arc<Slot>, now: Instant) -> Self {
+        slot.load().started();
+        Self { slot, started: now }
+    }
+
+    /// The chosen endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.slot.endpoint()
+    }
+
+    /// The chosen endpoint with its load.
+    #[must_use]
+    pub fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// How long the request has been in flight.
+    #[must_use]
+    pub fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+
+    /// Records how the request went, and ends it.
+    pub fn complete(self, outcome: Outcome, now: Instant) {
+        // Before the drop takes it out of flight, so that a failure is never seen as an idle endpoint.
+        let load = self.slot.load();
+        match outcome {
+            Outcome::Success => load.succeeded(now),
+            Outcome::Failure => load.failed(now, Duration::ZERO),
+            Outcome::Overloaded { retry_after } => load.failed(now, retry_after.unwrap_or_default()),
+            Outcome::Unreachable => {
+                load.failed(now, Duration::ZERO);
+                self.slot.unreachable();
+            }
+        }
+    }
+}
+
+impl Drop for Pick {
+    fn drop(&mut self) {
+        self.slot.load().ended();
+    }
+}
+
+/// How a request went, as far as it says something about the endpoint: a request that is itself at fault
+/// (HTTP 404, an invalid argument) was answered, which is a success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The endpoint did its work.
+    Success,
+    /// The endpoint answered that it failed, or broke off, or did not answer in time.
+    Failure,
+    /// No connection came about: the endpoint has not seen the request.
+    Unreachable,
+    /// The endpoint refused for want of capacity.
+    Overloaded {
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+}

@@ -1,0 +1,173 @@
+//! Random draws by weight.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{PickArgs, Rng, Slot, rng::scale};
+
+/// Draws indexes with the probability of their weights, in constant time.
+///
+/// The weights lie side by side on a line, each endpoint owning a range of it, and a draw is a point on the
+/// line. An endpoint of weight 0 owns nothing and is never drawn, unless all weights are 0, which is the same
+/// as all being equal.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    count: usize,
+    /// `None` when all weights are equal: then endpoint `i` owns the point `i`.
+    line: Option<Line>,
+}
+
+impl Sampler {
+    pub(super) fn new(slots: &[Arc<Slot>]) -> Self {
+        let weights = || slots.iter().map(|slot| slot.endpoint().weight());
+        let even = weights().min() == weights().max();
+        Self { count: slots.len(), line: (!even).then(|| Line::new(weights())) }
+    }
+
+    /// Two different indexes, the second one only if there is another with a weight; `None` when there are no
+    /// endpoints.
+    pub(super) fn draw_two(&self, rng: &mut dyn Rng) -> Option<(usize, Option<usize>)> {
+        if self.line.is_some() || self.count < 2 {
+            let first = self.draw(None, rng)?;
+            return Some((first, self.draw(Some(first), rng)));
+        }
+        // The fraction that the first draw leaves over is as random as the draw.
+        let product = u128::from(rng.next_u64()) * self.count as u128;
+        let (first, left_over) = ((product >> 64) as usize, product as u64);
+        let second = scale(left_over, self.count as u64 - 1) as usize;
+        Some((first, Some(second + usize::from(second >= first))))
+    }
+
+    /// An index other than `except`; `None` when nothing else has a weight.
+    pub(super) fn draw(&self, except: Option<usize>, rng: &mut dyn Rng) -> Option<usize> {
+        let gap = except.map_or(0..0, |at| self.range(at));
+        let left = self.total() - (gap.end - gap.start);
+        if left == 0 {
+            return None;
+        }
+        let point = scale(rng.next_u64(), left);
+        Some(self.owner(if point < gap.start { point } else { point + (gap.end - gap.start) }))
+    }
+
+    /// As [`draw`](Self::draw), among the endpoints that the request has not tried.
+    pub(super) fn draw_untried(
+        &self,
+        slots: &[Arc<Slot>],
+        except: Option<usize>,
+        args: &mut PickArgs<'_>,
+    ) -> Option<usize> {
+        let is_open = |at: &usize| slots.get(*at).is_some_and(|slot| !args.tried.contains(slot.identity()));
+        for _ in 0..QUICK_DRAWS {
+            let at = self.draw(except, args.rng)?;
+            if is_open(&at) {
+                return Some(at);
+            }
+        }
+        // Few are left, or none: look at each.
+        let open = || (0..self.count).filter(|at| Some(*at) != except).filter(is_open);
+        let left = open().map(|at| self.weight(at)).sum();
+        let mut point = scale(args.rng.next_u64(), left);
+        open().find(|at| {
+            let weight = self.weight(*at);
+            let found = point < weight;
+            point = point.saturating_sub(weight);
+            found
+        })
+    }
+
+    /// The weight, or 1 when all are equal.
+    pub(super) fn weight(&self, at: usize) -> u64 {
+        let range = self.range(at);
+        range.end - range.start
+    }
+
+    fn total(&self) -> u64 {
+        self.line.as_ref().map_or(self.count as u64, Line::total)
+    }
+
+    fn range(&self, at: usize) -> Range<u64> {
+        self.line.as_ref().map_or(at as u64..at as u64 + 1, |line| line.range(at))
+    }
+
+    fn owner(&self, point: u64) -> usize {
+        self.line.as_ref().map_or(point as usize, |line| line.owner(point))
+    }
+}
+
+/// Ranges of unequal length.
+#[derive(Debug)]
+struct Line {
+    /// Where each range ends.
+    ends: Box<[u64]>,
+    /// The owner of every `2^shift`th point, between which there is one further range on average.
+    guide: Box<[usize]>,
+    shift: u32,
+}
+
+impl Line {
+    fn new(weights: impl Iterator<Item = u32>) -> Self {
+        let add = |end: &mut u64, weight| {
+            *end += u64::from(weight);
+            Some(*end)
+        };
+        let ends: Box<[u64]> = weights.scan(0, add).collect();
+        let mut line = Self { ends, guide: Box::default(), shift: 0 };
+        let per_range = line.total() / (line.ends.len() as u64).max(1);
+        line.shift = per_range.max(1).ilog2();
+        let mut at = 0;
+        let owner = |step: u64| {
+            while line.ends.get(at).is_some_and(|end| *end <= step << line.shift) {
+                at += 1;
+            }
+            at
+        };
+        line.guide = (0..=line.total().saturating_sub(1) >> line.shift).map(owner).collect();
+        line
+    }
+
+    fn total(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    fn range(&self, at: usize) -> Range<u64> {
+        let end = |at: usize| self.ends.get(at).copied().unwrap_or(0);
+        at.checked_sub(1).map_or(0, end)..end(at)
+    }
+
+    /// The first range that ends behind the point: of several equal ends, that of the range with a length.
+    fn owner(&self, point: u64) -> usize {
+        let step = (point >> self.shift) as usize;
+        let last = self.ends.len().saturating_sub(1);
+        let from = self.guide.get(step).copied().unwrap_or(last);
+        let to = self.guide.get(step + 1).copied().unwrap_or(last);
+        from + self.ends.get(from..to).map_or(0, |ends| ends.partition_point(|end| *end <= point))
+    }
+}
+
+/// With a tenth of the endpoints tried, one request in 10^8 does not find another one by chance.
+const QUICK_DRAWS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The shortcut finds what a plain search finds, at the edges of every range.
+        #[test]
+        fn the_guide_leads_to_the_owner(
+            weights in prop::collection::vec(prop_oneof![Just(0), Just(u32::MAX), 1_u32..5, any::<u32>()], 1..40),
+        ) {
+            prop_assume!(weights.iter().any(|weight| *weight > 0));
+            let line = Line::new(weights.iter().copied());
+            prop_assert!(line.guide.len() <= 2 * weights.len());
+            for (at, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
+                let range = line.range(at);
+                prop_assert_eq!(range.end - range.start, u64::from(*weight));
+                for point in [range.start, range.start + u64::from(*weight) / 2, range.end - 1] {
+                    prop_assert_eq!(line.owner(point), at);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What survives an update, and what a pick tells.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::*;
+use crate::endpoint::Identity;
+
+fn next(before: &Snapshot, of: impl IntoIterator<Item = Endpoint>) -> Snapshot {
+    before.next(Arc::new(of.into_iter().collect()), &LeastRequest::new(), 1)
+}
+
+fn load_of<'a>(snapshot: &'a Snapshot, identity: &Identity) -> &'a Arc<Load> {
+    snapshot.slots().iter().find(|slot| slot.identity() == identity).expect("in the set").load()
+}
+
+#[test]
+fn loads_follow_the_identity() {
+    let before = snapshot([1, 2, 4, 6].map(endpoint).into_iter().collect(), &LeastRequest::new());
+    let _held: Vec<_> = (0..4).filter_map(|at| before.start(at, epoch())).collect();
+    let after = next(&before, [endpoint(0), endpoint(2).with_weight(7), endpoint(3), endpoint(6), endpoint(7)]);
+    let in_flight: Vec<_> = after.slots().iter().map(|slot| slot.load().in_flight()).collect();
+    assert_eq!(in_flight, [0, 1, 0, 1, 0]);
+    assert_eq!(after.slots()[1].endpoint().weight(), 7);
+    assert!(Arc::ptr_eq(&after.slots()[3], &before.slots()[3]), "an unchanged endpoint is not copied");
+}
+
+#[test]
+fn an_address_that_comes_back_as_another_pod_starts_afresh() {
+    let hostname = |name: &str| endpoint(1).with_hostname(name.parse().expect("a host name"));
+    let others = [hostname("web-1"), endpoint(1).with_uid("b"), endpoint(1)];
+    let first = hostname("web-0").with_uid("a");
+    for other in others {
+        let before = snapshot([first.clone()].into_iter().collect(), &LeastRequest::new());
+        let pick = before.start(0, epoch()).expect("one");
+        let after = next(&before, [other]);
+        assert_eq!(after.slots()[0].load().in_flight(), 0);
+        pick.complete(Outcome::Failure, epoch());
+        assert_eq!(after.slots()[0].load().busy(epoch()), 0, "a request to the old one says nothing of the new one");
+    }
+}
+
+#[test]
+fn who_was_gone_starts_afresh() {
+    let before = snapshot([endpoint(1)].into_iter().collect(), &LeastRequest::new());
+    before.start(0, epoch()).expect("one").complete(Outcome::Failure, epoch());
+    let after = next(&next(&before, []), [endpoint(1)]);
+    assert_eq!(load_of(&after, endpoint(1).identity()).busy(epoch()), 0);
+}
+
+#[test]
+fn a_pick_reports_to_the_next_snapshot_and_outlives_all() {
+    let before = snapshot([endpoint(1)].into_iter().collect(), &LeastRequest::new());
+    let pick = before.start(0, epoch()).expect("one");
+    let after = next(&before, [endpoint(1).with_weight(2)]);
+    drop(before);
+    let load = after.slots()[0].load().clone();
+    drop(after);
+    assert_eq!(pick.endpoint().weight(), 1);
+    assert_eq!(pick.elapsed(epoch() + Duration::from_secs(1)), Duration::from_secs(1));
+    pick.complete(Outcome::Overloaded { retry_after: Some(Duration::from_secs(60)) }, epoch());
+    assert_eq!((load.in_flight(), load.penalty(epoch() + Duration::from_secs(59))), (0, 1));
+}
+
+#[derive(Debug, Default)]
+struct Counter(AtomicUsize);
+
+impl Listener for Counter {
+    fn unreachable(&self, endpoint: &Endpoint) {
+        assert_eq!(endpoint.addr().port(), 80);
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn only_the_unreachable_is_told_of_in_every_snapshot() {
+    let counter = Arc::new(Counter::default());
+    let set = Arc::new(weighted(&[1]));
+    let first = Snapshot::new(set, &RoundRobin::new(), epoch(), 0, Some(counter.clone()));
+    let second = next(&first, [endpoint(0), endpoint(1)]);
+    let outcomes =
+        [Outcome::Success, Outcome::Failure, Outcome::Overloaded { retry_after: None }, Outcome::Unreachable];
+    for at in 0..2 {
+        for outcome in outcomes {
+            second.start(at, epoch()).expect("two").complete(outcome, epoch());
+        }
+        drop(second.start(at, epoch()));
+    }
+    assert_eq!(counter.0.load(Relaxed), 2);
+}
+
+#[test]
+fn what_was_tried_holds_across_an_update() {
+    let before = snapshot([1, 2].map(endpoint).into_iter().collect(), &RoundRobin::new());
+    let mut tried = Tried::new();
+    tried.add(before.set()[1].identity());
+    tried.add(before.set()[1].identity());
+    assert_eq!(tried.len(), 1);
+    let after = next(&before, [0, 2].map(endpoint));
+    assert!((0..20).all(|_| choose(&after, &tried) == Decision::Endpoint(0)));
+}

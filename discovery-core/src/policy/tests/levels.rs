@@ -1,0 +1,128 @@
+//! Priorities, readiness, and nothing to choose from.
+
+use super::*;
+use crate::endpoint::Conditions;
+
+fn conditions(ready: bool, serving: bool) -> Conditions {
+    let mut conditions = Conditions::default();
+    (conditions.ready, conditions.serving) = (ready, serving);
+    conditions
+}
+
+/// Everything that a request reaches that tries on and on, in its order, as the last byte of the address.
+fn reached(snapshot: &Snapshot) -> Vec<usize> {
+    let mut tried = Tried::new();
+    let reach = || match choose(snapshot, &tried) {
+        Decision::Endpoint(at) => {
+            tried.add(snapshot.set()[at].identity());
+            Some(at)
+        }
+        decision => {
+            assert_eq!(matches!(decision, Decision::Wait), tried.is_empty(), "{decision:?}");
+            None
+        }
+    };
+    std::iter::from_fn(reach).collect()
+}
+
+fn reached_by_all(set: &EndpointSet) -> Vec<Vec<usize>> {
+    policies().iter().map(|policy| reached(&snapshot(set.clone(), &**policy))).collect()
+}
+
+#[test]
+fn a_higher_priority_number_comes_when_the_lower_ones_are_tried() {
+    let set: EndpointSet = [(0, 20), (1, 10), (2, 20), (3, 10), (4, 65_535)]
+        .map(|(last, priority)| endpoint(last).with_priority(priority))
+        .into_iter()
+        .collect();
+    for mut reached in reached_by_all(&set) {
+        reached[..2].sort_unstable();
+        reached[2..4].sort_unstable();
+        assert_eq!(reached, [1, 3, 0, 2, 4]);
+    }
+}
+
+#[test]
+fn weight_zero_counts_within_its_priority() {
+    let weights = [(0, 10, 0), (1, 10, 3), (2, 20, 0), (3, 20, 0)];
+    let set: EndpointSet =
+        weights.map(|(last, p, w)| endpoint(last).with_priority(p).with_weight(w)).into_iter().collect();
+    for mut reached in reached_by_all(&set) {
+        reached[1..].sort_unstable();
+        assert_eq!(reached, [1, 2, 3]);
+    }
+}
+
+#[test]
+fn who_is_not_ready_waits_until_nobody_is() {
+    let set = |of: [(bool, bool); 3]| -> EndpointSet {
+        (0..)
+            .zip(of)
+            .map(|(last, (ready, serving))| endpoint(last).with_conditions(conditions(ready, serving)))
+            .collect()
+    };
+    let cases: [(_, &[usize]); 4] = [
+        ([(true, true), (false, true), (false, false)], &[0]),
+        ([(false, true), (false, true), (false, false)], &[0, 1]),
+        ([(false, false), (false, true), (true, false)], &[2]),
+        ([(false, false); 3], &[]),
+    ];
+    for (of, usable) in cases {
+        for mut reached in reached_by_all(&set(of)) {
+            reached.sort_unstable();
+            assert_eq!(reached, usable, "{of:?}");
+        }
+    }
+}
+
+#[test]
+fn readiness_is_asked_before_priority_and_weight() {
+    let ready = endpoint(0).with_priority(9).with_weight(0);
+    let other = endpoint(1).with_weight(7).with_conditions(conditions(false, true));
+    for reached in reached_by_all(&[ready, other].into_iter().collect()) {
+        assert_eq!(reached, [0]);
+    }
+}
+
+#[test]
+fn nothing_to_choose_from_is_said_in_time() {
+    let mut rng = SplitMix64::with_seed(1);
+    for policy in policies() {
+        let empty = snapshot(EndpointSet::default(), &*policy);
+        let error = empty.pick(&mut PickArgs::new(epoch(), &mut rng, &Tried::new())).expect_err("no endpoint");
+        assert!(error.is_empty() && crate::Error::from(error).is_empty());
+        assert!(empty.start(0, epoch()).is_none());
+
+        let one = snapshot(weighted(&[1]), &*policy);
+        let mut tried = Tried::new();
+        tried.add(one.set()[0].identity());
+        let error = one.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)).expect_err("no endpoint");
+        assert!(error.is_all_tried() && crate::Error::from(error).is_all_tried());
+    }
+}
+
+/// A picker from elsewhere that does not know its own size.
+#[derive(Debug)]
+struct Astray;
+
+impl Policy for Astray {
+    fn picker(&self, _: &Slots, _: u64) -> Box<dyn Picker> {
+        Box::new(Self)
+    }
+}
+
+impl Picker for Astray {
+    fn pick(&self, _: &mut PickArgs<'_>) -> Decision {
+        Decision::Endpoint(1)
+    }
+}
+
+#[test]
+fn a_picker_that_goes_astray_is_an_error_and_no_panic() {
+    let two_levels = [endpoint(0), endpoint(1).with_priority(1)].into_iter().collect();
+    for set in [two_levels, weighted(&[1])] {
+        let mut rng = SplitMix64::with_seed(1);
+        let picked = snapshot(set, &Astray).pick(&mut PickArgs::new(epoch(), &mut rng, &Tried::new()));
+        assert!(crate::Error::from(picked.expect_err("no endpoint")).is_config());
+    }
+}

@@ -1,0 +1,153 @@
+//! Who gets how much.
+
+use super::*;
+
+/// How far the counts are from the weights.
+fn chi_square(counts: &[f64], weights: &[u32]) -> f64 {
+    let picks: f64 = counts.iter().sum();
+    let total: f64 = weights.iter().copied().map(f64::from).sum();
+    let terms = counts.iter().zip(weights).map(|(seen, weight)| {
+        let expected = picks * f64::from(*weight) / total;
+        (seen - expected).powi(2) / expected
+    });
+    terms.sum()
+}
+
+#[test]
+fn random_and_idle_least_request_are_uniform() {
+    for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
+        for count in [2, 3, 10, 97] {
+            let weights = vec![1; count];
+            let seen = counts(&snapshot(weighted(&weights), policy), &Tried::new(), 1000 * count);
+            // The 99.9 % quantile, after Wilson and Hilferty.
+            let (free, z) = (count as f64 - 1.0, 3.09);
+            let limit = free * (1.0 - 2.0 / (9.0 * free) + z * (2.0 / (9.0 * free)).sqrt()).powi(3);
+            let found = chi_square(&seen, &weights);
+            assert!(found < limit, "{policy:?} {count}: {found} >= {limit}");
+        }
+    }
+}
+
+#[test]
+fn round_robin_is_exact_from_any_start() {
+    for count in [1, 2, 3, 7, 100] {
+        for seed in [0, 1, u64::MAX] {
+            let set = Arc::new(weighted(&vec![1; count]));
+            let snapshot = Snapshot::new(set, &RoundRobin::new(), epoch(), seed, None);
+            assert!(counts(&snapshot, &Tried::new(), 5 * count).iter().all(|seen| *seen == 5.0));
+        }
+    }
+}
+
+#[test]
+fn round_robin_starts_where_the_seed_says() {
+    let set = Arc::new(weighted(&[1; 100]));
+    let first = |seed| choose(&Snapshot::new(set.clone(), &RoundRobin::new(), epoch(), seed, None), &Tried::new());
+    let firsts: Vec<_> = (0..20).map(first).collect();
+    assert!(firsts.iter().any(|at| *at != firsts[0]), "{firsts:?}");
+}
+
+/// One dead endpoint of five: the one behind it must not get the retries on top of its own turns.
+#[test]
+fn round_robin_spreads_retries() {
+    let snapshot = snapshot(weighted(&[1; 5]), &RoundRobin::new());
+    let mut tried = Tried::new();
+    tried.add(snapshot.set()[1].identity());
+    let mut seen = [0; 5];
+    for _ in 0..4000 {
+        let decision = match choose(&snapshot, &Tried::new()) {
+            Decision::Endpoint(1) => choose(&snapshot, &tried),
+            decision => decision,
+        };
+        let Decision::Endpoint(at) = decision else { panic!("four are left") };
+        seen[at] += 1;
+    }
+    assert_eq!(seen, [1000, 0, 1000, 1000, 1000]);
+    let retries_only = counts(&super::snapshot(weighted(&[1; 5]), &RoundRobin::new()), &tried, 4000);
+    assert_eq!(retries_only, [1000.0, 0.0, 1000.0, 1000.0, 1000.0]);
+}
+
+/// The sets that volo's binary search over equal prefix sums gets wrong, and some more.
+#[test]
+fn weights_hold_with_zeros_and_repetitions() {
+    let sets: [&[u32]; 7] =
+        [&[1, 0, 1], &[3, 0, 0, 0, 1], &[0, 0, 5], &[5, 0, 0], &[1, 2, 3, 4], &[u32::MAX, u32::MAX, 1], &[1, 2]];
+    for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
+        for weights in sets {
+            let seen = counts(&snapshot(weighted(weights), policy), &Tried::new(), 40_000);
+            let total: f64 = weights.iter().copied().map(f64::from).sum();
+            for (seen, weight) in seen.iter().zip(weights) {
+                let (share, fair) = (seen / 40_000.0, f64::from(*weight) / total);
+                assert!((share - fair).abs() < 0.012, "{policy:?} {weights:?}: {share} instead of {fair}");
+                assert!(*weight > 0 || *seen == 0.0);
+            }
+        }
+    }
+}
+
+/// The same when a picker is built without a snapshot, which sorts out the zeros.
+#[test]
+fn a_picker_on_its_own_sorts_out_the_zeros() {
+    let slot = |weight| Arc::new(Slot::new(endpoint(1).with_weight(weight), Arc::new(Load::new(epoch())), None));
+    for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
+        let picker = policy.picker(&[3, 0, 0, 0, 1].map(slot).into_iter().collect(), 0);
+        let (mut rng, tried) = (SplitMix64::with_seed(3), Tried::new());
+        let mut seen = [0; 5];
+        for _ in 0..4000 {
+            let Decision::Endpoint(at) = picker.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)) else {
+                panic!("nothing to choose")
+            };
+            seen[at] += 1;
+        }
+        assert_eq!(seen[1..4], [0; 3]);
+        assert!((900..1100).contains(&seen[4]), "{seen:?}");
+    }
+}
+
+#[test]
+fn only_zero_weights_are_equal_weights() {
+    for policy in policies() {
+        let seen = counts(&snapshot(weighted(&[0; 4]), &*policy), &Tried::new(), 4000);
+        assert!(seen.iter().all(|seen| (900.0..1100.0).contains(seen)), "{policy:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_was_tried_is_shared_out_by_weight() {
+    let weights = [8, 4, 2, 1, 1];
+    for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
+        let snapshot = snapshot(weighted(&weights), policy);
+        let mut tried = Tried::new();
+        tried.add(snapshot.set()[0].identity());
+        tried.add(snapshot.set()[1].identity());
+        let seen = counts(&snapshot, &tried, 40_000);
+        assert_eq!(seen[..2], [0.0, 0.0]);
+        assert!((seen[2] / 40_000.0 - 0.5).abs() < 0.012, "{policy:?}: {seen:?}");
+    }
+}
+
+/// The less busy one is always taken of two, by weight; the one that hangs is never taken.
+#[test]
+fn least_request_never_takes_the_busiest() {
+    let cases: [(&[u32], &[usize], &[usize]); 3] =
+        [(&[1, 1], &[1, 0], &[1]), (&[1, 1, 1], &[5, 4, 4], &[1, 2]), (&[1, 4], &[1, 3], &[1])];
+    for (weights, in_flight, allowed) in cases {
+        let snapshot = snapshot(weighted(weights), &LeastRequest::new());
+        let start = |(at, n): (usize, &usize)| (0..*n).filter_map(|_| snapshot.start(at, epoch())).collect::<Vec<_>>();
+        let _held: Vec<_> = in_flight.iter().enumerate().map(start).collect();
+        let seen = counts(&snapshot, &Tried::new(), 1000);
+        for (at, seen) in seen.iter().enumerate() {
+            assert_eq!(*seen > 0.0, allowed.contains(&at), "{weights:?} {in_flight:?}");
+        }
+    }
+}
+
+#[test]
+fn least_request_holds_weights_under_load() {
+    let snapshot = snapshot(weighted(&[1, 2, 5]), &LeastRequest::new());
+    let (mut rng, tried) = (SplitMix64::with_seed(1), Tried::new());
+    let mut pick = || snapshot.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)).expect("an endpoint");
+    let _held: Vec<_> = (0..80).map(|_| pick()).collect();
+    let in_flight: Vec<_> = snapshot.slots().iter().map(|slot| slot.load().in_flight()).collect();
+    assert_eq!(in_flight, [10, 20, 50]);
+}

@@ -1,0 +1,119 @@
+//! Ten endpoints in simulated time, some of which fail at once.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use super::*;
+
+/// A closed loop of clients, each of which sends its next request as soon as the last one is answered.
+struct Simulation {
+    snapshot: Snapshot,
+    rng: SplitMix64,
+    now: Instant,
+    /// When which request will be answered; `None` until the clients have sent their first one.
+    answers: BinaryHeap<Reverse<(Instant, usize)>>,
+    flights: Vec<Option<(usize, Pick)>>,
+    /// Whether failures are reported; if not, this is plain least request.
+    reports: bool,
+}
+
+impl Simulation {
+    fn new(clients: usize, reports: bool) -> Self {
+        let answers = (0..clients).map(|client| Reverse((epoch(), client))).collect();
+        let flights = (0..clients).map(|_| None).collect();
+        let snapshot = snapshot(weighted(&[1; 10]), &LeastRequest::new());
+        Self { snapshot, rng: SplitMix64::with_seed(11), now: epoch(), answers, flights, reports }
+    }
+
+    /// Runs for a while. `fails(endpoint, coin)` says which requests fail, with a coin of 0..100. Returns the
+    /// share of requests that each endpoint got, and the share that failed.
+    fn run(&mut self, time: Duration, fails: impl Fn(usize, usize) -> bool) -> ([f64; 10], f64) {
+        let end = self.now + time;
+        let (mut sent, mut failed) = ([0.0; 10], 0.0);
+        while let Some(Reverse((at, client))) = self.answers.pop() {
+            if at >= end {
+                self.answers.push(Reverse((at, client)));
+                break;
+            }
+            self.now = at;
+            if let Some((endpoint, pick)) = self.flights[client].take() {
+                // A failing endpoint has answered at once: the time of the answer tells.
+                let bad = pick.elapsed(at) < GOOD;
+                sent[endpoint] += 1.0;
+                failed += f64::from(u8::from(bad));
+                let outcome = if bad && self.reports { Outcome::Failure } else { Outcome::Success };
+                pick.complete(outcome, at);
+            }
+            let tried = Tried::new();
+            let Decision::Endpoint(endpoint) = self.snapshot.choose(&mut PickArgs::new(at, &mut self.rng, &tried))
+            else {
+                panic!("there are always ten");
+            };
+            let bad = fails(endpoint, self.rng.below(100));
+            // A microsecond, lest a failing endpoint answers without any time going by.
+            let takes = if bad { Duration::from_micros(1) } else { GOOD };
+            self.flights[client] = self.snapshot.start(endpoint, at).map(|pick| (endpoint, pick));
+            self.answers.push(Reverse((at + takes, client)));
+        }
+        self.now = end;
+        let all: f64 = sent.iter().sum();
+        (sent.map(|sent| sent / all), failed / all)
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const GOOD: Duration = Duration::from_millis(5);
+
+#[test]
+fn a_fast_failer_gets_nearly_nothing() {
+    for (clients, time) in [(1, 100), (8, 20), (32, 20), (200, 6)] {
+        let mut simulation = Simulation::new(clients, true);
+        simulation.run(secs(1), |at, _| at == 3);
+        let (shares, failed) = simulation.run(secs(time), |at, _| at == 3);
+        assert!(failed < 0.01, "{clients} clients: {failed} failed");
+        let good = shares.iter().enumerate().filter(|(at, _)| *at != 3);
+        assert!(good.into_iter().all(|(_, share)| (0.105..0.118).contains(share)), "{clients} clients: {shares:?}");
+    }
+}
+
+/// The measure of the test above: without the penalty the failing endpoint draws the traffic of both choices.
+#[test]
+fn plain_least_request_sends_a_fast_failer_double() {
+    let (_, failed) = Simulation::new(32, false).run(secs(10), |at, _| at == 3);
+    assert!((0.17..0.22).contains(&failed), "{failed}");
+}
+
+#[test]
+fn a_healed_endpoint_is_back_within_six_seconds() {
+    for clients in [1, 32] {
+        let mut simulation = Simulation::new(clients, true);
+        simulation.run(secs(20), |at, _| at == 3);
+        simulation.run(secs(6), |_, _| false);
+        let (shares, failed) = simulation.run(secs(2), |_, _| false);
+        assert!(failed == 0.0 && shares[3] > 0.08, "{clients} clients: {shares:?}");
+    }
+}
+
+/// After an outage of all, every endpoint has a long list of failures: it must not stand in the way.
+#[test]
+fn all_are_back_after_an_outage_of_all() {
+    let mut simulation = Simulation::new(32, true);
+    simulation.run(Duration::from_millis(20), |_, _| true);
+    simulation.run(secs(6), |_, _| false);
+    let (shares, _) = simulation.run(secs(2), |_, _| false);
+    assert!(shares.iter().all(|share| (0.08..0.12).contains(share)), "{shares:?}");
+}
+
+/// An endpoint that fails every second request gets much less than a tenth, and a few failures everywhere
+/// change nothing.
+#[test]
+fn partial_failures_are_weighed() {
+    let mut simulation = Simulation::new(32, true);
+    simulation.run(secs(1), |at, coin| at == 3 && coin < 50);
+    let (shares, _) = simulation.run(secs(20), |at, coin| at == 3 && coin < 50);
+    assert!(shares[3] < 0.04, "{shares:?}");
+    let (shares, _) = Simulation::new(32, true).run(secs(10), |_, coin| coin < 2);
+    assert!(shares.iter().all(|share| (0.09..0.11).contains(share)), "{shares:?}");
+}

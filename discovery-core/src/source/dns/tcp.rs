@@ -1,0 +1,119 @@
+//! Kept TCP connections to nameservers.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use hickory_net::{
+    NetError,
+    proto::op::{DnsRequest, DnsResponse},
+    runtime::TokioRuntimeProvider,
+    tcp::TcpClientStream,
+    xfer::{DnsExchange, DnsHandle, FirstAnswer},
+};
+
+use crate::source::clock;
+
+/// A connection that nobody used for so long is closed: it pins one replica of the DNS service.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A connection is replaced when it is so old, even when it is in use, for the same reason.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// Questions in flight on one connection; the next one opens a connection of its own.
+const MAX_ACTIVE: usize = 1024;
+
+/// At most one kept connection per nameserver.
+#[derive(Clone, Default)]
+pub(super) struct TcpConnections(Arc<Mutex<Kept>>);
+
+type Kept = BTreeMap<SocketAddr, Connection>;
+
+#[derive(Clone)]
+struct Connection {
+    exchange: DnsExchange<TokioRuntimeProvider>,
+    opened: Instant,
+    used: Instant,
+}
+
+impl TcpConnections {
+    /// Asks over the kept connection; when that fails, or there is none, over a new one.
+    pub(super) async fn ask(
+        &self,
+        server: SocketAddr,
+        request: DnsRequest,
+        timeout: Duration,
+    ) -> Result<DnsResponse, NetError> {
+        if let Some(exchange) = self.kept(server) {
+            match exchange.send(request.clone()).first_answer().await {
+                Ok(answer) => return Ok(answer),
+                Err(_) => self.forget(server),
+            }
+        }
+        let exchange = self.open(server, timeout).await?;
+        let answer = exchange.send(request).first_answer().await;
+        if answer.is_err() {
+            self.forget(server);
+        }
+        answer
+    }
+
+    fn kept(&self, server: SocketAddr) -> Option<DnsExchange<TokioRuntimeProvider>> {
+        let now = clock::now();
+        let mut kept = self.lock();
+        let connection = kept.get_mut(&server)?;
+        if now.duration_since(connection.opened) >= MAX_AGE || now.duration_since(connection.used) >= IDLE {
+            kept.remove(&server);
+            return None;
+        }
+        connection.used = now;
+        Some(connection.exchange.clone())
+    }
+
+    async fn open(&self, server: SocketAddr, timeout: Duration) -> Result<DnsExchange<TokioRuntimeProvider>, NetError> {
+        let provider = TokioRuntimeProvider::new();
+        let exchange = TcpClientStream::exchange(server, None, timeout, Some(MAX_ACTIVE), provider).await?;
+        let now = clock::now();
+        self.lock().insert(server, Connection { exchange: exchange.clone(), opened: now, used: now });
+        tokio::spawn(close_when_idle(Arc::downgrade(&self.0), server, now));
+        Ok(exchange)
+    }
+
+    fn forget(&self, server: SocketAddr) {
+        self.lock().remove(&server);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for TcpConnections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.lock().keys()).finish()
+    }
+}
+
+/// Ends with the connection that it watches, or with the last owner of the connections.
+async fn close_when_idle(kept: Weak<Mutex<Kept>>, server: SocketAddr, opened: Instant) {
+    let mut wake = opened + IDLE;
+    loop {
+        tokio::time::sleep_until(wake.into()).await;
+        let Some(kept) = kept.upgrade() else { return };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.get(&server) {
+            Some(connection) if connection.opened == opened => {
+                let until = (connection.used + IDLE).min(opened + MAX_AGE);
+                if until <= clock::now() {
+                    kept.remove(&server);
+                    return;
+                }
+                wake = until;
+            }
+            _ => return,
+        }
+    }
+}

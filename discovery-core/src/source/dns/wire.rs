@@ -1,0 +1,66 @@
+//! From hickory's types to ours, and back. The only file beside the transports that knows them.
+
+use std::sync::Arc;
+
+use hickory_net::proto::{
+    op::{DnsRequest, DnsRequestOptions, Message, Query as WireQuery, ResponseCode},
+    rr::{Name, RData, Record as WireRecord, RecordType},
+};
+
+use super::{
+    RETRANSMIT_AFTER,
+    record::{Data, Query, Rcode, Record, Response, Rtype, Srv},
+};
+use crate::{Error, error::Kind};
+
+/// The message to send, with EDNS whatever `resolv.conf` says: without it thirty pods need TCP.
+pub(super) fn request(query: &Query) -> Result<DnsRequest, Error> {
+    let mut name = Name::from_ascii(&query.name)
+        .map_err(|error| Error::with_source(Kind::Config, format!("{query} cannot be asked"), error))?;
+    name.set_fqdn(true);
+    let rtype = match query.rtype {
+        Rtype::A => RecordType::A,
+        Rtype::Aaaa => RecordType::AAAA,
+        Rtype::Srv => RecordType::SRV,
+        Rtype::Txt => RecordType::TXT,
+    };
+    let mut options = DnsRequestOptions::default();
+    options.use_edns = true;
+    options.retry_interval = RETRANSMIT_AFTER;
+    Ok(DnsRequest::from_query(WireQuery::query(name, rtype), options))
+}
+
+pub(super) fn response(message: &Message) -> Response {
+    let section = |records: &[WireRecord]| records.iter().map(record).collect();
+    Response {
+        rcode: match message.metadata.response_code {
+            ResponseCode::NoError => Rcode::NoError,
+            ResponseCode::NXDomain => Rcode::NxDomain,
+            other => Rcode::Failure(other.to_str().to_owned()),
+        },
+        answers: section(&message.answers),
+        authorities: section(&message.authorities),
+        additionals: section(&message.additionals),
+    }
+}
+
+fn record(wire: &WireRecord) -> Record {
+    let data = match &wire.data {
+        RData::A(a) => Data::A(a.0),
+        RData::AAAA(aaaa) => Data::Aaaa(aaaa.0),
+        RData::CNAME(cname) => Data::Cname(name(&cname.0)),
+        RData::SRV(srv) => {
+            Data::Srv(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target: name(&srv.target) })
+        }
+        RData::TXT(txt) => Data::Txt(String::from_utf8_lossy(&txt.txt_data.concat()).into()),
+        RData::SOA(soa) => Data::Soa(soa.minimum),
+        _ => Data::Other,
+    };
+    Record { name: name(&wire.name), ttl: wire.ttl, data }
+}
+
+fn name(name: &Name) -> Arc<str> {
+    let mut text = name.to_ascii();
+    text.make_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).into()
+}

@@ -1,0 +1,75 @@
+//! How a client is configured.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use discovery_core::Resolver;
+
+use super::Client;
+use crate::{Error, ServiceDns};
+
+/// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
+/// single pod passes unseen, an outage is told within the patience of a caller.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+type Configure = Arc<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>;
+
+/// Configures a [`Client`].
+#[must_use = "call `build`"]
+pub struct ClientBuilder {
+    resolver: Resolver,
+    settings: Settings,
+}
+
+/// What the clients of all endpoints have in common.
+#[derive(Clone)]
+pub(super) struct Settings {
+    configure: Configure,
+    dns: ServiceDns,
+    pub(super) patience: Duration,
+}
+
+impl Settings {
+    /// The builder of one endpoint's client. Hosts that a redirect leads to are resolved in the same way.
+    pub(super) fn client(&self) -> reqwest::ClientBuilder {
+        (self.configure)(reqwest::Client::builder().dns_resolver(self.dns.clone()))
+    }
+}
+
+impl ClientBuilder {
+    pub(super) fn new(resolver: Resolver) -> Self {
+        let dns = ServiceDns::new(resolver.clone());
+        Self { resolver, settings: Settings { configure: Arc::new(|builder| builder), dns, patience: PATIENCE } }
+    }
+
+    /// Configures the `reqwest::Client` of every endpoint. It is called once for each endpoint, so share what
+    /// is expensive: make the TLS configuration outside, and hand a clone of it to
+    /// `tls_backend_preconfigured`.
+    pub fn configure(
+        mut self,
+        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.configure = Arc::new(configure);
+        self
+    }
+
+    /// Sets how long a request waits for an endpoint when there is none; 3 s by default, zero fails at once.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.settings.patience = patience;
+        self
+    }
+
+    /// Makes the client. Nothing is asked or connected yet.
+    ///
+    /// # Errors
+    /// What `reqwest::ClientBuilder::build` says of the configuration, tried once here.
+    pub fn build(self) -> Result<Client, Error> {
+        let template = self.settings.client().build().map_err(|error| Error::request(error, 0))?;
+        Ok(Client::assemble(self.resolver, self.settings, template))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("patience", &self.settings.patience).finish_non_exhaustive()
+    }
+}

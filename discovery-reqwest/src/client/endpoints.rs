@@ -1,0 +1,39 @@
+//! One `reqwest::Client` for each endpoint.
+
+use std::net::SocketAddr;
+
+use discovery_core::{
+    Attached, Resolver,
+    endpoint::Endpoint,
+    name::{Host, Target},
+};
+
+use super::builder::Settings;
+use crate::Error;
+
+/// The clients of one target's endpoints.
+pub(super) type Pool = Attached<Result<reqwest::Client, Built>>;
+
+/// Why an endpoint's client could not be made. The same settings were tried when the client was built, so
+/// that this takes a resource running out.
+pub(super) type Built = std::sync::Arc<reqwest::Error>;
+
+pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) -> Result<Pool, Error> {
+    let host = match target.host() {
+        Host::Name { name, .. } => Some(name.as_str().to_owned()),
+        // Addresses and `localhost` are dialled as they stand in the URL.
+        _ => None,
+    };
+    let settings = settings.clone();
+    let upstream = resolver.upstream(target)?;
+    Ok(Attached::new(upstream, move |endpoint: &Endpoint| {
+        let builder = match &host {
+            Some(host) => {
+                let addrs: Vec<SocketAddr> = endpoint.addrs().collect();
+                settings.client().resolve_to_addrs(host, &addrs)
+            }
+            None => settings.client(),
+        };
+        builder.build().map_err(Built::new)
+    }))
+}

@@ -1,0 +1,126 @@
+//! The client.
+
+mod builder;
+mod endpoints;
+mod send;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use discovery_core::{Resolver, name::Target};
+use http::Method;
+use reqwest::{IntoUrl, Request, Response};
+
+pub use self::builder::ClientBuilder;
+use self::{builder::Settings, endpoints::Pool};
+use crate::{Error, RequestBuilder};
+
+/// Sends each request to an endpoint that is picked for it. Cheap to clone; clones share all connections.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    resolver: Resolver,
+    settings: Settings,
+    /// Builds requests; it sends none.
+    template: reqwest::Client,
+    pools: RwLock<HashMap<Target, Pool>>,
+}
+
+impl Client {
+    /// A client on `resolver`, with the settings of [`reqwest::Client::new`].
+    ///
+    /// # Panics
+    /// As [`reqwest::Client::new`]: when the TLS backend that the application compiled in cannot be
+    /// initialized. [`Client::builder`] returns it as an error.
+    #[must_use]
+    pub fn new(resolver: Resolver) -> Self {
+        Self::builder(resolver).build().unwrap_or_else(|error| panic!("{error}: {:?}", error.as_reqwest()))
+    }
+
+    /// A client to be configured.
+    pub fn builder(resolver: Resolver) -> ClientBuilder {
+        ClientBuilder::new(resolver)
+    }
+
+    fn assemble(resolver: Resolver, settings: Settings, template: reqwest::Client) -> Self {
+        Self(Arc::new(Inner { resolver, settings, template, pools: RwLock::default() }))
+    }
+
+    /// Begins a request with any method.
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), self.0.template.request(method, url))
+    }
+
+    /// Begins a GET request.
+    pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// Begins a POST request.
+    pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// Begins a PUT request.
+    pub fn put(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::PUT, url)
+    }
+
+    /// Begins a PATCH request.
+    pub fn patch(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::PATCH, url)
+    }
+
+    /// Begins a DELETE request.
+    pub fn delete(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// Begins a HEAD request.
+    pub fn head(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::HEAD, url)
+    }
+
+    /// Sends a request to an endpoint of its target; when no connection comes about, to another one.
+    ///
+    /// # Errors
+    /// When the URL's host is no valid name, when there is no endpoint within the client's patience, or when
+    /// the last endpoint that was tried failed the request. An HTTP error status is a response, not an error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
+    pub async fn execute(&self, request: Request) -> Result<Response, Error> {
+        let target = Target::from_url(request.url()).map_err(discovery_core::Error::from)?;
+        let pool = self.pool(&target)?;
+        send::send(&pool, request, self.0.settings.patience).await
+    }
+
+    /// The resolver.
+    #[must_use]
+    pub fn resolver(&self) -> &Resolver {
+        &self.0.resolver
+    }
+
+    fn pool(&self, target: &Target) -> Result<Pool, Error> {
+        if let Some(pool) = self.0.pools.read().unwrap_or_else(PoisonError::into_inner).get(target) {
+            return Ok(pool.clone());
+        }
+        let mut pools = self.0.pools.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(target) {
+            return Ok(pool.clone());
+        }
+        let pool = endpoints::pool(&self.0.resolver, target, &self.0.settings)?;
+        pools.insert(target.clone(), pool.clone());
+        Ok(pool)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("resolver", &self.0.resolver).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! Sending one request.
+
+use std::time::Duration;
+
+use discovery_core::policy::{Outcome, Pick, Tried};
+use http::{HeaderValue, StatusCode, header};
+use reqwest::{Request, Response, Url};
+
+use super::endpoints::Pool;
+use crate::Error;
+
+/// How many endpoints one request tries at most.
+const MOST: usize = 3;
+
+pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) -> Result<Response, Error> {
+    let mut tried = Tried::default();
+    let mut last: Option<Error> = None;
+    loop {
+        let (pick, client) = match (pick(pool, &tried, patience).await, last.take()) {
+            (Ok(picked), _) => picked,
+            (Err(_), Some(error)) => return Err(error),
+            (Err(error), None) => return Err(error),
+        };
+        tried.add(pick.endpoint().identity());
+        let copy = request.try_clone();
+        aim(&mut request, pick.endpoint().port());
+        let result = client.execute(request).await;
+        pick.complete(outcome(&result), tokio::time::Instant::now().into_std());
+        let error = match result {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        if !error.is_connect() || tried.len() == MOST {
+            return Err(Error::request(error, tried.len()));
+        }
+        let Some(copy) = copy else {
+            let note = "not sent to another endpoint: its body is a stream";
+            return Err(Error::request(error, tried.len()).with_note(note));
+        };
+        last = Some(Error::request(error, tried.len()));
+        request = copy;
+    }
+}
+
+/// Picks, and waits for an endpoint when there is none yet.
+async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
+    let picked = match pool.pick(tried) {
+        Err(error) if !error.is_all_tried() && !error.is_config() && !patience.is_zero() => {
+            // When the time is over, the pick tells why there is none.
+            let _ = tokio::time::timeout(patience, pool.upstream().available()).await;
+            pool.pick(tried)
+        }
+        picked => picked,
+    };
+    let (pick, client) = picked?;
+    match client {
+        Ok(client) => Ok((pick, client)),
+        Err(error) => Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into()),
+    }
+}
+
+/// Points the request at a port of the endpoint without letting it show: `Host` stays that of the URL.
+///
+/// The labels of an SRV name are how a port was asked for, not part of the host. A port in the URL overrides
+/// the endpoint's in reqwest, so that it goes where the two differ.
+fn aim(request: &mut Request, port: u16) {
+    if let Some(host) = request.url().host_str().and_then(without_srv_labels).map(str::to_owned) {
+        // The rest of a valid host is a valid host.
+        let _ = request.url_mut().set_host(Some(&host));
+    }
+    let url = request.url();
+    if url.port().is_some_and(|written| port != 0 && written != port) {
+        if let Ok(logical) = HeaderValue::try_from(authority(url)) {
+            request.headers_mut().entry(header::HOST).or_insert(logical);
+        }
+        let _ = request.url_mut().set_port(None);
+    }
+}
+
+fn without_srv_labels(host: &str) -> Option<&str> {
+    host.strip_prefix('_')?.splitn(3, '.').nth(2)
+}
+
+fn authority(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+fn outcome(result: &Result<Response, reqwest::Error>) -> Outcome {
+    match result {
+        Err(error) if error.is_connect() => Outcome::Unreachable,
+        Err(error) if error.is_builder() => Outcome::Success,
+        Err(_) => Outcome::Failure,
+        Ok(response) => match response.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let seconds = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+                Outcome::Overloaded { retry_after: seconds.map(Duration::from_secs) }
+            }
+            status if status.is_server_error() => Outcome::Failure,
+            _ => Outcome::Success,
+        },
+    }
+}

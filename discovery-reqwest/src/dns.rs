@@ -1,0 +1,71 @@
+//! The resolver as reqwest's own DNS hook.
+
+use std::{
+    collections::HashMap,
+    error::Error as StdError,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use discovery_core::{Resolver, Upstream, name::Target, policy::Tried};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Resolves the hosts of a plain `reqwest::Client` through a [`Resolver`].
+///
+/// The addresses come in the order in which the policy picks the endpoints, another one each time, because
+/// a connector tries them in order. A port that the resolver knows is honoured where the URL writes none.
+///
+/// This balances new connections only, and over HTTP/2 there is one: use [`Client`](crate::Client) to balance
+/// requests.
+///
+/// ```
+/// # use discovery_core::{Resolver, Surroundings};
+/// use discovery_reqwest::ServiceDns;
+///
+/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// let client = reqwest::Client::builder().dns_resolver(ServiceDns::new(resolver)).build()?;
+/// # drop(client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServiceDns {
+    resolver: Resolver,
+    /// Held, so that a name is refreshed in the background and no connection waits for it again.
+    held: Arc<Mutex<HashMap<Target, Upstream>>>,
+}
+
+impl ServiceDns {
+    /// Resolves through `resolver`.
+    #[must_use]
+    pub fn new(resolver: Resolver) -> Self {
+        Self { resolver, held: Arc::default() }
+    }
+
+    async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
+        let target = Target::new(&host).map_err(discovery_core::Error::from)?;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
+        let upstream = match held {
+            Some(upstream) => upstream,
+            None => self.resolver.upstream(&target)?,
+        };
+        upstream.ready().await?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).entry(target).or_insert_with(|| upstream.clone());
+        Ok(Box::new(in_picking_order(&upstream).into_iter()))
+    }
+}
+
+impl Resolve for ServiceDns {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(self.clone().addresses(name.as_str().to_owned()))
+    }
+}
+
+fn in_picking_order(upstream: &Upstream) -> Vec<SocketAddr> {
+    let mut tried = Tried::default();
+    let mut addrs = Vec::new();
+    while let Ok(pick) = upstream.pick_untried(&tried) {
+        tried.add(pick.endpoint().identity());
+        addrs.extend(pick.endpoint().addrs());
+    }
+    addrs
+}

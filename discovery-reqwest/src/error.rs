@@ -1,0 +1,100 @@
+//! Why a request has no response.
+
+use std::{error::Error as StdError, fmt};
+
+/// Why a request has no response: it could not be built, there was no endpoint to send it to, or the last
+/// endpoint that was tried failed it.
+///
+/// Opaque; ask it with the predicates.
+#[derive(Debug)]
+pub struct Error {
+    inner: Inner,
+    tried: usize,
+    note: Option<&'static str>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Discovery(discovery_core::Error),
+    Request(reqwest::Error),
+}
+
+impl Error {
+    pub(crate) fn request(error: reqwest::Error, tried: usize) -> Self {
+        Self { inner: Inner::Request(error), tried, note: None }
+    }
+
+    pub(crate) fn with_note(mut self, note: &'static str) -> Self {
+        self.note = Some(note);
+        self
+    }
+
+    /// There was no endpoint to send the request to; what the resolver says of it.
+    #[must_use]
+    pub fn as_discovery(&self) -> Option<&discovery_core::Error> {
+        match &self.inner {
+            Inner::Discovery(error) => Some(error),
+            Inner::Request(_) => None,
+        }
+    }
+
+    /// reqwest's own error, where it was reqwest that failed.
+    #[must_use]
+    pub fn as_reqwest(&self) -> Option<&reqwest::Error> {
+        match &self.inner {
+            Inner::Discovery(_) => None,
+            Inner::Request(error) => Some(error),
+        }
+    }
+
+    /// No connection came about to any endpoint that was tried.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.as_reqwest().is_some_and(reqwest::Error::is_connect)
+    }
+
+    /// The request, or the resolver, ran out of time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match &self.inner {
+            Inner::Discovery(error) => error.is_timeout(),
+            Inner::Request(error) => error.is_timeout(),
+        }
+    }
+
+    /// How many endpoints were tried.
+    #[must_use]
+    pub fn endpoints_tried(&self) -> usize {
+        self.tried
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.inner, self.tried) {
+            (Inner::Discovery(_), _) => f.write_str("no endpoint to send the request to")?,
+            (Inner::Request(_), 0) => f.write_str("the request could not be built")?,
+            (Inner::Request(_), 1) => f.write_str("the endpoint failed the request")?,
+            (Inner::Request(_), tried) => write!(f, "the last of {tried} endpoints failed the request")?,
+        }
+        match self.note {
+            Some(note) => write!(f, " ({note})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.inner {
+            Inner::Discovery(error) => Some(error),
+            Inner::Request(error) => Some(error),
+        }
+    }
+}
+
+impl From<discovery_core::Error> for Error {
+    fn from(error: discovery_core::Error) -> Self {
+        Self { inner: Inner::Discovery(error), tried: 0, note: None }
+    }
+}

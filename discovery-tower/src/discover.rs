@@ -1,0 +1,112 @@
+//! Endpoint sets as tower's stream of changes.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use discovery_core::{
+    Upstream, Watch,
+    endpoint::{Endpoint, EndpointSet, Identity},
+};
+use futures_core::Stream;
+use tower::discover::Change;
+
+/// The endpoints of an upstream as [`tower::discover::Discover`]: inserts and removes, keyed by identity,
+/// each insert with a service that `make` has made.
+///
+/// It never yields an error and never ends; it keeps the upstream alive. An endpoint that has changed is
+/// inserted again under its key, which replaces it.
+///
+/// ```
+/// # use discovery_core::{Resolver, Surroundings};
+/// use discovery_tower::Discover;
+/// use tower::{balance::p2c::Balance, load::Constant, service_fn};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// let upstream = resolver.upstream("127.0.0.1:8080")?;
+/// let discover = Discover::new(upstream, |endpoint| {
+///     let addr = endpoint.addr();
+///     Constant::new(service_fn(move |()| async move { Ok::<_, std::io::Error>(addr) }), 1)
+/// });
+/// let mut balance = Balance::new(Box::pin(discover));
+///
+/// # use tower::{Service, ServiceExt};
+/// let addr = balance.ready().await?.call(()).await?;
+/// assert_eq!(addr.to_string(), "127.0.0.1:8080");
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Discover<F> {
+    watch: Watch,
+    make: F,
+    current: Arc<EndpointSet>,
+    changes: VecDeque<Step>,
+}
+
+enum Step {
+    Insert(Endpoint),
+    Remove(Identity),
+}
+
+impl<F, S> Discover<F>
+where
+    F: FnMut(&Endpoint) -> S,
+{
+    /// The changes of `upstream`, with `make` making the service of each endpoint.
+    #[must_use]
+    pub fn new(upstream: Upstream, make: F) -> Self {
+        let watch = upstream.watch();
+        Self { watch, make, current: Arc::default(), changes: VecDeque::new() }
+    }
+
+    /// Removes come first: a consumer then never holds an endpoint that is gone beside its replacement.
+    fn enqueue(&mut self, next: Arc<EndpointSet>) {
+        let diff = next.since(&self.current);
+        let removed = diff.removed.iter().map(|endpoint| Step::Remove(endpoint.identity().clone()));
+        let inserted = diff.changed.iter().chain(&diff.added).map(|endpoint| Step::Insert((*endpoint).clone()));
+        self.changes.extend(removed.chain(inserted));
+        self.current = next;
+    }
+}
+
+impl<F, S> Stream for Discover<F>
+where
+    F: FnMut(&Endpoint) -> S + Unpin,
+{
+    type Item = Result<Change<Identity, S>, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            match this.changes.pop_front() {
+                Some(Step::Remove(identity)) => return Poll::Ready(Some(Ok(Change::Remove(identity)))),
+                Some(Step::Insert(endpoint)) => {
+                    let service = (this.make)(&endpoint);
+                    return Poll::Ready(Some(Ok(Change::Insert(endpoint.identity().clone(), service))));
+                }
+                None => {}
+            }
+            match ready!(Pin::new(&mut this.watch).poll_next(cx)) {
+                Some(next) => this.enqueue(next),
+                // The watch does not end while it is held; a consumer must not see an end either way.
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for Discover<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discover")
+            .field("watch", &self.watch)
+            .field("pending", &self.changes.len())
+            .finish_non_exhaustive()
+    }
+}

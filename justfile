@@ -1,0 +1,41 @@
+# Every recipe is one or two commands that also work without just.
+
+default:
+    @just --list
+
+# The README's first command: requests to a Service of a fake cluster, live.
+quickstart:
+    cargo run --release -p examples --bin quickstart
+
+# The README's second command.
+test:
+    cargo test --workspace
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Fails when a pure folder reads a clock, the environment or entropy, or the pure core pulls in a runtime.
+purity:
+    .ci/purity
+
+deny:
+    cargo deny --locked check bans licenses sources
+
+# Ratios against peers in one run; see benches/README.md.
+bench *ARGS:
+    cd benches && cargo bench {{ARGS}}
+
+# Fuzz targets need a nightly compiler and cargo-fuzz: names, resolv_conf, dns_answers.
+fuzz TARGET SECONDS="60":
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+
+# All that CI runs.
+ci:
+    bash .ci/run
