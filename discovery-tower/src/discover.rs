@@ -61,6 +61,7 @@ where
 {
     /// The changes of `upstream`, with `make` making the service of each endpoint.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "the stream keeps the upstream, as `Balance` does")]
     pub fn new(upstream: Upstream, make: F) -> Self {
         let watch = upstream.watch();
         Self { watch, make, current: Arc::default(), changes: VecDeque::new() }

@@ -72,7 +72,6 @@ impl Resolver {
     }
 
     /// A resolver to be configured.
-    #[must_use]
     pub fn builder() -> ResolverBuilder {
         ResolverBuilder::new()
     }

@@ -69,7 +69,7 @@ impl<'a> Inputs<'a> {
 }
 
 impl Context {
-    /// Finds the context. `explicit` is what was set in code, `settings` what [`Settings::from_vars`] read.
+    /// Finds the context. `explicit` is what was set in code, `settings` what the variables say.
     ///
     /// Each of these takes the first that says something; the rest is not looked at:
     ///

@@ -44,19 +44,19 @@ impl ResolvConf {
         let mut words = line.words();
         match words.next() {
             None | Some("sortlist") => {}
-            Some("nameserver") => self.nameserver(&line),
-            Some("search") => self.search(&line, usize::MAX),
-            Some("domain") => self.search(&line, 1),
+            Some("nameserver") => self.nameserver(line),
+            Some("search") => self.search(line, usize::MAX),
+            Some("domain") => self.search(line, 1),
             Some("options") => words.for_each(|word| {
                 if let Err(reason) = self.options.read(word) {
-                    self.skip(&line, word, reason);
+                    self.skip(line, word, reason);
                 }
             }),
-            Some(_) => self.skip(&line, line.text, "not a keyword of resolv.conf(5)"),
+            Some(_) => self.skip(line, line.text, "not a keyword of resolv.conf(5)"),
         }
     }
 
-    fn nameserver(&mut self, line: &Line<'_>) {
+    fn nameserver(&mut self, line: Line<'_>) {
         let mut values = line.words().skip(1);
         match values.next().map(nameserver) {
             None => self.skip(line, line.text, "no address follows"),
@@ -73,7 +73,7 @@ impl ResolvConf {
     }
 
     /// `search` with all its words, `domain` with one: each replaces what an earlier line said.
-    fn search(&mut self, line: &Line<'_>, max: usize) {
+    fn search(&mut self, line: Line<'_>, max: usize) {
         let mut values = line.words().skip(1).peekable();
         if values.peek().is_none() {
             return self.skip(line, line.text, "no domain follows");
@@ -89,7 +89,7 @@ impl ResolvConf {
         }
     }
 
-    fn skip(&mut self, line: &Line<'_>, text: &str, reason: impl Into<String>) {
+    fn skip(&mut self, line: Line<'_>, text: &str, reason: impl Into<String>) {
         let text = text.chars().take(MAX_SHOWN).collect();
         self.skipped.push(Skipped { line: line.number, text, reason: reason.into() });
     }
@@ -113,6 +113,7 @@ impl fmt::Display for Skipped {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Line<'a> {
     number: usize,
     text: &'a str,
@@ -120,7 +121,7 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// The words up to a comment.
-    fn words(&self) -> impl Iterator<Item = &'a str> {
+    fn words(self) -> impl Iterator<Item = &'a str> {
         self.text.split_whitespace().take_while(|word| !word.starts_with(['#', ';']))
     }
 }

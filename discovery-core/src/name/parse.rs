@@ -180,6 +180,10 @@ fn name_of(input: &str, text: &str) -> Result<Host, NameError> {
             return Err(NameError::new(input, WHAT, format!("`{text}`: {error}"), remedy));
         }
     };
+    if ascii.starts_with('_') {
+        let remedy = "write `_port._tcp.service`, as in `_http._tcp.orders`";
+        return Err(NameError::new(input, WHAT, format!("`{text}`: a host does not begin with `_`"), remedy));
+    }
     let name = DomainName::new(&ascii).map_err(|error| error.within(input))?;
     if name.labels().next_back() == Some("localhost") {
         return Ok(Host::Localhost);

@@ -12,7 +12,8 @@ pub enum Port {
     Number(NonZeroU16),
     /// A name, `orders:http` or `_http._tcp.orders`: only a source that knows port names can answer.
     Name(PortName),
-    /// None was written; a number if the scheme has a default one.
+    /// None was written; a number if the scheme has a default one. A URL that writes its scheme's default
+    /// port means the same: `http://orders:80` is `http://orders` (WHATWG URL).
     Default(Option<NonZeroU16>),
 }
 

@@ -92,7 +92,7 @@ impl Expansion<'_> {
                 let namespace = namespace.clone();
                 self.service(service, namespace.as_str());
             }
-            None => self.refuse_without_namespace(format!("`{service}` alone is read in the own namespace")),
+            None => self.refuse_without_namespace(&format!("`{service}` alone is read in the own namespace")),
         }
     }
 
@@ -102,11 +102,11 @@ impl Expansion<'_> {
                 let namespace = namespace.clone();
                 self.pod(pod, service, namespace.as_str());
             }
-            None => self.refuse_without_namespace(format!("`{pod}.{service}` as a pod of the own namespace")),
+            None => self.refuse_without_namespace(&format!("`{pod}.{service}` as a pod of the own namespace")),
         }
     }
 
-    fn refuse_without_namespace(&mut self, what: String) {
+    fn refuse_without_namespace(&mut self, what: &str) {
         self.plan.refused.push(format!(
             "{what}, which is not known: set POD_NAMESPACE (downward API `metadata.namespace`) or \
              DISCOVERY_NAMESPACE, or write the namespace, as in `{}.<namespace>.svc`",

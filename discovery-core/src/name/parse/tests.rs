@@ -84,6 +84,7 @@ fn what_is_no_target_is_refused_with_rule_and_remedy() {
         ("_http", "a name that begins with `_` is an SRV name of three parts or more (RFC 2782)"),
         ("_http._quic.orders", "the second label of an SRV name is `_tcp`, `_udp` or `_sctp`"),
         ("_http._tcp.orders:80", "the port is given twice, by the SRV labels and after `:`"),
+        ("_http._tcp._orders", "`_orders`: a host does not begin with `_`"),
         ("[::1", "`[` without `]`"),
         ("[::1]x", "text after `]`"),
         ("[10.0.0.1]:80", "`[…]` holds no IPv6 address"),

@@ -217,11 +217,11 @@ fn hosts(candidate: &Candidate, ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
 
 fn backends(ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
     let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
-    if let [one, other] = ips {
-        if one.is_ipv4() != other.is_ipv4() {
-            let (v4, v6) = if one.is_ipv4() { (one, other) } else { (other, one) };
-            return vec![Endpoint::new(at(v4)).with_addr(at(v6))];
-        }
+    if let [one, other] = ips
+        && one.is_ipv4() != other.is_ipv4()
+    {
+        let (v4, v6) = if one.is_ipv4() { (one, other) } else { (other, one) };
+        return vec![Endpoint::new(at(v4)).with_addr(at(v6))];
     }
     ips.iter().map(|ip| Endpoint::new(at(ip))).collect()
 }

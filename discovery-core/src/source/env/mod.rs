@@ -1,21 +1,4 @@
 //! The environment variables that the kubelet sets for every Service of the own namespace.
-//!
-//! They are read once, cost no question, and come first: setting `ORDERS_SERVICE_HOST=127.0.0.1` on a laptop
-//! is all that it takes to send `orders` there. For a Service `orders` the family is (upper case, `-` as `_`;
-//! kubelet `pkg/kubelet/envvars`):
-//!
-//! | variable | value |
-//! |---|---|
-//! | `ORDERS_SERVICE_HOST` | the address; `localhost` is understood too |
-//! | `ORDERS_SERVICE_PORT` | the number of the first port |
-//! | `ORDERS_SERVICE_PORT_<NAME>` | the number of the port of that name |
-//! | `ORDERS_PORT` | `<protocol>://<host>:<port>`, the first port as a Docker link |
-//! | `ORDERS_PORT_<n>_<PROTOCOL>` | the same for each port |
-//! | `ORDERS_PORT_<n>_<PROTOCOL>_{PROTO,PORT,ADDR}` | its parts |
-//!
-//! A variable that is set to nothing counts as not set. What is malformed, incomplete or contradictory is an
-//! error, never an answer from elsewhere; `ORDERS_PORT` without `://` is an application's own variable and is
-//! left alone.
 
 mod choose;
 mod family;
@@ -40,6 +23,24 @@ use crate::{
 
 /// The source `env`: the variables of the Services of the own namespace.
 ///
+/// They are read once, cost no question, and come first: setting `ORDERS_SERVICE_HOST=127.0.0.1` on a laptop
+/// is all that it takes to send `orders` there. For a Service `orders` the family is (upper case, `-` as `_`;
+/// kubelet `pkg/kubelet/envvars`):
+///
+/// | variable | value |
+/// |---|---|
+/// | `ORDERS_SERVICE_HOST` | the address; `localhost` is understood too |
+/// | `ORDERS_SERVICE_PORT` | the number of the first port |
+/// | `ORDERS_SERVICE_PORT_<NAME>` | the number of the port of that name |
+/// | `ORDERS_PORT` | `<protocol>://<host>:<port>`, the first port as a Docker link |
+/// | `ORDERS_PORT_<n>_<PROTOCOL>` | the same for each port |
+/// | `ORDERS_PORT_<n>_<PROTOCOL>_{PROTO,PORT,ADDR}` | its parts |
+///
+/// A variable that is set to nothing counts as not set. What is malformed, incomplete or contradictory is an
+/// error, never an answer from elsewhere; `ORDERS_PORT` without `://` is an application's own variable and is
+/// left alone.
+///
+/// # Which port
 /// It answers for a plan that names a Service of the own namespace ([`Plan::env`]) whose variables are set,
 /// and only for a port that they name:
 ///
