@@ -1,4 +1,4 @@
-//! [`discovery_core`] for [tower](tower_service): the endpoints of a target as tower's `Discover`, and a
+//! [`discovery_core`] for [tower]: the endpoints of a target as tower's `Discover`, and a
 //! service that balances over them.
 //!
 //! ```

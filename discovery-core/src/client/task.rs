@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error,
     plan::Plan,
-    refresh::Standing,
+    refresh::{Standing, View},
     source::{State, Update, clock},
 };
 
@@ -57,12 +57,18 @@ impl Task {
             Ok(opened) => ask(&shared, &mut opened.chain).await,
             Err(error) => failed(error),
         };
-        let view = shared.refresh().on_update(&round.update, clock::now(), &mut entropy::unit);
+        let (view, current) = {
+            let mut refresh = shared.refresh();
+            let view = refresh.on_update(&round.update, clock::now(), &mut entropy::unit);
+            (view, refresh.view().clone())
+        };
+        let error = round.error.clone();
+        // First why, then what: whoever sees the new set can ask for its explanation.
+        self.explain(round, &current);
         if let Some(view) = view {
             trace(&shared, &view);
-            shared.publish(view, round.error.clone());
+            shared.publish(view, error);
         }
-        self.explain(round);
     }
 
     /// Opens the conversations, anew when the context has changed since.
@@ -90,8 +96,7 @@ impl Task {
         }
     }
 
-    fn explain(&self, round: Round) {
-        let current = self.shared.load();
+    fn explain(&self, round: Round, view: &View) {
         let context = match &self.opened {
             Some(opened) => opened.generation.evidence(),
             None => Vec::new(),
@@ -101,8 +106,8 @@ impl Task {
             context,
             steps: round.steps,
             winner: round.winner,
-            standing: current.standing.to_string(),
-            endpoints: current.snapshot.set().clone(),
+            standing: view.standing.to_string(),
+            endpoints: view.set.clone(),
         });
     }
 }
@@ -118,9 +123,10 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
         tokio::select! {
             biased;
             Some(update) = early.recv() => {
-                let view = shared.refresh().on_early(&update);
+                let view = shared.refresh().on_early(&update, clock::now());
                 if let Some(view) = view {
                     trace(shared, &view);
+                    shared.explain(early_explanation(shared, &view));
                     shared.publish(view, None);
                 }
             }
@@ -128,6 +134,12 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
             () = shared.reports().arrived.notified() => heed(shared),
         }
     }
+}
+
+/// What there is to say before the round is over.
+fn early_explanation(shared: &Shared, view: &View) -> Explanation {
+    let standing = format!("{}; the rest of the answer is on its way", view.standing);
+    Explanation { standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
 }
 
 /// Takes what requests have reported.
@@ -165,7 +177,7 @@ fn failed(error: Error) -> Round {
     Round { update, steps: Vec::new(), winner: None, error: Some(error) }
 }
 
-fn trace(shared: &Shared, view: &crate::refresh::View) {
+fn trace(shared: &Shared, view: &View) {
     let (target, endpoints, version) = (&shared.target, view.set.len(), view.set.version());
     match &view.standing {
         Standing::Stale { error, .. } => {

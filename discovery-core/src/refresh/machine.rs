@@ -86,11 +86,13 @@ impl Refresh {
 
     /// A part of the answer that is good enough to send requests to; the rest is on its way. It may add
     /// endpoints, and nothing else.
-    pub fn on_early(&mut self, update: &Update) -> Option<View> {
+    pub fn on_early(&mut self, update: &Update, now: Instant) -> Option<View> {
         let State::Ready(endpoints) = &update.state else { return None };
         if endpoints.is_empty() {
             return None;
         }
+        self.good = Some(now);
+        self.denied = None;
         let kept = |shown: &&Endpoint| !endpoints.iter().any(|new| new.identity() == shown.identity());
         let next = self.view.set.iter().filter(kept).chain(endpoints).cloned().collect();
         let standing = match self.view.standing {

@@ -20,3 +20,6 @@ mod view;
 pub use machine::Refresh;
 pub use settings::RefreshSettings;
 pub use view::{Standing, View};
+
+#[cfg(test)]
+mod tests;
