@@ -5,9 +5,9 @@
 //!
 //! | answer | with endpoints known | without |
 //! |---|---|---|
-//! | ready | additions at once; removals after [`removal_hold`](RefreshSettings::removal_hold), confirmed by a later answer (replicas of a DNS service disagree for a moment) | published |
-//! | empty, not found | kept until a second definitive "no", asked for after [`confirm_after`](RefreshSettings::confirm_after) | told at once, asked again with growing pauses, every second while somebody waits |
-//! | failed | kept and called stale, asked again with growing pauses; dropped by a failure that comes after [`max_stale`](RefreshSettings::max_stale) | told at once, asked again with growing pauses |
+//! | ready | additions at once; removals after [a hold](RefreshSettings::with_removal_hold), confirmed by a later answer (replicas of a DNS service disagree for a moment) | published |
+//! | empty, not found | kept until a second definitive "no", asked for after a second | told at once, asked again with growing pauses, every second while somebody waits |
+//! | failed | kept and called stale, asked again with growing pauses; dropped by a failure that comes after [`max_stale`](RefreshSettings::with_max_stale) | told at once, asked again with growing pauses |
 //!
 //! Nothing is dropped by the mere passing of time: after a laptop has slept for hours the next answer decides.
 
