@@ -20,16 +20,23 @@ use crate::{
 
 /// Works for one target until it is aborted. On another end, by a runtime's shutdown, it gives the claim
 /// back, so that a handle used on another runtime can start a new one.
-pub(super) async fn run(shared: Arc<Shared>, context: Arc<ContextCell>) {
-    let _claim = Claim(shared.clone());
-    let mut task = Task { shared, context, opened: None };
+pub(super) async fn run(claim: Claim, context: Arc<ContextCell>) {
+    let mut task = Task { shared: claim.0.clone(), context, opened: None };
     loop {
         task.round().await;
         task.sleep().await;
     }
 }
 
-struct Claim(Arc<Shared>);
+/// The right to work for a target; there is one at a time. It is given back when it is dropped, also when the
+/// task never runs because its runtime is shutting down.
+pub(super) struct Claim(Arc<Shared>);
+
+impl Claim {
+    pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        shared.claim().then(|| Self(shared.clone()))
+    }
+}
 
 impl Drop for Claim {
     fn drop(&mut self) {

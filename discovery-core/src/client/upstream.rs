@@ -173,10 +173,8 @@ impl Handle {
     #[cold]
     fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !self.shared.claim() {
-            return;
-        }
-        let task = runtime.spawn(task::run(self.shared.clone(), self.context.clone()));
+        let Some(claim) = task::Claim::take(&self.shared) else { return };
+        let task = runtime.spawn(task::run(claim, self.context.clone()));
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
     }
 }

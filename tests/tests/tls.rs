@@ -1,0 +1,162 @@
+//! https: the logical name stays in SNI, certificate and `Host`, and one TLS configuration serves all endpoints.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use discovery_reqwest::Client;
+use discovery_testing::{FakeDns, Pod, Service};
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use tests::in_pod;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{self, ClientConfig, RootCertStore, ServerConfig, pki_types::PrivatePkcs8KeyDer},
+};
+
+/// What a pod has seen: SNI and `Host` of each request.
+type Seen = Arc<Mutex<Vec<(String, String)>>>;
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    roots: RootCertStore,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut roots = RootCertStore::empty();
+        roots.add(params.self_signed(&key).unwrap().der().clone()).unwrap();
+        Self { issuer: Issuer::new(params, key), roots }
+    }
+
+    fn server(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn client(&self) -> ClientConfig {
+        ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth()
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Answers every request on `listener` with 200, one per connection.
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Seen) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        let (acceptor, seen) = (acceptor.clone(), seen.clone());
+        tokio::spawn(async move {
+            let Ok(mut tls) = acceptor.accept(tcp).await else { return };
+            let sni = tls.get_ref().1.server_name().unwrap_or_default().to_owned();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match tls.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => return,
+                }
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+            seen.lock().unwrap().push((sni, host.to_owned()));
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = tls.write_all(answer.as_bytes()).await;
+            let _ = tls.shutdown().await;
+        });
+    }
+}
+
+/// Two pods with certificates for `name`, on one port, behind `orders.shop`.
+async fn pods(dns: &FakeDns, authority: &Authority, name: &str) -> (u16, BTreeMap<SocketAddr, Seen>) {
+    let (one, two) = loop {
+        let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = SocketAddr::new([127, 0, 0, 2].into(), one.local_addr().unwrap().port());
+        if let Ok(two) = TcpListener::bind(addr).await {
+            break (one, two);
+        }
+    };
+    let port = one.local_addr().unwrap().port();
+    let mut seen = BTreeMap::new();
+    let mut service = Service::headless("shop", "orders").port("https", port);
+    for listener in [one, two] {
+        let addr = listener.local_addr().unwrap();
+        service = service.pod(Pod::new(addr.ip()));
+        let of_pod = Seen::default();
+        seen.insert(addr, of_pod.clone());
+        tokio::spawn(serve(listener, authority.server(name), of_pod));
+    }
+    dns.apply(service);
+    (port, seen)
+}
+
+fn client(dns: &FakeDns, authority: &Authority) -> Client {
+    let shared = authority.client();
+    let resolver = in_pod(dns, "shop").policy(discovery_core::policy::RoundRobin::new()).build().unwrap();
+    Client::builder(resolver)
+        .configure(move |builder| builder.tls_backend_preconfigured(shared.clone()))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn sni_certificate_and_host_are_those_of_the_url() {
+    let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
+    let (port, seen) = pods(&dns, &authority, "orders.shop").await;
+    let client = client(&dns, &authority);
+    for _ in 0..4 {
+        let response = client.get(format!("https://orders.shop:{port}/v1")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    for of_pod in seen.values() {
+        let expected = ("orders.shop".to_owned(), format!("orders.shop:{port}"));
+        assert_eq!(*of_pod.lock().unwrap(), [expected.clone(), expected], "two requests to each pod");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_was_asked_for_by_name_does_not_show() {
+    let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
+    let (_, seen) = pods(&dns, &authority, "orders.shop").await;
+    let client = client(&dns, &authority);
+    let response = client.get("https://_https._tcp.orders.shop/v1").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let all: Vec<_> = seen.values().flat_map(|of_pod| of_pod.lock().unwrap().clone()).collect();
+    assert_eq!(all, [("orders.shop".to_owned(), "orders.shop".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
+    let (port, seen) = pods(&dns, &authority, "intruder.shop").await;
+    let error = client(&dns, &authority).get(format!("https://orders.shop:{port}/")).send().await.unwrap_err();
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        text.push_str(&format!("{error}: "));
+        cause = error.source();
+    }
+    assert!(text.contains("certificate"), "{text}");
+    assert!(seen.values().all(|of_pod| of_pod.lock().unwrap().is_empty()), "no request was sent");
+}
