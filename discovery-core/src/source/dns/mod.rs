@@ -96,3 +96,6 @@ impl Source for DnsSource {
         Box::new(DnsLookup::new(self.asker.clone(), plan, self.families, self.max_stale))
     }
 }
+
+#[cfg(test)]
+mod tests;
