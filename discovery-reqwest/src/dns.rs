@@ -1,14 +1,11 @@
 //! The resolver as reqwest's own DNS hook.
 
-use std::{
-    collections::HashMap,
-    error::Error as StdError,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{error::Error as StdError, net::SocketAddr, sync::Arc};
 
 use discovery_core::{Resolver, Upstream, name::Target, policy::Tried};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::{client::now, kept::Kept};
 
 /// Resolves the hosts of a plain `reqwest::Client` through a [`Resolver`].
 ///
@@ -31,25 +28,20 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 pub struct ServiceDns {
     resolver: Resolver,
     /// Held, so that a name is refreshed in the background and no connection waits for it again.
-    held: Arc<Mutex<HashMap<Target, Upstream>>>,
+    held: Arc<Kept<Upstream>>,
 }
 
 impl ServiceDns {
     /// Resolves through `resolver`.
     #[must_use]
     pub fn new(resolver: Resolver) -> Self {
-        Self { resolver, held: Arc::default() }
+        Self { resolver, held: Arc::new(Kept::new(now())) }
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
         let target = Target::new(&host).map_err(discovery_core::Error::from)?;
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
-        let upstream = match held {
-            Some(upstream) => upstream,
-            None => self.resolver.upstream(&target)?,
-        };
+        let upstream = self.held.get_or_try_insert(&target, now(), || self.resolver.upstream(&target))?;
         upstream.ready().await?;
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).entry(target).or_insert_with(|| upstream.clone());
         Ok(Box::new(in_picking_order(&upstream).into_iter()))
     }
 }

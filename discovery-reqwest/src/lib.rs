@@ -46,13 +46,13 @@
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS
-//! feature of its own `reqwest` dependency. Give one TLS configuration to all endpoints' clients with
-//! [`ClientBuilder::configure`] and `reqwest::ClientBuilder::tls_backend_preconfigured`; otherwise each
-//! endpoint's client builds its own, which takes about two milliseconds.
+//! feature of its own `reqwest` dependency. Give one configuration to all endpoints' clients with
+//! [`ClientBuilder::tls`].
 
 mod client;
 mod dns;
 mod error;
+mod kept;
 mod request;
 
 pub use client::{Client, ClientBuilder};

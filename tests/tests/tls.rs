@@ -39,8 +39,7 @@ impl Authority {
 
     fn server(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -112,12 +111,8 @@ async fn pods(dns: &FakeDns, authority: &Authority, name: &str) -> (u16, BTreeMa
 }
 
 fn client(dns: &FakeDns, authority: &Authority) -> Client {
-    let shared = authority.client();
     let resolver = in_pod(dns, "shop").policy(discovery_core::policy::RoundRobin::new()).build().unwrap();
-    Client::builder(resolver)
-        .configure(move |builder| builder.tls_backend_preconfigured(shared.clone()))
-        .build()
-        .unwrap()
+    Client::builder(resolver).tls(authority.client()).build().unwrap()
 }
 
 #[tokio::test]

@@ -4,11 +4,7 @@ mod builder;
 mod endpoints;
 mod send;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, sync::Arc};
 
 use discovery_core::{Resolver, name::Target};
 use http::Method;
@@ -16,7 +12,7 @@ use reqwest::{IntoUrl, Request, Response};
 
 pub use self::builder::ClientBuilder;
 use self::{builder::Settings, endpoints::Pool};
-use crate::{Error, RequestBuilder};
+use crate::{Error, RequestBuilder, kept::Kept};
 
 /// Sends each request to an endpoint that is picked for it. Cheap to clone; clones share all connections.
 #[derive(Clone)]
@@ -27,7 +23,7 @@ struct Inner {
     settings: Settings,
     /// Builds requests; it sends none.
     template: reqwest::Client,
-    pools: RwLock<HashMap<Target, Pool>>,
+    pools: Kept<Pool>,
 }
 
 impl Client {
@@ -47,7 +43,7 @@ impl Client {
     }
 
     fn assemble(resolver: Resolver, settings: Settings, template: reqwest::Client) -> Self {
-        Self(Arc::new(Inner { resolver, settings, template, pools: RwLock::default() }))
+        Self(Arc::new(Inner { resolver, settings, template, pools: Kept::new(now()) }))
     }
 
     /// Begins a request with any method.
@@ -95,7 +91,8 @@ impl Client {
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
     pub async fn execute(&self, request: Request) -> Result<Response, Error> {
         let target = Target::from_url(request.url()).map_err(discovery_core::Error::from)?;
-        let pool = self.pool(&target)?;
+        let make = || endpoints::pool(&self.0.resolver, &target, &self.0.settings);
+        let pool = self.0.pools.get_or_try_insert(&target, now(), make)?;
         send::send(&pool, request, self.0.settings.patience).await
     }
 
@@ -104,23 +101,15 @@ impl Client {
     pub fn resolver(&self) -> &Resolver {
         &self.0.resolver
     }
-
-    fn pool(&self, target: &Target) -> Result<Pool, Error> {
-        if let Some(pool) = self.0.pools.read().unwrap_or_else(PoisonError::into_inner).get(target) {
-            return Ok(pool.clone());
-        }
-        let mut pools = self.0.pools.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(target) {
-            return Ok(pool.clone());
-        }
-        let pool = endpoints::pool(&self.0.resolver, target, &self.0.settings)?;
-        pools.insert(target.clone(), pool.clone());
-        Ok(pool)
-    }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("resolver", &self.0.resolver).finish_non_exhaustive()
     }
+}
+
+/// The clock, through tokio so that a test that pauses time drives everything.
+pub(crate) fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }

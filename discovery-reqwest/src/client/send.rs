@@ -6,7 +6,7 @@ use discovery_core::policy::{Outcome, Pick, Tried};
 use http::{HeaderValue, StatusCode, header};
 use reqwest::{Request, Response, Url};
 
-use super::endpoints::Pool;
+use super::{endpoints::Pool, now};
 use crate::Error;
 
 /// How many endpoints one request tries at most.
@@ -25,7 +25,7 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
         let copy = request.try_clone();
         aim(&mut request, pick.endpoint().port());
         let result = client.execute(request).await;
-        pick.complete(outcome(&result), tokio::time::Instant::now().into_std());
+        pick.complete(outcome(&result), now());
         let error = match result {
             Ok(response) => return Ok(response),
             Err(error) => error,

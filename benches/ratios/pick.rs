@@ -1,0 +1,134 @@
+//! Picking: the core with the time given, and `Upstream::pick` as applications call it.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    time::Instant,
+};
+
+use discovery_core::{
+    Resolver, Upstream,
+    endpoint::EndpointSet,
+    policy::{Decision, LeastRequest, Outcome, PickArgs, Policy, Random, RoundRobin, Snapshot, SplitMix64, Tried},
+};
+use pingora_load_balancing::{LoadBalancer, selection::RoundRobin as PingoraRoundRobin};
+use tower::{
+    Service, ServiceExt,
+    balance::p2c,
+    discover::ServiceList,
+    load::{CompleteOnResponse, PendingRequests},
+    service_fn,
+};
+use volo::{
+    context::Endpoint as VoloEndpoint,
+    discovery::StaticDiscover,
+    loadbalance::{LoadBalance, random::WeightedRandomBalance},
+};
+
+use crate::{
+    measure::{compare, side, side_async},
+    table::{Line, Row, Table},
+    world::{self, Manual},
+};
+
+const SIZES: [usize; 3] = [3, 100, 10_000];
+
+pub fn run(table: &mut Table) {
+    for size in SIZES {
+        choosing(table, size);
+    }
+    for size in SIZES {
+        least_request(table, size);
+    }
+}
+
+/// Round robin and random: only the choice.
+fn choosing(table: &mut Table, size: usize) {
+    let here = world::here();
+    let (mut core_rr, mut core_random) = (Core::new(RoundRobin::new(), size), Core::new(Random::new(), size));
+    let (app_rr, app_random) = (upstream(RoundRobin::new(), size), upstream(Random::new(), size));
+    let pingora = LoadBalancer::<PingoraRoundRobin>::try_from_iter(world::addrs(size)).expect("backends");
+    let volo = WeightedRandomBalance::<()>::new();
+    let (name, addrs) = (VoloEndpoint::new("orders".into()), StaticDiscover::from(world::addrs(size)));
+    let [core_rr, app_rr, pingora, core_random, app_random, volo] = compare([
+        side(|| core_rr.choose()),
+        side(|| app_rr.1.pick().expect("an endpoint").endpoint().addr()),
+        side(|| pingora.select(b"", 256).expect("a backend")),
+        side(|| core_random.choose()),
+        side(|| app_random.1.pick().expect("an endpoint").endpoint().addr()),
+        side_async(&here, async || volo.get_picker(&name, &addrs).await.expect("a picker").next().expect("one")),
+    ]);
+    let line = Line::AtMost(15.0);
+    let row = |what: &str| format!("{what}, N = {size}");
+    table.add(Row::costs(row("pick round robin: core choose"), core_rr, "pingora select", pingora, line));
+    table.add(Row::costs(row("pick round robin: Upstream::pick"), app_rr, "pingora select", pingora, Line::None));
+    table.add(Row::costs(row("pick random: core choose"), core_random, "volo get_picker+next", volo, line));
+    table.add(Row::costs(row("pick random: Upstream::pick"), app_random, "volo get_picker+next", volo, Line::None));
+}
+
+/// P2C on requests in flight: choice, start and end of the request.
+fn least_request(table: &mut Table, size: usize) {
+    let here = world::here();
+    let mut core = Core::new(LeastRequest::new(), size);
+    let app = upstream(LeastRequest::new(), size);
+    let mut tower = tower_p2c(size);
+    let [core, app, clock, tower] = compare([
+        side(|| core.request()),
+        side(|| {
+            let pick = app.1.pick().expect("an endpoint");
+            pick.complete(Outcome::Success, Instant::now());
+        }),
+        side(Instant::now),
+        side_async(&here, async || {
+            let service = tower.ready().await.unwrap_or_else(|error| panic!("{error}"));
+            service.call(()).await.unwrap_or_else(|error| panic!("{error}"));
+        }),
+    ]);
+    let line = Line::AtMost(45.0);
+    let row = |what: &str| format!("{what}, N = {size}");
+    table.add(Row::costs(row("pick P2C + complete: core"), core, "tower p2c ready+call", tower, line));
+    table.add(Row::costs(row("pick P2C + complete: Upstream::pick"), app, "tower p2c ready+call", tower, line));
+    if size == SIZES[0] {
+        table.add(Row::costs("of which one clock read (it takes two)", clock, "tower p2c ready+call", tower, Line::None));
+    }
+}
+
+/// The pure floor: a snapshot, a seed and a moment.
+struct Core {
+    snapshot: Snapshot,
+    rng: SplitMix64,
+    now: Instant,
+}
+
+impl Core {
+    fn new(policy: impl Policy, size: usize) -> Self {
+        let (set, now) = (EndpointSet::new(world::endpoints(size)), Instant::now());
+        Self { snapshot: Snapshot::new(Arc::new(set), &policy, now, 1, None), rng: SplitMix64::with_seed(2), now }
+    }
+
+    fn choose(&mut self) -> Decision {
+        self.snapshot.choose(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()))
+    }
+
+    fn request(&mut self) {
+        let pick = self.snapshot.pick(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()));
+        pick.expect("an endpoint").complete(Outcome::Success, self.now);
+    }
+}
+
+/// The runtime is kept, because the upstream's task lives on it.
+fn upstream(policy: impl Policy, size: usize) -> (tokio::runtime::Runtime, Upstream) {
+    let here = world::here();
+    let upstream = here.block_on(Manual::upstream(Resolver::builder().policy(policy), world::endpoints(size)));
+    assert_eq!(upstream.endpoints().len(), size);
+    (here, upstream)
+}
+
+fn tower_p2c(size: usize) -> impl Service<(), Response = (), Error = tower::BoxError> {
+    let service = |_: usize| {
+        let ok = |()| -> Ready<Result<(), Infallible>> { ready(Ok(())) };
+        PendingRequests::new(service_fn(ok), CompleteOnResponse::default())
+    };
+    p2c::Balance::new(ServiceList::new::<()>((0..size).map(service)))
+}

@@ -1,0 +1,125 @@
+//! What the benches run against.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use discovery_core::{
+    Resolver, ResolverBuilder, Surroundings, Upstream,
+    context::Families,
+    endpoint::Endpoint,
+    plan::Plan,
+    source::{BoxFuture, Lookup, Source, State, Update},
+};
+use discovery_testing::{FakeDns, Pod, Service};
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    net::runtime::TokioRuntimeProvider,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
+
+/// The first numbers of `/proc/loadavg`: how busy the neighbours are.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// A runtime of the thread that measures.
+pub fn here() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// A runtime on a thread of its own, for servers: their work is not the client's.
+pub fn elsewhere(threads: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
+}
+
+/// So many addresses, all different.
+pub fn addrs(count: usize) -> Vec<SocketAddr> {
+    let ip = |at: usize| Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + at as u32);
+    (1..=count).map(|at| (ip(at), 8080).into()).collect()
+}
+
+pub fn endpoints(count: usize) -> Vec<Endpoint> {
+    addrs(count).into_iter().map(Endpoint::new).collect()
+}
+
+/// A headless Service with so many pods, as DNS knows it.
+pub fn headless(name: &str, pods: usize) -> Service {
+    let service = Service::headless("shop", name).port("http", 8080);
+    addrs(pods).iter().fold(service, |service, addr| service.pod(Pod::new(addr.ip())))
+}
+
+/// Our resolver, on this nameserver.
+pub fn ours(dns: &FakeDns) -> ResolverBuilder {
+    let surroundings = Surroundings::none()
+        .with_env([("POD_NAMESPACE", "shop"), ("DISCOVERY_NAMESERVERS", &dns.addr().to_string())])
+        .with_resolv_conf(dns.resolv_conf("shop"));
+    Resolver::builder().surroundings(surroundings).families(Families::V4)
+}
+
+/// hickory's resolver, on the same nameserver, set up as it should be in a cluster: it is given absolute
+/// names, asks with EDNS and leaves the hosts file alone.
+pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
+    let mut udp = ConnectionConfig::udp();
+    udp.port = dns.addr().port();
+    let server = NameServerConfig::new(dns.addr().ip(), true, vec![udp]);
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.cache_size = cache;
+    options.edns0 = true;
+    options.use_hosts_file = ResolveHosts::Never;
+    builder.build().expect("hickory's resolver")
+}
+
+/// A source that says what it is told to say, at once.
+#[derive(Debug)]
+pub struct Manual(watch::Receiver<Vec<Endpoint>>);
+
+impl Manual {
+    pub fn new(endpoints: Vec<Endpoint>) -> (Arc<Self>, watch::Sender<Vec<Endpoint>>) {
+        let (sender, receiver) = watch::channel(endpoints);
+        (Arc::new(Self(receiver)), sender)
+    }
+
+    /// An upstream of exactly these endpoints.
+    pub async fn upstream(builder: ResolverBuilder, endpoints: Vec<Endpoint>) -> Upstream {
+        let (source, _) = Self::new(endpoints);
+        let resolver = builder.surroundings(Surroundings::none()).source(source).build().expect("a resolver");
+        resolver.resolve("orders.shop:8080").await.expect("endpoints")
+    }
+}
+
+impl Source for Manual {
+    fn name(&self) -> &'static str {
+        "manual"
+    }
+
+    fn open(&self, _: &Plan) -> Box<dyn Lookup> {
+        Box::new(Conversation(self.0.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct Conversation(watch::Receiver<Vec<Endpoint>>);
+
+impl Lookup for Conversation {
+    fn ask<'a>(&'a mut self, _: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
+        let state = State::Ready(self.0.borrow_and_update().clone());
+        Box::pin(std::future::ready(Update::new(state)))
+    }
+
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if self.0.changed().await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+}
