@@ -77,7 +77,7 @@ impl Core {
             refresh: Refresh::new(RefreshSettings::new().with_removal_hold(hold)),
             snapshot: Snapshot::new(Arc::default(), &LeastRequest::new(), now, 1, None),
             sets: [one, other].map(|set| Update::new(State::Ready(set))),
-            turn: 0,
+            turn: 1,
             now,
         };
         core.change();

@@ -46,8 +46,9 @@
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS
-//! feature of its own `reqwest` dependency. Give one configuration to all endpoints' clients with
-//! [`ClientBuilder::tls`].
+//! feature of its own `reqwest` dependency. Give one configuration to all endpoints' clients: with
+//! `ClientBuilder::tls` (feature `rustls`), or in [`ClientBuilder::configure`] with
+//! `tls_backend_preconfigured`.
 
 mod client;
 mod dns;

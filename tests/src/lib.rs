@@ -12,7 +12,6 @@ use discovery_testing::{FakeCluster, FakeDns};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A builder as a pod of `namespace` would have it, on `dns`, for IPv4 only.
-#[must_use]
 pub fn in_pod(dns: &FakeDns, namespace: &str) -> ResolverBuilder {
     let surroundings =
         Surroundings::none().with_env([("POD_NAMESPACE", namespace)]).with_resolv_conf(dns.resolv_conf(namespace));

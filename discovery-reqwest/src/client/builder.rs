@@ -1,6 +1,6 @@
 //! How a client is configured.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::Resolver;
 
@@ -59,11 +59,12 @@ impl ClientBuilder {
     }
 
     /// Gives one TLS configuration to the clients of all endpoints: what
-    /// [`reqwest::ClientBuilder::tls_backend_preconfigured`] takes, such as a `rustls::ClientConfig` of the
+    /// `reqwest::ClientBuilder::tls_backend_preconfigured` takes, such as a `rustls::ClientConfig` of the
     /// version that reqwest uses. Without it each endpoint's client builds a configuration of its own, which
     /// takes about two milliseconds. Settings of single certificates in [`configure`](Self::configure) have no
     /// effect beside it.
-    pub fn tls<T: Any + Clone + Send + Sync>(mut self, config: T) -> Self {
+    #[cfg(feature = "rustls")]
+    pub fn tls<T: std::any::Any + Clone + Send + Sync>(mut self, config: T) -> Self {
         self.settings.tls = Some(Arc::new(move |builder| builder.tls_backend_preconfigured(config.clone())));
         self
     }
