@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 const ROUND: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 25;
 
-/// Operations whose allocations are counted.
+/// Operations whose allocations are counted, at most.
 const COUNTED: u64 = 1_000;
 
 /// One contestant: does the work so many times and says how long it took.
@@ -60,8 +60,9 @@ pub fn side_timed<'a>(run: impl FnMut(u64) -> Duration + 'a) -> Side<'a> {
 /// Times the contestants in turns and counts what each allocates on this thread.
 pub fn compare<const N: usize>(mut sides: [Side<'_>; N]) -> [Cost; N] {
     let mut rounds = vec![Vec::with_capacity(ROUNDS); N];
+    let mut sizes = Vec::new();
     opt_out(|| {
-        let sizes: Vec<u64> = sides.iter_mut().map(calibrate).collect();
+        sizes.extend(sides.iter_mut().map(calibrate));
         for round in 0..ROUNDS {
             for turn in 0..N {
                 let at = (round + turn) % N;
@@ -70,13 +71,14 @@ pub fn compare<const N: usize>(mut sides: [Side<'_>; N]) -> [Cost; N] {
             }
         }
     });
-    let mut rounds = rounds.into_iter();
+    let mut rounds = rounds.into_iter().zip(sizes);
     sides.map(|mut side| {
+        let (times, size) = rounds.next().unwrap_or_default();
+        let n = size.clamp(10, COUNTED);
         let counted = measure(|| {
-            (side.0)(COUNTED);
+            (side.0)(n);
         });
-        let ns = median(rounds.next().unwrap_or_default());
-        Cost { ns, allocs: Some((counted.count_total as f64 / COUNTED as f64 * 100.0).round() / 100.0) }
+        Cost { ns: median(times), allocs: Some((counted.count_total as f64 / n as f64 * 10.0).round() / 10.0) }
     })
 }
 

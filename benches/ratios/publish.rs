@@ -19,8 +19,6 @@ use discovery_core::{
 use pingora_load_balancing::{
     Backend, Backends, LoadBalancer, discovery::ServiceDiscovery, prelude::RoundRobin,
 };
-use tokio::time::sleep;
-
 use crate::{
     measure::{compare, median, side, side_async},
     table::{Line, Row, Table, Unit},
@@ -139,7 +137,7 @@ fn end_to_end(table: &mut Table) {
     let version = || orders.endpoints().version();
     let mut took = Vec::new();
     for round in 0..8 {
-        pool.block_on(sleep(APART));
+        std::thread::sleep(APART);
         let before = version();
         let start = Instant::now();
         tell.send_replace(if round % 2 == 0 { other.clone() } else { one.clone() });
@@ -150,11 +148,11 @@ fn end_to_end(table: &mut Table) {
     }
     table.add(Row::plain("publish 10 000: 1 % replaced, source to reader", Unit::Nanos, median(took), None, LINE));
 
-    pool.block_on(sleep(APART));
+    std::thread::sleep(APART);
     let before = version();
     let again = tell.borrow().clone();
     tell.send_replace(again);
-    pool.block_on(sleep(APART));
+    std::thread::sleep(APART);
     let published = (version() - before) as f64;
     table.add(Row::plain("publish 10 000: unchanged, versions published", Unit::Times, published, None, Line::AtMost(0.0)));
 }

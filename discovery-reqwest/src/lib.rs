@@ -33,8 +33,8 @@
 //!   connections that it has, and over HTTP/2 that is one connection to one pod.
 //! * One `reqwest::Client`, and so one connection pool, for each endpoint. It goes when the endpoint goes.
 //! * `Host`, SNI and the name in the certificate stay those of the URL.
-//! * When no connection comes about, the request goes to an endpoint not yet tried, three at most; a request
-//!   whose body is a stream goes to one only.
+//! * When no connection comes about, or it breaks before a response and the method is idempotent, the request
+//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only.
 //! * The target of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` asks for the port by
 //!   its name; `Host` is `orders.shop` then.
 //! * Any other URL works too: `https://api.example.com` is resolved, balanced and kept up to date in the same
@@ -56,7 +56,7 @@ mod error;
 mod kept;
 mod request;
 
-pub use client::{Client, ClientBuilder};
+pub use client::{Client, ClientBuilder, EndpointsTried};
 pub use dns::ServiceDns;
 pub use error::Error;
 pub use request::RequestBuilder;

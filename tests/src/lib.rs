@@ -31,9 +31,14 @@ pub fn in_cluster(cluster: &FakeCluster, namespace: &str) -> Resolver {
 }
 
 /// Settings that refresh as fast as the bounds allow, for tests that wait for a refresh.
+///
+/// # Panics
+/// Never: the settings do not contradict each other.
 #[must_use]
 pub fn brisk() -> RefreshSettings {
-    RefreshSettings::new().with_min_refresh(Duration::from_millis(20)).with_removal_hold(Duration::from_millis(40))
+    let settings = RefreshSettings::default().with_refresh(Duration::from_millis(20), Duration::from_secs(30));
+    let settings = settings.unwrap_or_else(|error| panic!("{error}"));
+    settings.with_removal_hold(Duration::from_millis(40)).with_confirm_after(Duration::from_millis(40))
 }
 
 /// The addresses of the set, sorted, as texts.

@@ -1,5 +1,7 @@
 //! https: the logical name stays in SNI, certificate and `Host`, and one TLS configuration serves all endpoints.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

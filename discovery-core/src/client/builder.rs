@@ -102,9 +102,8 @@ impl ResolverBuilder {
         }
         let refresh = match self.refresh {
             Some(refresh) => refresh,
-            None => refresh_settings(&settings),
-        }
-        .validated()?;
+            None => refresh_settings(&settings)?,
+        };
         let setup = Setup {
             surroundings,
             settings,
@@ -116,13 +115,13 @@ impl ResolverBuilder {
     }
 }
 
-fn refresh_settings(settings: &Settings) -> RefreshSettings {
-    let mut refresh = RefreshSettings::new();
-    if let Some(min) = settings.min_refresh {
-        refresh = refresh.with_min_refresh(min);
-    }
-    if let Some(max) = settings.max_refresh {
-        refresh = refresh.with_max_refresh(max);
+fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
+    let mut refresh = RefreshSettings::default();
+    if settings.min_refresh.is_some() || settings.max_refresh.is_some() {
+        let min = settings.min_refresh.unwrap_or(refresh.min_refresh());
+        // One bound alone moves the other one out of its way.
+        let max = settings.max_refresh.unwrap_or(refresh.max_refresh().max(min));
+        refresh = refresh.with_refresh(min.min(max), max)?;
     }
     if let Some(max) = settings.max_stale {
         refresh = refresh.with_max_stale(max);
@@ -130,5 +129,5 @@ fn refresh_settings(settings: &Settings) -> RefreshSettings {
     if let Some(hold) = settings.removal_hold {
         refresh = refresh.with_removal_hold(hold);
     }
-    refresh
+    Ok(refresh)
 }

@@ -69,7 +69,7 @@ impl Reports {
 
 impl Shared {
     pub(super) fn new(target: Target, policy: Arc<dyn Policy>, settings: RefreshSettings, now: Instant) -> Self {
-        let refresh = Refresh::new(settings);
+        let refresh = Refresh::new(settings, now);
         let set = Arc::new(EndpointSet::default());
         let reports = Arc::new(Reports::default());
         let listener: Arc<dyn Listener> = reports.clone();

@@ -113,7 +113,7 @@ impl Task {
             context,
             steps: round.steps,
             winner: round.winner,
-            standing: view.standing.to_string(),
+            standing: standing(&view.standing),
             endpoints: view.set.clone(),
         });
     }
@@ -143,9 +143,20 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
     }
 }
 
+fn standing(standing: &Standing) -> String {
+    match standing {
+        Standing::Fresh => "fresh".to_owned(),
+        Standing::Stale { error, .. } => format!("stale: {error}"),
+        Standing::Empty => "without endpoints".to_owned(),
+        Standing::NotFound => "not found".to_owned(),
+        Standing::Failed(error) => format!("failed: {error}"),
+        _ => "not answered yet".to_owned(),
+    }
+}
+
 /// What there is to say before the round is over.
 fn early_explanation(shared: &Shared, view: &View) -> Explanation {
-    let standing = format!("{}; the rest of the answer is on its way", view.standing);
+    let standing = format!("{}; the rest of the answer is on its way", standing(&view.standing));
     Explanation { standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
 }
 
@@ -160,7 +171,7 @@ fn heed(shared: &Shared) {
         }
     }
     if shared.reports().take_wanted() {
-        shared.refresh().on_news(now);
+        shared.refresh().on_request(now);
     }
     shared.refresh().on_waiting(shared.somebody_waits(), now);
 }
@@ -184,13 +195,15 @@ fn failed(error: Error) -> Round {
     Round { update, steps: Vec::new(), winner: None, error: Some(error) }
 }
 
+/// Tells of what has changed; of one failure after the other only the first is worth a warning.
 fn trace(shared: &Shared, view: &View) {
     let (target, endpoints, version) = (&shared.target, view.set.len(), view.set.version());
+    let failed_before = shared.load().standing.error().is_some();
     match &view.standing {
-        Standing::Stale { error, .. } => {
-            tracing::warn!(%target, endpoints, version, %error, "sources cannot be asked, the last endpoints stay");
+        Standing::Stale { error, .. } if !failed_before => {
+            tracing::warn!(%target, endpoints, %error, "the sources cannot be asked, the last known endpoints stay");
         }
-        Standing::Failed(error) => tracing::warn!(%target, endpoints, version, %error, "no endpoints"),
-        standing => tracing::debug!(%target, endpoints, version, %standing, "published"),
+        Standing::Failed(error) if !failed_before => tracing::warn!(%target, %error, "no endpoints are known"),
+        standing => tracing::debug!(%target, endpoints, version, ?standing, "published"),
     }
 }

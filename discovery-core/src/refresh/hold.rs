@@ -1,53 +1,61 @@
-//! Endpoints that an answer lacks, until a later answer confirms it.
+//! Removals that wait for a second answer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use crate::endpoint::{Endpoint, EndpointSet, Identity};
 
-/// The endpoints that the last answers lacked, with the time of the first that did.
+/// The endpoints that are still shown although the last good answer lacked them, each with the arrival of the
+/// first answer in a row that did.
 #[derive(Debug, Default)]
-pub(super) struct Hold(BTreeMap<Identity, Instant>);
+pub(super) struct Holds {
+    missed: BTreeMap<Identity, Instant>,
+}
 
-impl Hold {
-    /// What to show when `answer` comes while `shown` is what readers see: everything in the answer, and
-    /// what has been missing for less than `hold`.
-    pub(super) fn admit(
+impl Holds {
+    /// What to show after `answer`: its endpoints, and those of `shown` that have been missing for less than
+    /// `hold`.
+    ///
+    /// An endpoint whose address the answer gives to another identity has been replaced, not lost: it goes at
+    /// once, or its address would be shown twice.
+    pub(super) fn merge(
         &mut self,
         shown: &EndpointSet,
-        answer: Vec<Endpoint>,
+        answer: EndpointSet,
         hold: Duration,
         now: Instant,
     ) -> EndpointSet {
-        let answer = EndpointSet::new(answer);
-        self.0.retain(|identity, _| answer.get_by_identity(identity).is_none());
-        let mut next: Vec<Endpoint> = answer.to_vec();
-        for missing in answer.since(shown).removed {
-            let since = *self.0.entry(missing.identity().clone()).or_insert(now);
-            if hold.is_zero() || now.saturating_duration_since(since) >= hold {
-                self.0.remove(missing.identity());
-            } else {
-                next.push(missing.clone());
+        let before = std::mem::take(&mut self.missed);
+        let missing = answer.since(shown).removed;
+        if missing.is_empty() {
+            return answer;
+        }
+        let named: BTreeSet<_> = answer.iter().map(Endpoint::addr).collect();
+        let mut kept = Vec::new();
+        for endpoint in missing.into_iter().filter(|e| !named.contains(&e.addr())) {
+            let since = before.get(endpoint.identity()).copied().unwrap_or(now);
+            if now.saturating_duration_since(since) < hold {
+                self.missed.insert(endpoint.identity().clone(), since);
+                kept.push(endpoint.clone());
             }
         }
-        EndpointSet::new(next)
+        answer.iter().cloned().chain(kept).collect()
     }
 
-    pub(super) fn holds(&self, identity: &Identity) -> bool {
-        self.0.contains_key(identity)
+    /// Whether the last good answer lacked the endpoint.
+    pub(super) fn contains(&self, who: &Identity) -> bool {
+        self.missed.contains_key(who)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// When the first of them may be removed.
+    pub(super) fn next(&self, hold: Duration) -> Option<Instant> {
+        self.missed.values().min()?.checked_add(hold)
     }
 
-    pub(super) fn forget(&mut self, identity: &Identity) {
-        self.0.remove(identity);
-    }
-
+    /// None is shown any more.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.missed.clear();
     }
 }

@@ -1,223 +1,146 @@
-//! The state machine of one target.
+//! What is believed, and the events that change it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
-use super::{
-    RefreshSettings, Standing, View,
-    hold::Hold,
-    pause,
-    settings::{ASK_AT_MOST_EVERY, BACKOFF_MAX, BACKOFF_MIN, CONFIRM_AFTER, NEGATIVE_MAX, NEGATIVE_MIN},
-};
+use super::{RefreshSettings, Standing, View, backoff::Backoff, hold::Holds, schedule::Schedule};
 use crate::{
-    Error,
-    endpoint::{Endpoint, EndpointSet, Identity},
+    endpoint::{Endpoint, Identity},
     source::{State, Update},
 };
 
-/// The state of one target. Every event takes `now` and returns what readers should see from now on, if
-/// that differs; [`ask_at`](Self::ask_at) is when to ask the sources next.
+/// What is believed of one target, and when to ask again.
+///
+/// Tell it when a question begins ([`on_ask`](Self::on_ask)) and its answer ([`on_update`](Self::on_update));
+/// between the two, [`ask_at`](Self::ask_at) needs no attention. Every method that may change what others see
+/// returns the new view if it did.
 #[derive(Debug)]
 pub struct Refresh {
-    settings: RefreshSettings,
-    view: View,
-    hold: Hold,
-    /// The last good answer.
-    good: Option<Instant>,
-    /// The first definitive "no" after it.
-    denied: Option<Instant>,
-    asked: Option<Instant>,
-    asking: bool,
-    ask_at: Option<Instant>,
-    /// Failures, or "no"s without endpoints, in a row.
-    streak: u32,
-    waiting: bool,
+    pub(super) settings: RefreshSettings,
+    pub(super) view: View,
+    pub(super) schedule: Schedule,
+    pub(super) holds: Holds,
+    /// The answer that the set is from; `None` while the set is empty.
+    pub(super) good: Option<Good>,
+    /// When the first of the unconfirmed "no such name" or "no endpoints" came.
+    pub(super) denied: Option<Instant>,
+    pub(super) failures: Backoff,
+    pub(super) denials: Backoff,
+    pub(super) waiting: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Good {
+    pub(super) at: Instant,
+    /// It came without a TTL: it held until the first failure.
+    pub(super) lasting: bool,
 }
 
 impl Refresh {
-    /// Nothing is known.
+    /// Nothing is known; the first question is due now.
     #[must_use]
-    pub fn new(settings: RefreshSettings) -> Self {
+    pub fn new(settings: RefreshSettings, now: Instant) -> Self {
         Self {
+            schedule: Schedule::new(settings.spacing(), now),
             settings,
-            view: View::default(),
-            hold: Hold::default(),
+            view: View::unknown(),
+            holds: Holds::default(),
             good: None,
             denied: None,
-            asked: None,
-            asking: false,
-            ask_at: None,
-            streak: 0,
+            failures: Backoff::default(),
+            denials: Backoff::default(),
             waiting: false,
         }
     }
 
-    /// What readers see.
+    /// What is believed now.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// When to ask next; `None` when the answer cannot change by itself.
+    /// When to ask next; `None` when the answer cannot change without [news](Self::on_news).
     #[must_use]
     pub fn ask_at(&self) -> Option<Instant> {
-        self.ask_at
+        self.schedule.next()
     }
 
-    /// The sources are being asked.
+    /// A question begins.
     pub fn on_ask(&mut self, now: Instant) {
-        self.asked = Some(now);
-        self.asking = true;
-        self.ask_at = None;
+        self.schedule.begin(now);
     }
 
-    /// The sources have answered. `jitter` is uniform in `[0, 1)`.
+    /// The whole answer of the sources came. `jitter` is uniform in `[0, 1)`.
+    ///
+    /// `Silent` stands for "no source has anything to say", and is taken as `NotFound` without a TTL;
+    /// `Ready` without endpoints as `Empty`.
     pub fn on_update(&mut self, update: &Update, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
-        self.asking = false;
+        self.schedule.answered(now);
         match &update.state {
-            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints.clone(), update.ttl, now, jitter),
-            State::Ready(_) | State::Empty => self.denied(&Standing::Empty, update.ttl, now, jitter),
-            State::NotFound | State::Silent => self.denied(&Standing::NotFound, update.ttl, now, jitter),
-            State::Failed(error) => self.failed(error, now, jitter),
+            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update.ttl, now, jitter),
+            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update.ttl, now, jitter),
+            State::NotFound => self.deny(Standing::NotFound, update.ttl, now, jitter),
+            State::Silent => self.deny(Standing::NotFound, None, now, jitter),
+            State::Failed(error) => self.fail(error, now, jitter),
         }
     }
 
-    /// A part of the answer that is good enough to send requests to; the rest is on its way. It may add
-    /// endpoints, and nothing else.
+    /// A part of the answer came that requests can be sent to. It adds endpoints and does nothing else: what
+    /// it lacks, and what it says differently, is decided by the whole answer.
     pub fn on_early(&mut self, update: &Update, now: Instant) -> Option<View> {
         let State::Ready(endpoints) = &update.state else { return None };
-        if endpoints.is_empty() {
+        let shown = &self.view.set;
+        let known: BTreeSet<_> = shown.iter().map(Endpoint::addr).collect();
+        let added: Vec<_> = endpoints.iter().filter(|e| !known.contains(&e.addr())).cloned().collect();
+        if added.is_empty() {
             return None;
         }
-        self.good = Some(now);
-        self.denied = None;
-        let kept = |shown: &&Endpoint| !endpoints.iter().any(|new| new.identity() == shown.identity());
-        let next = self.view.set.iter().filter(kept).chain(endpoints).cloned().collect();
-        let standing = match self.view.standing {
-            Standing::Stale { .. } => self.view.standing.clone(),
-            _ => Standing::Fresh,
+        let standing = if shown.is_empty() {
+            self.good = Some(Good { at: now, lasting: false });
+            Standing::Fresh
+        } else {
+            self.view.standing.clone()
         };
-        self.show(next, standing)
+        let set = shown.iter().cloned().chain(added).collect();
+        self.view.show(set, standing)
     }
 
-    /// A request could not connect to this endpoint. One that is shown only because its removal is not
-    /// confirmed, or because the sources cannot be asked, is taken out at once, unless it is the last one.
-    /// The sources are asked again, at most once a second.
-    pub fn on_unreachable(&mut self, identity: &Identity, now: Instant) -> Option<View> {
-        self.ask_soon(now);
-        let doubtful = self.hold.holds(identity) || matches!(self.view.standing, Standing::Stale { .. });
-        if !doubtful || self.view.set.len() <= 1 || self.view.set.get_by_identity(identity).is_none() {
+    /// A request could not connect to an endpoint: asks again soon, and stops offering the endpoint where
+    /// the last answer does not vouch for it (it lacked the endpoint, was negative, or failed).
+    ///
+    /// The last endpoint stays in any case: there is nothing better to try. An ejected endpoint comes back
+    /// when an answer names it again. One that is not in the set changes nothing.
+    pub fn on_unreachable(&mut self, who: &Identity, now: Instant) -> Option<View> {
+        self.view.set.get_by_identity(who)?;
+        self.on_request(now);
+        let doubted = self.holds.contains(who) || self.denied.is_some() || self.view.standing.is_stale();
+        if !doubted || self.view.set.len() == 1 {
             return None;
         }
-        self.hold.forget(identity);
-        let next = self.view.set.iter().filter(|e| e.identity() != identity).cloned().collect();
-        self.show(next, self.view.standing.clone())
+        let rest = self.view.set.iter().filter(|e| e.identity() != who).cloned().collect();
+        self.view.show(rest, self.view.standing.clone())
     }
 
-    /// A source has news, or somebody wants to know: ask soon, at most once a second.
-    pub fn on_news(&mut self, now: Instant) {
-        self.ask_soon(now);
+    /// Somebody wants to know: asks soon, at the pace of connect failures.
+    pub fn on_request(&mut self, now: Instant) {
+        self.schedule.demand(self.settings.failure_refresh_min().max(self.settings.spacing()), now);
     }
 
-    /// Somebody waits for endpoints, or nobody does any more.
+    /// Somebody waits for endpoints, or nobody does any more. While somebody does, negative answers are asked
+    /// for again sooner.
     pub fn on_waiting(&mut self, waiting: bool, now: Instant) {
-        let begins = waiting && !self.waiting;
         self.waiting = waiting;
-        if begins && self.view.set.is_empty() && !matches!(self.view.standing, Standing::Unknown) {
-            self.ask_soon(now);
-        }
-    }
-
-    fn ready(
-        &mut self,
-        endpoints: Vec<Endpoint>,
-        ttl: Option<Duration>,
-        now: Instant,
-        jitter: &mut dyn FnMut() -> f64,
-    ) -> Option<View> {
-        self.good = Some(now);
-        self.denied = None;
-        self.streak = 0;
-        let next = self.hold.admit(&self.view.set, endpoints, self.settings.removal_hold, now);
-        let (min, max) = (self.settings.min_refresh, self.settings.max_refresh);
-        let mut pause = ttl.map(|ttl| pause::before_expiry(ttl, min, max, jitter));
-        if !self.hold.is_empty() {
-            // The question that confirms a removal.
-            let confirm = self.settings.removal_hold.max(min);
-            pause = Some(pause.map_or(confirm, |pause| pause.min(confirm)));
-        }
-        self.ask_at = pause.and_then(|pause| now.checked_add(pause));
-        self.show(next, Standing::Fresh)
-    }
-
-    /// A definitive "no".
-    fn denied(
-        &mut self,
-        standing: &Standing,
-        ttl: Option<Duration>,
-        now: Instant,
-        jitter: &mut dyn FnMut() -> f64,
-    ) -> Option<View> {
-        let unconfirmed = match self.denied {
-            None => true,
-            Some(first) => now.saturating_duration_since(first) < CONFIRM_AFTER,
-        };
-        if !self.view.set.is_empty() && unconfirmed {
-            self.denied.get_or_insert(now);
-            self.streak = 0;
-            self.ask_at = now.checked_add(CONFIRM_AFTER.max(self.settings.min_refresh));
-            return None;
-        }
-        let max =
-            if self.waiting { NEGATIVE_MIN } else { ttl.unwrap_or(NEGATIVE_MAX).clamp(NEGATIVE_MIN, NEGATIVE_MAX) };
-        let pause = pause::growing(NEGATIVE_MIN, max, self.streak, jitter).max(self.settings.min_refresh);
-        self.streak = self.streak.saturating_add(1);
-        self.ask_at = now.checked_add(pause);
-        self.hold.clear();
-        self.good = None;
-        self.show(EndpointSet::default(), standing.clone())
-    }
-
-    fn failed(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
-        let pause = pause::growing(BACKOFF_MIN, BACKOFF_MAX, self.streak, jitter);
-        self.streak = self.streak.saturating_add(1);
-        self.ask_at = now.checked_add(pause);
-        let believed = |since: Instant| now.saturating_duration_since(since) <= self.settings.max_stale;
-        match self.good.filter(|_| !self.view.set.is_empty()) {
-            Some(since) if believed(since) => self.stand(Standing::Stale { since, error: error.clone() }),
-            _ => {
-                self.hold.clear();
-                self.good = None;
-                self.denied = None;
-                self.show(EndpointSet::default(), Standing::Failed(error.clone()))
-            }
-        }
-    }
-
-    /// At most once a second; while a question is under way its answer is the news.
-    fn ask_soon(&mut self, now: Instant) {
-        if self.asking {
+        if !waiting || !matches!(self.view.standing, Standing::Empty | Standing::NotFound) {
             return;
         }
-        let allowed = self.asked.and_then(|asked| asked.checked_add(ASK_AT_MOST_EVERY)).map_or(now, |at| at.max(now));
-        self.ask_at = Some(self.ask_at.map_or(allowed, |planned| planned.min(allowed)));
-    }
-
-    fn stand(&mut self, standing: Standing) -> Option<View> {
-        let differs = !self.view.standing.is_like(&standing);
-        self.view.standing = standing;
-        differs.then(|| self.view.clone())
-    }
-
-    /// Replaces the set if it differs, and says what there is to see.
-    fn show(&mut self, next: EndpointSet, standing: Standing) -> Option<View> {
-        if *self.view.set == next {
-            return self.stand(standing);
+        let pause = self.settings.negative_max_waiting();
+        if let Some(at) = self.schedule.asked().and_then(|asked| asked.checked_add(pause)) {
+            self.schedule.hasten(at.max(now));
         }
-        let version = self.view.set.version() + 1;
-        self.view = View { set: Arc::new(next.with_version(version)), standing };
-        Some(self.view.clone())
+    }
+
+    /// A source has news: asks now. Only a burst of news is slowed down, to one question per
+    /// `backoff_initial`: the source that would be asked too often is the one that called.
+    pub fn on_news(&mut self, now: Instant) {
+        self.schedule.demand(self.settings.backoff_initial().min(self.settings.spacing()), now);
     }
 }

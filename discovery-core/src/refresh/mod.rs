@@ -1,25 +1,35 @@
-//! Refresh: when to ask again, and what an answer changes. `(state, event, now) → (what to publish, when to
-//! ask next)`, without I/O and without a clock.
+//! When to ask again, and what to believe in the meantime.
 //!
-//! The rules, with the failure that each one is for:
+//! One [`Refresh`] per target. It is told what happened and when (an answer came, a request could not
+//! connect, somebody waits), and says what to publish (a [`View`]) and when to ask next
+//! ([`Refresh::ask_at`]). It reads no clock and rolls no dice: `now` and the jitter are arguments, so the same
+//! events give the same decisions.
 //!
-//! | answer | with endpoints known | without |
-//! |---|---|---|
-//! | ready | additions at once; removals after [a hold](RefreshSettings::with_removal_hold), confirmed by a later answer (replicas of a DNS service disagree for a moment) | published |
-//! | empty, not found | kept until a second definitive "no", asked for after a second | told at once, asked again with growing pauses, every second while somebody waits |
-//! | failed | kept and called stale, asked again with growing pauses; dropped by a failure that comes after [`max_stale`](RefreshSettings::with_max_stale) | told at once, asked again with growing pauses |
+//! What it holds to:
 //!
-//! Nothing is dropped by the mere passing of time: after a laptop has slept for hours the next answer decides.
+//! * An unchanged answer publishes nothing. New endpoints are published at once; one that is gone stays until
+//!   a later answer lacks it as well.
+//! * A failure is not an answer: the endpoints stay, marked stale, until they are older than
+//!   [`max_stale`](RefreshSettings::max_stale) *and* another question fails. Time alone takes nothing away.
+//! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
+//! * No target is asked more often than once a second, except after a failure, where the
+//!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
+//!   [news](Refresh::on_news).
 
+mod answers;
+mod backoff;
+mod defaults;
+mod error;
 mod hold;
 mod machine;
-mod pause;
+mod schedule;
 mod settings;
+mod spread;
+#[cfg(test)]
+mod tests;
 mod view;
 
+pub use error::SettingsError;
 pub use machine::Refresh;
 pub use settings::RefreshSettings;
 pub use view::{Standing, View};
-
-#[cfg(test)]
-mod tests;

@@ -1,113 +1,196 @@
-//! How long answers are believed.
+//! How often to ask and how long to believe.
 
 use std::time::Duration;
 
-use crate::Error;
+use super::{SettingsError, defaults};
 
-/// When sources are asked again, and how long their answers are believed.
+/// How often to ask and how long to believe; a value of this type is always consistent.
+///
+/// Settings that bound each other are set together.
+///
+/// ```
+/// use discovery_core::refresh::RefreshSettings;
+/// use std::time::Duration;
+///
+/// let settings = RefreshSettings::default().with_refresh(Duration::from_secs(5), Duration::from_secs(60))?;
+/// assert_eq!(settings.max_refresh(), Duration::from_secs(60));
+///
+/// let error = settings.with_refresh(Duration::from_secs(60), Duration::from_secs(5)).unwrap_err();
+/// assert_eq!(error.setting(), "min_refresh");
+/// # Ok::<(), discovery_core::refresh::SettingsError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshSettings {
-    pub(super) min_refresh: Duration,
-    pub(super) max_refresh: Duration,
-    pub(super) max_stale: Duration,
-    pub(super) removal_hold: Duration,
+    min_refresh: Duration,
+    max_refresh: Duration,
+    max_stale: Duration,
+    removal_hold: Duration,
+    confirm_after: Duration,
+    negative_max: Duration,
+    negative_max_waiting: Duration,
+    backoff_initial: Duration,
+    backoff_max: Duration,
+    failure_refresh_min: Duration,
 }
 
 impl Default for RefreshSettings {
     fn default() -> Self {
-        Self { min_refresh: MIN_REFRESH, max_refresh: MAX_REFRESH, max_stale: MAX_STALE, removal_hold: REMOVAL_HOLD }
+        Self {
+            min_refresh: defaults::MIN_REFRESH,
+            max_refresh: defaults::MAX_REFRESH,
+            max_stale: defaults::MAX_STALE,
+            removal_hold: defaults::REMOVAL_HOLD,
+            confirm_after: defaults::CONFIRM_AFTER,
+            negative_max: defaults::NEGATIVE_MAX,
+            negative_max_waiting: defaults::NEGATIVE_MAX_WAITING,
+            backoff_initial: defaults::BACKOFF_INITIAL,
+            backoff_max: defaults::BACKOFF_MAX,
+            failure_refresh_min: defaults::FAILURE_REFRESH_MIN,
+        }
     }
 }
 
-/// CoreDNS may be set to TTL 0, and a cache in between may hand out what is left of a TTL: one question a
-/// second is what a name may cost.
-const MIN_REFRESH: Duration = Duration::from_secs(1);
-
-/// kubeadm sets the TTL of CoreDNS to 30 s: nobody expects a change to be seen later than that.
-const MAX_REFRESH: Duration = Duration::from_secs(30);
-
-/// Long enough for a rollout of the DNS service, short enough that a reused address does not stay.
-/// RFC 8767 allows days, for names that change less often than pods do.
-const MAX_STALE: Duration = Duration::from_secs(300);
-
-/// One question later: replicas of a DNS service are apart by less than that as a rule (k/k#127259).
-const REMOVAL_HOLD: Duration = Duration::from_secs(1);
-
-/// A "no" after a "yes" is asked about once more after so long: two replicas that start anew do not both
-/// say it.
-pub(super) const CONFIRM_AFTER: Duration = Duration::from_secs(1);
-
-/// The pauses after failures, doubling.
-pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// See [`BACKOFF_MIN`].
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// The first pause after a "no" without endpoints, doubling up to the TTL of the "no" or [`NEGATIVE_MAX`].
-pub(super) const NEGATIVE_MIN: Duration = Duration::from_secs(1);
-/// A Service that is created after it was first asked for is found within so long, whatever the TTL of the
-/// "no"; and within [`NEGATIVE_MIN`] while somebody waits for it.
-pub(super) const NEGATIVE_MAX: Duration = Duration::from_secs(5);
-
-/// No event makes a name be asked for more often than this, failures apart.
-pub(super) const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
-
 impl RefreshSettings {
-    /// The defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    /// Bounds the TTL of good answers; 1 s and 30 s.
+    ///
+    /// # Errors
+    ///
+    /// `min` is zero or longer than `max`.
+    pub fn with_refresh(mut self, min: Duration, max: Duration) -> Result<Self, SettingsError> {
+        (self.min_refresh, self.max_refresh) = ordered(("min_refresh", min), max, "must not exceed `max_refresh`")?;
+        Ok(self)
     }
 
-    /// The shortest time between two questions, whatever the TTL; 1 s by default.
+    /// Bounds the wait after failures, which doubles from one to the next; 100 ms and 5 s.
+    ///
+    /// # Errors
+    ///
+    /// `initial` is zero or longer than `max`.
+    pub fn with_backoff(mut self, initial: Duration, max: Duration) -> Result<Self, SettingsError> {
+        (self.backoff_initial, self.backoff_max) =
+            ordered(("backoff_initial", initial), max, "must not exceed `backoff_max`")?;
+        Ok(self)
+    }
+
+    /// Bounds how long "no such name" and "no endpoints" hold: while somebody waits for endpoints, and
+    /// otherwise; 1 s and 5 s. Never more often than once a second all the same.
+    ///
+    /// # Errors
+    ///
+    /// `waiting` is zero or longer than `otherwise`.
+    pub fn with_negative(mut self, waiting: Duration, otherwise: Duration) -> Result<Self, SettingsError> {
+        (self.negative_max_waiting, self.negative_max) =
+            ordered(("negative_max_waiting", waiting), otherwise, "must not exceed `negative_max`")?;
+        Ok(self)
+    }
+
+    /// Sets how old the last good answer may be when a question fails, for its endpoints to be kept; 5 min.
+    /// When it is shorter than the time between two questions, the first failure drops them.
     #[must_use]
-    pub fn with_min_refresh(mut self, min: Duration) -> Self {
-        self.min_refresh = min;
+    pub fn with_max_stale(mut self, age: Duration) -> Self {
+        self.max_stale = age;
         self
     }
 
-    /// The longest time between two questions, whatever the TTL; 30 s by default.
-    #[must_use]
-    pub fn with_max_refresh(mut self, max: Duration) -> Self {
-        self.max_refresh = max;
-        self
-    }
-
-    /// How long after the last good answer a failure drops the endpoints; 5 min by default.
-    #[must_use]
-    pub fn with_max_stale(mut self, max: Duration) -> Self {
-        self.max_stale = max;
-        self
-    }
-
-    /// How long an endpoint that an answer lacks is kept, until a later answer lacks it too; 1 s by
-    /// default, zero removes at once.
+    /// Sets how long an endpoint must be missing before it is removed; 1 s. Zero removes at once.
     #[must_use]
     pub fn with_removal_hold(mut self, hold: Duration) -> Self {
         self.removal_hold = hold;
         self
     }
 
-    /// The longest time that endpoints outlive failures.
+    /// Sets how much later "no such name" and "no endpoints" are asked for again before they are believed of
+    /// a target that had endpoints; 1 s.
+    #[must_use]
+    pub fn with_confirm_after(mut self, wait: Duration) -> Self {
+        self.confirm_after = wait;
+        self
+    }
+
+    /// Sets the shortest time between two questions that connect failures cause; 1 s. Never more often than
+    /// once a second all the same.
+    #[must_use]
+    pub fn with_failure_refresh_min(mut self, wait: Duration) -> Self {
+        self.failure_refresh_min = wait;
+        self
+    }
+
+    /// The shortest TTL that is honoured.
+    #[must_use]
+    pub fn min_refresh(&self) -> Duration {
+        self.min_refresh
+    }
+
+    /// The longest TTL that is honoured.
+    #[must_use]
+    pub fn max_refresh(&self) -> Duration {
+        self.max_refresh
+    }
+
+    /// The age of the last good answer beyond which a failure drops its endpoints.
     #[must_use]
     pub fn max_stale(&self) -> Duration {
         self.max_stale
     }
 
-    /// Checks the settings against each other.
-    ///
-    /// # Errors
-    /// [`Error::is_config`], naming the setting, when the shortest time between two questions is under
-    /// 10 ms or over the longest one.
-    pub fn validated(self) -> Result<Self, Error> {
-        if self.min_refresh < Duration::from_millis(10) {
-            return Err(Error::config(format!("min_refresh is {:?}; give 10 ms or more", self.min_refresh)));
-        }
-        if self.min_refresh > self.max_refresh {
-            return Err(Error::config(format!(
-                "min_refresh ({:?}) is longer than max_refresh ({:?}); give a shorter one",
-                self.min_refresh, self.max_refresh
-            )));
-        }
-        Ok(self)
+    /// How long an endpoint must be missing before it is removed.
+    #[must_use]
+    pub fn removal_hold(&self) -> Duration {
+        self.removal_hold
     }
+
+    /// How much later the loss of all endpoints is asked for again.
+    #[must_use]
+    pub fn confirm_after(&self) -> Duration {
+        self.confirm_after
+    }
+
+    /// The longest time that a negative answer holds.
+    #[must_use]
+    pub fn negative_max(&self) -> Duration {
+        self.negative_max
+    }
+
+    /// The longest time that a negative answer holds while somebody waits.
+    #[must_use]
+    pub fn negative_max_waiting(&self) -> Duration {
+        self.negative_max_waiting
+    }
+
+    /// The wait after the first failure.
+    #[must_use]
+    pub fn backoff_initial(&self) -> Duration {
+        self.backoff_initial
+    }
+
+    /// The longest wait after a failure.
+    #[must_use]
+    pub fn backoff_max(&self) -> Duration {
+        self.backoff_max
+    }
+
+    /// The shortest time between two questions that connect failures cause.
+    #[must_use]
+    pub fn failure_refresh_min(&self) -> Duration {
+        self.failure_refresh_min
+    }
+
+    /// The shortest time between two questions: one second, or `min_refresh` where that is shorter.
+    pub(super) fn spacing(&self) -> Duration {
+        self.min_refresh.min(defaults::SPACING)
+    }
+}
+
+fn ordered(
+    (setting, low): (&'static str, Duration),
+    high: Duration,
+    rule: &'static str,
+) -> Result<(Duration, Duration), SettingsError> {
+    if low.is_zero() {
+        return Err(SettingsError::new(setting, "must not be zero"));
+    }
+    if low > high {
+        return Err(SettingsError::new(setting, rule));
+    }
+    Ok((low, high))
 }

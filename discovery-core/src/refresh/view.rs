@@ -1,60 +1,96 @@
-//! What readers see.
+//! What is published.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use crate::{Error, endpoint::EndpointSet};
 
-/// What readers see: the endpoints, and how things stand.
-#[derive(Clone, Debug, Default)]
+/// The endpoints of a target and what is known about them; cheap to clone.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct View {
-    /// The endpoints; the version counts from 1 with each different set.
+    /// The endpoints. Its version counts the sets of this target from 1; as long as the endpoints stay the
+    /// same, so do version and `Arc`, whatever becomes of the standing.
     pub set: Arc<EndpointSet>,
-    /// How things stand.
+    /// What is known about them.
     pub standing: Standing,
 }
 
-/// How things stand with a target.
-#[derive(Clone, Debug, Default)]
+/// How far a set of endpoints can be trusted, or why there is none.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Standing {
-    /// There was no answer yet.
-    #[default]
+    /// No answer came yet; the set is empty.
     Unknown,
-    /// The endpoints are those of the last answer.
+    /// The last answer was good, and the set is its content.
     Fresh,
-    /// The last questions failed: these are the endpoints of the last good answer.
+    /// The last question failed; the set is what was known before.
     #[non_exhaustive]
     Stale {
-        /// When the last good answer came.
+        /// When the set was last known to be right: the arrival of the last good answer, or, where that held
+        /// without a TTL, of the first failure.
         since: Instant,
         /// Why the last question failed.
         error: Error,
     },
-    /// The name exists and has no endpoints.
+    /// The name exists and has no endpoint; the set is empty.
     Empty,
-    /// There is no such name.
+    /// There is no such name; the set is empty.
     NotFound,
-    /// Nothing is known, because the questions fail.
+    /// The last question failed, and nothing (or nothing recent enough) is known from before; the set is
+    /// empty.
     Failed(Error),
 }
 
 impl Standing {
-    /// Whether the two would be told in the same words; the times and texts of failures do not count.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+    /// Whether the set is of earlier, the last question having failed.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale { .. })
+    }
+
+    /// Why the last question failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Stale { error, .. } | Self::Failed(error) => Some(error),
+            Self::Unknown | Self::Fresh | Self::Empty | Self::NotFound => None,
+        }
+    }
+
+    /// Errors have no equality: each failure is told.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Unknown, Self::Unknown)
+                | (Self::Fresh, Self::Fresh)
+                | (Self::Empty, Self::Empty)
+                | (Self::NotFound, Self::NotFound)
+        )
     }
 }
 
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("not answered yet"),
-            Self::Fresh => f.write_str("fresh"),
-            Self::Stale { error, .. } => write!(f, "stale: {error}"),
-            Self::Empty => f.write_str("without endpoints"),
-            Self::NotFound => f.write_str("not found"),
-            Self::Failed(error) => write!(f, "failed: {error}"),
+impl View {
+    /// Before the first answer.
+    pub(super) fn unknown() -> Self {
+        Self { set: Arc::default(), standing: Standing::Unknown }
+    }
+
+    /// Takes over both, and returns the view if that changed anything.
+    pub(super) fn show(&mut self, set: EndpointSet, standing: Standing) -> Option<Self> {
+        let version = self.set.version();
+        let same_set = version > 0 && set == *self.set;
+        if same_set {
+            return self.stand(standing);
         }
+        self.set = Arc::new(set.with_version(version.saturating_add(1)));
+        self.standing = standing;
+        Some(self.clone())
+    }
+
+    /// Keeps the set, and returns the view if the standing is another.
+    pub(super) fn stand(&mut self, standing: Standing) -> Option<Self> {
+        let same = self.standing.says_the_same_as(&standing);
+        self.standing = standing;
+        (!same).then(|| self.clone())
     }
 }

@@ -10,7 +10,7 @@ use discovery_core::{Resolver, name::Target};
 use http::Method;
 use reqwest::{IntoUrl, Request, Response};
 
-pub use self::builder::ClientBuilder;
+pub use self::{builder::ClientBuilder, send::EndpointsTried};
 use self::{builder::Settings, endpoints::Pool};
 use crate::{Error, RequestBuilder, kept::Kept};
 
@@ -81,7 +81,10 @@ impl Client {
         self.request(Method::HEAD, url)
     }
 
-    /// Sends a request to an endpoint of its target; when no connection comes about, to another one.
+    /// Sends a request to an endpoint of its target. When no connection comes about, or the connection breaks
+    /// before a response and the method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE), the
+    /// request goes to an endpoint not yet tried, three at most. The response tells how many:
+    /// [`EndpointsTried`](crate::EndpointsTried).
     ///
     /// # Errors
     /// When the URL's host is no valid name, when there is no endpoint within the client's patience, or when

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use discovery_core::policy::{Outcome, Pick, Tried};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Request, Response, Url};
 
 use super::{endpoints::Pool, now};
@@ -12,9 +12,38 @@ use crate::Error;
 /// How many endpoints one request tries at most.
 const MOST: usize = 3;
 
+/// How many endpoints a request was sent to, the one that answered included: an extension of each response.
+///
+/// ```
+/// # use discovery_testing::FakePod;
+/// # use discovery_core::{Resolver, Surroundings};
+/// use discovery_reqwest::{Client, EndpointsTried};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let pod = FakePod::start("orders-0").await?;
+/// # let client = Client::new(Resolver::builder().surroundings(Surroundings::none()).build()?);
+/// # let url = format!("http://{}/", pod.addr());
+/// let response = client.get(url).send().await?;
+/// assert_eq!(response.extensions().get::<EndpointsTried>().map(|tried| tried.get()), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointsTried(usize);
+
+impl EndpointsTried {
+    /// The number; 1 when the first endpoint answered.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
 pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) -> Result<Response, Error> {
     let mut tried = Tried::default();
     let mut last: Option<Error> = None;
+    let idempotent = is_idempotent(request.method());
     loop {
         let (pick, client) = match (pick(pool, &tried, patience).await, last.take()) {
             (Ok(picked), _) => picked,
@@ -27,10 +56,13 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
         let result = client.execute(request).await;
         pick.complete(outcome(&result), now());
         let error = match result {
-            Ok(response) => return Ok(response),
+            Ok(mut response) => {
+                response.extensions_mut().insert(EndpointsTried(tried.len()));
+                return Ok(response);
+            }
             Err(error) => error,
         };
-        if !error.is_connect() || tried.len() == MOST {
+        if !may_go_elsewhere(&error, idempotent) || tried.len() == MOST {
             return Err(Error::request(error, tried.len()));
         }
         let Some(copy) = copy else {
@@ -84,6 +116,18 @@ fn without_srv_labels(host: &str) -> Option<&str> {
 fn authority(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+/// When no connection came about, the endpoint has not seen the request. When the connection broke before a
+/// response, it may have: the request goes to another endpoint only if doing it twice does no harm. A request
+/// that took too long would take too long again.
+fn may_go_elsewhere(error: &reqwest::Error, idempotent: bool) -> bool {
+    error.is_connect() || idempotent && error.is_request() && !error.is_timeout()
+}
+
+/// RFC 9110, 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    method.is_safe() || matches!(*method, Method::PUT | Method::DELETE)
 }
 
 fn outcome(result: &Result<Response, reqwest::Error>) -> Outcome {

@@ -3,22 +3,29 @@
 use std::{error::Error as StdError, io, time::Duration};
 
 use discovery_core::policy::Outcome;
-use http::{Response, StatusCode, header::RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
 
 /// Judges attempts: how the endpoint did, and whether the request may go to another one.
 pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
     /// What the result says about the endpoint.
     fn outcome(&self, result: &Result<Res, Err>) -> Outcome;
 
-    /// A copy of the request, kept for an endpoint not yet tried in case that no connection to the first
-    /// one comes about; `None` when it cannot be sent twice.
+    /// A copy of the request, kept for an endpoint not yet tried; `None` when it cannot be sent twice.
     fn copy(&self, request: &Req) -> Option<Req>;
+
+    /// Whether the copy goes to an endpoint not yet tried. By default when no connection came about: the first
+    /// endpoint has not seen the request, so that this is safe for every request.
+    fn goes_elsewhere(&self, copy: &Req, result: &Result<Res, Err>) -> bool {
+        let _ = copy;
+        self.outcome(result) == Outcome::Unreachable
+    }
 }
 
 /// Sends a request to one endpoint more when no connection to the first came about: the first one has not
-/// seen it, so that this is safe for every request.
+/// seen it, so that this is safe for every request. And when the connection broke before a response, if the
+/// method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE).
 ///
-/// For requests that are `Clone` and HTTP responses. A 5xx or an error counts as the endpoint's failure;
+/// For HTTP requests that are `Clone`. A 5xx or an error counts as the endpoint's failure;
 /// 429 and 503 with `Retry-After` as overload; everything else, 4xx included, as success.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -32,17 +39,22 @@ impl Retry {
     }
 }
 
-impl<Req, B, Err> Attempt<Req, Response<B>, Err> for Retry
+impl<R, B, Err> Attempt<Request<R>, Response<B>, Err> for Retry
 where
-    Req: Clone,
+    R: Clone,
     Err: StdError + 'static,
 {
     fn outcome(&self, result: &Result<Response<B>, Err>) -> Outcome {
         of_http(result)
     }
 
-    fn copy(&self, request: &Req) -> Option<Req> {
+    fn copy(&self, request: &Request<R>) -> Option<Request<R>> {
         Some(request.clone())
+    }
+
+    fn goes_elsewhere(&self, copy: &Request<R>, result: &Result<Response<B>, Err>) -> bool {
+        let Err(error) = result else { return false };
+        is_connect(error) || is_idempotent(copy.method()) && is_broken(error)
     }
 }
 
@@ -91,19 +103,46 @@ fn of_http<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome 
 ///
 /// These kinds arise while connecting only, whichever client wraps them. A reset or a timeout may come after
 /// the request was sent and is no such proof.
-pub(super) fn is_connect(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return matches!(
+fn is_connect(error: &(dyn StdError + 'static)) -> bool {
+    let kind = chain(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+    matches!(
+        kind,
+        Some(
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable
+        )
+    )
+}
+
+/// Whether the connection ended before there was a response. The endpoint may have seen the request.
+fn is_broken(error: &(dyn StdError + 'static)) -> bool {
+    chain(error).any(|error| {
+        let of_io = error.downcast_ref::<io::Error>().is_some_and(|io| {
+            matches!(
                 io.kind(),
-                io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::HostUnreachable
-                    | io::ErrorKind::NetworkUnreachable
-                    | io::ErrorKind::AddrNotAvailable
-            );
-        }
-        next = error.source();
-    }
-    false
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::UnexpectedEof
+            )
+        });
+        // Over HTTP/2 hyper keeps the cause to itself.
+        let of_hyper = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|hyper| !hyper.is_user() && !hyper.is_parse() && !hyper.is_timeout());
+        of_io || of_hyper
+    })
+}
+
+/// The error, what caused it, and so on.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// RFC 9110, 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    method.is_safe() || matches!(*method, Method::PUT | Method::DELETE)
 }

@@ -12,7 +12,7 @@ use std::{
 use discovery_core::{
     Attached, Upstream,
     endpoint::Endpoint,
-    policy::{Outcome, Pick, Tried},
+    policy::{Pick, Tried},
 };
 use tower::{Service, ServiceExt};
 
@@ -31,7 +31,8 @@ const MOST: usize = 3;
 ///
 /// `Clone`, always ready, and no queue in between: clones share one service of type `S` for each endpoint,
 /// and a call clones the one that was picked. It waits inside the call until that service is ready. When no
-/// connection to the endpoint came about, the call goes to another one, at most three in all; see [`Retry`].
+/// connection to the endpoint came about, or it broke and the request may be sent twice, the call goes to
+/// another endpoint, at most three in all; see [`Retry`].
 ///
 /// # Cancel safety
 /// Dropping a call's future at any point takes the request out of flight; nothing is learned from it.
@@ -111,10 +112,10 @@ impl<S, A> Call<S, A> {
             tried.add(pick.endpoint().identity());
             let copy = (tried.len() < MOST).then(|| self.attempt.copy(&request)).flatten();
             let result = service.oneshot(request).await;
-            let outcome = self.attempt.outcome(&result);
-            pick.complete(outcome, tokio::time::Instant::now().into_std());
+            let copy = copy.filter(|copy| self.attempt.goes_elsewhere(copy, &result));
+            pick.complete(self.attempt.outcome(&result), tokio::time::Instant::now().into_std());
             match (result, copy) {
-                (Err(error), Some(copy)) if outcome == Outcome::Unreachable => {
+                (Err(error), Some(copy)) => {
                     last = Some(error);
                     request = copy;
                 }

@@ -1,3 +1,5 @@
 //! The behaviours that the documentation promises, on a real DNS server and real HTTP servers on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod smoke;

@@ -1,0 +1,94 @@
+//! What each kind of answer does.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Refresh, Standing, View,
+    defaults::{BACKOFF_PART, REFRESH_PART},
+    machine::Good,
+    schedule::earlier,
+    spread::spread,
+};
+use crate::{
+    Error,
+    endpoint::{Endpoint, EndpointSet},
+};
+
+impl Refresh {
+    pub(super) fn ready(
+        &mut self,
+        endpoints: &[Endpoint],
+        ttl: Option<Duration>,
+        now: Instant,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Option<View> {
+        let (min, max) = (self.settings.min_refresh(), self.settings.max_refresh());
+        let hold = self.settings.removal_hold();
+        let set = self.holds.merge(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
+        self.good = Some(Good { at: now, lasting: ttl.is_none() });
+        self.denied = None;
+        self.failures.reset();
+        self.denials.reset();
+        let expiry = ttl.and_then(|ttl| now.checked_add(spread(ttl.clamp(min, max), &REFRESH_PART, min, jitter)));
+        let removal = self.holds.next(hold).map(|at| self.schedule.spaced(at.max(now)));
+        self.schedule.set(earlier(expiry, removal));
+        self.view.show(set, Standing::Fresh)
+    }
+
+    pub(super) fn deny(
+        &mut self,
+        standing: Standing,
+        ttl: Option<Duration>,
+        now: Instant,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Option<View> {
+        self.failures.reset();
+        if !self.view.set.is_empty() && !self.confirms(now) {
+            return None;
+        }
+        let (spacing, max) = (self.settings.spacing(), self.settings.negative_max());
+        let growing = self.denials.step(spacing, max);
+        let cap = if self.waiting { self.settings.negative_max_waiting() } else { growing };
+        let wait = ttl.unwrap_or(max).min(cap);
+        self.schedule.set(now.checked_add(spread(wait, &BACKOFF_PART, spacing, jitter)));
+        self.drop_all(standing)
+    }
+
+    /// Whether a negative answer confirms an earlier one, that is, was asked for long enough after it; if
+    /// not, sees to it that the next one does.
+    fn confirms(&mut self, now: Instant) -> bool {
+        let pause = self.settings.confirm_after();
+        let left = match (self.denied, self.schedule.asked()) {
+            (Some(first), Some(asked)) if asked.saturating_duration_since(first) >= pause => return true,
+            (Some(first), _) => pause.saturating_sub(now.saturating_duration_since(first)),
+            (None, _) => pause,
+        };
+        self.denied.get_or_insert(now);
+        let at = now.checked_add(left.min(self.settings.max_refresh()));
+        self.schedule.set(at.map(|at| self.schedule.spaced(at)));
+        false
+    }
+
+    pub(super) fn fail(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
+        let step = self.failures.step(self.settings.backoff_initial(), self.settings.backoff_max());
+        self.schedule.set(now.checked_add(spread(step, &BACKOFF_PART, Duration::ZERO, jitter)));
+        let Some(good) = self.good.as_mut() else {
+            return self.drop_all(Standing::Failed(error.clone()));
+        };
+        if std::mem::take(&mut good.lasting) {
+            good.at = now;
+        }
+        let since = good.at;
+        if now.saturating_duration_since(since) > self.settings.max_stale() {
+            return self.drop_all(Standing::Failed(error.clone()));
+        }
+        self.view.stand(Standing::Stale { since, error: error.clone() })
+    }
+
+    fn drop_all(&mut self, standing: Standing) -> Option<View> {
+        self.good = None;
+        self.denied = None;
+        self.holds.clear();
+        self.view.show(EndpointSet::default(), standing)
+    }
+}

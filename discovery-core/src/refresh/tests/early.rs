@@ -1,0 +1,78 @@
+//! A part of the answer.
+
+use super::*;
+
+#[test]
+fn f15_a_part_of_the_answer_is_published_as_it_comes() {
+    let mut sim = Sim::new();
+    sim.begin();
+    let view = sim.refresh.on_early(&ready(&[1]), sim.now).expect("a new set");
+    assert_eq!((shown(&view), view.set.version()), (vec![1], 1));
+    assert!(matches!(view.standing, Standing::Fresh));
+    assert_eq!(shown(&sim.answer(&ready(&[1, 2])).expect("a new set")), [1, 2]);
+}
+
+#[test]
+fn f15_it_only_adds() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.begin();
+    let heavy = Update::new(State::Ready(vec![endpoint(1).with_weight(9), endpoint(3)]));
+    let view = sim.refresh.on_early(&heavy, sim.now).expect("a new set");
+    assert_eq!(shown(&view), [1, 2, 3]);
+    assert_eq!(view.set[0].weight(), 1);
+    assert!(sim.refresh.on_early(&heavy, sim.now).is_none());
+    for nothing in [not_found(), empty(), failed(), Update::new(State::Silent)] {
+        assert!(sim.refresh.on_early(&nothing, sim.now).is_none());
+    }
+    assert!(sim.answer(&ready(&[1, 2, 3])).is_none());
+}
+
+#[test]
+fn f15_it_does_not_finish_the_round() {
+    let mut sim = Sim::with_good(&[1]);
+    sim.ask(&failed());
+    sim.begin();
+    let before = sim.refresh.ask_at();
+    sim.refresh.on_early(&ready(&[1, 2]), sim.now);
+    assert!(sim.standing().is_stale());
+    assert_eq!(sim.refresh.ask_at(), before);
+}
+
+#[test]
+fn f15_what_came_early_outlives_the_failure_of_the_rest() {
+    let mut sim = Sim::new();
+    sim.begin();
+    sim.refresh.on_early(&ready(&[1]), sim.now);
+    sim.answer(&failed());
+    assert_eq!(sim.shown(), [1]);
+    assert!(sim.standing().is_stale());
+}
+
+#[test]
+fn f15_it_adds_no_address_twice_and_tells_nothing_known() {
+    let mut sim = Sim::with_good(&[1]);
+    let named = Update::new(State::Ready(vec![endpoint(1).with_uid("a")]));
+    assert!(sim.refresh.on_early(&named, sim.now).is_none());
+    sim.ask(&failed());
+    assert!(sim.refresh.on_early(&ready(&[1]), sim.now).is_none());
+    assert_eq!(sim.refresh.view().set.len(), 1);
+}
+
+#[test]
+fn f15_after_a_loss_what_comes_early_owes_nothing_to_the_past() {
+    let lost = || {
+        let mut sim = Sim::with_good(&[1, 2]);
+        sim.ask(&ready(&[1]));
+        sim.ask(&not_found());
+        assert!(sim.ask(&not_found()).is_some_and(|view| view.set.is_empty()));
+        sim.begin();
+        sim.refresh.on_early(&ready(&[2, 3]), sim.now);
+        sim
+    };
+    let mut sim = lost();
+    assert!(sim.answer(&not_found()).is_none(), "a new loss is confirmed anew");
+    assert_eq!(sim.shown(), [2, 3]);
+    let mut sim = lost();
+    assert!(sim.answer(&ready(&[3])).is_none(), "a new removal is held anew");
+    assert_eq!(sim.shown(), [2, 3]);
+}

@@ -1,0 +1,98 @@
+//! The rules once more, told as naively as possible: a log of everything, searched from the beginning.
+
+use super::*;
+
+/// What happened, and when.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// Nothing for so many milliseconds.
+    Pass(u64),
+    /// The question that is due is asked, and answered after so many milliseconds.
+    Ask(u64, Answer),
+    /// A question is asked although none is due.
+    Push(Answer),
+    Early(Vec<u8>),
+    Unreachable(u8),
+    Waiting(bool),
+    News,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Ready(Vec<u8>, Option<u64>),
+    Denied,
+    Failed,
+}
+
+impl Answer {
+    pub(super) fn update(&self) -> Update {
+        match self {
+            Self::Ready(of, Some(ttl)) => ready(of).with_ttl(secs(*ttl)),
+            Self::Ready(of, None) => Update::new(State::Ready(of.iter().map(|last| endpoint(*last)).collect())),
+            Self::Denied => not_found(),
+            Self::Failed => failed(),
+        }
+    }
+}
+
+/// Every whole answer so far.
+#[derive(Default)]
+pub(super) struct Log(Vec<Entry>);
+
+struct Entry {
+    asked: Instant,
+    arrived: Instant,
+    answer: Answer,
+}
+
+impl Log {
+    pub(super) fn push(&mut self, asked: Instant, arrived: Instant, answer: Answer) {
+        self.0.push(Entry { asked, arrived, answer });
+    }
+
+    pub(super) fn last_failed(&self) -> bool {
+        self.0.last().is_some_and(|entry| entry.answer == Answer::Failed)
+    }
+
+    /// Whether the last answer may empty the set: a failure long after every good (or early) answer, or a
+    /// denial asked for a second after another with nothing but failures in between.
+    pub(super) fn may_empty(&self, settings: &RefreshSettings) -> bool {
+        let Some((last, before)) = self.0.split_last() else { return false };
+        match last.answer {
+            Answer::Ready(..) => false,
+            Answer::Failed => {
+                let good = before.iter().rev().find(|entry| matches!(entry.answer, Answer::Ready(..)));
+                good.is_none_or(|good| last.arrived - good.arrived > settings.max_stale())
+            }
+            Answer::Denied => before
+                .iter()
+                .rev()
+                .take_while(|entry| !matches!(entry.answer, Answer::Ready(..)))
+                .filter(|entry| entry.answer == Answer::Denied)
+                .any(|first| last.asked.saturating_duration_since(first.arrived) >= settings.confirm_after()),
+        }
+    }
+
+    /// Whether the last answer may remove one endpoint and leave others: it is good and lacks the endpoint,
+    /// and so do all good ones since one that came at least the hold ago.
+    pub(super) fn may_remove(&self, last: u8, settings: &RefreshSettings) -> bool {
+        let Some(now) = self.0.last().filter(|entry| matches!(entry.answer, Answer::Ready(..))) else { return false };
+        self.0
+            .iter()
+            .rev()
+            .filter_map(|entry| match &entry.answer {
+                Answer::Ready(of, _) => Some((entry, of)),
+                Answer::Denied | Answer::Failed => None,
+            })
+            .take_while(|(_, of)| !of.contains(&last))
+            .any(|(entry, _)| now.arrived - entry.arrived >= settings.removal_hold())
+    }
+
+    /// What the last answer names.
+    pub(super) fn named(&self) -> &[u8] {
+        match self.0.last().map(|entry| &entry.answer) {
+            Some(Answer::Ready(of, _)) => of,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Additions at once, removals confirmed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::*;
+
+#[test]
+fn f8_another_order_or_ttl_publishes_nothing() {
+    let mut sim = Sim::with_good(&[1, 2, 3]);
+    let before = Arc::clone(&sim.refresh.view().set);
+    assert!(sim.ask(&ready(&[3, 1, 2, 1]).with_ttl(secs(5))).is_none());
+    assert!(sim.ask(&ready(&[2, 3, 1])).is_none());
+    assert!(Arc::ptr_eq(&before, &sim.refresh.view().set));
+    assert_eq!(sim.version(), 1);
+}
+
+#[test]
+fn f8_another_standing_keeps_the_set_and_its_version() {
+    let mut sim = Sim::with_good(&[1]);
+    let before = Arc::clone(&sim.refresh.view().set);
+    let stale = sim.ask(&failed()).expect("another standing");
+    assert!(stale.standing.is_stale() && Arc::ptr_eq(&before, &stale.set));
+    let fresh = sim.ask(&ready(&[1])).expect("another standing");
+    assert!(matches!(fresh.standing, Standing::Fresh) && Arc::ptr_eq(&before, &fresh.set));
+}
+
+#[test]
+fn f10_an_addition_is_published_at_once() {
+    let mut sim = Sim::with_good(&[1]);
+    let view = sim.ask(&ready(&[1, 2])).expect("a new set");
+    assert_eq!((shown(&view), view.set.version()), (vec![1, 2], 2));
+}
+
+#[test]
+fn f10_a_removal_waits_for_a_second_answer() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    assert!(sim.ask(&ready(&[1])).is_none());
+    assert_eq!(sim.shown(), [1, 2]);
+    assert_eq!(sim.pause(), secs(1), "the next question comes when the hold ends");
+    let view = sim.ask(&ready(&[1])).expect("a new set");
+    assert_eq!(shown(&view), [1]);
+    assert!(sim.pause() >= secs(24), "and then the TTL rules again");
+}
+
+#[test]
+fn f10_an_answer_that_comes_too_soon_does_not_remove() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&ready(&[1]));
+    sim.refresh.on_news(sim.now);
+    sim.ask(&ready(&[1]));
+    assert_eq!(sim.shown(), [1, 2]);
+    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1100), "the ceiling of one a second holds");
+    sim.ask(&ready(&[1]));
+    assert_eq!(sim.shown(), [1]);
+}
+
+#[test]
+fn f10_reappearing_cancels_the_hold() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&ready(&[1]));
+    assert!(sim.ask(&ready(&[1, 2])).is_none());
+    assert!(sim.pause() >= secs(24));
+    sim.ask(&ready(&[1]));
+    assert_eq!(sim.shown(), [1, 2], "a new hold begins");
+}
+
+#[test]
+fn f10_a_failure_neither_ends_nor_confirms_a_hold() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&ready(&[1]));
+    sim.ask(&failed());
+    assert_eq!(sim.shown(), [1, 2]);
+    sim.ask(&ready(&[1]));
+    assert_eq!(sim.shown(), [1]);
+}
+
+#[test]
+fn f10_replicas_that_disagree_for_three_seconds_cause_one_change_each() {
+    for (old, new) in [(vec![1, 2], vec![1, 3]), (vec![1], vec![2]), (vec![1, 2, 3], vec![1])] {
+        let mut sim = Sim::with_good(&old);
+        let mut added: BTreeMap<u8, u32> = BTreeMap::new();
+        let mut removed = added.clone();
+        let mut before = sim.shown();
+        let began = sim.now + sim.pause();
+        let mut flip = false;
+        while sim.now < began + secs(10) {
+            let settled = sim.now + sim.pause() >= began + secs(3);
+            flip = settled || !flip;
+            sim.ask(&ready(if flip { &new } else { &old }).with_ttl(secs(1)));
+            let after = sim.shown();
+            after.iter().filter(|e| !before.contains(e)).for_each(|e| *added.entry(*e).or_default() += 1);
+            before.iter().filter(|e| !after.contains(e)).for_each(|e| *removed.entry(*e).or_default() += 1);
+            before = after;
+        }
+        assert_eq!(sim.shown(), new);
+        assert!(added.values().chain(removed.values()).all(|n| *n == 1), "{added:?} {removed:?}");
+    }
+}
+
+#[test]
+fn f10_another_weight_or_zone_is_taken_over_at_once() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    let heavy = Update::new(State::Ready(vec![endpoint(1).with_weight(7).with_zone("a"), endpoint(2)]));
+    let view = sim.ask(&heavy).expect("a new set");
+    assert_eq!((view.set[0].weight(), view.set[0].zone(), view.set.version()), (7, Some("a"), 2));
+}
+
+#[test]
+fn f9_an_address_that_another_pod_took_over_is_replaced_at_once() {
+    let mut sim = Sim::new();
+    let pod = |uid: &str| Update::new(State::Ready(vec![endpoint(1).with_uid(uid)])).with_ttl(secs(5));
+    sim.ask(&pod("a"));
+    let view = sim.ask(&pod("b")).expect("a new set");
+    assert_eq!(view.set.iter().map(|e| e.identity().uid()).collect::<Vec<_>>(), [Some("b")]);
+}
+
+#[test]
+fn f10_without_a_hold_a_removal_is_immediate() {
+    let mut sim = Sim::with(RefreshSettings::default().with_removal_hold(Duration::ZERO));
+    sim.ask(&ready(&[1, 2]));
+    assert_eq!(shown(&sim.ask(&ready(&[1])).expect("a new set")), [1]);
+    assert!(sim.pause() >= secs(24));
+}
+
+#[test]
+fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
+    let mut sim = Sim::new();
+    let fixed = |of: &[u8]| Update::new(State::Ready(of.iter().map(|last| endpoint(*last)).collect()));
+    sim.ask(&fixed(&[1, 2]));
+    sim.now += secs(60);
+    sim.refresh.on_news(sim.now);
+    sim.ask(&fixed(&[1]));
+    assert_eq!((sim.shown(), sim.pause()), (vec![1, 2], secs(1)));
+    sim.ask(&fixed(&[1]));
+    assert_eq!((sim.shown(), sim.refresh.ask_at()), (vec![1], None));
+}

@@ -1,0 +1,100 @@
+//! Connect failures and news.
+
+use super::*;
+
+#[test]
+fn f9_a_connect_failure_brings_the_question_forward() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    let asked = sim.now;
+    sim.now += ms(200);
+    assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none(), "the set is good");
+    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)), "once a second");
+    sim.now += secs(5);
+    sim.begin();
+    assert!(sim.answer(&ready(&[1, 2])).is_none());
+    sim.now += secs(5);
+    sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
+    assert_eq!(sim.pause(), Duration::ZERO, "at once");
+}
+
+#[test]
+fn f9_steady_connect_failures_ask_once_a_second() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.asked.clear();
+    for _ in 0..200 {
+        sim.now += ms(50);
+        sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
+        if sim.pause().is_zero() {
+            sim.ask(&ready(&[1, 2]));
+        }
+    }
+    assert_eq!(sim.asked.len(), 10);
+}
+
+#[test]
+fn f9_a_failure_during_a_question_is_not_settled_by_its_answer() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.begin();
+    let asked = sim.now;
+    sim.now += ms(10);
+    sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
+    sim.answer(&ready(&[1, 2]));
+    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)));
+}
+
+#[test]
+fn f9_an_unreachable_endpoint_of_a_stale_set_is_ejected() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&failed());
+    let view = sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).expect("a new set");
+    assert_eq!((shown(&view), view.set.version(), view.standing.is_stale()), (vec![2], 2, true));
+    assert!(sim.refresh.on_unreachable(endpoint(2).identity(), sim.now).is_none(), "the last one stays");
+    sim.ask(&failed());
+    assert_eq!(sim.shown(), [2]);
+    sim.ask(&ready(&[1, 2]));
+    assert_eq!(sim.shown(), [1, 2], "an answer names it again");
+}
+
+#[test]
+fn f9_an_unreachable_endpoint_that_the_last_answer_lacks_is_ejected() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&ready(&[1]));
+    assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none());
+    let view = sim.refresh.on_unreachable(endpoint(2).identity(), sim.now).expect("a new set");
+    assert_eq!(shown(&view), [1]);
+    assert!(sim.ask(&ready(&[1])).is_none());
+}
+
+#[test]
+fn f9_an_unreachable_endpoint_of_a_lost_name_is_ejected() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    sim.ask(&not_found());
+    assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_some());
+    assert_eq!(sim.shown(), [2]);
+}
+
+#[test]
+fn f9_an_endpoint_that_is_not_in_the_set_changes_nothing() {
+    let mut sim = Sim::with_good(&[1]);
+    sim.now += secs(5);
+    let before = sim.refresh.ask_at();
+    assert!(sim.refresh.on_unreachable(endpoint(9).identity(), sim.now).is_none());
+    assert_eq!(sim.refresh.ask_at(), before);
+}
+
+#[test]
+fn news_ask_at_once_and_a_burst_of_them_ten_times_a_second() {
+    let mut sim = Sim::with_good(&[1]);
+    let asked = sim.now;
+    sim.now += ms(20);
+    sim.refresh.on_news(sim.now);
+    assert_eq!(sim.refresh.ask_at(), Some(asked + ms(100)));
+    sim.now += secs(2);
+    sim.ask(&ready(&[1]));
+    assert!(sim.pause() >= secs(24));
+    sim.begin();
+    sim.refresh.on_news(sim.now);
+    sim.now += secs(1);
+    sim.answer(&ready(&[1]));
+    assert_eq!(sim.pause(), Duration::ZERO, "news during a question are not settled by its answer");
+}
