@@ -24,6 +24,7 @@
 //! | [`Rule`] | its bad days: lost packets, late answers, SERVFAIL, truncation, garbage |
 //! | [`FakePod`] | an HTTP server, which can be slow, broken, hanging, dead, or draining |
 //! | [`FakeCluster`], [`FakeService`] | both together: a headless Service with pods that come, go and roll |
+//! | [`ManualSource`] | a source of the resolver that says what the test tells it, where DNS does not matter |
 //!
 //! # No sleeping
 //!
@@ -52,6 +53,7 @@ mod cluster;
 mod dns;
 mod ip;
 mod kubelet;
+mod manual;
 mod name;
 mod pod;
 mod question;
@@ -62,6 +64,7 @@ mod zone;
 pub use cluster::{FakeCluster, FakeService, FakeServiceBuilder};
 pub use dns::{FakeDns, FakeDnsBuilder};
 pub use ip::IntoIp;
+pub use manual::{ManualHandle, ManualSource};
 pub use pod::{Behaviour, Counters, FakePod};
 pub use question::{Asked, QType, Transport};
 pub use script::{Rule, RuleId};

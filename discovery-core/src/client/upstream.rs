@@ -131,7 +131,7 @@ impl Upstream {
         self.0.shared.explanation()
     }
 
-    /// Asks the sources again soon; at most once a second, however often it is called.
+    /// Asks the sources again soon: at most once a second, however often it is called.
     pub fn refresh(&self) {
         self.0.revive();
         self.0.shared.reports().ask_soon();

@@ -98,3 +98,17 @@ fn news_ask_at_once_and_a_burst_of_them_ten_times_a_second() {
     sim.answer(&ready(&[1]));
     assert_eq!(sim.pause(), Duration::ZERO, "news during a question are not settled by its answer");
 }
+
+#[test]
+fn requests_to_refresh_ask_once_a_second_however_many_there_are() {
+    let mut sim = Sim::with_good(&[1]);
+    let asked = sim.now;
+    for _ in 0..100 {
+        sim.now += ms(1);
+        sim.refresh.on_request(sim.now);
+        assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)));
+    }
+    sim.now += secs(5);
+    sim.refresh.on_request(sim.now);
+    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)), "overdue: now");
+}
