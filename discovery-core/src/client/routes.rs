@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use crate::context::Families;
+use crate::plan::Families;
 
 /// Addresses that are set aside for documentation (RFC 5737, RFC 3849): the routing table answers for them
 /// as for any other, and nothing is sent.

@@ -5,13 +5,12 @@
 //! found and where. What cannot be found stays unknown: neither a namespace nor a cluster domain is guessed.
 
 mod detect;
-mod families;
 mod nameserver;
 mod resolv_conf;
 mod search;
 mod settings;
 
+pub use crate::plan::Families;
 pub use detect::{Context, DnsOptions, Inputs};
-pub use families::Families;
 pub use resolv_conf::{ResolvConf, ResolvOptions, Skipped};
 pub use settings::Settings;

@@ -5,11 +5,13 @@
 
 mod candidate;
 mod expand;
+mod families;
 mod scope;
 
 use std::net::IpAddr;
 
 pub use candidate::{Candidate, Question, Reading};
+pub use families::Families;
 pub use scope::Scope;
 
 use crate::name::{ServiceName, Target};

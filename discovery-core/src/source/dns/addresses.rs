@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    context::Families,
+    plan::Families,
     source::{Evidence, clock},
 };
 

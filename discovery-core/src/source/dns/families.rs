@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::record::Rtype;
-use crate::context::Families;
+use crate::plan::Families;
 
 /// While one family has addresses and the other has none, the other is asked every tenth time only.
 const EMPTY_FAMILY_EVERY: u32 = 10;

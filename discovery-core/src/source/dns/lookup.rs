@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     Error,
-    context::Families,
     endpoint::Endpoint,
     name::Hostname,
+    plan::Families,
     plan::{Candidate, Plan, Question, Reading},
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };

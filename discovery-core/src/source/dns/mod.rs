@@ -30,7 +30,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use self::{ask::Asker, lookup::DnsLookup, servers::Servers, transport::Sockets};
 use super::{Lookup, Source};
-use crate::{context::Families, name::ClusterDomain, plan::Plan};
+use crate::{name::ClusterDomain, plan::Families, plan::Plan};
 
 /// A UDP question is sent again after so long without an answer: one lost packet costs 150 ms, not the
 /// seconds of a retry.

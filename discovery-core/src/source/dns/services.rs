@@ -10,7 +10,7 @@ use super::{
     families::FamilyMemory,
     record::{Record, Rtype, Srv},
 };
-use crate::{Error, context::Families, name::Hostname, source::Evidence};
+use crate::{Error, name::Hostname, plan::Families, source::Evidence};
 
 /// Targets whose addresses are missing are looked up at most so many at a time.
 const PARALLEL: usize = 8;

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     Error,
-    context::Families,
     name::{ClusterDomain, Namespace, Target},
+    plan::Families,
     plan::{Plan, Scope},
     source::{BoxFuture, Lookup, State},
 };

@@ -29,7 +29,7 @@ impl Families {
 
     /// The families of a pod's own addresses, as the downward API writes `status.podIPs`: separated by
     /// commas. `None` when the text is anything else.
-    pub(super) fn of_pod_ips(text: &str) -> Option<Self> {
+    pub(crate) fn of_pod_ips(text: &str) -> Option<Self> {
         let mut families = (false, false);
         for ip in text.split(',') {
             match ip.trim().parse().ok()? {
