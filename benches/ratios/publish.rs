@@ -9,6 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::{
+    measure::{compare, median, side, side_async},
+    table::{Line, Row, Table, Unit},
+    world,
+};
 use discovery_core::{
     Resolver, Surroundings,
     endpoint::Endpoint,
@@ -16,18 +21,12 @@ use discovery_core::{
     refresh::{Refresh, RefreshSettings},
     source::{State, Update},
 };
-use pingora_load_balancing::{
-    Backend, Backends, LoadBalancer, discovery::ServiceDiscovery, prelude::RoundRobin,
-};
-use crate::{
-    measure::{compare, median, side, side_async},
-    table::{Line, Row, Table, Unit},
-    world::{self, Manual},
-};
+use discovery_testing::ManualSource;
+use pingora_load_balancing::{Backend, Backends, LoadBalancer, discovery::ServiceDiscovery, prelude::RoundRobin};
 
 const SIZE: usize = 10_000;
 const CHANGED: usize = SIZE / 100;
-const LINE: Line = Line::AtMostAllocating(5e6);
+const LINE: Line = Line::AtMost(5e6);
 
 /// A source's news are heeded at most once a second.
 const APART: Duration = Duration::from_millis(1_050);
@@ -129,18 +128,24 @@ impl ServiceDiscovery for Flip {
 fn end_to_end(table: &mut Table) {
     let pool = world::elsewhere(1);
     let (one, other) = sets();
-    let (source, tell) = Manual::new(one.clone());
+    let (source, handle) = ManualSource::new();
+    handle.set_endpoints(one.clone());
     let settings = RefreshSettings::new().with_removal_hold(Duration::ZERO);
-    let resolver =
-        Resolver::builder().surroundings(Surroundings::none()).refresh(settings).source(source).build().expect("resolver");
+    let resolver = Resolver::builder()
+        .surroundings(Surroundings::none())
+        .refresh(settings)
+        .source(Arc::new(source))
+        .build()
+        .expect("resolver");
     let orders = pool.block_on(resolver.resolve("orders.shop:8080")).expect("endpoints");
     let version = || orders.endpoints().version();
     let mut took = Vec::new();
     for round in 0..8 {
         std::thread::sleep(APART);
         let before = version();
+        let next = if round % 2 == 0 { other.clone() } else { one.clone() };
         let start = Instant::now();
-        tell.send_replace(if round % 2 == 0 { other.clone() } else { one.clone() });
+        handle.set_endpoints(next);
         while version() == before {
             std::hint::spin_loop();
         }
@@ -150,9 +155,14 @@ fn end_to_end(table: &mut Table) {
 
     std::thread::sleep(APART);
     let before = version();
-    let again = tell.borrow().clone();
-    tell.send_replace(again);
+    handle.set_endpoints(one);
     std::thread::sleep(APART);
     let published = (version() - before) as f64;
-    table.add(Row::plain("publish 10 000: unchanged, versions published", Unit::Times, published, None, Line::AtMost(0.0)));
+    table.add(Row::plain(
+        "publish 10 000: unchanged, versions published",
+        Unit::Times,
+        published,
+        None,
+        Line::AtMost(0.0),
+    ));
 }

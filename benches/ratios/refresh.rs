@@ -53,7 +53,13 @@ pub fn run(table: &mut Table) {
     let peer = |value: f64| Some(("hickory loop", value));
     let row = |what: &str| format!("refresh {NAMES} x {PODS}, TTL 1: {what}");
     table.add(Row::plain(row("CPU per name and s"), Unit::Nanos, ours.cpu, peer(theirs.cpu), Line::None));
-    table.add(Row::plain(row("questions per name and s"), Unit::Times, ours.questions, peer(theirs.questions), Line::AtMost(1.0)));
+    table.add(Row::plain(
+        row("questions per name and s"),
+        Unit::Times,
+        ours.questions,
+        peer(theirs.questions),
+        Line::AtMost(1.0),
+    ));
     let (our_cpu, their_cpu) = (ours.cpu / ours.questions, theirs.cpu / theirs.questions);
     let mut each = Row::plain(row("CPU per refresh"), Unit::Nanos, our_cpu, peer(their_cpu), Line::None);
     each.allocs = (Some(ours.allocs.round()), Some(theirs.allocs.round()));

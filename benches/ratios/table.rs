@@ -7,10 +7,13 @@ use crate::measure::Cost;
 /// What must be true of our figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Line {
-    /// At most so much, and no allocation.
+    /// At most so much, or on a machine slower than the one that the line was drawn on at most so many times
+    /// the peer's figure: what the line was there. No allocation.
+    NoAllocs { most: f64, ratio: f64 },
+    /// The same; allocations are told and not judged.
+    Cost { most: f64, ratio: f64 },
+    /// At most so much.
     AtMost(f64),
-    /// At most so much; allocations are told and not judged.
-    AtMostAllocating(f64),
     /// Told, not judged.
     None,
 }
@@ -67,12 +70,17 @@ impl Row {
     }
 
     fn held(&self) -> &'static str {
-        let held = match self.line {
-            Line::None => return "",
-            Line::AtMost(most) => self.ours <= most && self.allocs.0.unwrap_or(0.0) == 0.0,
-            Line::AtMostAllocating(most) => self.ours <= most,
+        let below = |most: f64, ratio: f64| match self.ratio() {
+            _ if self.ours <= most => "held",
+            Some(is) if is <= ratio => "held as a ratio",
+            _ => "NOT HELD",
         };
-        if held { "held" } else { "NOT HELD" }
+        match self.line {
+            Line::None => "",
+            Line::NoAllocs { .. } if self.allocs.0 != Some(0.0) => "NOT HELD",
+            Line::NoAllocs { most, ratio } | Line::Cost { most, ratio } => below(most, ratio),
+            Line::AtMost(most) => below(most, 0.0),
+        }
     }
 
     fn cells(&self) -> [String; 7] {
@@ -86,8 +94,9 @@ impl Row {
         };
         let line = match self.line {
             Line::None => String::new(),
-            Line::AtMost(most) if self.allocs.0.is_some() => format!("<= {}, 0 allocs", unit.show(most)),
-            Line::AtMost(most) | Line::AtMostAllocating(most) => format!("<= {}", unit.show(most)),
+            Line::NoAllocs { most, ratio } => format!("<= {} ({ratio:.3}), 0 allocs", unit.show(most)),
+            Line::Cost { most, ratio } => format!("<= {} ({ratio:.3})", unit.show(most)),
+            Line::AtMost(most) => format!("<= {}", unit.show(most)),
         };
         [
             self.name.clone(),
@@ -131,9 +140,8 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD: [&str; 7] = ["name", "ours", "peer", "ours/peer", "allocs ours/peer", "line", ""];
         let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(self.0.iter().map(Row::cells)).collect();
-        let widths: Vec<usize> = (0..HEAD.len())
-            .map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0))
-            .collect();
+        let widths: Vec<usize> =
+            (0..HEAD.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
         for row in rows {
             for (cell, width) in row.iter().zip(&widths) {
                 write!(f, "{cell:<width$}  ")?;

@@ -5,23 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use discovery_core::{
-    Resolver, ResolverBuilder, Surroundings, Upstream,
-    context::Families,
-    endpoint::Endpoint,
-    plan::Plan,
-    source::{BoxFuture, Lookup, Source, State, Update},
-};
-use discovery_testing::{FakeDns, Pod, Service};
+use discovery_core::{Resolver, ResolverBuilder, Surroundings, Upstream, context::Families, endpoint::Endpoint};
+use discovery_testing::{FakeDns, ManualSource, Pod, Service};
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::watch,
-};
+use tokio::runtime::{Builder, Runtime};
 
 /// The first numbers of `/proc/loadavg`: how busy the neighbours are.
 pub fn load() -> String {
@@ -78,48 +69,10 @@ pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
     builder.build().expect("hickory's resolver")
 }
 
-/// A source that says what it is told to say, at once.
-#[derive(Debug)]
-pub struct Manual(watch::Receiver<Vec<Endpoint>>);
-
-impl Manual {
-    pub fn new(endpoints: Vec<Endpoint>) -> (Arc<Self>, watch::Sender<Vec<Endpoint>>) {
-        let (sender, receiver) = watch::channel(endpoints);
-        (Arc::new(Self(receiver)), sender)
-    }
-
-    /// An upstream of exactly these endpoints.
-    pub async fn upstream(builder: ResolverBuilder, endpoints: Vec<Endpoint>) -> Upstream {
-        let (source, _) = Self::new(endpoints);
-        let resolver = builder.surroundings(Surroundings::none()).source(source).build().expect("a resolver");
-        resolver.resolve("orders.shop:8080").await.expect("endpoints")
-    }
-}
-
-impl Source for Manual {
-    fn name(&self) -> &'static str {
-        "manual"
-    }
-
-    fn open(&self, _: &Plan) -> Box<dyn Lookup> {
-        Box::new(Conversation(self.0.clone()))
-    }
-}
-
-#[derive(Debug)]
-struct Conversation(watch::Receiver<Vec<Endpoint>>);
-
-impl Lookup for Conversation {
-    fn ask<'a>(&'a mut self, _: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
-        let state = State::Ready(self.0.borrow_and_update().clone());
-        Box::pin(std::future::ready(Update::new(state)))
-    }
-
-    fn changed(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            if self.0.changed().await.is_err() {
-                std::future::pending().await
-            }
-        })
-    }
+/// An upstream of exactly these endpoints.
+pub async fn upstream(builder: ResolverBuilder, endpoints: Vec<Endpoint>) -> Upstream {
+    let (source, handle) = ManualSource::new();
+    handle.set_endpoints(endpoints);
+    let resolver = builder.surroundings(Surroundings::none()).source(Arc::new(source)).build().expect("a resolver");
+    resolver.resolve("orders.shop:8080").await.expect("endpoints")
 }

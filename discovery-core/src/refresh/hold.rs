@@ -18,7 +18,7 @@ impl Holds {
     /// What to show after `answer`: its endpoints, and those of `shown` that have been missing for less than
     /// `hold`.
     ///
-    /// An endpoint whose address the answer gives to another identity has been replaced, not lost: it goes at
+    /// An endpoint of which the answer gives an address to another identity has been replaced, not lost: it goes at
     /// once, or its address would be shown twice.
     pub(super) fn merge(
         &mut self,
@@ -32,9 +32,9 @@ impl Holds {
         if missing.is_empty() {
             return answer;
         }
-        let named: BTreeSet<_> = answer.iter().map(Endpoint::addr).collect();
+        let named: BTreeSet<_> = answer.iter().flat_map(Endpoint::addrs).collect();
         let mut kept = Vec::new();
-        for endpoint in missing.into_iter().filter(|e| !named.contains(&e.addr())) {
+        for endpoint in missing.into_iter().filter(|e| !e.addrs().any(|addr| named.contains(&addr))) {
             let since = before.get(endpoint.identity()).copied().unwrap_or(now);
             if now.saturating_duration_since(since) < hold {
                 self.missed.insert(endpoint.identity().clone(), since);

@@ -89,7 +89,7 @@ impl Refresh {
     pub fn on_early(&mut self, update: &Update, now: Instant) -> Option<View> {
         let State::Ready(endpoints) = &update.state else { return None };
         let shown = &self.view.set;
-        let known: BTreeSet<_> = shown.iter().map(Endpoint::addr).collect();
+        let known: BTreeSet<_> = shown.iter().flat_map(Endpoint::addrs).collect();
         let added: Vec<_> = endpoints.iter().filter(|e| !known.contains(&e.addr())).cloned().collect();
         if added.is_empty() {
             return None;

@@ -139,7 +139,7 @@ fn is_broken(error: &(dyn StdError + 'static)) -> bool {
 
 /// The error, what caused it, and so on.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// RFC 9110, 9.2.2.

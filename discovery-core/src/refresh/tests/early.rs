@@ -76,3 +76,15 @@ fn f15_after_a_loss_what_comes_early_owes_nothing_to_the_past() {
     assert!(sim.answer(&ready(&[3])).is_none(), "a new removal is held anew");
     assert_eq!(sim.shown(), [2, 3]);
 }
+
+#[test]
+fn f15_the_second_address_of_an_endpoint_is_not_an_endpoint_of_its_own() {
+    let mut sim = Sim::new();
+    let v6 = std::net::SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 80);
+    let both = Update::new(State::Ready(vec![endpoint(1).with_addr(v6)])).with_ttl(secs(30));
+    let second = Update::new(State::Ready(vec![Endpoint::new(v6)])).with_ttl(secs(30));
+    sim.ask(&both);
+    sim.begin();
+    assert!(sim.refresh.on_early(&second, sim.now).is_none(), "it is known");
+    assert!(sim.answer(&both).is_none());
+}

@@ -134,3 +134,16 @@ fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
     sim.ask(&fixed(&[1]));
     assert_eq!((sim.shown(), sim.refresh.ask_at()), (vec![1], None));
 }
+
+#[test]
+fn f15_no_address_is_shown_twice_while_an_endpoint_gains_or_loses_its_second_one() {
+    let v6 = std::net::SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 80);
+    let update = |endpoint| Update::new(State::Ready(vec![endpoint])).with_ttl(secs(30));
+    let (one, other, both) = (endpoint(1), Endpoint::new(v6), endpoint(1).with_addr(v6));
+    for (before, after) in [(&other, &both), (&one, &both), (&both, &other), (&both, &one)] {
+        let mut sim = Sim::new();
+        sim.ask(&update(before.clone()));
+        let view = sim.ask(&update(after.clone())).expect("a new set");
+        assert_eq!(*view.set, [after.clone()].into_iter().collect(), "from {before} to {after}");
+    }
+}

@@ -35,6 +35,8 @@ type Kept = BTreeMap<SocketAddr, Connection>;
 #[derive(Clone)]
 struct Connection {
     exchange: DnsExchange<TokioRuntimeProvider>,
+    /// Owns the task that drives the connection: it ends with the last clone, and with it the connection.
+    _provider: TokioRuntimeProvider,
     opened: Instant,
     used: Instant,
 }
@@ -47,21 +49,21 @@ impl TcpConnections {
         request: DnsRequest,
         timeout: Duration,
     ) -> Result<DnsResponse, NetError> {
-        if let Some(exchange) = self.kept(server) {
-            match exchange.send(request.clone()).first_answer().await {
+        if let Some(kept) = self.kept(server) {
+            match kept.exchange.send(request.clone()).first_answer().await {
                 Ok(answer) => return Ok(answer),
                 Err(_) => self.forget(server),
             }
         }
-        let exchange = self.open(server, timeout).await?;
-        let answer = exchange.send(request).first_answer().await;
+        let opened = self.open(server, timeout).await?;
+        let answer = opened.exchange.send(request).first_answer().await;
         if answer.is_err() {
             self.forget(server);
         }
         answer
     }
 
-    fn kept(&self, server: SocketAddr) -> Option<DnsExchange<TokioRuntimeProvider>> {
+    fn kept(&self, server: SocketAddr) -> Option<Connection> {
         let now = clock::now();
         let mut kept = self.lock();
         let connection = kept.get_mut(&server)?;
@@ -70,16 +72,17 @@ impl TcpConnections {
             return None;
         }
         connection.used = now;
-        Some(connection.exchange.clone())
+        Some(connection.clone())
     }
 
-    async fn open(&self, server: SocketAddr, timeout: Duration) -> Result<DnsExchange<TokioRuntimeProvider>, NetError> {
+    async fn open(&self, server: SocketAddr, timeout: Duration) -> Result<Connection, NetError> {
         let provider = TokioRuntimeProvider::new();
-        let exchange = TcpClientStream::exchange(server, None, timeout, Some(MAX_ACTIVE), provider).await?;
+        let exchange = TcpClientStream::exchange(server, None, timeout, Some(MAX_ACTIVE), provider.clone()).await?;
         let now = clock::now();
-        self.lock().insert(server, Connection { exchange: exchange.clone(), opened: now, used: now });
+        let opened = Connection { exchange, _provider: provider, opened: now, used: now };
+        self.lock().insert(server, opened.clone());
         tokio::spawn(close_when_idle(Arc::downgrade(&self.0), server, now));
-        Ok(exchange)
+        Ok(opened)
     }
 
     fn forget(&self, server: SocketAddr) {

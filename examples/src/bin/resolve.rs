@@ -1,0 +1,90 @@
+//! What is asked for a name, what was answered, and why that won:
+//! `cargo run -p examples --bin resolve -- orders.shop:http --fake`.
+
+use std::{env, error::Error, process::ExitCode, time::Duration};
+
+use discovery_core::{Resolver, Surroundings};
+use discovery_testing::{FakeDns, Pod, Service};
+
+const USAGE: &str = "\
+usage: resolve NAME [--fake]
+
+  NAME     orders, orders:8080, orders.shop:http, _http._tcp.orders.shop, web-0.nginx.shop.svc,
+           db.example.com:5432, http://orders.shop/v1, 10.0.0.1:80, ...
+  --fake   asks a small cluster within this process, as a pod of the namespace `shop`. It has, in `shop`,
+           `orders` (headless, 3 pods, port `http` 8080), `nginx` (a StatefulSet of 2 pods, port `web` 80),
+           `billing` (a virtual address, port `http` 80) and `db` (an alias of db.example.com); else it
+           asks what this machine is configured to ask
+
+exit code: 0 there are endpoints, 1 there are none, 2 it is not called like this";
+
+/// How long to wait for an answer in all.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let (name, fake) = match arguments(env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&name, fake).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments(all: impl Iterator<Item = String>) -> Result<(String, bool), String> {
+    let (flags, mut names): (Vec<_>, Vec<_>) = all.partition(|argument| argument.starts_with('-'));
+    if let Some(flag) = flags.iter().find(|flag| *flag != "--fake") {
+        return Err(format!("`{flag}` is not known\n\n{USAGE}"));
+    }
+    match (names.pop(), names.pop()) {
+        (Some(name), None) => Ok((name, !flags.is_empty())),
+        (None, _) => Err(format!("no name given\n\n{USAGE}")),
+        (Some(_), Some(_)) => Err(format!("more than one name given\n\n{USAGE}")),
+    }
+}
+
+async fn run(name: &str, fake: bool) -> Result<(), Box<dyn Error>> {
+    // Held until the end: dropping it stops the server.
+    let dns = if fake { Some(fake_dns().await?) } else { None };
+    let resolver = match &dns {
+        Some(dns) => in_pod_of_shop(dns)?,
+        None => Resolver::new()?,
+    };
+    let upstream = resolver.upstream(name)?;
+    let answered = tokio::time::timeout(PATIENCE, upstream.ready()).await;
+    print!("{}", upstream.explain());
+    Ok(answered.map_err(|_| format!("no answer within {PATIENCE:?}"))??)
+}
+
+fn in_pod_of_shop(dns: &FakeDns) -> Result<Resolver, discovery_core::Error> {
+    let surroundings =
+        Surroundings::none().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
+    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()
+}
+
+async fn fake_dns() -> std::io::Result<FakeDns> {
+    let dns = FakeDns::start().await?;
+    let pods = |ips: &[&str]| ips.iter().map(|ip| Pod::new(*ip)).collect::<Vec<_>>();
+    let orders = pods(&["10.0.0.2", "10.0.0.3", "10.0.0.4"]).into_iter();
+    dns.apply(orders.fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
+    let nginx = pods(&["10.0.0.5", "10.0.0.6"]).into_iter().zip(["web-0", "web-1"]);
+    let nginx = nginx.map(|(pod, hostname)| pod.hostname(hostname));
+    dns.apply(nginx.fold(Service::headless("shop", "nginx").port("web", 80), Service::pod));
+    dns.apply(Service::cluster_ip("shop", "billing").ip("10.96.0.7").port("http", 80));
+    dns.apply(Service::external_name("shop", "db", "db.example.com"));
+    dns.record("db.example.com", "192.0.2.10");
+    Ok(dns)
+}

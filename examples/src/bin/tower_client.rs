@@ -1,0 +1,73 @@
+//! tower's `Service` over hyper, each call to a pod of its own: `cargo run -p examples --bin tower_client`.
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use bytes::Bytes;
+use discovery_core::{Resolver, Surroundings, endpoint::Endpoint};
+use discovery_testing::FakeCluster;
+use discovery_tower::Balance;
+use http::{Request, Uri, uri::Scheme};
+use http_body_util::Empty;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let cluster = FakeCluster::start().await?;
+    let service = cluster.service("shop", "orders").replicas(4).start().await?;
+    let surroundings = Surroundings::none().with_env(cluster.env("shop")).with_resolv_conf(cluster.resolv_conf("shop"));
+    // In a pod: `Resolver::new()?`.
+    let resolver = Resolver::builder().surroundings(surroundings).build()?;
+
+    let orders = resolver.resolve(format!("http://orders:{}", service.port()).as_str()).await?;
+    let balance = Balance::new(orders, hyper_to).with_patience(Duration::from_secs(1));
+    // It is a service like any other: layers go around it, and clones share the pods' connections.
+    let client = ServiceBuilder::new().concurrency_limit(64).service(balance);
+
+    println!("100 requests, then 100 more after a pod has crashed:");
+    send(client.clone(), 100).await?;
+    service.kill(0).await;
+    send(client, 100).await?;
+    Ok(())
+}
+
+/// One hyper client, and so one pool of connections, for each pod.
+fn hyper_to(
+    endpoint: &Endpoint,
+) -> impl Service<
+    Request<Empty<Bytes>>,
+    Response = http::Response<hyper::body::Incoming>,
+    Error = hyper_util::client::legacy::Error,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ use<> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let pod = endpoint.addr();
+    service_fn(move |mut request: Request<Empty<Bytes>>| {
+        // Where it goes; the `Host` header stays what it is.
+        let mut parts = request.uri().clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = pod.to_string().parse().ok();
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        client.request(request)
+    })
+}
+
+async fn send<S, B>(client: S, requests: usize) -> Result<(), BoxError>
+where
+    S: Service<Request<Empty<Bytes>>, Response = http::Response<B>, Error: Into<BoxError>> + Clone,
+{
+    let mut by_pod = BTreeMap::<String, usize>::new();
+    for _ in 0..requests {
+        let request = Request::get("/v1/items").header("host", "orders.shop").body(Empty::new())?;
+        let response = client.clone().oneshot(request).await.map_err(Into::into)?;
+        let pod = response.headers().get("x-pod").and_then(|pod| pod.to_str().ok()).unwrap_or("?");
+        *by_pod.entry(pod.to_owned()).or_default() += 1;
+    }
+    println!("  {by_pod:?}");
+    Ok(())
+}

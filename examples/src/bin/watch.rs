@@ -1,0 +1,50 @@
+//! Each endpoint set as pods come and go: `cargo run -p examples --bin watch`. Ends by itself.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use discovery_core::{Resolver, Surroundings, endpoint::EndpointSet};
+use discovery_testing::{FakeDns, Pod, Service};
+use tokio::time::{Instant, sleep, timeout};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let dns = FakeDns::builder().ttl(1).start().await?;
+    let pods = ["10.0.0.2", "10.0.0.3"].map(Pod::new);
+    dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
+
+    let surroundings =
+        Surroundings::none().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
+    let resolver = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()?;
+    let orders = resolver.resolve("orders:8080").await?;
+
+    let changes = tokio::spawn(change(dns));
+    let start = Instant::now();
+    let mut watch = orders.watch();
+    let mut last = Arc::<EndpointSet>::default();
+    // The set is always the whole of it; what has changed is for the asking. A watch never ends: this one is
+    // left when nothing has come for a while.
+    while let Ok(set) = timeout(Duration::from_secs(4), watch.next()).await {
+        let changed = set.since(&last);
+        println!("{:>4.1} s  version {}, endpoints: {}", start.elapsed().as_secs_f64(), set.version(), set.len());
+        changed.added.iter().for_each(|endpoint| println!("        + {endpoint}"));
+        changed.removed.iter().for_each(|endpoint| println!("        - {endpoint}"));
+        last = set;
+    }
+    let dns = changes.await?;
+    println!("\n{} questions were asked meanwhile\n\n{}", dns.total(), orders.explain());
+    Ok(())
+}
+
+async fn change(dns: FakeDns) -> FakeDns {
+    sleep(Duration::from_secs(1)).await;
+    dns.add_pod("shop", "orders", Pod::new("10.0.0.4"));
+    sleep(Duration::from_secs(2)).await;
+    dns.remove_pod("shop", "orders", "10.0.0.2");
+    sleep(Duration::from_secs(3)).await;
+    for gone in ["10.0.0.3", "10.0.0.4"] {
+        dns.remove_pod("shop", "orders", gone);
+    }
+    sleep(Duration::from_secs(3)).await;
+    dns.add_pod("shop", "orders", Pod::new("10.0.0.9"));
+    dns
+}

@@ -1,0 +1,197 @@
+//! F17: SRV records that are wrong, incomplete or odd.
+
+use std::collections::BTreeSet;
+
+use discovery_core::context::Families;
+use discovery_testing::{FakeDns, Glue, Pod, QType, Rule, Service};
+use tests::addrs;
+
+use super::{asked_again, dns, evidence, figure, pod, pod_with, question, refusal, within};
+
+/// A name outside the cluster with an SRV record of its own.
+const TARGET: &str = "_http._tcp.api.eu.example.com";
+
+/// What `TARGET` leads to.
+async fn found(dns: &FakeDns) -> Vec<String> {
+    let upstream = within("an answer", pod(dns).resolve(TARGET)).await.unwrap();
+    addrs(&upstream.endpoints())
+}
+
+async fn with_srv(records: &[(u16, &str)]) -> FakeDns {
+    let dns = dns().await;
+    for (port, target) in records {
+        dns.srv(TARGET, 0, 1, *port, target);
+    }
+    dns.record("a.example.com", "192.0.2.1");
+    dns.record("b.example.com", "192.0.2.2");
+    dns
+}
+
+#[tokio::test]
+async fn f17_port_0_is_left_out() {
+    let dns = with_srv(&[(0, "a.example.com"), (8080, "b.example.com")]).await;
+    assert_eq!(found(&dns).await, ["192.0.2.2:8080"]);
+    let dns = with_srv(&[(0, "a.example.com")]).await;
+    let error = refusal(&pod(&dns), TARGET).await;
+    assert!(!error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn f17_the_root_as_target_means_unavailable() {
+    let dns = with_srv(&[(80, ".")]).await;
+    let resolver = pod(&dns);
+    let error = refusal(&resolver, TARGET).await;
+    assert!(error.is_empty(), "{error}");
+    figure("F17: target `.`", error.to_string());
+    // Among others, it is the others that count.
+    let dns = with_srv(&[(80, "."), (8080, "a.example.com")]).await;
+    assert_eq!(found(&dns).await, ["192.0.2.1:8080"]);
+}
+
+/// Three pods of a headless Service, one question for each that came without an address.
+#[tokio::test]
+async fn f17_missing_glue_is_looked_up() {
+    for (glue, looked_up) in [(Glue::Full, 0), (Glue::None, 3), (Glue::Partial(1), 2), (Glue::Misnamed, 3)] {
+        let dns = FakeDns::start().await.unwrap();
+        let pods = [("10.0.0.1", "web-0"), ("10.0.0.2", "web-1"), ("10.0.0.3", "web-2")];
+        let service = Service::headless("shop", "nginx").port("http", 8080);
+        dns.apply(pods.iter().fold(service, |service, (ip, name)| service.pod(Pod::new(*ip).hostname(name))));
+        dns.glue(glue);
+        let upstream = within("an answer", pod(&dns).resolve("nginx:http")).await.unwrap();
+        assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"], "{glue:?}");
+        let asked = dns.questions().iter().filter(|asked| asked.qtype == QType::A).count();
+        assert_eq!((asked, dns.total()), (looked_up, looked_up + 1), "{glue:?}");
+        figure("F17: glue, targets looked up", (glue, asked));
+    }
+}
+
+/// Nothing of what nobody asked for is believed: those addresses are of 192.0.2.0/24.
+#[tokio::test]
+async fn f17_glue_of_unknown_names_is_ignored() {
+    let dns = dns().await;
+    dns.apply(super::orders(&["10.0.0.1", "10.0.0.2"]));
+    dns.glue(Glue::Misnamed);
+    let upstream = within("an answer", pod(&dns).resolve("orders:http")).await.unwrap();
+    asked_again(&dns, 6).await;
+    assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080"]);
+    assert_eq!(upstream.endpoints().version(), 1);
+}
+
+/// The lookups are held, so that no more than those in flight can be seen.
+#[tokio::test]
+async fn f17_missing_glue_is_looked_up_eight_at_a_time() {
+    let dns = dns().await;
+    dns.apply(super::many_orders(20));
+    dns.additional(false);
+    let held = dns.script(Rule::any().qtype(QType::A).drop());
+    let patient = [("DISCOVERY_DNS_TIMEOUT", "30s"), ("DISCOVERY_DNS_ATTEMPTS", "1")];
+    let resolver = pod_with(&dns, &patient).build().unwrap();
+    let upstream = resolver.upstream("orders:http").unwrap();
+    // The retransmissions of those in flight show that nothing else is on its way.
+    within("retransmissions", dns.asked(|asked| asked.qtype == QType::A, 16)).await;
+    let questions = dns.questions();
+    let in_flight: BTreeSet<&str> =
+        questions.iter().filter(|asked| asked.qtype == QType::A).map(|asked| asked.name.as_str()).collect();
+    assert_eq!(in_flight.len(), 8, "{in_flight:?}");
+    figure("F17: targets looked up at a time", in_flight.len());
+    dns.unscript(held);
+    within("all of them", upstream.available()).await.unwrap();
+    assert_eq!(upstream.endpoints().len(), 20);
+}
+
+/// A set with holes is not given out: one target fails, and the last good set stays.
+#[tokio::test]
+async fn f17_a_target_that_cannot_be_looked_up_is_not_left_out() {
+    let dns = dns().await;
+    dns.apply(super::orders(&["10.0.0.1", "10.0.0.2"]));
+    let upstream = within("an answer", pod(&dns).resolve("orders:http")).await.unwrap();
+    dns.additional(false);
+    dns.script(Rule::any().name("10-0-0-2.orders.shop.svc.cluster.local").servfail());
+    let failing = question("10-0-0-2.orders.shop.svc.cluster.local", QType::A);
+    within("failures", dns.asked(failing, 3)).await;
+    assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080"], "{}", evidence(&upstream));
+    assert_eq!(upstream.endpoints().version(), 1);
+}
+
+#[tokio::test]
+async fn f17_duplicate_targets_are_one_endpoint() {
+    let dns = with_srv(&[(80, "a.example.com")]).await;
+    dns.srv(TARGET, 0, 2, 80, "a.example.com");
+    dns.srv(TARGET, 0, 1, 80, "A.Example.COM");
+    assert_eq!(found(&dns).await, ["192.0.2.1:80"]);
+    // Two names of one address.
+    let dns = with_srv(&[(80, "a.example.com"), (80, "c.example.com")]).await;
+    dns.record("c.example.com", "192.0.2.1");
+    assert_eq!(found(&dns).await, ["192.0.2.1:80"]);
+}
+
+/// haproxy#971: one glue record for several SRV records.
+#[tokio::test]
+async fn f17_several_ports_of_a_target_are_several_endpoints() {
+    let dns = with_srv(&[(80, "a.example.com"), (81, "a.example.com"), (82, "b.example.com")]).await;
+    assert_eq!(found(&dns).await, ["192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:82"]);
+    assert_eq!(dns.count("a.example.com", QType::A), 0, "one glue record is enough");
+    // Without glue the target is looked up once, not once per port.
+    let dns = with_srv(&[(80, "a.example.com"), (81, "a.example.com"), (82, "b.example.com")]).await;
+    dns.set_ttl(30);
+    dns.additional(false);
+    assert_eq!(found(&dns).await, ["192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:82"]);
+    assert_eq!(dns.count("a.example.com", QType::A), 1);
+}
+
+/// Pods that share a host name: one SRV record, several addresses.
+#[tokio::test]
+async fn f17_several_addresses_of_a_target_are_several_endpoints() {
+    let dns = dns().await;
+    let service = Service::headless("shop", "nginx").port("http", 8080);
+    dns.apply(service.pod(Pod::new("10.0.0.1").hostname("web")).pod(Pod::new("10.0.0.2").hostname("web")));
+    let upstream = within("an answer", pod(&dns).resolve("nginx:http")).await.unwrap();
+    assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080"]);
+    let weights: BTreeSet<u32> = upstream.endpoints().iter().map(|endpoint| endpoint.weight()).collect();
+    assert_eq!(weights.len(), 1, "within the cluster all weigh the same");
+}
+
+#[tokio::test]
+async fn f17_the_case_of_names_does_not_matter() {
+    let dns = dns().await;
+    dns.srv(TARGET, 0, 1, 80, "A.Example.Com");
+    dns.record("a.EXAMPLE.com", "192.0.2.1");
+    let upstream = within("an answer", pod(&dns).resolve("_http._tcp.API.eu.Example.COM")).await.unwrap();
+    assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.1:80"]);
+    dns.additional(false);
+    assert_eq!(found(&dns).await, ["192.0.2.1:80"]);
+    dns.apply(super::orders(&["10.0.0.1"]));
+    let upstream = within("an answer", pod(&dns).resolve("http://Orders.SHOP.Svc:8080")).await.unwrap();
+    assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:8080"]);
+}
+
+/// Outside the cluster the weights and priorities are meant.
+#[tokio::test]
+async fn f17_weight_and_priority_count_outside_the_cluster_only() {
+    let dns = dns().await;
+    dns.srv(TARGET, 1, 10, 80, "a.example.com");
+    dns.srv(TARGET, 2, 90, 80, "b.example.com");
+    dns.record("a.example.com", "192.0.2.1");
+    dns.record("b.example.com", "192.0.2.2");
+    let upstream = within("an answer", pod(&dns).resolve(TARGET)).await.unwrap();
+    let read: Vec<(u16, u32)> = upstream.endpoints().iter().map(|e| (e.priority(), e.weight())).collect();
+    assert_eq!(read, [(1, 10), (2, 90)]);
+    dns.apply(super::orders(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
+    let upstream = within("an answer", pod(&dns).resolve("orders:http")).await.unwrap();
+    let read: BTreeSet<(u16, u32)> = upstream.endpoints().iter().map(|e| (e.priority(), e.weight())).collect();
+    assert_eq!(read.len(), 1, "{read:?}");
+}
+
+/// All of it at once, with both families: the good ones are found, and nothing panics.
+#[tokio::test]
+async fn f17_bad_records_do_not_hide_good_ones() {
+    let dns = with_srv(&[(0, "a.example.com"), (80, "."), (80, "nobody.example.com"), (80, "A.example.com")]).await;
+    dns.record("a.example.com", "2001:db8::1");
+    dns.record("zero.example.com", "0.0.0.0");
+    dns.srv(TARGET, 0, 0, 80, "zero.example.com");
+    let resolver = pod_with(&dns, &[]).families(Families::Both).build().unwrap();
+    let upstream = within("an answer", resolver.resolve(TARGET)).await.unwrap();
+    assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.1:80", "[2001:db8::1]:80"], "{}", evidence(&upstream));
+    asked_again(&dns, 20).await;
+    assert_eq!(upstream.endpoints().version(), 1);
+}
