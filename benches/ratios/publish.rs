@@ -71,7 +71,7 @@ impl Core {
         let now = Instant::now();
         let (one, other) = sets();
         let mut core = Self {
-            refresh: Refresh::new(RefreshSettings::new().with_removal_hold(hold)),
+            refresh: Refresh::new(RefreshSettings::default().with_removal_hold(hold), now),
             snapshot: Snapshot::new(Arc::default(), &LeastRequest::new(), now, 1, None),
             sets: [one, other].map(|set| Update::new(State::Ready(set))),
             turn: 1,
@@ -130,7 +130,7 @@ fn end_to_end(table: &mut Table) {
     let (one, other) = sets();
     let (source, handle) = ManualSource::new();
     handle.set_endpoints(one.clone());
-    let settings = RefreshSettings::new().with_removal_hold(Duration::ZERO);
+    let settings = RefreshSettings::default().with_removal_hold(Duration::ZERO);
     let resolver = Resolver::builder()
         .surroundings(Surroundings::none())
         .refresh(settings)

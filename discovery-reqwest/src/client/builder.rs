@@ -69,7 +69,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long a request waits for an endpoint when there is none; 3 s by default, zero fails at once.
+    /// Sets how long a request waits for an endpoint when there is none; 3 s by default. With zero it fails as
+    /// soon as it is known that there is none: at once, but for the first answer of the sources.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.settings.patience = patience;
         self

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use discovery_core::policy::{Outcome, Pick, Tried};
+use discovery_core::{
+    Upstream,
+    policy::{Outcome, Pick, Tried},
+};
 use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Request, Response, Url};
 
@@ -77,9 +80,8 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
 /// Picks, and waits for an endpoint when there is none yet.
 async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
     let picked = match pool.pick(tried) {
-        Err(error) if !error.is_all_tried() && !error.is_config() && !patience.is_zero() => {
-            // When the time is over, the pick tells why there is none.
-            let _ = tokio::time::timeout(patience, pool.upstream().available()).await;
+        Err(error) if !error.is_all_tried() && !error.is_config() => {
+            wait(pool.upstream(), patience).await;
             pool.pick(tried)
         }
         picked => picked,
@@ -88,6 +90,15 @@ async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, r
     match client {
         Ok(client) => Ok((pick, client)),
         Err(error) => Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into()),
+    }
+}
+
+/// Waits for an endpoint, or without patience for knowing that there is none. The pick afterwards tells why.
+async fn wait(upstream: &Upstream, patience: Duration) {
+    if patience.is_zero() {
+        let _ = upstream.ready().await;
+    } else {
+        let _ = tokio::time::timeout(patience, upstream.available()).await;
     }
 }
 

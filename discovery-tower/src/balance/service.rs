@@ -57,7 +57,8 @@ impl<S, A> Balance<S, A> {
         Balance { attached: self.attached, attempt: Arc::new(attempt), patience: self.patience }
     }
 
-    /// Sets how long a call waits for an endpoint when there is none; 3 s by default, zero fails at once.
+    /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
+    /// as it is known that there is none: at once, but for the first answer of the sources.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -130,13 +131,21 @@ impl<S, A> Call<S, A> {
         S: Clone + Send + Sync + 'static,
     {
         match self.attached.pick(tried) {
-            Err(error) if !error.is_all_tried() && !error.is_config() && !self.patience.is_zero() => {
-                // When the time is over, the pick tells why there is none.
-                let _ = tokio::time::timeout(self.patience, self.attached.upstream().available()).await;
+            Err(error) if !error.is_all_tried() && !error.is_config() => {
+                wait(self.attached.upstream(), self.patience).await;
                 self.attached.pick(tried)
             }
             picked => picked,
         }
+    }
+}
+
+/// Waits for an endpoint, or without patience for knowing that there is none. The pick afterwards tells why.
+async fn wait(upstream: &Upstream, patience: Duration) {
+    if patience.is_zero() {
+        let _ = upstream.ready().await;
+    } else {
+        let _ = tokio::time::timeout(patience, upstream.available()).await;
     }
 }
 

@@ -4,3 +4,4 @@
 
 mod failures;
 mod smoke;
+mod tower;
