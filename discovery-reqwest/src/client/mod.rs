@@ -7,7 +7,7 @@ mod send;
 use std::{fmt, sync::Arc};
 
 use discovery_core::{Resolver, name::Target};
-use http::Method;
+use http::{Method, header};
 use reqwest::{IntoUrl, Request, Response};
 
 pub use self::{builder::ClientBuilder, send::EndpointsTried};
@@ -92,11 +92,26 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
-    pub async fn execute(&self, request: Request) -> Result<Response, Error> {
+    pub async fn execute(&self, mut request: Request) -> Result<Response, Error> {
+        self.hide_credentials(&mut request);
         let target = Target::from_url(request.url()).map_err(discovery_core::Error::from)?;
         let make = || endpoints::pool(&self.0.resolver, &target, &self.0.settings);
         let pool = self.0.pools.get_or_try_insert(&target, now(), make)?;
         send::send(&pool, request, self.0.settings.patience).await
+    }
+
+    /// Moves user and password from the URL, which errors show, to the header, as the request builder does.
+    fn hide_credentials(&self, request: &mut Request) {
+        let url = request.url();
+        if url.username().is_empty() && url.password().is_none() {
+            return;
+        }
+        if let Ok(built) = self.0.template.get(url.clone()).build() {
+            *request.url_mut() = built.url().clone();
+            if let Some(credentials) = built.headers().get(header::AUTHORIZATION) {
+                request.headers_mut().entry(header::AUTHORIZATION).or_insert(credentials.clone());
+            }
+        }
     }
 
     /// The resolver.

@@ -105,7 +105,7 @@ async fn wait(upstream: &Upstream, patience: Duration) {
 /// Points the request at a port of the endpoint without letting it show: `Host` stays that of the URL.
 ///
 /// The labels of an SRV name are how a port was asked for, not part of the host. A port in the URL overrides
-/// the endpoint's in reqwest, so that it goes where the two differ.
+/// the endpoint's in reqwest, so that it goes where the two differ; over HTTP/2 `:authority` then lacks it.
 fn aim(request: &mut Request, port: u16) {
     if let Some(host) = request.url().host_str().and_then(without_srv_labels).map(str::to_owned) {
         // The rest of a valid host is a valid host.

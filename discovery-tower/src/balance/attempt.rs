@@ -4,6 +4,7 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use discovery_core::policy::Outcome;
 use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
+use hyper_util::client::legacy;
 
 /// Judges attempts: how the endpoint did, and whether the request may go to another one.
 pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
@@ -101,19 +102,21 @@ fn of_http<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome 
 
 /// Whether the error, or one of its causes, says that no connection came about.
 ///
-/// These kinds arise while connecting only, whichever client wraps them. A reset or a timeout may come after
-/// the request was sent and is no such proof.
+/// hyper's client knows. The kinds of I/O errors are those that arise while connecting only, whichever client
+/// wraps them; a reset or a timeout may come after the request was sent and is no such proof.
 fn is_connect(error: &(dyn StdError + 'static)) -> bool {
-    let kind = chain(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
-    matches!(
-        kind,
-        Some(
-            io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::AddrNotAvailable
-        )
-    )
+    chain(error).any(|error| {
+        let of_io = error.downcast_ref::<io::Error>().is_some_and(|io| {
+            matches!(
+                io.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            )
+        });
+        of_io || error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect)
+    })
 }
 
 /// Whether the connection ended before there was a response. The endpoint may have seen the request.

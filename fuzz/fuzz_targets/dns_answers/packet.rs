@@ -40,11 +40,21 @@ enum Data {
     NoA,
     Aaaa([u8; 16]),
     Cname(Name),
-    Srv { priority: u16, weight: u16, port: u16, target: Name },
-    Soa { minimum: u32 },
+    Srv {
+        priority: u16,
+        weight: u16,
+        port: u16,
+        target: Name,
+    },
+    Soa {
+        minimum: u32,
+    },
     Opt(Vec<u8>),
     /// A type with data that need not fit it.
-    Other { rtype: u16, bytes: Vec<u8> },
+    Other {
+        rtype: u16,
+        bytes: Vec<u8>,
+    },
 }
 
 const HEADER: usize = 12;

@@ -52,7 +52,11 @@ struct ToPod {
 
 impl ToPod {
     fn new(endpoint: &Endpoint, log: &Log) -> Self {
-        let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+        Self::over(false, endpoint, log)
+    }
+
+    fn over(http2: bool, endpoint: &Endpoint, log: &Log) -> Self {
+        let client = legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
         Self { client, pod: endpoint.addr(), log: log.clone() }
     }
 }
@@ -126,10 +130,11 @@ impl World {
     }
 }
 
+/// Bounds a hang. Thousands of requests take a while on a machine that has other work.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(6 * PATIENCE, future).await {
         Ok(result) => result,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+        Err(_) => panic!("{what}: not within {:?}", 6 * PATIENCE),
     }
 }
 
@@ -261,11 +266,13 @@ mod discover {
         let mut changes = discover(&upstream);
         next(&mut changes).await;
         next(&mut changes).await;
-        dns.forget();
         dns.script(Rule::any().servfail());
-        // The second question is asked when the first failure was dealt with.
-        within("questions", dns.asked(|_| true, 4)).await;
-        assert!(upstream.endpoints().is_stale());
+        let stale = async {
+            while !upstream.endpoints().is_stale() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within("the failure", stale).await;
         assert!(is_waiting(&mut changes), "the endpoints stay");
     }
 
@@ -513,19 +520,23 @@ async fn a_call_waits_for_an_endpoint_within_its_patience() {
 /// It hangs first, so that requests are known to be under way to it when it goes.
 #[tokio::test]
 async fn a_pod_killed_without_notice_fails_no_idempotent_request() {
-    let world = World::new(4).await;
-    let load = Load::start(&world.balance(), 16);
-    load.more(200).await;
-    let pod = world.pod(0);
-    pod.hang();
-    within("requests under way", pod.when(|seen| seen.in_flight >= 2)).await;
-    pod.kill().await;
-    load.more(1_000).await;
-    let (sent, errors) = load.stop().await;
-    let cut = pod.counters().requests - pod.counters().served;
-    println!("a pod killed without notice: {cut} of {sent} requests were cut off, {} failed", errors.len());
-    assert!(cut >= 2, "{cut}");
-    assert!(errors.is_empty(), "{errors:?}");
+    for http2 in [false, true] {
+        let world = World::new(4).await;
+        let log = world.log.clone();
+        let balance = Balance::new(world.upstream.clone(), move |endpoint| ToPod::over(http2, endpoint, &log));
+        let load = Load::start(&balance, 16);
+        load.more(200).await;
+        let pod = world.pod(0);
+        pod.hang();
+        within("requests under way", pod.when(|seen| seen.in_flight >= 2)).await;
+        pod.kill().await;
+        load.more(1_000).await;
+        let (sent, errors) = load.stop().await;
+        let cut = pod.counters().requests - pod.counters().served;
+        println!("a pod killed without notice, HTTP/2 {http2}: {cut} of {sent} cut off, {} failed", errors.len());
+        assert!(cut >= 2, "{cut}");
+        assert!(errors.is_empty(), "{errors:?}");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,6 @@ pub(super) fn request(query: &Query) -> Result<DnsRequest, Error> {
 }
 
 pub(super) fn response(message: &Message) -> Response {
-    let section = |records: &[WireRecord]| records.iter().map(record).collect();
     Response {
         rcode: match message.metadata.response_code {
             ResponseCode::NoError => Rcode::NoError,
@@ -44,7 +43,22 @@ pub(super) fn response(message: &Message) -> Response {
     }
 }
 
-fn record(wire: &WireRecord) -> Record {
+/// The records of a large answer nearly all have the same name: it is made once.
+fn section(records: &[WireRecord]) -> Vec<Record> {
+    let mut last: Option<(&Name, Arc<str>)> = None;
+    let mut section = Vec::with_capacity(records.len());
+    for wire in records {
+        let owner = match &last {
+            Some((same, owner)) if **same == wire.name => owner.clone(),
+            _ => name(&wire.name),
+        };
+        last = Some((&wire.name, owner.clone()));
+        section.push(record(wire, owner));
+    }
+    section
+}
+
+fn record(wire: &WireRecord, owner: Arc<str>) -> Record {
     let data = match &wire.data {
         RData::A(a) => Data::A(a.0),
         RData::AAAA(aaaa) => Data::Aaaa(aaaa.0),
@@ -56,7 +70,7 @@ fn record(wire: &WireRecord) -> Record {
         RData::SOA(soa) => Data::Soa(soa.minimum),
         _ => Data::Other,
     };
-    Record { name: name(&wire.name), ttl: wire.ttl, data }
+    Record { name: owner, ttl: wire.ttl, data }
 }
 
 fn name(name: &Name) -> Arc<str> {

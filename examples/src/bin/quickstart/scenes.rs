@@ -31,6 +31,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) load: &'a Load,
     rows: RefCell<Vec<Row>>,
+    /// How long each change took to be seen.
+    seen: RefCell<Vec<String>>,
     start: Instant,
 }
 
@@ -43,7 +45,15 @@ impl<'a> Stage<'a> {
         load: &'a Load,
     ) -> Self {
         let rows = orders.pods().iter().map(|pod| Row::new(pod.name(), State::Serving)).collect();
-        Self { cluster, orders, upstream, load, rows: RefCell::new(rows), start: Instant::now() }
+        Self {
+            cluster,
+            orders,
+            upstream,
+            load,
+            rows: RefCell::new(rows),
+            seen: RefCell::default(),
+            start: Instant::now(),
+        }
     }
 
     /// Plays all scenes; returns how many requests failed.
@@ -55,7 +65,7 @@ impl<'a> Stage<'a> {
         self.scene(5, "rolling restart", screen, self.rolling()).await?;
         let end = self.frame(SCENES, "the end");
         let record = self.load.record();
-        screen.summary(&end, &record.parts(), &record.failures);
+        screen.summary(&end, &record.parts(), &self.seen.borrow(), &record.failures);
         Ok(record.failures.len())
     }
 
@@ -67,7 +77,7 @@ impl<'a> Stage<'a> {
     async fn one_more(&self) -> io::Result<String> {
         let added = self.orders.add_pod().await?;
         self.add_row(&added);
-        let seen = self.seen(|set| has(set, &added)).await?;
+        let seen = self.seen("added", |set| has(set, &added)).await?;
         sleep(Duration::from_secs(3)).await;
         Ok(format!("{} was added: seen after {:.2} s", added.name(), seen.as_secs_f64()))
     }
@@ -95,7 +105,7 @@ impl<'a> Stage<'a> {
         self.orders.remove_pod(killed.name()).await;
         let added = self.orders.add_pod().await?;
         self.add_row(&added);
-        let seen = self.seen(|set| has(set, &added) && !has(set, &killed)).await?;
+        let seen = self.seen("replaced", |set| has(set, &added) && !has(set, &killed)).await?;
         sleep(Duration::from_secs(1)).await;
         let (again, seen) = (self.load.record().sent_again - before, seen.as_secs_f64());
         Ok(format!("{} was killed: {again} requests sent again; replaced, seen after {seen:.2} s", killed.name()))
@@ -110,7 +120,7 @@ impl<'a> Stage<'a> {
             self.mark(pod, State::Gone);
             self.orders.remove_pod(pod.name()).await;
         }
-        let seen = self.seen(|set| set.len() == old.len() && !old.iter().any(|pod| has(set, pod))).await?;
+        let seen = self.seen("rolled", |set| set.len() == old.len() && !old.iter().any(|pod| has(set, pod))).await?;
         sleep(Duration::from_secs(1)).await;
         Ok(format!("all {} were replaced: the last one seen after {:.2} s", old.len(), seen.as_secs_f64()))
     }
@@ -160,11 +170,12 @@ impl Stage<'_> {
     }
 
     /// How long it takes until the client's endpoints are as `wanted` says.
-    async fn seen(&self, wanted: impl Fn(&EndpointSet) -> bool) -> io::Result<Duration> {
+    async fn seen(&self, change: &str, wanted: impl Fn(&EndpointSet) -> bool) -> io::Result<Duration> {
         let start = Instant::now();
         let mut watch = self.upstream.watch();
         let seen = async { while !wanted(&*watch.next().await) {} };
         timeout(PATIENCE, seen).await.map_err(|_| io::Error::other(self.upstream.explain().to_string()))?;
+        self.seen.borrow_mut().push(format!("{change} {:.2} s", start.elapsed().as_secs_f64()));
         Ok(start.elapsed())
     }
 

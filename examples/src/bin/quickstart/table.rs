@@ -116,7 +116,7 @@ impl Screen {
         self.draw(frame);
     }
 
-    pub(crate) fn summary(&self, frame: &Frame, parts: &BTreeMap<String, Part>, failures: &[String]) {
+    pub(crate) fn summary(&self, frame: &Frame, parts: &BTreeMap<String, Part>, seen: &[String], failures: &[String]) {
         let failed = match frame.failed {
             0 => self.paint(32, "0 failed"),
             failed => self.paint(31, &format!("{failed} FAILED")),
@@ -128,6 +128,7 @@ impl Screen {
             ("requests", format!("{}, {failed}", frame.requests)),
             ("sent again", format!("{}, to a pod not tried yet", frame.sent_again)),
             ("share", shares.join(&format!("\n{:15}", ""))),
+            ("changes seen", format!("after {}", seen.join(", "))),
             ("DNS questions", format!("{} in {:.0} s", frame.questions, frame.elapsed.as_secs_f64())),
         ] {
             text.push_str(&format!("{what:<15}{value}\n"));
