@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failures;
+mod life;
+mod pitfalls;
 mod reqwest;
 mod smoke;
 mod tower;

@@ -89,7 +89,6 @@ impl<'a> Stage<'a> {
         self.mark(slow, State::Slow);
         sleep(Duration::from_secs(5)).await;
         slow.heal();
-        self.mark(slow, State::Serving);
         let share = self.load.record().parts_of_scene().get(slow.name()).map_or(0.0, |part| part.share);
         Ok(format!("{} turned slow: it got less from the next request on, {share:.0} % in all", slow.name()))
     }
