@@ -34,7 +34,7 @@ bench *ARGS:
 
 # Fuzz targets need a nightly compiler and cargo-fuzz: names, resolv_conf, dns_answers.
 fuzz TARGET SECONDS="60":
-    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -len_control=0 -max_len=600
 
 # All that CI runs.
 ci:

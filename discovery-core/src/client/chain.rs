@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 
-use super::{explain::Step, fixed::nobody_can_answer};
+use super::explain::Step;
 use crate::{
     Error,
     error::Kind,
@@ -86,20 +86,19 @@ struct Told {
 
 impl Told {
     fn add(&mut self, source: &'static str, update: Update) {
-        let reason = || {
-            let said: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
-            if said.is_empty() { "nothing to say".to_owned() } else { said.join(", ") }
-        };
-        let cause = match &update.state {
+        let said: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
+        let because = |kind| Error::new(kind, format!("{source}: {}", said.join(", ")));
+        match &update.state {
             State::Failed(error) => {
                 self.failed = true;
-                Error::joined(error.kind(), source, vec![error.clone()])
+                self.causes.push(Error::joined(error.kind(), source, vec![error.clone()]));
             }
-            State::NotFound => Error::new(Kind::NotFound, format!("{source}: {}", reason())),
-            State::Empty => Error::new(Kind::Empty, format!("{source}: {}", reason())),
-            State::Silent | State::Ready(_) => Error::new(Kind::NotFound, format!("{source}: {}", reason())),
-        };
-        self.causes.push(cause);
+            State::Empty => self.causes.push(because(Kind::Empty)),
+            State::NotFound => self.causes.push(because(Kind::NotFound)),
+            // A source that was not meant at all is no reason.
+            State::Silent | State::Ready(_) if said.is_empty() => {}
+            State::Silent | State::Ready(_) => self.causes.push(because(Kind::NotFound)),
+        }
         if matches!(update.state, State::Empty | State::NotFound) {
             let merged = match self.no.take() {
                 Some(before) if matches!(before.state, State::Empty) => before,
@@ -126,7 +125,7 @@ impl Told {
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
             (no.state, error, no.ttl)
         } else {
-            let error = nobody_can_answer(plan);
+            let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
         let update = Update { state, ttl, evidence: Vec::new() };

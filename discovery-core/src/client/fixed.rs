@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use crate::{
-    Error,
     endpoint::Endpoint,
     plan::Plan,
     source::{BoxFuture, Evidence, Lookup, Source, State, Update},
@@ -41,9 +40,4 @@ impl Lookup for FixedLookup {
     fn ask<'a>(&'a mut self, _: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
         Box::pin(std::future::ready(self.0.clone()))
     }
-}
-
-/// What is said when no source has an answer.
-pub(super) fn nobody_can_answer(plan: &Plan) -> Error {
-    Error::config(format!("no source can answer `{}`", plan.target))
 }

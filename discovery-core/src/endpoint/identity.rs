@@ -36,9 +36,10 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.hostname {
-            Some(hostname) => write!(f, "{hostname}/{}", self.addr),
-            None => self.addr.fmt(f),
+        if let Some(hostname) = &self.hostname {
+            write!(f, "{hostname}/")?;
         }
+        // Port 0 stands for "not known".
+        if self.addr.port() == 0 { self.addr.ip().fmt(f) } else { self.addr.fmt(f) }
     }
 }

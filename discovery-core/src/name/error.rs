@@ -28,7 +28,7 @@ impl NameError {
         if *self.input == *whole {
             return self;
         }
-        Self { rule: format!("`{}`: {}", self.input, self.rule).into(), input: whole.into(), ..self }
+        Self { rule: format!("`{}`: {}", self.input.escape_debug(), self.rule).into(), input: whole.into(), ..self }
     }
 
     /// The text that was refused.

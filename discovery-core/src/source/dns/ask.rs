@@ -91,9 +91,9 @@ impl Asker {
 
 fn told(read: &Result<Answer, Error>) -> String {
     match read {
-        Ok(Answer::Found { records, ttl }) => format!("{}, TTL {ttl:?}", listed(records)),
-        Ok(Answer::NoData { ttl }) => format!("no such records (NODATA), TTL {ttl:?}"),
-        Ok(Answer::NxDomain { ttl }) => format!("no such name (NXDOMAIN), TTL {ttl:?}"),
+        Ok(Answer::Found { records, ttl }) => format!("{}, TTL {}s", listed(records), ttl.as_secs()),
+        Ok(Answer::NoData { ttl }) => format!("no such records (NODATA), TTL {}s", ttl.as_secs()),
+        Ok(Answer::NxDomain { ttl }) => format!("no such name (NXDOMAIN), TTL {}s", ttl.as_secs()),
         Ok(Answer::Chase { name, .. }) => format!("an alias of {name}."),
         Err(error) => error.to_string(),
     }

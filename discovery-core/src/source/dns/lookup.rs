@@ -78,6 +78,7 @@ impl DnsLookup {
         let mut evidence: Vec<Evidence> = Vec::new();
         let state = self.walk(&mut evidence, early).await;
         let (state, ttl) = match state {
+            Ok((State::Silent, _)) => (State::Silent, None),
             Ok((state, ttl)) => (state, Some(ttl)),
             Err(error) => (State::Failed(error), None),
         };
@@ -97,7 +98,8 @@ impl DnsLookup {
         early: &mut (dyn FnMut(Update) + Send),
     ) -> Result<(State, Duration), Error> {
         if self.candidates.is_empty() {
-            return Err(Error::config(self.refused.join("; ")));
+            // What is missing is among the evidence; it says nothing about the name.
+            return Ok((State::Silent, Duration::MAX));
         }
         let alone = self.memory.winner.filter(|_| !self.memory.doubted);
         let mut exists = false;

@@ -81,6 +81,11 @@ impl Source for EnvSource {
         "env"
     }
 
+    /// The kubelet writes no malformed variable: somebody else did, and has to hear of it.
+    fn failure_is_final(&self) -> bool {
+        true
+    }
+
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
         let silent = || {
             let evidence = Evidence::new("variables", "asked only for a Service of the own namespace");
