@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, net::SocketAddr, sync::Arc};
 
-use discovery_core::{Resolver, Upstream, name::Target, policy::Tried};
+use discovery_core::{Resolver, Upstream, policy::Tried};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::{client::now, kept::Kept};
@@ -39,8 +39,7 @@ impl ServiceDns {
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
-        let target = Target::new(&host).map_err(discovery_core::Error::from)?;
-        let upstream = self.held.get_or_try_insert(&target, now(), || self.resolver.upstream(&target))?;
+        let upstream = self.held.get_or_try_insert(&host, now(), || self.resolver.upstream(host.as_str()))?;
         upstream.ready().await?;
         Ok(Box::new(in_picking_order(&upstream).into_iter()))
     }

@@ -1,4 +1,4 @@
-//! What is kept for each target, as long as the target is in use.
+//! What is kept for each origin or host, as long as it is in use.
 
 use std::{
     collections::HashMap,
@@ -10,16 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::name::Target;
-
-/// What nobody has used for so long goes, with its background work, when the next new target comes: an
+/// What nobody has used for so long goes, with its background work, when the next new one comes: an
 /// application that follows links into the open would otherwise keep every host that it has ever seen up to
 /// date.
 const UNUSED: Duration = Duration::from_secs(300);
 
-/// A value for each target that was used lately.
+/// A value for each text that was used lately: looking up the text as it stands in a URL costs less than reading
+/// a target from it.
 pub(crate) struct Kept<T> {
-    entries: RwLock<HashMap<Target, Entry<T>>>,
+    entries: RwLock<HashMap<Box<str>, Entry<T>>>,
     start: Instant,
 }
 
@@ -34,26 +33,26 @@ impl<T: Clone> Kept<T> {
         Self { entries: RwLock::default(), start: now }
     }
 
-    /// The value of `target`, made if there is none.
+    /// The value of `key`, made if there is none.
     pub(crate) fn get_or_try_insert<E>(
         &self,
-        target: &Target,
+        key: &str,
         now: Instant,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let millis = self.millis(now);
-        if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).get(target) {
+        if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key) {
             entry.used.store(millis, Ordering::Relaxed);
             return Ok(entry.value.clone());
         }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(target) {
+        if let Some(entry) = entries.get(key) {
             return Ok(entry.value.clone());
         }
         let unused = u64::try_from(UNUSED.as_millis()).unwrap_or(u64::MAX);
         entries.retain(|_, entry| millis.saturating_sub(entry.used.load(Ordering::Relaxed)) < unused);
         let value = make()?;
-        entries.insert(target.clone(), Entry { value: value.clone(), used: AtomicU64::new(millis) });
+        entries.insert(key.into(), Entry { value: value.clone(), used: AtomicU64::new(millis) });
         Ok(value)
     }
 
@@ -79,9 +78,8 @@ mod tests {
         let start = Instant::now();
         let kept = Kept::new(start);
         let at = |name: &str, seconds: u64, value: u32| {
-            let target = Target::new(name).unwrap();
             let now = start + Duration::from_secs(seconds);
-            kept.get_or_try_insert(&target, now, || Ok::<_, Infallible>(value)).unwrap()
+            kept.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap()
         };
         assert_eq!(at("a", 0, 1), 1);
         assert_eq!(at("b", 0, 2), 2);

@@ -1,6 +1,5 @@
 //! No file descriptors left. A program of its own: the limit is the process's.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -97,6 +98,34 @@ impl<T: Send + Sync + 'static> Attached<T> {
         match (snapshot.start(index, now), table.attached.get(index)) {
             (Some(pick), Some(attached)) => Ok((pick, T::clone(attached))),
             _ => Err(self.0.upstream.no_endpoint(&table.published)),
+        }
+    }
+
+    /// As [`pick`](Self::pick), and waits up to `patience` while there is no endpoint. With zero patience it
+    /// waits for the first answer of the sources only.
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick): why there is no endpoint when the patience is over. At once when waiting is in
+    /// vain, because every endpoint has been tried or the configuration is wrong.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn pick_within(&self, tried: &Tried, patience: Duration) -> Result<(Pick, T), Error>
+    where
+        T: Clone,
+    {
+        match self.pick(tried) {
+            Err(error) if !error.is_all_tried() && !error.is_config() => {
+                let upstream = self.upstream();
+                // Either way the pick afterwards tells what there is, or why there is nothing.
+                if patience.is_zero() {
+                    let _ = upstream.ready().await;
+                } else {
+                    let _ = tokio::time::timeout(patience, upstream.available()).await;
+                }
+                self.pick(tried)
+            }
+            picked => picked,
         }
     }
 

@@ -82,3 +82,40 @@ pub enum Outcome {
         retry_after: Option<Duration>,
     },
 }
+
+impl Outcome {
+    /// What an HTTP status says about the endpoint: 429 and 503 are overload, any other 5xx is a failure, and
+    /// everything else, 4xx included, is an answer. `retry_after` is the text of that header; a date in it
+    /// counts as none.
+    #[must_use]
+    pub fn of_http_status(status: u16, retry_after: Option<&str>) -> Self {
+        match status {
+            429 | 503 => {
+                let seconds = retry_after.and_then(|text| text.trim().parse().ok());
+                Self::Overloaded { retry_after: seconds.map(Duration::from_secs) }
+            }
+            500.. => Self::Failure,
+            _ => Self::Success,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_judged_by_whose_fault_they_are() {
+        for (status, retry_after, outcome) in [
+            (200, None, Outcome::Success),
+            (404, None, Outcome::Success),
+            (500, None, Outcome::Failure),
+            (504, Some("7"), Outcome::Failure),
+            (503, None, Outcome::Overloaded { retry_after: None }),
+            (429, Some(" 7 "), Outcome::Overloaded { retry_after: Some(Duration::from_secs(7)) }),
+            (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), Outcome::Overloaded { retry_after: None }),
+        ] {
+            assert_eq!(Outcome::of_http_status(status, retry_after), outcome, "{status} {retry_after:?}");
+        }
+    }
+}

@@ -12,6 +12,8 @@ use reqwest::{IntoUrl, Request, Response};
 
 pub use self::{builder::ClientBuilder, send::EndpointsTried};
 use self::{builder::Settings, endpoints::Pool};
+use url::Position;
+
 use crate::{Error, RequestBuilder, kept::Kept};
 
 /// Sends each request to an endpoint that is picked for it. Cheap to clone; clones share all connections.
@@ -94,9 +96,11 @@ impl Client {
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
     pub async fn execute(&self, mut request: Request) -> Result<Response, Error> {
         self.hide_credentials(&mut request);
-        let target = Target::from_url(request.url()).map_err(discovery_core::Error::from)?;
-        let make = || endpoints::pool(&self.0.resolver, &target, &self.0.settings);
-        let pool = self.0.pools.get_or_try_insert(&target, now(), make)?;
+        let url = request.url();
+        let pool = self.0.pools.get_or_try_insert(&url[..Position::BeforePath], now(), || {
+            let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
+            endpoints::pool(&self.0.resolver, &target, &self.0.settings)
+        })?;
         send::send(&pool, request, self.0.settings.patience).await
     }
 

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use discovery_core::{
-    Upstream,
-    policy::{Outcome, Pick, Tried},
-};
-use http::{HeaderValue, Method, StatusCode, header};
+use discovery_core::policy::{Outcome, Pick, Tried};
+use http::{HeaderValue, Method, header};
 use reqwest::{Request, Response, Url};
 
 use super::{endpoints::Pool, now};
@@ -53,18 +50,20 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
             (Err(_), Some(error)) => return Err(error),
             (Err(error), None) => return Err(error),
         };
-        tried.add(pick.endpoint().identity());
         let copy = request.try_clone();
         aim(&mut request, pick.endpoint().port());
         let result = client.execute(request).await;
+        let failed = result.is_err().then(|| pick.endpoint().identity().clone());
         pick.complete(outcome(&result), now());
         let error = match result {
             Ok(mut response) => {
-                response.extensions_mut().insert(EndpointsTried(tried.len()));
+                response.extensions_mut().insert(EndpointsTried(tried.len() + 1));
                 return Ok(response);
             }
             Err(error) => error,
         };
+        // Only here, because most requests never come this far.
+        failed.iter().for_each(|identity| tried.add(identity));
         if !may_go_elsewhere(&error, idempotent) || tried.len() == MOST {
             return Err(Error::request(error, tried.len()));
         }
@@ -77,28 +76,11 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
     }
 }
 
-/// Picks, and waits for an endpoint when there is none yet.
 async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
-    let picked = match pool.pick(tried) {
-        Err(error) if !error.is_all_tried() && !error.is_config() => {
-            wait(pool.upstream(), patience).await;
-            pool.pick(tried)
-        }
-        picked => picked,
-    };
-    let (pick, client) = picked?;
+    let (pick, client) = pool.pick_within(tried, patience).await?;
     match client {
         Ok(client) => Ok((pick, client)),
         Err(error) => Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into()),
-    }
-}
-
-/// Waits for an endpoint, or without patience for knowing that there is none. The pick afterwards tells why.
-async fn wait(upstream: &Upstream, patience: Duration) {
-    if patience.is_zero() {
-        let _ = upstream.ready().await;
-    } else {
-        let _ = tokio::time::timeout(patience, upstream.available()).await;
     }
 }
 
@@ -146,13 +128,9 @@ fn outcome(result: &Result<Response, reqwest::Error>) -> Outcome {
         Err(error) if error.is_connect() => Outcome::Unreachable,
         Err(error) if error.is_builder() => Outcome::Success,
         Err(_) => Outcome::Failure,
-        Ok(response) => match response.status() {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let seconds = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-                Outcome::Overloaded { retry_after: seconds.map(Duration::from_secs) }
-            }
-            status if status.is_server_error() => Outcome::Failure,
-            _ => Outcome::Success,
-        },
+        Ok(response) => {
+            let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            Outcome::of_http_status(response.status().as_u16(), retry_after)
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! What one attempt says about its endpoint, and whether there may be another.
 
-use std::{error::Error as StdError, io, time::Duration};
+use std::{error::Error as StdError, io};
 
 use discovery_core::policy::Outcome;
-use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{Method, Request, Response, header::RETRY_AFTER};
 use hyper_util::client::legacy;
 
 /// Judges attempts: how the endpoint did, and whether the request may go to another one.
@@ -89,14 +89,10 @@ fn of_http<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome 
     match result {
         Err(error) if is_connect(error) => Outcome::Unreachable,
         Err(_) => Outcome::Failure,
-        Ok(response) => match response.status() {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                Outcome::Overloaded { retry_after: seconds.map(Duration::from_secs) }
-            }
-            status if status.is_server_error() => Outcome::Failure,
-            _ => Outcome::Success,
-        },
+        Ok(response) => {
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            Outcome::of_http_status(response.status().as_u16(), retry_after)
+        }
     }
 }
 

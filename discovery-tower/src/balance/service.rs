@@ -9,11 +9,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{
-    Attached, Upstream,
-    endpoint::Endpoint,
-    policy::{Pick, Tried},
-};
+use discovery_core::{Attached, Upstream, endpoint::Endpoint, policy::Tried};
 use tower::{Service, ServiceExt};
 
 use super::{Attempt, Retry};
@@ -36,9 +32,11 @@ const MOST: usize = 3;
 ///
 /// # Cancel safety
 /// Dropping a call's future at any point takes the request out of flight; nothing is learned from it.
-pub struct Balance<S, A = Retry> {
+pub struct Balance<S, A = Retry>(Arc<Parts<S, A>>);
+
+struct Parts<S, A> {
     attached: Attached<S>,
-    attempt: Arc<A>,
+    attempt: A,
     patience: Duration,
 }
 
@@ -46,7 +44,8 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Balances over the endpoints of `upstream`; `make` makes the service of each, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        Self { attached: Attached::new(upstream, make), attempt: Arc::new(Retry::new()), patience: PATIENCE }
+        let attached = Attached::new(upstream, make);
+        Self(Arc::new(Parts { attached, attempt: Retry::new(), patience: PATIENCE }))
     }
 }
 
@@ -54,15 +53,19 @@ impl<S, A> Balance<S, A> {
     /// Judges attempts by `attempt` instead of [`Retry`].
     #[must_use]
     pub fn with_attempt<B>(self, attempt: B) -> Balance<S, B> {
-        Balance { attached: self.attached, attempt: Arc::new(attempt), patience: self.patience }
+        let attached = self.0.attached.clone();
+        Balance(Arc::new(Parts { attached, attempt, patience: self.0.patience }))
     }
 
     /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
     /// as it is known that there is none: at once, but for the first answer of the sources.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
+    pub fn with_patience(self, patience: Duration) -> Self
+    where
+        A: Clone,
+    {
+        let (attached, attempt) = (self.0.attached.clone(), self.0.attempt.clone());
+        Self(Arc::new(Parts { attached, attempt, patience }))
     }
 }
 
@@ -84,19 +87,13 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let call = Call { attached: self.attached.clone(), attempt: self.attempt.clone(), patience: self.patience };
-        Box::pin(call.run(request))
+        let parts = self.0.clone();
+        Box::pin(async move { parts.run(request).await })
     }
 }
 
-struct Call<S, A> {
-    attached: Attached<S>,
-    attempt: Arc<A>,
-    patience: Duration,
-}
-
-impl<S, A> Call<S, A> {
-    async fn run<Req>(self, mut request: Req) -> Result<S::Response, Error>
+impl<S, A> Parts<S, A> {
+    async fn run<Req>(&self, mut request: Req) -> Result<S::Response, Error>
     where
         S: Service<Req> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -105,14 +102,16 @@ impl<S, A> Call<S, A> {
         let mut tried = Tried::default();
         let mut last: Option<S::Error> = None;
         loop {
-            let (pick, service) = match (self.pick(&tried).await, last.take()) {
+            let (pick, service) = match (self.attached.pick_within(&tried, self.patience).await, last.take()) {
                 (Ok(picked), _) => picked,
                 (Err(_), Some(error)) => return Err(Error::service(error, tried.len())),
                 (Err(error), None) => return Err(Error::discovery(error)),
             };
-            tried.add(pick.endpoint().identity());
-            let copy = (tried.len() < MOST).then(|| self.attempt.copy(&request)).flatten();
+            let copy = (tried.len() + 1 < MOST).then(|| self.attempt.copy(&request)).flatten();
             let result = service.oneshot(request).await;
+            if result.is_err() {
+                tried.add(pick.endpoint().identity());
+            }
             let copy = copy.filter(|copy| self.attempt.goes_elsewhere(copy, &result));
             pick.complete(self.attempt.outcome(&result), tokio::time::Instant::now().into_std());
             match (result, copy) {
@@ -124,42 +123,19 @@ impl<S, A> Call<S, A> {
             }
         }
     }
-
-    /// Picks, and waits for an endpoint when there is none yet.
-    async fn pick(&self, tried: &Tried) -> Result<(Pick, S), discovery_core::Error>
-    where
-        S: Clone + Send + Sync + 'static,
-    {
-        match self.attached.pick(tried) {
-            Err(error) if !error.is_all_tried() && !error.is_config() => {
-                wait(self.attached.upstream(), self.patience).await;
-                self.attached.pick(tried)
-            }
-            picked => picked,
-        }
-    }
-}
-
-/// Waits for an endpoint, or without patience for knowing that there is none. The pick afterwards tells why.
-async fn wait(upstream: &Upstream, patience: Duration) {
-    if patience.is_zero() {
-        let _ = upstream.ready().await;
-    } else {
-        let _ = tokio::time::timeout(patience, upstream.available()).await;
-    }
 }
 
 impl<S, A> Clone for Balance<S, A> {
     fn clone(&self) -> Self {
-        Self { attached: self.attached.clone(), attempt: self.attempt.clone(), patience: self.patience }
+        Self(self.0.clone())
     }
 }
 
 impl<S, A> fmt::Debug for Balance<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balance")
-            .field("attached", &self.attached)
-            .field("patience", &self.patience)
+            .field("attached", &self.0.attached)
+            .field("patience", &self.0.patience)
             .finish_non_exhaustive()
     }
 }

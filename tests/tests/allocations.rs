@@ -1,0 +1,55 @@
+//! The request path allocates nothing. A program of its own: its allocator counts.
+
+use std::{hint::black_box, sync::Arc, time::Instant};
+
+use discovery_core::{
+    Resolver, Surroundings, Upstream,
+    policy::{LeastRequest, Outcome, Policy, Random, RoundRobin, Tried},
+};
+use discovery_testing::ManualSource;
+
+async fn upstream(policy: impl Policy) -> Upstream {
+    let (source, handle) = ManualSource::new();
+    let addrs: Vec<String> = (1..=100).map(|n| format!("10.0.0.{n}:80")).collect();
+    handle.set(addrs.iter().map(String::as_str));
+    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source));
+    let upstream = builder.policy(policy).build().unwrap().resolve("orders:80").await.unwrap();
+    assert_eq!(upstream.endpoints().len(), 100);
+    upstream
+}
+
+/// Allocations of a thousand runs, after one that may set up what the thread keeps.
+fn allocations(mut run: impl FnMut()) -> u64 {
+    run();
+    allocation_counter::measure(|| (0..1000).for_each(|_| run())).count_total
+}
+
+#[tokio::test]
+async fn reading_the_endpoints_allocates_nothing() {
+    let orders = upstream(RoundRobin::new()).await;
+    let read = || {
+        let endpoints = orders.endpoints();
+        black_box(endpoints.iter().map(|endpoint| usize::from(endpoint.port())).sum::<usize>());
+    };
+    assert_eq!(allocations(read), 0);
+}
+
+#[tokio::test]
+async fn a_pick_and_its_completion_allocate_nothing() {
+    for (name, orders) in [
+        ("round robin", upstream(RoundRobin::new()).await),
+        ("random", upstream(Random::new()).await),
+        ("least request", upstream(LeastRequest::new()).await),
+    ] {
+        let now = Instant::now();
+        assert_eq!(allocations(|| orders.pick().unwrap().complete(Outcome::Success, now)), 0, "{name}");
+        assert_eq!(allocations(|| orders.pick().unwrap().complete(Outcome::Failure, now)), 0, "{name}, failing");
+        assert_eq!(allocations(|| drop(orders.pick_untried(&Tried::new()).unwrap())), 0, "{name}, cancelled");
+    }
+}
+
+/// The counter counts.
+#[test]
+fn a_vector_is_an_allocation() {
+    assert_eq!(allocations(|| drop(black_box(vec![1_u8]))), 1000);
+}
