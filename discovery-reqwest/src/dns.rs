@@ -51,10 +51,15 @@ impl Resolve for ServiceDns {
     }
 }
 
+/// A connector tries addresses one after the other and divides its time among them: more would be of no use.
+const MOST: usize = 8;
+
 fn in_picking_order(upstream: &Upstream) -> Vec<SocketAddr> {
     let mut tried = Tried::default();
     let mut addrs = Vec::new();
-    while let Ok(pick) = upstream.pick_untried(&tried) {
+    while addrs.len() < MOST
+        && let Ok(pick) = upstream.pick_untried(&tried)
+    {
         tried.add(pick.endpoint().identity());
         addrs.extend(pick.endpoint().addrs());
     }

@@ -1,5 +1,7 @@
 //! The request path allocates nothing. A program of its own: its allocator counts.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use discovery_core::{

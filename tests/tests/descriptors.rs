@@ -1,6 +1,5 @@
 //! No file descriptors left. A program of its own: the limit is the process's.
 
-
 use std::fs::File;
 
 use discovery_testing::{FakeDns, Pod, Service};

@@ -58,6 +58,8 @@ impl<T: Send + Sync + 'static> Attached<T> {
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> T + Send + Sync + 'static) -> Self {
         upstream.0.revive();
+        // Before the state is read, so that no later one is missed.
+        let changes = upstream.0.shared.subscribe();
         let published = upstream.0.shared.load_full();
         let attached = published.snapshot.set().iter().map(|endpoint| Arc::new(make(endpoint))).collect();
         let inner = Arc::new(Inner {
@@ -68,7 +70,7 @@ impl<T: Send + Sync + 'static> Attached<T> {
             keeper: Mutex::new(None),
         });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let keeper = runtime.spawn(keep(Arc::downgrade(&inner), inner.upstream.0.shared.subscribe()));
+            let keeper = runtime.spawn(keep(Arc::downgrade(&inner), changes));
             *inner.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper.abort_handle());
         }
         Self(inner)

@@ -49,7 +49,10 @@ impl Chain {
     pub(super) async fn ask(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Round {
         let mut told = Told::default();
         for link in &mut self.links {
-            let update = link.lookup.ask(early).await;
+            let mut update = link.lookup.ask(early).await;
+            if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
+                update.state = State::Empty;
+            }
             told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
             match &update.state {
                 State::Ready(_) => {

@@ -130,25 +130,26 @@ impl Generation {
 
     /// Where names are read. As the last resort, and only for names that need it, DNS is asked for the
     /// cluster's domain.
-    pub(super) async fn scope_for(&self, target: &Target) -> Scope {
+    pub(super) async fn scope_for(&self, target: &Target) -> Result<Scope, Error> {
         let mut scope = self.context.scope.clone();
         if scope.cluster_domain.is_none() && !self.context.nameservers.is_empty() && Plan::wants_cluster_domain(target)
         {
-            scope.cluster_domain = self.probed_domain().await;
+            scope.cluster_domain = self.probed_domain().await?;
         }
-        scope
+        Ok(scope)
     }
 
-    async fn probed_domain(&self) -> Option<ClusterDomain> {
+    /// A failure is no answer: what depends on it is not known either.
+    async fn probed_domain(&self) -> Result<Option<ClusterDomain>, Error> {
         let mut probe = self.probe.lock().await;
         let fresh = probe.asked.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
         if probe.domain.is_none() && !fresh {
             let (domain, evidence) = self.dns.probe_cluster_domain().await;
-            probe.domain = domain;
-            probe.asked = Some(clock::now());
             *lock(&self.probed) = Some(evidence);
+            probe.domain = domain?;
+            probe.asked = Some(clock::now());
         }
-        probe.domain.clone()
+        Ok(probe.domain.clone())
     }
 
     /// Where the context comes from.

@@ -23,8 +23,9 @@ use crate::{
 pub(super) async fn run(claim: Claim, context: Arc<ContextCell>) {
     let mut task = Task { shared: claim.0.clone(), context, opened: None };
     loop {
-        task.round().await;
+        // The first time there is nothing to wait for; a task that takes over from another one keeps its pace.
         task.sleep().await;
+        task.round().await;
     }
 }
 
@@ -81,7 +82,7 @@ impl Task {
     /// Opens the conversations, anew when the context has changed since.
     async fn opened(&mut self) -> Result<&mut Opened, Error> {
         let generation = self.context.current(clock::now())?;
-        let scope = generation.scope_for(&self.shared.target).await;
+        let scope = generation.scope_for(&self.shared.target).await?;
         let plan = Plan::new(&self.shared.target, &scope);
         let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
         let opened = reuse.unwrap_or_else(|| {
@@ -93,12 +94,17 @@ impl Task {
 
     async fn sleep(&mut self) {
         let shared = self.shared.clone();
+        // Once: a source may go on saying that it has news until it is asked.
+        let mut heard = false;
         loop {
             let ask_at = shared.refresh().ask_at();
             tokio::select! {
                 () = until(ask_at) => return,
                 () = shared.reports().arrived.notified() => heed(&shared),
-                () = news(self.opened.as_mut()) => shared.refresh().on_news(clock::now()),
+                () = news(self.opened.as_mut()), if !heard => {
+                    heard = true;
+                    shared.refresh().on_news(clock::now());
+                }
             }
         }
     }

@@ -173,9 +173,10 @@ impl Handle {
     #[cold]
     fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Held until the handle is stored: of two who start a task the later one is the one that runs.
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(claim) = task::Claim::take(&self.shared) else { return };
-        let task = runtime.spawn(task::run(claim, self.context.clone()));
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        *task = Some(runtime.spawn(task::run(claim, self.context.clone())).abort_handle());
     }
 }
 

@@ -4,12 +4,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::Resolver;
 
-use super::Client;
+use super::{Client, send};
 use crate::{Error, ServiceDns};
 
 /// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
 /// single pod passes unseen, an outage is told within the patience of a caller.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long connecting may take, unless set otherwise in [`ClientBuilder::configure`]. A node that disappears does
+/// not refuse connections; the kernel would try for two minutes. Within 3 s the first packet is sent three times.
+const CONNECT: Duration = Duration::from_secs(3);
 
 type Configure = Arc<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>;
 
@@ -32,7 +36,8 @@ pub(super) struct Settings {
 impl Settings {
     /// The builder of one endpoint's client. Hosts that a redirect leads to are resolved in the same way.
     pub(super) fn client(&self) -> reqwest::ClientBuilder {
-        let builder = (self.configure)(reqwest::Client::builder().dns_resolver(self.dns.clone()));
+        let ours = reqwest::Client::builder().dns_resolver(self.dns.clone()).connect_timeout(CONNECT);
+        let builder = (self.configure)(send::watch_redirects(ours));
         match &self.tls {
             Some(tls) => tls(builder),
             None => builder,
@@ -49,7 +54,9 @@ impl ClientBuilder {
         }
     }
 
-    /// Configures the `reqwest::Client` of every endpoint; it is called once for each.
+    /// Configures the `reqwest::Client` of every endpoint; it is called once for each. It begins with a limit of
+    /// 3 s to connecting, and with reqwest's own redirect policy. With another redirect policy, a request that
+    /// has been redirected and then finds no connection may be sent to another endpoint.
     pub fn configure(
         mut self,
         configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync + 'static,

@@ -24,13 +24,17 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) ->
         // Addresses and `localhost` are dialled as they stand in the URL.
         _ => None,
     };
+    let meant = target.port().number().map(u16::from);
     let settings = settings.clone();
     let upstream = resolver.upstream(target)?;
     Ok(Attached::new(upstream, move |endpoint: &Endpoint| {
         let builder = match &host {
             Some(host) => {
-                let addrs: Vec<SocketAddr> = endpoint.addrs().collect();
-                settings.client().resolve_to_addrs(host, &addrs)
+                // Port 0 is the scheme's own: a redirect from http to https on the same host has another one.
+                let port = |addr: SocketAddr| if Some(addr.port()) == meant { 0 } else { addr.port() };
+                let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
+                // The host may stand in the URL with its final dot.
+                settings.client().resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
             }
             None => settings.client(),
         };

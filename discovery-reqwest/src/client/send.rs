@@ -1,10 +1,10 @@
 //! Sending one request.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use discovery_core::policy::{Outcome, Pick, Tried};
 use http::{HeaderValue, Method, header};
-use reqwest::{Request, Response, Url};
+use reqwest::{Request, Response, Url, redirect};
 
 use super::{endpoints::Pool, now};
 use crate::Error;
@@ -52,9 +52,10 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
         };
         let copy = request.try_clone();
         aim(&mut request, pick.endpoint().port());
-        let result = client.execute(request).await;
+        let (result, redirected) = execute(&client, request).await;
         let failed = result.is_err().then(|| pick.endpoint().identity().clone());
-        pick.complete(outcome(&result), now());
+        // Whoever redirects has answered: what goes wrong afterwards is not its fault.
+        pick.complete(if redirected { Outcome::Success } else { outcome(&result) }, now());
         let error = match result {
             Ok(mut response) => {
                 response.extensions_mut().insert(EndpointsTried(tried.len() + 1));
@@ -64,7 +65,7 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
         };
         // Only here, because most requests never come this far.
         failed.iter().for_each(|identity| tried.add(identity));
-        if !may_go_elsewhere(&error, idempotent) || tried.len() == MOST {
+        if redirected || !may_go_elsewhere(&error, idempotent) || tried.len() == MOST {
             return Err(Error::request(error, tried.len()));
         }
         let Some(copy) = copy else {
@@ -74,6 +75,29 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
         last = Some(Error::request(error, tried.len()));
         request = copy;
     }
+}
+
+tokio::task_local! {
+    /// Whether the request under way has been redirected.
+    static REDIRECTED: Cell<bool>;
+}
+
+/// Makes redirects seen; what they do is up to reqwest's own policy.
+pub(super) fn watch_redirects(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    let policy = redirect::Policy::default();
+    builder.redirect(redirect::Policy::custom(move |attempt| {
+        let _ = REDIRECTED.try_with(|redirected| redirected.set(true));
+        policy.redirect(attempt)
+    }))
+}
+
+/// Sends the request, and tells whether it was redirected: then the endpoint has seen it, whatever the error says.
+async fn execute(client: &reqwest::Client, request: Request) -> (Result<Response, reqwest::Error>, bool) {
+    let sent = async {
+        let result = client.execute(request).await;
+        (result, REDIRECTED.with(Cell::get))
+    };
+    REDIRECTED.scope(Cell::new(false), sent).await
 }
 
 async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {

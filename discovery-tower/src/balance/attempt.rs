@@ -14,7 +14,8 @@ pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
     /// A copy of the request, kept for an endpoint not yet tried; `None` when it cannot be sent twice.
     fn copy(&self, request: &Req) -> Option<Req>;
 
-    /// Whether the copy goes to an endpoint not yet tried. By default when no connection came about: the first
+    /// Whether the copy goes to an endpoint not yet tried. Asked for an error only: a response, whatever its
+    /// status, is the call's result. By default when no connection came about: the first
     /// endpoint has not seen the request, so that this is safe for every request.
     fn goes_elsewhere(&self, copy: &Req, result: &Result<Res, Err>) -> bool {
         let _ = copy;
@@ -22,8 +23,8 @@ pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
     }
 }
 
-/// Sends a request to one endpoint more when no connection to the first came about: the first one has not
-/// seen it, so that this is safe for every request. And when the connection broke before a response, if the
+/// Sends a request to another endpoint, three at most, when no connection to the first came about: the first one
+/// has not seen it, so that this is safe for every request. And when the connection broke before a response, if the
 /// method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE).
 ///
 /// For HTTP requests that are `Clone`. A 5xx or an error counts as the endpoint's failure;

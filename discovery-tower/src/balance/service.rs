@@ -36,7 +36,7 @@ pub struct Balance<S, A = Retry>(Arc<Parts<S, A>>);
 
 struct Parts<S, A> {
     attached: Attached<S>,
-    attempt: A,
+    attempt: Arc<A>,
     patience: Duration,
 }
 
@@ -45,7 +45,7 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
         let attached = Attached::new(upstream, make);
-        Self(Arc::new(Parts { attached, attempt: Retry::new(), patience: PATIENCE }))
+        Self(Arc::new(Parts { attached, attempt: Arc::new(Retry::new()), patience: PATIENCE }))
     }
 }
 
@@ -54,16 +54,13 @@ impl<S, A> Balance<S, A> {
     #[must_use]
     pub fn with_attempt<B>(self, attempt: B) -> Balance<S, B> {
         let attached = self.0.attached.clone();
-        Balance(Arc::new(Parts { attached, attempt, patience: self.0.patience }))
+        Balance(Arc::new(Parts { attached, attempt: Arc::new(attempt), patience: self.0.patience }))
     }
 
     /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
     /// as it is known that there is none: at once, but for the first answer of the sources.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self
-    where
-        A: Clone,
-    {
+    pub fn with_patience(self, patience: Duration) -> Self {
         let (attached, attempt) = (self.0.attached.clone(), self.0.attempt.clone());
         Self(Arc::new(Parts { attached, attempt, patience }))
     }

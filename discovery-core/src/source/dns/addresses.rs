@@ -67,7 +67,8 @@ impl AddressQuestion<'_> {
             [one] => vec![self.single(memory.of(one).question(one)).await],
             _ => Vec::new(),
         };
-        if let Some(rtype) = skipped {
+        let denied = all.iter().any(|asked| matches!(asked.result, Ok(Outcome::NxDomain { .. })));
+        if let Some(rtype) = skipped.filter(|_| !denied) {
             if all.iter().any(|asked| matches!(asked.result, Ok(Outcome::Found { .. }))) {
                 memory.of(rtype).skipped();
             } else {
@@ -95,6 +96,11 @@ impl AddressQuestion<'_> {
         let (first, mut rest) = match select(one, other).await {
             Either::Left((first, rest)) | Either::Right((first, rest)) => (first, rest),
         };
+        // A name without any record has none of the other type either (RFC 8020). Only the A question is taken
+        // at its word: some servers deny AAAA in this way.
+        if first.rtype == Rtype::A && matches!(first.result, Ok(Outcome::NxDomain { .. })) {
+            return vec![first];
+        }
         if let Ok(Outcome::Found { records, ttl, .. }) = &first.result {
             if let Ok(second) = tokio::time::timeout(RESOLUTION_DELAY, &mut rest).await {
                 return vec![first, second];
@@ -116,6 +122,7 @@ struct Gathered {
     ips: Vec<IpAddr>,
     found: bool,
     exists: bool,
+    denied: bool,
     ttl: Option<Duration>,
     negative: Option<Duration>,
     failed: Option<Error>,
@@ -131,7 +138,9 @@ impl Gathered {
         evidence: &mut Vec<Evidence>,
     ) {
         let family = memory.of(asked.rtype);
-        family.large = asked.large;
+        if asked.result.is_ok() {
+            family.large = asked.large;
+        }
         evidence.extend(asked.evidence);
         match asked.result {
             Ok(Outcome::Found { records, ttl, .. }) => {
@@ -148,6 +157,7 @@ impl Gathered {
                 family.empty();
             }
             Ok(Outcome::NxDomain { ttl }) => {
+                self.denied = true;
                 self.negative = Some(self.negative.map_or(ttl, |least| least.min(ttl)));
                 family.empty();
             }
@@ -162,6 +172,8 @@ impl Gathered {
         let ttl = self.ttl.or(self.negative).unwrap_or_default();
         match (self.found, self.failed) {
             (true, failed) => Addresses::Found { ips: self.ips, ttl, failed },
+            // What failed could not have been found.
+            (false, Some(_)) if self.denied => Addresses::NxDomain { ttl },
             (false, Some(error)) => Addresses::Failed(error),
             (false, None) if self.exists => Addresses::NoData { ttl },
             (false, None) => Addresses::NxDomain { ttl },

@@ -80,12 +80,12 @@ impl Asker {
         }
     }
 
-    pub(super) async fn probe_cluster_domain(&self) -> (Option<ClusterDomain>, Evidence) {
+    pub(super) async fn probe_cluster_domain(&self) -> (Result<Option<ClusterDomain>, Error>, Evidence) {
         const USUAL: &str = "cluster.local";
         let asked = self.ask(&format!("dns-version.{USUAL}"), Rtype::Txt, false).await;
-        let found = matches!(&asked.result, Ok(Outcome::Found { .. }));
         let evidence = asked.evidence.into_iter().next().unwrap_or_else(|| Evidence::new("dns-version", "not asked"));
-        (ClusterDomain::new(USUAL).ok().filter(|_| found), evidence)
+        let found = asked.result.map(|outcome| matches!(outcome, Outcome::Found { .. }));
+        (found.map(|found| ClusterDomain::new(USUAL).ok().filter(|_| found)), evidence)
     }
 }
 

@@ -27,9 +27,9 @@ impl Family {
         self.empty_for = 0;
     }
 
+    /// The first time after addresses may be one replica's mistake: it is asked again in the next round.
     pub(super) fn empty(&mut self) {
-        self.last = None;
-        self.empty_for = 1;
+        self.empty_for = u32::from(self.last.take().is_none());
     }
 
     pub(super) fn skipped(&mut self) {
@@ -85,6 +85,18 @@ impl FamilyMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f10_a_family_that_loses_its_addresses_is_asked_again_before_it_is_left_out() {
+        let now = crate::source::clock::now();
+        let mut memory = FamilyMemory::default();
+        memory.v4.found(vec![[10, 0, 0, 1].into()], now);
+        memory.v6.found(vec![std::net::Ipv6Addr::LOCALHOST.into()], now);
+        memory.v6.empty();
+        assert_eq!(memory.wanted(Families::Both).1, None);
+        memory.v6.empty();
+        assert_eq!(memory.wanted(Families::Both).1, Some(Rtype::Aaaa));
+    }
 
     #[test]
     fn an_empty_family_is_asked_every_tenth_time() {

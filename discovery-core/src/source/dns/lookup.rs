@@ -29,6 +29,10 @@ const MENDING_MIN: Duration = Duration::from_secs(1);
 /// A nameserver that never answers AAAA costs a question every half minute, no more.
 const MENDING_MAX: Duration = Duration::from_secs(30);
 
+/// A name that was found outside of the cluster is looked for inside again every so many rounds: its Service may
+/// have been created since.
+const LOOK_INSIDE_EVERY: u32 = 20;
+
 /// Walks the candidates of one plan and remembers what it has learned.
 #[derive(Debug)]
 pub(super) struct DnsLookup {
@@ -49,6 +53,8 @@ struct Memory {
     doubted: bool,
     addresses: FamilyMemory,
     services: ServiceMemory,
+    /// Rounds since a name that was found outside of the cluster was looked for inside.
+    rounds: u32,
     /// Rounds in a row in which one family failed.
     mending: u32,
 }
@@ -101,11 +107,19 @@ impl DnsLookup {
             // What is missing is among the evidence; it says nothing about the name.
             return Ok((State::Silent, Duration::MAX));
         }
-        let alone = self.memory.winner.filter(|_| !self.memory.doubted);
+        let won = |at: &usize| self.candidates.get(*at).is_some_and(|candidate| candidate.in_cluster);
+        let in_cluster = self.memory.winner.is_some_and(|at| won(&at));
+        self.memory.rounds = (self.memory.rounds + 1) % LOOK_INSIDE_EVERY;
+        let look_inside = !in_cluster && self.memory.rounds == 0;
+        let alone = self.memory.winner.filter(|_| !self.memory.doubted && !look_inside);
         let mut exists = false;
         let mut negative = Duration::MAX;
         for at in 0..self.candidates.len() {
             if alone.is_some_and(|winner| winner != at) {
+                continue;
+            }
+            // A Service that has gone must not be looked for in the open: its name may be somebody's there.
+            if in_cluster && self.candidates.get(at).is_some_and(|candidate| candidate.reading == Reading::Host) {
                 continue;
             }
             match self.candidate(at, evidence, early).await {
@@ -164,6 +178,7 @@ impl DnsLookup {
                     name: name.as_str(),
                     only: only.as_ref(),
                     families: self.families,
+                    max_stale: self.max_stale,
                 };
                 let answer = question.ask(&mut memory, evidence).await;
                 let reply = of_services(&candidate, answer);

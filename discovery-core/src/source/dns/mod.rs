@@ -30,7 +30,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use self::{ask::Asker, lookup::DnsLookup, servers::Servers, transport::Sockets};
 use super::{Lookup, Source};
-use crate::{name::ClusterDomain, plan::Families, plan::Plan};
+use crate::{Error, name::ClusterDomain, plan::Families, plan::Plan};
 
 /// A UDP question is sent again after so long without an answer: one lost packet costs 150 ms, not the
 /// seconds of a retry.
@@ -82,7 +82,7 @@ impl DnsSource {
 
     /// Asks whether the DNS is that of a Kubernetes cluster with the usual domain: the schema's own TXT
     /// record (kubernetes/dns specification 1.1.0, section 2.2).
-    pub(crate) async fn probe_cluster_domain(&self) -> (Option<ClusterDomain>, super::Evidence) {
+    pub(crate) async fn probe_cluster_domain(&self) -> (Result<Option<ClusterDomain>, Error>, super::Evidence) {
         self.asker.probe_cluster_domain().await
     }
 }

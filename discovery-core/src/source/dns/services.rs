@@ -1,6 +1,11 @@
 //! SRV of one name, with the addresses of its targets.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream};
 
@@ -10,7 +15,12 @@ use super::{
     families::FamilyMemory,
     record::{Record, Rtype, Srv},
 };
-use crate::{Error, name::Hostname, plan::Families, source::Evidence};
+use crate::{
+    Error,
+    name::Hostname,
+    plan::Families,
+    source::{Evidence, clock},
+};
 
 /// Targets whose addresses are missing are looked up at most so many at a time.
 const PARALLEL: usize = 8;
@@ -22,7 +32,8 @@ pub(super) type Targets = BTreeMap<Arc<str>, Vec<IpAddr>>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceMemory {
     large: bool,
-    targets: Targets,
+    /// The addresses that were looked up, and when.
+    looked_up: BTreeMap<Arc<str>, (Vec<IpAddr>, Instant)>,
 }
 
 /// What is known of an SRV name after one round of questions.
@@ -42,6 +53,7 @@ pub(super) struct ServiceQuestion<'a> {
     /// Only the target with this first label.
     pub(super) only: Option<&'a Hostname>,
     pub(super) families: Families,
+    pub(super) max_stale: Duration,
 }
 
 impl ServiceQuestion<'_> {
@@ -50,7 +62,9 @@ impl ServiceQuestion<'_> {
     /// the whole round has failed.
     pub(super) async fn ask(&self, memory: &mut ServiceMemory, evidence: &mut Vec<Evidence>) -> Services {
         let asked = self.asker.ask(self.name, Rtype::Srv, memory.large).await;
-        memory.large = asked.large;
+        if asked.result.is_ok() {
+            memory.large = asked.large;
+        }
         evidence.extend(asked.evidence);
         let (records, additionals, ttl) = match asked.result {
             Ok(Outcome::Found { records, additionals, ttl }) => (records, additionals, ttl),
@@ -66,10 +80,7 @@ impl ServiceQuestion<'_> {
         }
         let (mut targets, glue_ttl) = self.glue(&records, &additionals);
         match self.missing(&records, &mut targets, memory, evidence).await {
-            Ok(looked_up) => {
-                memory.targets.clone_from(&targets);
-                Services::Found { records, targets, ttl: ttl.min(glue_ttl).min(looked_up) }
-            }
+            Ok(looked_up) => Services::Found { records, targets, ttl: ttl.min(glue_ttl).min(looked_up) },
             Err(error) => Services::Failed(error),
         }
     }
@@ -91,7 +102,10 @@ impl ServiceQuestion<'_> {
     }
 
     fn wants(&self, srv: &Srv) -> bool {
-        self.only.is_none_or(|only| srv.target.split('.').next() == Some(only.as_str()))
+        // Below the Service: the target of a ClusterIP is the Service itself, which may have the pod's name.
+        let service = self.name.splitn(3, '.').nth(2).unwrap_or_default();
+        let host = || srv.target.strip_suffix(service)?.strip_suffix('.');
+        self.only.is_none_or(|only| host() == Some(only.as_str()))
     }
 
     /// The addresses that came along. Those of names that nobody asked for are ignored.
@@ -117,7 +131,7 @@ impl ServiceQuestion<'_> {
         &self,
         records: &[Srv],
         targets: &mut Targets,
-        memory: &ServiceMemory,
+        memory: &mut ServiceMemory,
         evidence: &mut Vec<Evidence>,
     ) -> Result<Duration, Error> {
         let mut names: Vec<Arc<str>> = records.iter().map(|srv| srv.target.clone()).collect();
@@ -138,17 +152,19 @@ impl ServiceQuestion<'_> {
             match answer {
                 Addresses::Found { ips, ttl, .. } => {
                     least = least.min(ttl);
+                    memory.looked_up.insert(name.clone(), (ips.clone(), clock::now()));
                     targets.insert(name, ips);
                 }
                 Addresses::NoData { ttl } | Addresses::NxDomain { ttl } => least = least.min(ttl),
-                Addresses::Failed(error) => match memory.targets.get(&name) {
-                    Some(ips) => {
+                Addresses::Failed(error) => match memory.looked_up.get(&name) {
+                    Some((ips, at)) if clock::now().saturating_duration_since(*at) <= self.max_stale => {
                         targets.insert(name, ips.clone());
                     }
-                    None => return Err(error),
+                    _ => return Err(error),
                 },
             }
         }
+        memory.looked_up.retain(|name, _| targets.contains_key(name));
         Ok(least)
     }
 }

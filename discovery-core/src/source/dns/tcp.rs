@@ -50,15 +50,17 @@ impl TcpConnections {
         timeout: Duration,
     ) -> Result<DnsResponse, NetError> {
         if let Some(kept) = self.kept(server) {
-            match kept.exchange.send(request.clone()).first_answer().await {
-                Ok(answer) => return Ok(answer),
-                Err(_) => self.forget(server),
+            // Half of the time: when the other end has gone without a word, a new connection still has a chance.
+            let answer = kept.exchange.send(request.clone()).first_answer();
+            match tokio::time::timeout(timeout / 2, answer).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(_)) | Err(_) => self.forget(server, kept.opened),
             }
         }
         let opened = self.open(server, timeout).await?;
         let answer = opened.exchange.send(request).first_answer().await;
         if answer.is_err() {
-            self.forget(server);
+            self.forget(server, opened.opened);
         }
         answer
     }
@@ -85,8 +87,12 @@ impl TcpConnections {
         Ok(opened)
     }
 
-    fn forget(&self, server: SocketAddr) {
-        self.lock().remove(&server);
+    /// Forgets that connection; another one may have taken its place meanwhile.
+    fn forget(&self, server: SocketAddr, opened: Instant) {
+        let mut kept = self.lock();
+        if kept.get(&server).is_some_and(|connection| connection.opened == opened) {
+            kept.remove(&server);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
