@@ -5,6 +5,9 @@
 mod failures;
 mod life;
 mod pitfalls;
+mod query_budget;
 mod reqwest;
 mod smoke;
+mod surprises;
 mod tower;
+mod traps;

@@ -148,7 +148,8 @@ async fn t4_no_domain_is_derived_from_the_host_name() {
     dns.record("db.example.com", "192.0.2.7");
     // Where a client went below the domain it would find these, before the right ones.
     dns.apply(Service::headless("default", "nginx").port("http", 80).pod(Pod::new("10.0.9.9").hostname("orders")));
-    let vars = [("HOSTNAME", "web-0.nginx.default.svc.cluster.local"), ("HOST", "web-0.nginx.default.svc.cluster.local")];
+    let vars =
+        [("HOSTNAME", "web-0.nginx.default.svc.cluster.local"), ("HOST", "web-0.nginx.default.svc.cluster.local")];
     let resolver = pod(&dns, "domain nginx.default.svc.cluster.local", &vars);
     let resolver = resolver.cluster_domain("cluster.local".parse().unwrap()).build().unwrap();
 
@@ -187,7 +188,11 @@ async fn t5_address_literals_ask_nothing() {
         assert_eq!(addrs(&upstream.endpoints()), expected, "{target}");
         let before = upstream.explain();
         upstream.refresh();
-        let asked_again = async { while std::sync::Arc::ptr_eq(&before, &upstream.explain()) { tokio::task::yield_now().await } };
+        let asked_again = async {
+            while std::sync::Arc::ptr_eq(&before, &upstream.explain()) {
+                tokio::task::yield_now().await
+            }
+        };
         timeout(PATIENCE, asked_again).await.expect(target);
     }
     assert_eq!(dns.total(), 0);
@@ -246,7 +251,12 @@ async fn t6_timeout_and_attempts_are_taken_at_their_word() {
         // Over TCP nothing is sent twice.
         ("options use-vc timeout:1 attempts:2", &[], 2, 2000),
         // A variable comes before the file; within 100 ms nothing is sent twice.
-        ("options timeout:30 attempts:1", &[("DISCOVERY_DNS_TIMEOUT", "100ms"), ("DISCOVERY_DNS_ATTEMPTS", "5")], 5, 500),
+        (
+            "options timeout:30 attempts:1",
+            &[("DISCOVERY_DNS_TIMEOUT", "100ms"), ("DISCOVERY_DNS_ATTEMPTS", "5")],
+            5,
+            500,
+        ),
     ];
     let seen = join_all(cases.map(|(lines, vars, ..)| asked_of_a_silent_server(lines, vars))).await;
     for ((lines, _, transmissions, millis), (total, took)) in cases.into_iter().zip(seen) {
@@ -261,8 +271,11 @@ async fn t7_the_hosts_file_is_never_consulted() {
     let dns = dns().await;
     let resolver = in_pod(&dns, "shop").build().unwrap();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let listed: BTreeSet<&str> =
-        hosts.lines().filter_map(|line| line.split('#').next()).flat_map(|line| line.split_whitespace().skip(1)).collect();
+    let listed: BTreeSet<&str> = hosts
+        .lines()
+        .filter_map(|line| line.split('#').next())
+        .flat_map(|line| line.split_whitespace().skip(1))
+        .collect();
     let mut compared = 0;
     for name in listed {
         let Ok(target) = Target::new(&format!("{name}:80")) else { continue };
