@@ -4,7 +4,6 @@
 
 mod failures;
 mod life;
-mod pitfalls;
 mod query_budget;
 mod reqwest;
 mod smoke;

@@ -47,13 +47,11 @@ impl Servers {
 
     /// Asks until one nameserver gives a definitive answer.
     ///
-    /// A "no" counts only when every nameserver before the one that says it has given an answer that
-    /// counts: a second nameserver, of the node say, knows nothing of the cluster's names, and would deny
-    /// them all whenever the first one is slow or not ready. A nameserver that answers with a failure is
+    /// A "no" counts only from the first nameserver: a second one, of the node say, knows nothing of the
+    /// cluster's names, and would deny them all whenever the first one is slow, not ready, or just back. A nameserver that answers with a failure is
     /// not asked twice; one that is silent is, `attempts` times in all.
     pub(crate) async fn ask(&self, query: &Query, via: Via) -> Result<Exchanged, Error> {
         let mut failures: Vec<Error> = Vec::new();
-        let mut unsure: Vec<usize> = Vec::new();
         let mut silent: Vec<usize> = self.order(clock::now());
         for _ in 0..self.attempts {
             for at in std::mem::take(&mut silent) {
@@ -62,16 +60,14 @@ impl Servers {
                     Err(error) => {
                         server.mark(clock::now().checked_add(AVOID_FOR));
                         silent.push(at);
-                        unsure.push(at);
                         failures.push(error);
                     }
                     Ok(answer) => {
                         server.mark(None);
-                        match self.judge(at, &unsure, query, &answer) {
+                        match Self::judge(at, query, &answer) {
                             Ok(()) => return Ok(answer),
                             Err(error) => failures.push(error),
                         }
-                        unsure.push(at);
                     }
                 }
             }
@@ -79,21 +75,18 @@ impl Servers {
         Err(self.failed(query, failures))
     }
 
-    fn judge(&self, at: usize, unsure: &[usize], query: &Query, answer: &Exchanged) -> Result<(), Error> {
+    /// Of a later nameserver only what it has counts. Had one before it an answer that counts, this one would not
+    /// have been asked.
+    fn judge(at: usize, query: &Query, answer: &Exchanged) -> Result<(), Error> {
         let from = answer.from;
         match &answer.response.rcode {
             Rcode::Failure(code) => Err(Error::transient(format!("{from} answered {code} to {query}"))),
             Rcode::NoError if answer.response.answers.iter().any(|r| r.data.is(query.rtype)) => Ok(()),
-            _ if unsure.iter().any(|earlier| *earlier < at) || self.avoided_before(at) => {
-                Err(Error::transient(format!("{from} denies {query}, but a nameserver before it gave no answer")))
+            _ if at > 0 => {
+                Err(Error::transient(format!("{from} denies {query}, but no nameserver before it gave an answer")))
             }
             _ => Ok(()),
         }
-    }
-
-    fn avoided_before(&self, at: usize) -> bool {
-        let now = clock::now();
-        self.servers.iter().take(at).any(|server| server.avoided(now))
     }
 
     /// Those that answer first, in the order given; those that lately did not, last.

@@ -57,12 +57,12 @@ impl TcpConnections {
                 Ok(Err(_)) | Err(_) => self.forget(server, kept.opened),
             }
         }
-        let opened = self.open(server, timeout).await?;
-        let answer = opened.exchange.send(request).first_answer().await;
-        if answer.is_err() {
-            self.forget(server, opened.opened);
-        }
-        answer
+        // Kept only once it has answered: a question that is given up leaves no silent connection to the next.
+        let provider = TokioRuntimeProvider::new();
+        let exchange = TcpClientStream::exchange(server, None, timeout, Some(MAX_ACTIVE), provider.clone()).await?;
+        let answer = exchange.send(request).first_answer().await?;
+        self.keep(server, exchange, provider);
+        Ok(answer)
     }
 
     fn kept(&self, server: SocketAddr) -> Option<Connection> {
@@ -77,14 +77,10 @@ impl TcpConnections {
         Some(connection.clone())
     }
 
-    async fn open(&self, server: SocketAddr, timeout: Duration) -> Result<Connection, NetError> {
-        let provider = TokioRuntimeProvider::new();
-        let exchange = TcpClientStream::exchange(server, None, timeout, Some(MAX_ACTIVE), provider.clone()).await?;
+    fn keep(&self, server: SocketAddr, exchange: DnsExchange<TokioRuntimeProvider>, provider: TokioRuntimeProvider) {
         let now = clock::now();
-        let opened = Connection { exchange, _provider: provider, opened: now, used: now };
-        self.lock().insert(server, opened.clone());
+        self.lock().insert(server, Connection { exchange, _provider: provider, opened: now, used: now });
         tokio::spawn(close_when_idle(Arc::downgrade(&self.0), server, now));
-        Ok(opened)
     }
 
     /// Forgets that connection; another one may have taken its place meanwhile.
