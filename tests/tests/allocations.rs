@@ -5,7 +5,7 @@
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use discovery_core::{
-    Resolver, Surroundings, Upstream,
+    Attached, Resolver, Surroundings, Upstream,
     policy::{LeastRequest, Outcome, Policy, Random, RoundRobin, Tried},
 };
 use discovery_testing::ManualSource;
@@ -28,12 +28,49 @@ fn allocations(mut run: impl FnMut()) -> u64 {
 
 #[tokio::test]
 async fn reading_the_endpoints_allocates_nothing() {
-    let orders = upstream(RoundRobin::new()).await;
-    let read = || {
-        let endpoints = orders.endpoints();
-        black_box(endpoints.iter().map(|endpoint| usize::from(endpoint.port())).sum::<usize>());
+    for orders in
+        [upstream(RoundRobin::new()).await, upstream(Random::new()).await, upstream(LeastRequest::new()).await]
+    {
+        let read = || {
+            let endpoints = orders.endpoints();
+            black_box(endpoints.iter().map(|endpoint| usize::from(endpoint.port())).sum::<usize>());
+            black_box((endpoints.is_stale(), endpoints.version(), endpoints.to_arc()));
+        };
+        assert_eq!(allocations(read), 0);
+    }
+}
+
+/// Also on a thread without a runtime, and on several at a time: each has its own first time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_threads_allocate_nothing_either() {
+    let orders = upstream(LeastRequest::new()).await;
+    let now = Instant::now();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let orders = orders.clone();
+            std::thread::spawn(move || {
+                allocations(|| orders.pick().unwrap().complete(Outcome::Success, now))
+                    + allocations(|| drop(black_box(orders.endpoints())))
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), 0);
+    }
+}
+
+/// What is attached is cloned out of the table, which is an `Arc` here.
+#[tokio::test]
+async fn a_pick_of_what_is_attached_allocates_nothing() {
+    let orders = upstream(LeastRequest::new()).await;
+    let names: Attached<Arc<str>> = Attached::new(orders, |endpoint| endpoint.to_string().into());
+    let now = Instant::now();
+    let pick = || {
+        let (pick, name) = names.pick(&Tried::new()).unwrap();
+        black_box(name);
+        pick.complete(Outcome::Success, now);
     };
-    assert_eq!(allocations(read), 0);
+    assert_eq!(allocations(pick), 0);
 }
 
 #[tokio::test]

@@ -2,13 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use discovery_core::{Resolver, plan::Families};
-use discovery_testing::{FakeDns, Pod, Service};
-use tests::{brisk, in_pod, until};
-use tokio::runtime::Runtime;
+use std::time::Duration;
+
+use discovery_core::{Attached, Resolver, Surroundings, policy::Tried};
+use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
+use tests::{PATIENCE, addrs, brisk, in_pod, until};
+use tokio::runtime::{Builder, Runtime};
+
+const ORDERS: &str = "orders.shop.svc.cluster.local";
 
 fn resolver(dns: &FakeDns) -> Resolver {
-    in_pod(dns, "shop").families(Families::V4).refresh(brisk()).build().unwrap()
+    in_pod(dns, "shop").refresh(brisk()).build().unwrap()
+}
+
+fn resolver_over_tcp(dns: &FakeDns) -> Resolver {
+    let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", "tcp")];
+    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    in_pod(dns, "shop").surroundings(surroundings).refresh(brisk()).build().unwrap()
 }
 
 /// A DNS server on a runtime of its own, which outlives those of the tests.
@@ -19,47 +29,172 @@ fn dns() -> (Runtime, FakeDns) {
     (runtime, dns)
 }
 
+async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
 #[test]
 fn on_another_runtime_a_handle_goes_on_where_the_first_one_was_shut_down() {
-    let (_server, dns) = dns();
-    let resolver = resolver(&dns);
-    let first = Runtime::new().unwrap();
-    let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
-    drop(first);
-    assert_eq!(orders.endpoints().len(), 1, "reads go on without any runtime");
-    dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
-    let second = Runtime::new().unwrap();
-    second.block_on(until(&orders, "the new pod", |set| set.len() == 2));
-    assert_eq!(orders.endpoints().version(), 2, "counted on, not begun anew");
+    for over_tcp in [false, true] {
+        let (_server, dns) = dns();
+        let resolver = if over_tcp { resolver_over_tcp(&dns) } else { resolver(&dns) };
+        let first = Runtime::new().unwrap();
+        let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
+        drop(first);
+        let asked = dns.count(ORDERS, QType::A);
+        assert_eq!(orders.endpoints().len(), 1, "reads go on without any runtime");
+        assert!(orders.pick().is_ok() && !orders.endpoints().is_stale());
+        assert_eq!(resolver.active(), 1);
+        dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
+
+        let second = Runtime::new().unwrap();
+        let tasks = || second.metrics().num_alive_tasks();
+        assert_eq!((tasks(), dns.count(ORDERS, QType::A)), (0, asked), "nobody works for it");
+        second.block_on(until(&orders, "the new pod", |set| set.len() == 2));
+        assert!(tasks() > 0, "a new task was started");
+        assert_eq!(orders.endpoints().version(), 2, "counted on, not begun anew");
+        second.block_on(within("further refreshes", dns.asked(|_| true, dns.total() + 5)));
+        drop(orders);
+        assert_eq!(resolver.active(), 0);
+    }
+}
+
+/// A read is enough; nobody has to wait for anything.
+#[test]
+fn any_use_on_another_runtime_starts_the_work_again() {
+    type Use = fn(&discovery_core::Upstream);
+    let uses: [(&str, Use); 5] = [
+        ("endpoints", |orders| drop(orders.endpoints())),
+        ("pick", |orders| drop(orders.pick().unwrap())),
+        ("watch", |orders| drop(orders.watch())),
+        ("refresh", |orders| orders.refresh()),
+        ("pick_untried", |orders| drop(orders.pick_untried(&Tried::new()).unwrap())),
+    ];
+    for (what, used) in uses {
+        let (_server, dns) = dns();
+        let resolver = resolver(&dns);
+        let first = Runtime::new().unwrap();
+        let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
+        drop(first);
+        let asked = dns.total();
+        Runtime::new().unwrap().block_on(async {
+            used(&orders);
+            within(what, dns.asked(|_| true, asked + 2)).await;
+        });
+    }
 }
 
 #[test]
 fn one_resolver_serves_two_runtimes_at_a_time() {
     let (_server, dns) = dns();
     let resolver = resolver(&dns);
-    let (one, other) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let (one, other) = (Runtime::new().unwrap(), Builder::new_current_thread().enable_all().build().unwrap());
     let on_one = one.block_on(resolver.resolve("orders:80")).unwrap();
     let on_other = other.block_on(resolver.resolve("orders:80")).unwrap();
+    assert_eq!((resolver.active(), one.metrics().num_alive_tasks() > 0), (1, true));
+    assert_eq!(other.metrics().num_alive_tasks(), 0, "they share the work");
     dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
     other.block_on(until(&on_other, "the new pod", |set| set.len() == 2));
     assert_eq!(on_one.endpoints().len(), 2);
+
+    // The one that does the work goes; the other takes over.
+    drop((on_one, one));
+    dns.add_pod("shop", "orders", Pod::new("10.0.0.3"));
+    other.block_on(until(&on_other, "the third pod", |set| set.len() == 3));
+    assert_eq!(addrs(&on_other.endpoints()), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+}
+
+/// Twenty times, so that the shutdown meets the lookup at different places.
+#[test]
+fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
+    let (server, dns) = dns();
+    for round in 0..20 {
+        let resolver = if round % 2 == 0 { resolver(&dns) } else { resolver_over_tcp(&dns) };
+        dns.forget();
+        let held = dns.script(Rule::any().delay(Duration::from_millis(50)));
+        let first = Runtime::new().unwrap();
+        let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
+        if round % 4 < 2 {
+            server.block_on(within("a question", dns.asked(|_| true, 1)));
+        }
+        drop(first);
+        dns.unscript(held);
+        let second = Builder::new_current_thread().enable_all().build().unwrap();
+        second.block_on(within("endpoints", orders.available())).unwrap();
+        assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
+    }
+}
+
+/// Whoever waits on a runtime that lives does not wait for one that is gone.
+#[test]
+fn those_who_wait_on_another_runtime_are_answered_when_the_first_one_is_dropped() {
+    let (server, dns) = dns();
+    dns.script(Rule::any().times(1).delay(PATIENCE * 2));
+    let resolver = resolver_over_tcp(&dns);
+    let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
+    let mut watch = orders.watch();
+    let waiting = second.spawn(async move {
+        let (ready, available) = (orders.ready(), orders.available());
+        let (ready, available, set) = tokio::join!(ready, available, watch.next());
+        (ready, available, set.len())
+    });
+    server.block_on(within("a question", dns.asked(|_| true, 1)));
+    drop(first);
+    let (ready, available, len) = second.block_on(within("an answer", waiting)).unwrap();
+    ready.unwrap();
+    available.unwrap();
+    assert_eq!(len, 1);
 }
 
 #[test]
-fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
+fn what_is_attached_follows_to_another_runtime() {
     let (_server, dns) = dns();
-    dns.script(discovery_testing::Rule::any().times(1).drop());
     let resolver = resolver(&dns);
     let first = Runtime::new().unwrap();
-    let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
-    first.shutdown_background();
+    let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
+    let names = first.block_on(async { Attached::new(orders.clone(), ToString::to_string) });
+    drop(first);
+    assert_eq!(names.pick(&Tried::new()).unwrap().1, "10.0.0.1:80", "also without a runtime");
+    dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
     let second = Runtime::new().unwrap();
-    second.block_on(async { tokio::time::timeout(tests::PATIENCE, orders.available()).await }).unwrap().unwrap();
+    second.block_on(until(&orders, "the new pod", |set| set.len() == 2));
+    let mut tried = Tried::new();
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let (pick, name) = names.pick(&tried).unwrap();
+        tried.add(pick.endpoint().identity());
+        seen.push(name);
+    }
+    seen.sort();
+    assert_eq!(seen, ["10.0.0.1:80", "10.0.0.2:80"]);
 }
 
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
+    let (server, dns) = dns();
+    let resolver = resolver(&dns);
+    for target in ["orders:80", "10.0.0.1:80", "localhost:80"] {
+        let error = resolver.upstream(target).unwrap_err();
+        assert!(error.is_config() && error.to_string().contains("tokio runtime"), "{error}");
+    }
+    assert_eq!((resolver.active(), dns.total()), (0, 0));
+    let orders = server.block_on(resolver.resolve("orders:80")).unwrap();
+    assert!(resolver.upstream("orders:80").is_err(), "also where it is known already");
+    assert_eq!(orders.pick().unwrap().endpoint().to_string(), "10.0.0.1:80", "a handle may be used anywhere");
+}
+
+/// On a thread without a runtime, and after the runtime that did the work.
+#[test]
+fn the_last_handle_may_be_dropped_anywhere() {
     let (_server, dns) = dns();
-    let error = resolver(&dns).upstream("orders:80").unwrap_err();
-    assert!(error.is_config() && error.to_string().contains("tokio runtime"), "{error}");
+    let resolver = resolver(&dns);
+    let first = Runtime::new().unwrap();
+    let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
+    std::thread::spawn(move || drop(orders)).join().unwrap();
+    assert_eq!(resolver.active(), 0);
+    let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
+    drop(first);
+    drop(orders);
+    assert_eq!(resolver.active(), 0);
 }

@@ -128,19 +128,24 @@ impl Generation {
         &self.sources
     }
 
-    /// Where names are read. As the last resort, and only for names that need it, DNS is asked for the
-    /// cluster's domain.
-    pub(super) async fn scope_for(&self, target: &Target) -> Result<Scope, Error> {
-        let mut scope = self.context.scope.clone();
-        if scope.cluster_domain.is_none() && !self.context.nameservers.is_empty() && Plan::wants_cluster_domain(target)
-        {
-            scope.cluster_domain = self.probed_domain().await?;
-        }
-        Ok(scope)
+    /// Those that are asked before DNS.
+    pub(super) fn sources_before_dns(&self) -> &[Arc<dyn Source>] {
+        self.sources.split_last().map_or(&[], |(_dns, before)| before)
     }
 
-    /// A failure is no answer: what depends on it is not known either.
-    async fn probed_domain(&self) -> Result<Option<ClusterDomain>, Error> {
+    /// Where names are read, as far as that is known without asking.
+    pub(super) fn scope(&self) -> Scope {
+        self.context.scope.clone()
+    }
+
+    /// Whether DNS would have to be asked for the cluster's domain first.
+    pub(super) fn lacks_domain_for(&self, target: &Target) -> bool {
+        let known = self.context.scope.cluster_domain.is_some() || self.context.nameservers.is_empty();
+        !known && Plan::wants_cluster_domain(target)
+    }
+
+    /// The last resort: asks DNS for the cluster's domain. A failure is no answer: what depends on it is not known either.
+    pub(super) async fn probed_domain(&self) -> Result<Option<ClusterDomain>, Error> {
         let mut probe = self.probe.lock().await;
         let fresh = probe.asked.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
         if probe.domain.is_none() && !fresh {

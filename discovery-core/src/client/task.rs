@@ -82,7 +82,10 @@ impl Task {
     /// Opens the conversations, anew when the context has changed since.
     async fn opened(&mut self) -> Result<&mut Opened, Error> {
         let generation = self.context.current(clock::now())?;
-        let scope = generation.scope_for(&self.shared.target).await?;
+        let mut scope = generation.scope();
+        if generation.lacks_domain_for(&self.shared.target) && !answered_before_dns(&self.shared, &generation).await {
+            scope.cluster_domain = generation.probed_domain().await?;
+        }
         let plan = Plan::new(&self.shared.target, &scope);
         let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
         let opened = reuse.unwrap_or_else(|| {
@@ -123,6 +126,13 @@ impl Task {
             endpoints: view.set.clone(),
         });
     }
+}
+
+/// The cluster's domain matters to DNS alone: where a source before it has endpoints, nobody is asked for it.
+async fn answered_before_dns(shared: &Shared, generation: &Generation) -> bool {
+    let plan = Plan::new(&shared.target, &generation.scope());
+    let mut before = Chain::open(plan, generation.sources_before_dns());
+    before.ask(&mut |_| ()).await.winner.is_some()
 }
 
 /// One round of questions; what comes early, and what requests report meanwhile, is heeded at once.

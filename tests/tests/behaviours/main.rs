@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod context;
+mod env_chain;
 mod failures;
-mod life;
+mod lifecycle;
 mod query_budget;
 mod reqwest;
 mod smoke;
