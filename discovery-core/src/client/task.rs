@@ -132,7 +132,8 @@ impl Task {
 async fn answered_before_dns(shared: &Shared, generation: &Generation) -> bool {
     let plan = Plan::new(&shared.target, &generation.scope());
     let mut before = Chain::open(plan, generation.sources_before_dns());
-    before.ask(&mut |_| ()).await.winner.is_some()
+    let round = before.ask(&mut |_| ()).await;
+    round.winner.is_some() || round.is_final
 }
 
 /// One round of questions; what comes early, and what requests report meanwhile, is heeded at once.
@@ -208,7 +209,7 @@ async fn news(opened: Option<&mut Opened>) {
 
 fn failed(error: Error) -> Round {
     let update = Update::new(State::Failed(error.clone()));
-    Round { update, steps: Vec::new(), winner: None, error: Some(error) }
+    Round { update, steps: Vec::new(), winner: None, is_final: false, error: Some(error) }
 }
 
 /// Tells of what has changed; of one failure after the other only the first is worth a warning.

@@ -1,7 +1,7 @@
 //! Environment variables before DNS: for the own namespace, for the ports that they name, and on a laptop.
 
 use discovery_core::{Error, Resolver, ResolverBuilder, Surroundings, plan::Families};
-use discovery_testing::{FakeDns, Pod, QType, Service};
+use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use tests::{PATIENCE, addrs};
 
 /// `orders` as a ClusterIP of the own namespace `shop` and of `billing`, and `nginx` without variables.
@@ -159,6 +159,19 @@ async fn an_override_works_where_dns_is_out_of_reach() {
         let resolver = builder.build().unwrap();
         assert_eq!(found(&resolver, "orders:8080").await, (vec!["127.0.0.1:8080".to_owned()], "env"), "{dns_conf}");
     }
+}
+
+/// A typo is told as what it is, not as a DNS that does not answer.
+#[tokio::test]
+async fn a_malformed_override_is_told_where_dns_is_out_of_reach() {
+    let dns = dns().await;
+    dns.script(Rule::any().drop());
+    let vars = [("ORDERS_SERVICE_HOST", "127.0.0"), ("DISCOVERY_DNS_TIMEOUT", "100ms")];
+    let surroundings = Surroundings::none().with_env(vars);
+    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+    let error = refused(&builder.build().unwrap(), "orders:8080").await;
+    assert!(error.is_config() && error.to_string().contains("ORDERS_SERVICE_HOST"), "{error}");
+    assert_eq!(dns.total(), 0, "{:?}", dns.questions());
 }
 
 #[tokio::test]

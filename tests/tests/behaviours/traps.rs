@@ -172,7 +172,8 @@ async fn t4_no_domain_is_derived_from_the_host_name() {
 #[tokio::test]
 async fn t5_address_literals_ask_nothing() {
     let dns = dns().await;
-    let resolver = pod(&dns, "", &[]).families(Families::Both).refresh(brisk()).build().unwrap();
+    let settings = brisk().with_failure_refresh_min(Duration::from_millis(20));
+    let resolver = pod(&dns, "", &[]).families(Families::Both).refresh(settings).build().unwrap();
     for (target, expected) in [
         ("10.1.2.3", &["10.1.2.3:0"][..]),
         ("10.1.2.3:80", &["10.1.2.3:80"]),
