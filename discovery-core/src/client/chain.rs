@@ -30,8 +30,6 @@ pub(super) struct Round {
     pub(super) update: Update,
     pub(super) steps: Vec<Step>,
     pub(super) winner: Option<&'static str>,
-    /// A source has failed in a way that no later one is asked about.
-    pub(super) is_final: bool,
     /// Why there are no endpoints, with every source's reason.
     pub(super) error: Option<Error>,
 }
@@ -58,11 +56,10 @@ impl Chain {
             told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
             match &update.state {
                 State::Ready(_) => {
-                    return Round { update, steps: told.steps, winner: Some(link.name), is_final: false, error: None };
+                    return Round { update, steps: told.steps, winner: Some(link.name), error: None };
                 }
                 State::Failed(_) if link.failure_is_final => {
                     told.add(link.name, update);
-                    told.is_final = true;
                     break;
                 }
                 _ => told.add(link.name, update),
@@ -88,7 +85,6 @@ struct Told {
     causes: Vec<Error>,
     no: Option<Update>,
     failed: bool,
-    is_final: bool,
 }
 
 impl Told {
@@ -136,6 +132,6 @@ impl Told {
             (State::Failed(error.clone()), error, None)
         };
         let update = Update { state, ttl, evidence: Vec::new() };
-        Round { update, steps: self.steps, winner: None, is_final: self.is_final, error: Some(error) }
+        Round { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

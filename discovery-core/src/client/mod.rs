@@ -16,6 +16,7 @@ mod context_cell;
 mod entropy;
 mod explain;
 mod fixed;
+mod probing;
 mod published;
 mod resolver;
 mod routes;

@@ -61,7 +61,7 @@ impl Task {
     async fn round(&mut self) {
         let shared = self.shared.clone();
         shared.refresh().on_ask(clock::now());
-        let round = match self.opened().await {
+        let round = match self.opened() {
             Ok(opened) => ask(&shared, &mut opened.chain).await,
             Err(error) => failed(error),
         };
@@ -80,13 +80,9 @@ impl Task {
     }
 
     /// Opens the conversations, anew when the context has changed since.
-    async fn opened(&mut self) -> Result<&mut Opened, Error> {
+    fn opened(&mut self) -> Result<&mut Opened, Error> {
         let generation = self.context.current(clock::now())?;
-        let mut scope = generation.scope();
-        if generation.lacks_domain_for(&self.shared.target) && !answered_before_dns(&self.shared, &generation).await {
-            scope.cluster_domain = generation.probed_domain().await?;
-        }
-        let plan = Plan::new(&self.shared.target, &scope);
+        let plan = Plan::new(&self.shared.target, generation.scope());
         let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
         let opened = reuse.unwrap_or_else(|| {
             let chain = Chain::open(plan.clone(), generation.sources());
@@ -126,14 +122,6 @@ impl Task {
             endpoints: view.set.clone(),
         });
     }
-}
-
-/// The cluster's domain matters to DNS alone: where a source before it has endpoints, nobody is asked for it.
-async fn answered_before_dns(shared: &Shared, generation: &Generation) -> bool {
-    let plan = Plan::new(&shared.target, &generation.scope());
-    let mut before = Chain::open(plan, generation.sources_before_dns());
-    let round = before.ask(&mut |_| ()).await;
-    round.winner.is_some() || round.is_final
 }
 
 /// One round of questions; what comes early, and what requests report meanwhile, is heeded at once.
@@ -209,7 +197,7 @@ async fn news(opened: Option<&mut Opened>) {
 
 fn failed(error: Error) -> Round {
     let update = Update::new(State::Failed(error.clone()));
-    Round { update, steps: Vec::new(), winner: None, is_final: false, error: Some(error) }
+    Round { update, steps: Vec::new(), winner: None, error: Some(error) }
 }
 
 /// Tells of what has changed; of one failure after the other only the first is worth a warning.
