@@ -27,6 +27,7 @@ impl Refresh {
         let set = self.holds.merge(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
         self.good = Some(Good { at: now, lasting: ttl.is_none() });
         self.denied = None;
+        self.ejected.clear();
         self.failures.reset();
         self.denials.reset();
         let expiry = ttl.and_then(|ttl| now.checked_add(spread(ttl.clamp(min, max), &REFRESH_PART, min, jitter)));
@@ -82,13 +83,15 @@ impl Refresh {
         if now.saturating_duration_since(since) > self.settings.max_stale() {
             return self.drop_all(Standing::Failed(error.clone()));
         }
-        self.view.stand(Standing::Stale { since, error: error.clone() })
+        let set = self.ejected.take_back(&self.view.set, now);
+        self.view.show(set, Standing::Stale { since, error: error.clone() })
     }
 
     fn drop_all(&mut self, standing: Standing) -> Option<View> {
         self.good = None;
         self.denied = None;
         self.holds.clear();
+        self.ejected.clear();
         self.view.show(EndpointSet::default(), standing)
     }
 }
