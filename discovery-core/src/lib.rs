@@ -51,7 +51,8 @@
 //! `orders`, `orders:8080`, `orders.shop:http`, `orders.shop.svc`, `orders.shop.svc.cluster.local.`,
 //! `_http._tcp.orders.shop`, `web-0.nginx`, `db.example.com:5432`, `10.0.0.1:80`, `[::1]:80`, `localhost`, and a
 //! URL with any of them for its host. A port that has a name is looked up by SRV, everything else by A and
-//! AAAA. `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`,
+//! AAAA. A name with one address of each family is one endpoint with both; a name with more is one endpoint for each
+//! address, since DNS does not tell which belong to the same pod. `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`,
 //! then as a host, as libc would; what has won is asked alone from then on.
 //!
 //! # Sources and their order
@@ -62,7 +63,9 @@
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
 //! 4. DNS.
 //!
-//! The first with endpoints wins. When none has any, the error keeps every source's reason
+//! The first with endpoints wins. Once it has, a failure of it, or a "no" that is not confirmed yet, does not let a
+//! later one take over, which may know other addresses under the same name; what is known is stale then. When its
+//! endpoints have been dropped, the later ones are asked. When none has any, the error keeps every source's reason
 //! ([`Error::causes`]). A malformed variable is an error by itself, so that an override with a typo is not
 //! passed over in silence.
 //!
@@ -74,7 +77,8 @@
 //!
 //! * **Runtimes.** The background work of an upstream runs on the tokio runtime that it was first used on. When
 //!   that one shuts down, the next use on another runtime starts it there, with everything that was known.
-//!   Reads go on meanwhile.
+//!   Reads go on meanwhile. A runtime that is kept but not driven (`new_current_thread` outside of `block_on`)
+//!   does nothing, and what it refreshes grows old: use the upstreams on a runtime that runs.
 //! * **Suspend.** The monotonic clock does not count the time that a machine sleeps on Linux. Where it does,
 //!   nothing is dropped for its age alone: the first answer after the sleep decides.
 //! * **No file descriptors left.** A question then fails as any other does: the endpoints stay and are stale.

@@ -15,6 +15,34 @@ use crate::{
 pub(super) struct Chain {
     plan: Plan,
     links: Vec<Link>,
+    incumbent: Incumbent,
+}
+
+/// The place of the source that the endpoints in use are from.
+pub(super) type Incumbent = Option<usize>;
+
+/// What is believed of the source whose endpoints are in use, when it has none this time.
+///
+/// Another source may know other addresses under the same name (DNS the virtual IP, a registry the pods): it does
+/// not take over because this one cannot be asked for a moment, nor for a "no" that nothing has confirmed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// There are no endpoints in use: everybody is asked.
+    None,
+    /// Neither its failure nor its "no" lets another source take over.
+    Full,
+    /// It has said no before, long enough ago: if it says so again, others are asked.
+    NoMore,
+}
+
+impl Trust {
+    fn survives(self, says: &State) -> bool {
+        match says {
+            State::Failed(_) => self != Self::None,
+            State::Empty | State::NotFound => self == Self::Full,
+            State::Ready(_) | State::Silent => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,34 +63,43 @@ pub(super) struct Round {
 }
 
 impl Chain {
-    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>]) -> Self {
+    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>], incumbent: Incumbent) -> Self {
         let link = |source: &Arc<dyn Source>| Link {
             name: source.name(),
             failure_is_final: source.failure_is_final(),
             lookup: source.open(&plan),
         };
         let links = sources.iter().map(link).collect();
-        Self { plan, links }
+        Self { plan, links, incumbent }
+    }
+
+    /// The source that the endpoints in use are from, for the chain that takes the place of this one.
+    pub(super) fn incumbent(&self) -> Incumbent {
+        self.incumbent
     }
 
     /// Asks the sources in order; the first one with endpoints wins.
-    pub(super) async fn ask(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Round {
+    pub(super) async fn ask(&mut self, trust: Trust, early: &mut (dyn FnMut(Update) + Send)) -> Round {
         let mut told = Told::default();
-        for link in &mut self.links {
+        for (at, link) in self.links.iter_mut().enumerate() {
             let mut update = link.lookup.ask(early).await;
             if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
                 update.state = State::Empty;
             }
             told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
+            let stays = self.incumbent == Some(at) && trust.survives(&update.state);
             match &update.state {
                 State::Ready(_) => {
+                    self.incumbent = Some(at);
                     return Round { update, steps: told.steps, winner: Some(link.name), error: None };
                 }
-                State::Failed(_) if link.failure_is_final => {
+                says => {
+                    let ends = stays || link.failure_is_final && matches!(says, State::Failed(_));
                     told.add(link.name, update);
-                    break;
+                    if ends {
+                        break;
+                    }
                 }
-                _ => told.add(link.name, update),
             }
         }
         told.conclude(&self.plan)
@@ -116,7 +153,8 @@ impl Told {
         let target = &plan.target;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
-            let kind = [Kind::Config, Kind::Timeout, Kind::Transient]
+            // What may be better in a moment outweighs what somebody has to set right.
+            let kind = [Kind::Timeout, Kind::Transient, Kind::Config]
                 .into_iter()
                 .find(|kind| kinds().any(|k| k == *kind))
                 .unwrap_or(Kind::Transient);

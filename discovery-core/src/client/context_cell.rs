@@ -3,10 +3,15 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use super::{fixed::FixedSource, probing::ProbingDns, routes, surroundings::Surroundings};
+use super::{
+    fixed::FixedSource,
+    probing::ProbingDns,
+    routes,
+    surroundings::{Stamp, Surroundings},
+};
 use crate::{
     Error,
     context::{Context, Inputs, ResolvConf, Settings},
@@ -45,8 +50,6 @@ struct Current {
     stamp: Stamp,
     looked: Instant,
 }
-
-type Stamp = Option<(SystemTime, u64)>;
 
 /// One context and its sources.
 pub(super) struct Generation {

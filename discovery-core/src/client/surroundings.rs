@@ -111,11 +111,25 @@ impl Surroundings {
     }
 
     /// Something that differs when `resolv.conf` has changed.
-    pub(super) fn resolv_conf_stamp(&self) -> Option<(SystemTime, u64)> {
+    pub(super) fn resolv_conf_stamp(&self) -> Stamp {
         let Text::File(path) = &self.resolv_conf else { return None };
         let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
     }
+}
+
+/// When a file was written, its length, and which file it is: one that is moved into its place keeps the time of
+/// its own writing.
+pub(super) type Stamp = Option<(SystemTime, u64, u64)>;
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
 }
 
 impl Text {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    chain::{Chain, Round},
+    chain::{Chain, Round, Trust},
     context_cell::{ContextCell, Generation},
     entropy,
     explain::Explanation,
@@ -83,11 +83,14 @@ impl Task {
     fn opened(&mut self) -> Result<&mut Opened, Error> {
         let generation = self.context.current(clock::now())?;
         let plan = Plan::new(&self.shared.target, generation.scope());
-        let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
-        let opened = reuse.unwrap_or_else(|| {
-            let chain = Chain::open(plan.clone(), generation.sources());
-            Opened { generation, plan, chain }
-        });
+        let opened = match self.opened.take() {
+            Some(opened) if Arc::ptr_eq(&opened.generation, &generation) && opened.plan == plan => opened,
+            before => {
+                let incumbent = before.map(|before| before.chain.incumbent()).unwrap_or_default();
+                let chain = Chain::open(plan.clone(), generation.sources(), incumbent);
+                Opened { generation, plan, chain }
+            }
+        };
         Ok(self.opened.insert(opened))
     }
 
@@ -130,7 +133,15 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
     let mut tell = move |update: Update| {
         let _ = send.send(update);
     };
-    let mut round = std::pin::pin!(chain.ask(&mut tell));
+    let trust = {
+        let refresh = shared.refresh();
+        match (refresh.view().set.is_empty(), refresh.believes_denial()) {
+            (true, _) => Trust::None,
+            (false, false) => Trust::Full,
+            (false, true) => Trust::NoMore,
+        }
+    };
+    let mut round = std::pin::pin!(chain.ask(trust, &mut tell));
     loop {
         tokio::select! {
             biased;
@@ -172,6 +183,8 @@ fn heed(shared: &Shared) {
         let view = shared.refresh().on_unreachable(&identity, now);
         if let Some(view) = view {
             tracing::debug!(target = %shared.target, endpoint = %identity, "unreachable, left out");
+            let standing = format!("{}; without {identity}, which cannot be reached", standing(&view.standing));
+            shared.explain(Explanation { standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() });
             shared.publish(view, None);
         }
     }

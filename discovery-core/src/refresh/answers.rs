@@ -44,7 +44,8 @@ impl Refresh {
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
         self.failures.reset();
-        if !self.view.set.is_empty() && !self.confirms(now) {
+        if !self.believes_denial() {
+            self.await_confirmation(now);
             return None;
         }
         let (spacing, max) = (self.settings.spacing(), self.settings.negative_max());
@@ -55,19 +56,12 @@ impl Refresh {
         self.drop_all(standing)
     }
 
-    /// Whether a negative answer confirms an earlier one, that is, was asked for long enough after it; if
-    /// not, sees to it that the next one does.
-    fn confirms(&mut self, now: Instant) -> bool {
-        let pause = self.settings.confirm_after();
-        let left = match (self.denied, self.schedule.asked()) {
-            (Some(first), Some(asked)) if asked.saturating_duration_since(first) >= pause => return true,
-            (Some(first), _) => pause.saturating_sub(now.saturating_duration_since(first)),
-            (None, _) => pause,
-        };
-        self.denied.get_or_insert(now);
+    /// Sees to it that the next negative answer is asked for long enough after the first one to confirm it.
+    fn await_confirmation(&mut self, now: Instant) {
+        let first = *self.denied.get_or_insert(now);
+        let left = self.settings.confirm_after().saturating_sub(now.saturating_duration_since(first));
         let at = now.checked_add(left.min(self.settings.max_refresh()));
         self.schedule.set(at.map(|at| self.schedule.spaced(at)));
-        false
     }
 
     pub(super) fn fail(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {

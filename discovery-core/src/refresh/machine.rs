@@ -66,6 +66,16 @@ impl Refresh {
         self.schedule.next()
     }
 
+    /// Whether "no such name" or "no endpoints", as the answer to the question that has begun, would take the
+    /// endpoints away: there are none, or it would confirm an earlier one.
+    #[must_use]
+    pub fn believes_denial(&self) -> bool {
+        let confirms = |(first, asked): (Instant, Instant)| {
+            asked.saturating_duration_since(first) >= self.settings.confirm_after()
+        };
+        self.view.set.is_empty() || self.denied.zip(self.schedule.asked()).is_some_and(confirms)
+    }
+
     /// A question begins.
     pub fn on_ask(&mut self, now: Instant) {
         self.schedule.begin(now);

@@ -5,6 +5,7 @@
 mod context;
 mod env_chain;
 mod failures;
+mod incumbent;
 mod lifecycle;
 mod query_budget;
 mod reqwest;

@@ -88,7 +88,7 @@ impl Data {
 }
 
 /// The data of an SRV record (RFC 2782). An empty target is the root: "decidedly not available".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Srv {
     pub(crate) priority: u16,
     pub(crate) weight: u16,
