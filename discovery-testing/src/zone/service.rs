@@ -118,6 +118,17 @@ impl Service {
         self.any_port(name, "udp", number)
     }
 
+    /// Adds a named SCTP port.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS label.
+    #[track_caller]
+    pub fn sctp_port(self, name: &str, number: u16) -> Self {
+        let name = require_label("port name", name);
+        self.any_port(name, "sctp", number)
+    }
+
     /// Adds a TCP port without a name. It has no `_port._proto` record of its own.
     pub fn unnamed_port(self, number: u16) -> Self {
         self.any_port(String::new(), "tcp", number)
