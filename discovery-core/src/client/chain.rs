@@ -21,6 +21,7 @@ pub(super) struct Chain {
 struct Link {
     name: &'static str,
     failure_is_final: bool,
+    empty_is_final: bool,
     lookup: Box<dyn Lookup>,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Round {
     pub(super) update: Update,
     pub(super) steps: Vec<Step>,
     pub(super) winner: Option<&'static str>,
-    /// A source has failed in a way that no later one is asked about.
+    /// A source has failed, or has no endpoints, in a way that no later one is asked about.
     pub(super) is_final: bool,
     /// Why there are no endpoints, with every source's reason.
     pub(super) error: Option<Error>,
@@ -41,6 +42,7 @@ impl Chain {
         let link = |source: &Arc<dyn Source>| Link {
             name: source.name(),
             failure_is_final: source.failure_is_final(),
+            empty_is_final: source.empty_is_final(),
             lookup: source.open(&plan),
         };
         let links = sources.iter().map(link).collect();
@@ -60,7 +62,7 @@ impl Chain {
                 State::Ready(_) => {
                     return Round { update, steps: told.steps, winner: Some(link.name), is_final: false, error: None };
                 }
-                State::Failed(_) if link.failure_is_final => {
+                State::Failed(_) | State::Empty if link.is_final(&update.state) => {
                     told.add(link.name, update);
                     told.is_final = true;
                     break;
@@ -78,6 +80,16 @@ impl Chain {
             let news = all.iter_mut().any(|one| pin!(one).as_mut().poll(cx).is_ready());
             if news { Poll::Ready(()) } else { Poll::Pending }
         })
+    }
+}
+
+impl Link {
+    fn is_final(&self, state: &State) -> bool {
+        match state {
+            State::Failed(_) => self.failure_is_final,
+            State::Empty => self.empty_is_final,
+            _ => false,
+        }
     }
 }
 
@@ -118,6 +130,7 @@ impl Told {
     /// A failure outweighs a "no": the source that failed might have had endpoints.
     fn conclude(self, plan: &Plan) -> Round {
         let target = &plan.target;
+        let mut definitive = false;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
             let kind = [Kind::Config, Kind::Timeout, Kind::Transient]
@@ -130,12 +143,14 @@ impl Told {
             let kind = if matches!(no.state, State::Empty) { Kind::Empty } else { Kind::NotFound };
             let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
+            // Where later sources were asked as well, it is not its word alone.
+            definitive = no.definitive && self.is_final;
             (no.state, error, no.ttl)
         } else {
             let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { state, ttl, evidence: Vec::new() };
+        let update = Update { state, ttl, definitive, evidence: Vec::new() };
         Round { update, steps: self.steps, winner: None, is_final: self.is_final, error: Some(error) }
     }
 }

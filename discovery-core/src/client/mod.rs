@@ -13,7 +13,6 @@ mod attached;
 mod builder;
 mod chain;
 mod context_cell;
-mod entropy;
 mod explain;
 mod fixed;
 mod published;

@@ -12,6 +12,7 @@
 //! * A failure is not an answer: the endpoints stay, marked stale, until they are older than
 //!   [`max_stale`](RefreshSettings::max_stale) *and* another question fails. Time alone takes nothing away.
 //! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
+//! * A [definitive](crate::source::Update::definitive) answer is taken at its word: what it lacks goes at once.
 //! * No target is asked more often than once a second, except after a failure, where the
 //!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
 //!   [news](Refresh::on_news).

@@ -10,6 +10,8 @@ mod contract;
 #[cfg(feature = "resolver")]
 pub(crate) mod dns;
 #[cfg(feature = "resolver")]
+pub(crate) mod entropy;
+#[cfg(feature = "resolver")]
 pub(crate) mod env;
 mod update;
 
