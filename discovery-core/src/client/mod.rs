@@ -15,6 +15,8 @@ mod chain;
 mod context_cell;
 mod explain;
 mod fixed;
+#[cfg(feature = "kubernetes")]
+mod in_cluster;
 mod published;
 mod resolver;
 mod routes;

@@ -13,6 +13,7 @@ pub(crate) mod dns;
 pub(crate) mod entropy;
 #[cfg(feature = "resolver")]
 pub(crate) mod env;
+pub mod kubernetes;
 mod update;
 
 pub use contract::{BoxFuture, Lookup, Source};
