@@ -9,12 +9,12 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
-use super::{entropy::ThreadRng, published::Published, upstream::Upstream};
+use super::{published::Published, upstream::Upstream};
 use crate::{
     Error,
     endpoint::Endpoint,
     policy::{Decision, Pick, PickArgs, Tried},
-    source::clock,
+    source::{clock, entropy::ThreadRng},
 };
 
 /// Keeps one `T` for each endpoint of an upstream: made when the endpoint comes, dropped when it leaves or

@@ -7,6 +7,8 @@ use super::{
     resolver::Resolver,
     surroundings::Surroundings,
 };
+#[cfg(feature = "kubernetes")]
+use crate::source::kubernetes::KubernetesSource;
 use crate::{
     Error,
     context::{Families, Settings},
@@ -24,6 +26,8 @@ pub struct ResolverBuilder {
     surroundings: Option<Surroundings>,
     explicit: Settings,
     custom: Vec<Arc<dyn Source>>,
+    #[cfg(feature = "kubernetes")]
+    endpoint_slices: bool,
     refresh: Option<RefreshSettings>,
     policy: Arc<dyn Policy>,
 }
@@ -34,6 +38,8 @@ impl ResolverBuilder {
             surroundings: None,
             explicit: Settings::default(),
             custom: Vec::new(),
+            #[cfg(feature = "kubernetes")]
+            endpoint_slices: false,
             refresh: None,
             policy: Arc::new(LeastRequest::new()),
         }
@@ -77,6 +83,15 @@ impl ResolverBuilder {
         self
     }
 
+    /// Watches EndpointSlices, in a pod whose service account may: see [`kubernetes`](crate::source::kubernetes). Asked
+    /// after the sources of your own and before DNS, which goes on where the Role is missing. Outside of a cluster
+    /// (no `KUBERNETES_SERVICE_HOST`) it does nothing.
+    #[cfg(feature = "kubernetes")]
+    pub fn endpoint_slices(mut self) -> Self {
+        self.endpoint_slices = true;
+        self
+    }
+
     /// Sets when sources are asked again and how long their answers are believed.
     pub fn refresh(mut self, settings: RefreshSettings) -> Self {
         self.refresh = Some(settings);
@@ -104,13 +119,19 @@ impl ResolverBuilder {
             Some(refresh) => refresh,
             None => refresh_settings(&settings)?,
         };
-        let setup = Setup {
-            surroundings,
-            settings,
-            explicit: self.explicit,
-            custom: self.custom,
-            max_stale: refresh.max_stale(),
+        #[cfg(feature = "kubernetes")]
+        let custom = {
+            let mut custom = self.custom;
+            if self.endpoint_slices {
+                let families = self.explicit.families.or(settings.families);
+                let slices = KubernetesSource::in_cluster(&surroundings, families)?;
+                custom.extend(slices.map(|source| Arc::new(source) as Arc<dyn Source>));
+            }
+            custom
         };
+        #[cfg(not(feature = "kubernetes"))]
+        let custom = self.custom;
+        let setup = Setup { surroundings, settings, explicit: self.explicit, custom, max_stale: refresh.max_stale() };
         Ok(Resolver::assemble(ContextCell::new(setup, clock::now())?, refresh, self.policy))
     }
 }

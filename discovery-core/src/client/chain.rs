@@ -36,10 +36,10 @@ pub(super) enum Trust {
 }
 
 impl Trust {
-    fn survives(self, says: &State) -> bool {
-        match says {
+    fn survives(self, update: &Update) -> bool {
+        match update.state {
             State::Failed(_) => self != Self::None,
-            State::Empty | State::NotFound => self == Self::Full,
+            State::Empty | State::NotFound => self == Self::Full && !update.definitive,
             State::Ready(_) | State::Silent => false,
         }
     }
@@ -49,6 +49,7 @@ impl Trust {
 struct Link {
     name: &'static str,
     failure_is_final: bool,
+    empty_is_final: bool,
     lookup: Box<dyn Lookup>,
 }
 
@@ -67,6 +68,7 @@ impl Chain {
         let link = |source: &Arc<dyn Source>| Link {
             name: source.name(),
             failure_is_final: source.failure_is_final(),
+            empty_is_final: source.empty_is_final(),
             lookup: source.open(&plan),
         };
         let links = sources.iter().map(link).collect();
@@ -87,14 +89,16 @@ impl Chain {
                 update.state = State::Empty;
             }
             told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
-            let stays = self.incumbent == Some(at) && trust.survives(&update.state);
+            let stays = self.incumbent == Some(at) && trust.survives(&update);
             match &update.state {
                 State::Ready(_) => {
                     self.incumbent = Some(at);
                     return Round { update, steps: told.steps, winner: Some(link.name), error: None };
                 }
                 says => {
-                    let ends = stays || link.failure_is_final && matches!(says, State::Failed(_));
+                    let last_word = link.is_final(says);
+                    told.is_final |= last_word;
+                    let ends = stays || last_word;
                     told.add(link.name, update);
                     if ends {
                         break;
@@ -115,6 +119,16 @@ impl Chain {
     }
 }
 
+impl Link {
+    fn is_final(&self, state: &State) -> bool {
+        match state {
+            State::Failed(_) => self.failure_is_final,
+            State::Empty => self.empty_is_final,
+            _ => false,
+        }
+    }
+}
+
 /// What has been said so far, without endpoints.
 #[derive(Debug, Default)]
 struct Told {
@@ -122,6 +136,8 @@ struct Told {
     causes: Vec<Error>,
     no: Option<Update>,
     failed: bool,
+    /// The last one asked knows better than all after it.
+    is_final: bool,
 }
 
 impl Told {
@@ -151,6 +167,7 @@ impl Told {
     /// A failure outweighs a "no": the source that failed might have had endpoints.
     fn conclude(self, plan: &Plan) -> Round {
         let target = &plan.target;
+        let mut definitive = false;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
             // What may be better in a moment outweighs what somebody has to set right.
@@ -164,12 +181,14 @@ impl Told {
             let kind = if matches!(no.state, State::Empty) { Kind::Empty } else { Kind::NotFound };
             let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
+            // Where later sources were asked as well, it is not its word alone.
+            definitive = no.definitive && self.is_final;
             (no.state, error, no.ttl)
         } else {
             let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { state, ttl, evidence: Vec::new() };
+        let update = Update { state, ttl, definitive, evidence: Vec::new() };
         Round { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

@@ -31,6 +31,8 @@ pub struct Surroundings {
     env: BTreeMap<String, String>,
     resolv_conf: Text,
     namespace: Text,
+    #[cfg(feature = "kubernetes")]
+    service_account: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,8 @@ impl Surroundings {
             env: std::env::vars_os().filter_map(text).collect(),
             resolv_conf: Text::File(RESOLV_CONF.into()),
             namespace: Text::File(NAMESPACE_FILE.into()),
+            #[cfg(feature = "kubernetes")]
+            service_account: None,
         }
     }
 
@@ -96,6 +100,19 @@ impl Surroundings {
     pub fn with_namespace_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.namespace = Text::File(path.into());
         self
+    }
+
+    /// Finds the files `token` and `ca.crt` for the API server in this directory instead of the service account's.
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    pub fn with_service_account_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.service_account = Some(path.into());
+        self
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn service_account(&self) -> Option<&Path> {
+        self.service_account.as_deref()
     }
 
     pub(super) fn env(&self) -> &BTreeMap<String, String> {

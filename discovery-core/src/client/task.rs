@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use super::{
     chain::{Chain, Round, Trust},
     context_cell::{ContextCell, Generation},
-    entropy,
     explain::Explanation,
     shared::Shared,
 };
@@ -15,7 +14,7 @@ use crate::{
     Error,
     plan::Plan,
     refresh::{Standing, View},
-    source::{State, Update, clock},
+    source::{State, Update, clock, entropy},
 };
 
 /// Works for one target until it is aborted. On another end, by a runtime's shutdown, it gives the claim

@@ -12,18 +12,19 @@ use super::{
 use crate::{
     Error,
     endpoint::{Endpoint, EndpointSet},
+    source::Update,
 };
 
 impl Refresh {
     pub(super) fn ready(
         &mut self,
         endpoints: &[Endpoint],
-        ttl: Option<Duration>,
+        update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
-        let (min, max) = (self.settings.min_refresh(), self.settings.max_refresh());
-        let hold = self.settings.removal_hold();
+        let (min, max, ttl) = (self.settings.min_refresh(), self.settings.max_refresh(), update.ttl);
+        let hold = if update.definitive { Duration::ZERO } else { self.settings.removal_hold() };
         let set = self.holds.merge(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
         self.good = Some(Good { at: now, lasting: ttl.is_none() });
         self.denied = None;
@@ -39,19 +40,19 @@ impl Refresh {
     pub(super) fn deny(
         &mut self,
         standing: Standing,
-        ttl: Option<Duration>,
+        update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
         self.failures.reset();
-        if !self.believes_denial() {
+        if !update.definitive && !self.believes_denial() {
             self.await_confirmation(now);
             return None;
         }
         let (spacing, max) = (self.settings.spacing(), self.settings.negative_max());
         let growing = self.denials.step(spacing, max);
         let cap = if self.waiting { self.settings.negative_max_waiting() } else { growing };
-        let wait = ttl.unwrap_or(max).min(cap);
+        let wait = update.ttl.unwrap_or(max).min(cap);
         self.schedule.set(now.checked_add(spread(wait, &BACKOFF_PART, spacing, jitter)));
         self.drop_all(standing)
     }

@@ -88,10 +88,10 @@ impl Refresh {
     pub fn on_update(&mut self, update: &Update, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
         self.schedule.answered(now);
         match &update.state {
-            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update.ttl, now, jitter),
-            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update.ttl, now, jitter),
-            State::NotFound => self.deny(Standing::NotFound, update.ttl, now, jitter),
-            State::Silent => self.deny(Standing::NotFound, None, now, jitter),
+            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update, now, jitter),
+            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update, now, jitter),
+            State::NotFound => self.deny(Standing::NotFound, update, now, jitter),
+            State::Silent => self.deny(Standing::NotFound, &Update::new(State::NotFound), now, jitter),
             State::Failed(error) => self.fail(error, now, jitter),
         }
     }

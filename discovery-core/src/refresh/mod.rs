@@ -14,6 +14,7 @@
 //! * An endpoint that cannot be connected to while no answer vouches for it is left out, for a while, and with
 //!   at most half of the set: without answers a connect failure says as much about the network.
 //! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
+//! * A [definitive](crate::source::Update::definitive) answer is taken at its word: what it lacks goes at once.
 //! * No target is asked more often than once a second, except after a failure, where the
 //!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
 //!   [news](Refresh::on_news).

@@ -136,6 +136,15 @@ fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
 }
 
 #[test]
+fn a_definitive_answer_needs_no_second_one() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    assert_eq!(shown(&sim.ask(&ready(&[1]).as_definitive()).expect("a new set")), [1]);
+    let none = Update::new(State::Empty).as_definitive();
+    assert!(shown(&sim.ask(&none).expect("no endpoints")).is_empty());
+    assert!(matches!(sim.standing(), Standing::Empty));
+}
+
+#[test]
 fn f15_no_address_is_shown_twice_while_an_endpoint_gains_or_loses_its_second_one() {
     let v6 = std::net::SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 80);
     let update = |endpoint| Update::new(State::Ready(vec![endpoint])).with_ttl(secs(30));
