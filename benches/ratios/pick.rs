@@ -83,7 +83,7 @@ fn least_request(table: &mut Table, size: usize) {
         side(|| core.request()),
         side(|| {
             let pick = app.1.pick().expect("an endpoint");
-            pick.complete(Outcome::Success, Instant::now());
+            pick.complete(Outcome::Success, Instant::now);
         }),
         side(Instant::now),
         side_async(&here, async || {
@@ -119,11 +119,11 @@ impl Core {
     }
 
     fn choose(&mut self) -> Decision {
-        self.snapshot.choose(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()))
+        self.snapshot.choose(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()))
     }
 
     fn request(&mut self) {
-        let pick = self.snapshot.pick(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()));
+        let pick = self.snapshot.pick(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()));
         pick.expect("an endpoint").complete(Outcome::Success, self.now);
     }
 }

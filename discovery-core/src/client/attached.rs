@@ -90,14 +90,15 @@ impl<T: Send + Sync + 'static> Attached<T> {
             self.0.rebuild();
             table = self.0.table.load();
         }
-        let now = clock::now();
         let snapshot = &table.published.snapshot;
-        let index = match snapshot.choose(&mut PickArgs::new(now, &mut ThreadRng, tried)) {
+        let mut rng = ThreadRng;
+        let mut args = PickArgs::new(&clock::now, &mut rng, tried);
+        let index = match snapshot.choose(&mut args) {
             Decision::Endpoint(index) => index,
             Decision::Fail(error) if !error.is_empty() => return Err(error.into()),
             _ => return Err(self.0.upstream.no_endpoint(&table.published)),
         };
-        match (snapshot.start(index, now), table.attached.get(index)) {
+        match (snapshot.start(index, args.known_now()), table.attached.get(index)) {
             (Some(pick), Some(attached)) => Ok((pick, T::clone(attached))),
             _ => Err(self.0.upstream.no_endpoint(&table.published)),
         }
