@@ -47,6 +47,7 @@
 //! out (subsets, zones, ejection, slow start) is no policy: it decides at the update which slots a level of
 //! the [`Snapshot`] has, as `level.rs` does for priority, readiness and weight 0.
 
+mod budget;
 mod contract;
 mod error;
 mod least_request;
@@ -63,6 +64,7 @@ mod snapshot;
 mod tests;
 mod tried;
 
+pub use budget::RetryBudget;
 pub use contract::{Clock, Decision, PickArgs, Picker, Policy};
 pub use error::PickError;
 pub use least_request::LeastRequest;
