@@ -127,16 +127,20 @@ impl<T: Send + Sync + 'static> Attached<T> {
     {
         match self.pick(tried) {
             Err(error) if !error.is_all_tried() && !error.is_config() => {
-                let upstream = self.upstream();
-                // Either way the pick afterwards tells what there is, or why there is nothing.
-                if patience.is_zero() {
-                    let _ = upstream.ready().await;
-                } else {
-                    let _ = tokio::time::timeout(patience, upstream.available()).await;
-                }
+                // In a box of its own, so that the futures of all requests have no room for what few of them need.
+                Box::pin(self.wait(patience)).await;
                 self.pick(tried)
             }
             picked => picked,
+        }
+    }
+
+    /// Either way the pick afterwards tells what there is, or why there is nothing.
+    async fn wait(&self, patience: Duration) {
+        if patience.is_zero() {
+            let _ = self.upstream().ready().await;
+        } else {
+            let _ = tokio::time::timeout(patience, self.upstream().available()).await;
         }
     }
 

@@ -94,13 +94,12 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let parts = self.0.clone();
-        Box::pin(async move { parts.run(request).await })
+        Box::pin(self.0.clone().run(request))
     }
 }
 
 impl<S, A> Parts<S, A> {
-    async fn run<Req>(&self, mut request: Req) -> Result<S::Response, Error>
+    async fn run<Req>(self: Arc<Self>, mut request: Req) -> Result<S::Response, Error>
     where
         S: Service<Req> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
