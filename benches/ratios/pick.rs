@@ -96,7 +96,7 @@ fn least_request(table: &mut Table, size: usize) {
     table.add(Row::costs(row("pick P2C + complete: Upstream::pick"), app, "tower p2c ready+call", tower, REQUEST));
     if size == SIZES[0] {
         table.add(Row::costs(
-            "of which one clock read (it takes two)",
+            "one clock read (it takes none)",
             clock,
             "tower p2c ready+call",
             tower,
