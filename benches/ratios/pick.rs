@@ -95,13 +95,7 @@ fn least_request(table: &mut Table, size: usize) {
     table.add(Row::costs(row("pick P2C + complete: core"), core, "tower p2c ready+call", tower, REQUEST));
     table.add(Row::costs(row("pick P2C + complete: Upstream::pick"), app, "tower p2c ready+call", tower, REQUEST));
     if size == SIZES[0] {
-        table.add(Row::costs(
-            "one clock read (it takes none)",
-            clock,
-            "tower p2c ready+call",
-            tower,
-            Line::None,
-        ));
+        table.add(Row::costs("one clock read (it takes none)", clock, "tower p2c ready+call", tower, Line::None));
     }
 }
 

@@ -250,6 +250,37 @@ async fn a_connection_that_does_not_come_about_goes_to_another_endpoint() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_is_the_whole_request() {
+    let cluster = FakeCluster::with_dns(FakeDns::builder().ttl(0).start().await.unwrap());
+    let echo = |request: http::Request<Bytes>| {
+        let header = request.headers().get("x-own").map_or("-", |value| value.to_str().unwrap());
+        let seen = format!("{} {} {header} ", request.method(), request.uri());
+        http::Response::new(Bytes::from([seen.as_bytes(), request.body()].concat()))
+    };
+    let service = cluster.service("shop", "orders").replicas(2).handler(echo).start().await.unwrap();
+    service.kill(0).await;
+    let resolver = in_pod(cluster.dns(), "shop").policy(RoundRobin::new()).build().unwrap();
+    let client = Client::new(resolver);
+    let url = format!("http://orders.shop:{}/v1?a=b", service.port());
+    let minute = Duration::from_secs(60);
+    let mut again = 0;
+    for _ in 0..2 {
+        for (request, expected) in [
+            (client.get(&url), "GET /v1?a=b - "),
+            (client.delete(&url).header("x-own", "1"), "DELETE /v1?a=b 1 "),
+            (client.get(&url).header("x-own", "2").timeout(minute), "GET /v1?a=b 2 "),
+            (client.post(&url).header("x-own", "3").body("an order"), "POST /v1?a=b 3 an order"),
+            (client.put(&url).timeout(minute).body("an order"), "PUT /v1?a=b - an order"),
+        ] {
+            let response = within("an answer", request.send()).await.unwrap();
+            again += tried(&response) - 1;
+            assert_eq!(response.text().await.unwrap(), expected);
+        }
+    }
+    assert!(again > 0, "the one that refuses was never tried");
+}
+
+#[tokio::test]
 async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
     for (replicas, tried, text) in [(1, 1, "the endpoint failed"), (2, 2, "the last of 2"), (5, 3, "the last of 3")] {
         let world = World::new(replicas).await;
