@@ -22,7 +22,7 @@
 //!
 //! let pick = orders.pick()?; // one endpoint for one request: no lock, no allocation
 //! assert_eq!(pick.endpoint().port(), 8080);
-//! pick.complete(Outcome::Success, std::time::Instant::now());
+//! pick.complete(Outcome::Success, std::time::Instant::now);
 //!
 //! // Why these?
 //! let why = orders.explain().to_string();

@@ -78,7 +78,7 @@ impl Upstream {
         let published = self.0.shared.load();
         published
             .snapshot
-            .pick(&mut PickArgs::new(clock::now(), &mut ThreadRng, tried))
+            .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng, tried))
             .map_err(|error| if error.is_empty() { self.no_endpoint(&published) } else { error.into() })
     }
 

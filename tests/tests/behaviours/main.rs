@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attached;
 mod context;
 mod env_chain;
 mod failures;
