@@ -60,7 +60,8 @@
 //! 2. Environment variables of Services, for the own namespace only, and only for the port that they name.
 //!    They are also the laptop's override.
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
-//! 4. DNS.
+//! 4. EndpointSlices, where [switched on](source::kubernetes). That a Service has no endpoints is final then.
+//! 5. DNS.
 //!
 //! The first with endpoints wins. When none has any, the error keeps every source's reason
 //! ([`Error::causes`]). A malformed variable is an error by itself, so that an override with a typo is not
@@ -88,6 +89,12 @@
 //!
 //! `resolver` (on by default): the sources, [`Resolver`] and [`Upstream`]. Without it the crate is the pure
 //! floors, without tokio and hickory.
+//!
+//! `kubernetes`: EndpointSlices by watch, `ResolverBuilder::endpoint_slices`, [`source::kubernetes`]. It depends on
+//! `k8s-openapi`, which wants the program to choose a Kubernetes version by a dependency of its own:
+//! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
+//!
+//! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]

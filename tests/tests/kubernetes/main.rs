@@ -5,6 +5,7 @@
 mod failures;
 mod first;
 mod history;
+mod in_cluster;
 mod memory;
 mod objects;
 mod said;

@@ -11,12 +11,14 @@ use std::{
 pub(crate) use state::{Mode, State};
 use tests::PATIENCE;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// An API server on a port of its own on loopback, plain HTTP.
 pub(crate) struct ApiServer {
     addr: SocketAddr,
     shared: Arc<Shared>,
     accepting: Option<tokio::task::JoinHandle<()>>,
+    tls: Option<TlsAcceptor>,
 }
 
 pub(crate) struct Shared {
@@ -26,8 +28,13 @@ pub(crate) struct Shared {
 
 impl ApiServer {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Over TLS.
+    pub(crate) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let shared = Arc::new(Shared { state: Mutex::new(State::new()), changed: watch::Sender::new(0) });
-        let mut server = Self { addr: ([127, 0, 0, 1], 0).into(), shared, accepting: None };
+        let mut server = Self { addr: ([127, 0, 0, 1], 0).into(), shared, accepting: None, tls };
         server.accept().await;
         server
     }
@@ -44,14 +51,28 @@ impl ApiServer {
     pub(crate) async fn accept(&mut self) {
         let listener = TcpListener::bind(self.addr).await.unwrap();
         self.addr = listener.local_addr().unwrap();
-        let shared = self.shared.clone();
+        let (shared, tls) = (self.shared.clone(), self.tls.clone());
         let accept = async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(connection::serve(stream, shared.clone()));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => connection::serve(stream, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                connection::serve(stream, shared).await;
+                            }
+                        }
+                    }
+                });
             }
         };
         self.accepting = Some(tokio::spawn(accept));
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.addr.port()
     }
 
     pub(crate) fn url(&self) -> String {

@@ -95,7 +95,11 @@ async fn a_watch_on_which_nothing_comes_is_noticed() {
     server.until("both watches", |state| state.watching == 2).await;
     server.set(Mode::Stall);
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
-    server.until("they are given up", |state| state.watching == 0).await;
+    let given_up = |resource: &'static str| {
+        server.until("it is given up", move |s| s.journal.contains(&format!("probe {resource}")))
+    };
+    given_up("endpointslices").await;
+    given_up("services").await;
     server.set(Mode::Serve);
     until(&orders, "what was missed", |set| addrs(set) == ["10.0.0.2:8080"]).await;
     assert_eq!(server.count("list endpointslices"), 1, "{:#?}", server.journal());

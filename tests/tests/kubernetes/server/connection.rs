@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Mode, Shared};
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 struct Request {
     resource: String,
@@ -15,7 +16,7 @@ struct Request {
     token: Option<String>,
 }
 
-pub(crate) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+pub(crate) async fn serve(mut stream: impl Stream, shared: Arc<Shared>) {
     while let Some(request) = read(&mut stream).await {
         let mode = note(&shared, &request);
         let done = match mode {
@@ -67,7 +68,7 @@ impl Request {
 }
 
 /// The next request; `None` at the end.
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut impl Stream) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -87,10 +88,11 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
     Some(Request { resource, query: pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(), token })
 }
 
-async fn answer(stream: &mut TcpStream, status: u16, body: &str) -> Option<()> {
+async fn answer(stream: &mut impl Stream, status: u16, body: &str) -> Option<()> {
     let head =
         format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all((head + body).as_bytes()).await.ok()
+    stream.write_all((head + body).as_bytes()).await.ok()?;
+    stream.flush().await.ok()
 }
 
 fn status(code: u16) -> String {
@@ -106,20 +108,21 @@ fn status(code: u16) -> String {
     )
 }
 
-async fn refuse(stream: &mut TcpStream, code: u16) -> Option<()> {
+async fn refuse(stream: &mut impl Stream, code: u16) -> Option<()> {
     answer(stream, code, &status(code)).await
 }
 
-async fn list(stream: &mut TcpStream, shared: &Shared, request: &Request) -> Option<()> {
+async fn list(stream: &mut impl Stream, shared: &Shared, request: &Request) -> Option<()> {
     let start = request.number("continue").unwrap_or(0) as usize;
     let limit = request.number("limit").unwrap_or(u64::MAX) as usize;
     let body = shared.state().list(&request.resource, start, limit);
     answer(stream, 200, &body).await
 }
 
-async fn watch(stream: &mut TcpStream, shared: &Shared, request: &Request) -> Option<()> {
+async fn watch(stream: &mut impl Stream, shared: &Shared, request: &Request) -> Option<()> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
     shared.state().watching += 1;
     shared.tell();
     let _watching = Watching(shared);
@@ -157,8 +160,9 @@ async fn watch(stream: &mut TcpStream, shared: &Shared, request: &Request) -> Op
     }
 }
 
-async fn chunk(stream: &mut TcpStream, text: &str) -> Option<()> {
-    stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.ok()
+async fn chunk(stream: &mut impl Stream, text: &str) -> Option<()> {
+    stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.ok()?;
+    stream.flush().await.ok()
 }
 
 struct Watching<'a>(&'a Shared);
