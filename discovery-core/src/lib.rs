@@ -61,7 +61,8 @@
 //! 2. Environment variables of Services, for the own namespace only, and only for the port that they name.
 //!    They are also the laptop's override.
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
-//! 4. DNS.
+//! 4. EndpointSlices, where [switched on](source::kubernetes). That a Service has no endpoints is final then.
+//! 5. DNS.
 //!
 //! The first with endpoints wins. Once it has, a failure of it, or a "no" that is not confirmed yet, does not let a
 //! later one take over, which may know other addresses under the same name; what is known is stale then. When its
@@ -92,6 +93,12 @@
 //!
 //! `resolver` (on by default): the sources, [`Resolver`] and [`Upstream`]. Without it the crate is the pure
 //! floors, without tokio and hickory.
+//!
+//! `kubernetes`: EndpointSlices by watch, `ResolverBuilder::endpoint_slices`, [`source::kubernetes`]. It depends on
+//! `k8s-openapi`, which wants the program to choose a Kubernetes version by a dependency of its own:
+//! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
+//!
+//! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]

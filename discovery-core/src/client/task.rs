@@ -99,6 +99,10 @@ impl Task {
         let mut heard = false;
         loop {
             let ask_at = shared.refresh().ask_at();
+            if ask_at.is_none() && self.opened.is_none() {
+                // The conversation that would have told of a change has ended with another runtime.
+                return;
+            }
             tokio::select! {
                 () = until(ask_at) => return,
                 () = shared.reports().arrived.notified() => heed(&shared),

@@ -32,7 +32,7 @@ impl KubernetesBuilder {
         self
     }
 
-    /// Sends the bearer token in this file, which is read again at least once a minute, and at once when the API
+    /// Sends the bearer token in this file (the token alone, without a newline, as the kubelet writes it), which is read again at least once a minute, and at once when the API
     /// server refuses the token: the kubelet replaces it long before it expires.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.connection.token_file = Some(path.into());

@@ -33,7 +33,6 @@ mod picture;
 #[cfg(feature = "kubernetes")]
 mod read;
 #[cfg(feature = "kubernetes")]
-#[expect(clippy::module_inception, reason = "the file of the `Source`, as in every folder here")]
 mod source;
 #[cfg(feature = "kubernetes")]
 mod store;

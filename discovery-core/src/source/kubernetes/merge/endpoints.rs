@@ -36,7 +36,7 @@ pub fn endpoints<'a>(
             }
         }
     }
-    join_families(entries, primary)
+    join_families(&entries, primary)
 }
 
 /// Those to send requests to: the ready ones, or if there is none, the ones that are terminating and still serving.
@@ -81,9 +81,9 @@ fn add<'a>(entries: &mut Entries<'a>, addr: SocketAddr, endpoint: &'a SliceEndpo
 
 /// One endpoint for each pod. Only one address of each family can be joined: when a pod's address has changed and an
 /// older slice still has the former one, there is no telling which of them belongs to the other family's.
-fn join_families(entries: Entries<'_>, primary: AddressType) -> Vec<Endpoint> {
+fn join_families(entries: &Entries<'_>, primary: AddressType) -> Vec<Endpoint> {
     let mut pods: BTreeMap<(&Arc<str>, u16), Vec<SocketAddr>> = BTreeMap::new();
-    for (addr, entry) in &entries {
+    for (addr, entry) in entries {
         if let Some(uid) = &entry.uid {
             pods.entry((uid, addr.port())).or_default().push(*addr);
         }

@@ -45,7 +45,12 @@ impl Connection {
         config.default_retry = false;
         config.auth_info.token = self.token.clone().map(Into::into);
         config.auth_info.token_file = self.token_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        config.root_cert_file = self.ca_file.clone();
+        if let Some(path) = &self.ca_file {
+            config.root_cert_file = Some(path.clone());
+            // The file decides; without this the machine's own authorities would be loaded first, which a minimal image
+            // does not have.
+            config.root_cert = Some(Vec::new());
+        }
         Ok(config)
     }
 }

@@ -82,6 +82,8 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let client = self.client()?;
         let Some(version) = self.version.clone() else {
             let listed = self.list(&client).await?;
+            // A connection keeps a buffer as large as what came over it: the watch, which lasts, has one of its own.
+            self.client = None;
             return Ok(self.heard_list(listed));
         };
         if self.broken {
@@ -190,8 +192,15 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let request = request.map_err(|error| Failure::Other(error.to_string()))?;
         let events = timeout_at(deadline, client.request_events::<T::Wire>(request)).await;
         let mut events = pin!(events.map_err(|_| late())?.map_err(|error| Failure::of(&error))?);
+        // A refusal comes with the head of the answer; a watch that has begun may say nothing for minutes.
+        let begun_well = (clock::now() + BEGUN).min(begun + patience);
+        let mut until = tokio::time::Instant::from(begun_well);
         loop {
-            match timeout_at(deadline, events.try_next()).await {
+            match timeout_at(until, events.try_next()).await {
+                Err(_) if until < deadline => {
+                    self.feed.alive::<T>();
+                    until = deadline;
+                }
                 Err(_) => return Err(late()),
                 Ok(Err(error)) => return Err(Failure::of(&error)),
                 Ok(Ok(None)) => return Ok(ended_in_time(begun, whole)),
@@ -253,6 +262,9 @@ const PAGE: u32 = 250;
 
 /// How long one page may take.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// A watch that has not been refused within this has begun.
+const BEGUN: Duration = Duration::from_millis(200);
 
 /// How long after an empty list it is asked for again: once to twice this.
 const CONFIRM: Duration = Duration::from_secs(1);

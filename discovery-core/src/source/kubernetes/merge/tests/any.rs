@@ -21,13 +21,14 @@ fn slices() -> impl Strategy<Value = Vec<Slice>> {
     let ports = prop::collection::vec((prop::sample::select(&["", "http", "grpc"][..]), 0_u16..3), 0..3);
     let one = (kind, ports, prop::collection::vec(endpoint(), 0..8));
     prop::collection::vec(one, 0..6).prop_map(|all| {
-        let named = |(n, (kind, ports, endpoints)): (usize, (_, Vec<(&str, u16)>, Vec<_>))| {
+        let mut slices = Vec::new();
+        for (n, (kind, ports, endpoints)) in all.into_iter().enumerate() {
             let slice = Slice::new(format!("s-{n}"), service("s"), kind);
-            let slice =
-                ports.iter().fold(slice, |slice, (port, number)| slice.with_port(name(port), *number, Protocol::Tcp));
-            endpoints.into_iter().fold(slice, Slice::with_endpoint)
-        };
-        all.into_iter().enumerate().map(named).collect()
+            let ports = ports.into_iter();
+            let slice = ports.fold(slice, |slice, (port, number)| slice.with_port(name(port), number, Protocol::Tcp));
+            slices.push(endpoints.into_iter().fold(slice, Slice::with_endpoint));
+        }
+        slices
     })
 }
 

@@ -12,7 +12,26 @@ fn slices_are_added_up_and_an_address_counts_once() {
     assert_eq!(all(&[one, other], "http").len(), 20);
 }
 
-/// k/k `TestEndpointsMapFromESC`, "2 slices with different ports" (`multiple ports`): the number is the slice's own.
+/// k/k `TestEndpointsMapFromESC`, "2 slices, overlapping endpoints, some endpoints unready in 1 or both": the first slice
+/// has every third endpoint unready, the second every sixth.
+#[test]
+fn the_later_slice_says_whether_an_endpoint_is_ready() {
+    let ten =
+        |unready: u8| (1..=10).map(move |n| at(&format!("10.0.1.{n}"), if n % unready == 0 { UNREADY } else { READY }));
+    let merged = all(&[slice("svc1-1", ("", 80), ten(3)), slice("svc1-2", ("", 80), ten(6))], "");
+    let unready: Vec<_> = merged.iter().filter(|e| !e.conditions().ready).cloned().collect();
+    assert_eq!((merged.len(), show(&unready)), (10, vec!["10.0.1.6:80".to_owned()]));
+}
+
+/// k/k `TestEndpointsMapFromESC`, "Different endpoints with duplicate IPs should not be filtered": the number is the
+/// slice's own, and an address at two numbers is two endpoints.
+#[test]
+fn an_address_at_two_numbers_is_two_endpoints() {
+    let two = || [at("10.0.1.1", READY), at("10.0.1.2", READY)];
+    let slices = [slice("svc1-1", ("", 80), two()), slice("svc1-2", ("", 8080), two())];
+    assert_eq!(show(&all(&slices, "")), ["10.0.1.1:80", "10.0.1.1:8080", "10.0.1.2:80", "10.0.1.2:8080"]);
+}
+
 #[test]
 fn each_slice_dials_its_own_number() {
     let slices = [
