@@ -30,6 +30,7 @@ impl Zone {
                 let (answer, glue) = self.apex_ns(name);
                 return Answer { additionals: vec![glue], ..Answer::of(vec![answer]) };
             }
+            QType::TXT => return self.negative(name, Rcode::NxDomain),
             _ if apex => return self.negative(name, Rcode::NoError),
             _ => {}
         }

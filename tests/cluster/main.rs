@@ -1,0 +1,8 @@
+//! What must hold on a real Kubernetes control plane; see `README.md` beside this file.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod basics;
+mod differential;
+mod harness;
+mod manifests;
