@@ -70,7 +70,9 @@ fn two_clusters_share_nothing() {
     };
     std::thread::scope(|scope| {
         let both = [scope.spawn(one), scope.spawn(one)];
-        both.map(|thread| thread.join().unwrap());
+        for thread in both {
+            thread.join().unwrap();
+        }
     });
 }
 
