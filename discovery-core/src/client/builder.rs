@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "kubernetes")]
+use super::in_cluster;
 use super::{
     context_cell::{ContextCell, Setup},
     resolver::Resolver,
     surroundings::Surroundings,
 };
-#[cfg(feature = "kubernetes")]
-use crate::source::kubernetes::KubernetesSource;
 use crate::{
     Error,
     context::{Families, Settings},
@@ -84,8 +84,9 @@ impl ResolverBuilder {
     }
 
     /// Watches EndpointSlices, in a pod whose service account may: see [`kubernetes`](crate::source::kubernetes). Asked
-    /// after the sources of your own and before DNS, which goes on where the Role is missing. Outside of a cluster
-    /// (no `KUBERNETES_SERVICE_HOST`) it does nothing.
+    /// after the sources of your own and before DNS, which goes on where the Role is missing. The variables of Services
+    /// are not read then, unless `DISCOVERY_SERVICE_ENV` is `on`: they would answer first, with the virtual address.
+    /// Outside of a cluster (no `KUBERNETES_SERVICE_HOST`) it does nothing.
     #[cfg(feature = "kubernetes")]
     pub fn endpoint_slices(mut self) -> Self {
         self.endpoint_slices = true;
@@ -108,7 +109,8 @@ impl ResolverBuilder {
     ///
     /// # Errors
     /// [`Error::is_config`] when a variable, a setting or a file is malformed; the text names it.
-    pub fn build(self) -> Result<Resolver, Error> {
+    #[cfg_attr(not(feature = "kubernetes"), expect(unused_mut, reason = "only EndpointSlices add a source here"))]
+    pub fn build(mut self) -> Result<Resolver, Error> {
         let surroundings = self.surroundings.unwrap_or_else(Surroundings::of_process);
         let vars = surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
         let settings = Settings::from_vars(vars)?;
@@ -120,18 +122,23 @@ impl ResolverBuilder {
             None => refresh_settings(&settings)?,
         };
         #[cfg(feature = "kubernetes")]
-        let custom = {
-            let mut custom = self.custom;
-            if self.endpoint_slices {
-                let families = self.explicit.families.or(settings.families);
-                let slices = KubernetesSource::in_cluster(&surroundings, families)?;
-                custom.extend(slices.map(|source| Arc::new(source) as Arc<dyn Source>));
+        if self.endpoint_slices {
+            let families = self.explicit.families.or(settings.families);
+            if let Some(slices) = in_cluster::builder(&surroundings, families) {
+                // DNS takes over before the last known set is dropped.
+                let slices = slices.hold(refresh.max_stale().mul_f64(0.9)).build()?;
+                self.custom.push(Arc::new(slices));
+                // The kubelet's variables would answer before, with the virtual address.
+                self.explicit.service_env = self.explicit.service_env.or(settings.service_env).or(Some(false));
             }
-            custom
+        }
+        let setup = Setup {
+            surroundings,
+            settings,
+            explicit: self.explicit,
+            custom: self.custom,
+            max_stale: refresh.max_stale(),
         };
-        #[cfg(not(feature = "kubernetes"))]
-        let custom = self.custom;
-        let setup = Setup { surroundings, settings, explicit: self.explicit, custom, max_stale: refresh.max_stale() };
         Ok(Resolver::assemble(ContextCell::new(setup, clock::now())?, refresh, self.policy))
     }
 }

@@ -38,7 +38,22 @@ async fn a_missing_role_is_said_once_and_dns_goes_on() {
     assert!(warnings[0].contains(role), "{warnings:#?}");
 
     server.set(Mode::Serve);
-    until(&orders, "the Role has been given", |set| addrs(set) == ["10.0.0.1:8080"]).await;
+    server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
+    until(&orders, "the Role has been given", |set| addrs(set) == ["10.0.0.2:8080"]).await;
+}
+
+/// `example.com` may be Service `example` of namespace `com`; that this one is forbidden is no news.
+#[tokio::test]
+async fn nothing_is_said_of_a_namespace_that_is_likely_none() {
+    let said = said::listen();
+    let (server, dns) = both().await;
+    dns.record("example.com", "127.0.0.8");
+    server.set(Mode::Refuse(403, "endpointslices"));
+    let example = resolver(source(&server), &dns).resolve("example.com:80").await.unwrap();
+    assert_eq!(addrs(&example.endpoints()), ["127.0.0.8:80"]);
+    assert_eq!(said.containing("namespace=com"), Vec::<String>::new());
+    // It was asked for all the same.
+    assert!(example.explain().to_string().contains("EndpointSlices of example.com"), "{}", example.explain());
 }
 
 #[tokio::test]

@@ -108,3 +108,19 @@ async fn an_empty_list_is_asked_for_twice() {
     until(&orders, "DNS answers", |set| addrs(set) == ["127.0.0.7:80"]).await;
     assert_eq!(server.count("list endpointslices"), 3, "{:#?}", server.journal());
 }
+
+#[tokio::test]
+async fn dns_takes_over_when_nothing_has_been_heard_for_too_long() {
+    let (mut server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
+    server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
+    server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.1"]));
+    let builder = source(&server).hold(std::time::Duration::from_millis(300));
+    let orders = resolver(builder, &dns).resolve("http://orders").await.unwrap();
+    server.kill().await;
+    stale(&orders).await;
+    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080"]);
+    until(&orders, "DNS answers", |set| addrs(set) == ["127.0.0.7:80"]).await;
+    server.accept().await;
+    until(&orders, "it is back", |set| addrs(set) == ["10.0.0.1:8080"]).await;
+}

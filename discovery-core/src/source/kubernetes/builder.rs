@@ -67,6 +67,14 @@ impl KubernetesBuilder {
         self
     }
 
+    /// Holds what was known for this long against an API server that cannot be heard, or whose history has gone back; 270 s
+    /// by default. Less than the resolver's [`max_stale`](crate::refresh::RefreshSettings::max_stale), or there is a gap
+    /// before DNS takes over.
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.timing.hold = hold;
+        self
+    }
+
     /// Asks again this long after a 403 or a 404, give or take a fifth; 60 s by default.
     pub fn refused_retry(mut self, pause: Duration) -> Self {
         self.timing.refused = pause;

@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::select_all;
 
 use super::{
-    read::{Reading, Said, Seen, read},
+    read::{Said, Seen, read},
     watch::{Lease, Registry},
 };
 use crate::{
     Error,
     name::Target,
-    plan::{Families, Plan, ServiceRef},
+    plan::{Families, Plan, Reading, ServiceRef},
     source::{BoxFuture, Evidence, Lookup, State, Update, clock},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct KubernetesLookup {
     families: Families,
     target: Target,
     services: Vec<ServiceRef>,
+    /// The name may also be an ordinary host's.
+    may_be_host: bool,
     /// One for each of the first Services, as far as they had to be asked.
     asked: Vec<Asked>,
 }
@@ -34,7 +36,8 @@ struct Asked {
 impl KubernetesLookup {
     pub(super) fn new(registry: Arc<Registry>, families: Families, plan: &Plan) -> Self {
         let (target, services) = (plan.target.clone(), plan.services.clone());
-        Self { registry, families, target, services, asked: Vec::new() }
+        let may_be_host = plan.dns.iter().any(|candidate| candidate.reading == Reading::Host);
+        Self { registry, families, target, services, may_be_host, asked: Vec::new() }
     }
 
     /// The Services in their order; the first that there is answers, and later ones are not asked any more.
@@ -90,19 +93,24 @@ impl KubernetesLookup {
         }
         let deadline = tokio::time::Instant::from(clock::now() + PATIENCE);
         let asked = &mut self.asked[at];
+        // `example.com` is read as Service `example` of namespace `com` as well: that this one is forbidden is no news.
+        if !self.may_be_host || at + 1 < self.services.len() {
+            asked.lease.feed().is_certain();
+        }
         asked.lease.feed().ensure_worker();
         loop {
             asked.lease.changes.mark_unchanged();
             let now = clock::now();
-            let Reading { said, evidence, seen } =
-                read(&mut asked.lease.feed().picture(), service, &self.target, self.families, now);
-            asked.seen = Some(seen);
-            match said {
-                Said::State(state, stale) => return (state, stale, evidence),
+            let feed = asked.lease.feed();
+            let hold = feed.timing().hold;
+            let reading = read(&mut feed.picture(), service, &self.target, self.families, hold, now);
+            asked.seen = Some(reading.seen);
+            match reading.said {
+                Said::State(state, stale) => return (state, stale, reading.evidence),
                 Said::Waiting => {}
             }
             if tokio::time::timeout_at(deadline, asked.lease.changes.changed()).await.is_err() {
-                return (State::Silent, None, evidence);
+                return (State::Silent, None, reading.evidence);
             }
         }
     }

@@ -16,10 +16,6 @@ use crate::{
     source::{Evidence, State},
 };
 
-/// How long what was known is held against an API server that cannot be heard. A little less than what a resolver
-/// keeps a stale set for (`max_stale`, 5 min), so that DNS takes over without a gap.
-pub(super) const HOLD: Duration = Duration::from_secs(270);
-
 /// What the picture says, as of which version.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -61,6 +57,7 @@ pub(super) fn read(
     service: &ServiceRef,
     target: &Target,
     families: Families,
+    hold: Duration,
     now: Instant,
 ) -> Reading {
     picture.store.settle(now);
@@ -71,7 +68,7 @@ pub(super) fn read(
         Standing::Refused(error) => (Said::State(State::Failed(error.clone()), None), error.to_string()),
         Standing::Stale { error, since } => {
             let age = now.saturating_duration_since(since);
-            if age > HOLD {
+            if age > hold {
                 silent(format!("not heard of for {age:.0?}: {error}"))
             } else {
                 known(picture, service, target, families, Some(error))

@@ -80,7 +80,11 @@ async fn read(stream: &mut impl Stream) -> Option<Request> {
     let token = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ").map(str::to_owned));
     let resource = path.rsplit('/').next()?.to_owned();
     // Both have to be asked for as they are served.
-    assert!(path.contains("/namespaces/shop/") || path.contains("/namespaces/billing/"), "{path}");
+    assert!(
+        path.contains("/namespaces/shop/")
+            || ["billing", "com"].iter().any(|n| path.contains(&format!("/namespaces/{n}/"))),
+        "{path}"
+    );
     if resource == "endpointslices" {
         assert!(path.starts_with("/apis/discovery.k8s.io/v1/"), "{path}");
         assert!(query.contains("labelSelector=kubernetes.io%2Fservice-name"), "{query}");

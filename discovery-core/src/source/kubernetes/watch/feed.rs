@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,6 +40,8 @@ pub(in super::super) struct Feed {
     worker: Mutex<Option<JoinHandle<()>>>,
     /// What has been said of this namespace, so that it is said once.
     said: Mutex<BTreeSet<&'static str>>,
+    /// Somebody asks who can only mean this namespace.
+    certain: AtomicBool,
 }
 
 /// Keeps a feed going.
@@ -56,6 +61,7 @@ impl Feed {
             users: Sender::new(0),
             worker: Mutex::default(),
             said: Mutex::default(),
+            certain: AtomicBool::new(false),
         }
     }
 
@@ -71,7 +77,7 @@ impl Feed {
         &self.connection
     }
 
-    pub(super) fn timing(&self) -> &Timing {
+    pub(in super::super) fn timing(&self) -> &Timing {
         &self.timing
     }
 
@@ -151,7 +157,9 @@ impl Feed {
             }
             matches!(watched.health, Health::Forbidden(_) | Health::Refused(_))
         };
-        if lock(&self.said).insert(T::WHAT) {
+        if !self.certain.load(Relaxed) {
+            tracing::debug!(namespace = %self.namespace, %error, "EndpointSlices cannot be watched");
+        } else if lock(&self.said).insert(T::WHAT) {
             tracing::warn!(namespace = %self.namespace, %error, "EndpointSlices cannot be watched");
         }
         self.tell();
@@ -175,6 +183,11 @@ impl Feed {
             )),
             _ => Error::transient(format!("{what} of namespace `{namespace}`: {text}")),
         }
+    }
+
+    /// Somebody can only mean this namespace, and wants to hear of what is wrong with it.
+    pub(in super::super) fn is_certain(&self) {
+        self.certain.store(true, Relaxed);
     }
 
     fn tell(&self) {

@@ -10,6 +10,8 @@ pub(in super::super) struct Timing {
     pub(in super::super) watch: Duration,
     /// The first wait after a failure, and the longest.
     pub(in super::super) backoff: (Duration, Duration),
+    /// How long what was known is held against an API server that cannot be heard, or that has lost its memory.
+    pub(in super::super) hold: Duration,
     /// The wait after a refusal that only somebody's doing can lift: a missing Role, a missing resource.
     pub(in super::super) refused: Duration,
 }
@@ -23,6 +25,9 @@ impl Default for Timing {
             // All clients lose their watches in the same moment when an API server goes: the first tries are spread
             // over a second, the last ones over half a minute.
             backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+            // A little less than what a resolver keeps a stale set for (`max_stale`, 5 min), so that DNS takes over
+            // without a gap.
+            hold: Duration::from_secs(270),
             refused: Duration::from_secs(60),
         }
     }

@@ -14,7 +14,6 @@ use kube::{
 use tokio::time::timeout_at;
 
 use super::{
-    super::read::HOLD,
     failure::Failure,
     feed::Feed,
     resource::Resource,
@@ -174,7 +173,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
         self.failures = 0;
         self.highest = current;
         self.version = Some(listed.version);
-        self.feed.listed(listed.objects, gone_back.then(|| now + HOLD));
+        self.feed.listed(listed.objects, gone_back.then(|| now + self.feed.timing().hold));
         Duration::ZERO
     }
 
