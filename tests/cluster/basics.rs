@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use discovery_core::Resolver;
+use nix::sys::signal::Signal;
 use tests::addrs;
 
 use crate::{
-    harness::{Options, ProxyMode, on_cluster},
+    harness::{MOUNT_TAG, Options, ProxyMode, on_cluster},
     manifests::{self, Workload},
 };
 
@@ -122,4 +125,66 @@ fn a_stateful_set_rolls_and_its_pods_keep_their_names() {
         let srv = cluster.exec("shop/client", "cat", &["/etc/resolv.conf"]).await;
         assert!(String::from_utf8_lossy(&srv.stdout).contains("search shop.svc.cluster.local"), "{srv:?}");
     });
+}
+
+/// How the process of a cluster ends: it says what it is to do in a variable.
+#[test]
+#[ignore = "a part of the next test"]
+fn a_process_that_ends_badly() {
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        cluster.pods_ready("shop", "client", 1).await;
+        println!("up");
+        assert!(std::env::var("DISCOVERY_ENDS").as_deref() != Ok("panic"), "as it was told");
+        std::future::pending::<()>().await;
+    });
+}
+
+/// The mounts of a cluster are seen by its processes, and stay as long as one of them or of its namespaces does.
+fn is_left(process: u32) -> Vec<String> {
+    let tag = format!("{MOUNT_TAG}-{process} ");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let holds = |path: &std::path::Path| {
+        std::fs::read_to_string(path.join("mountinfo")).is_ok_and(|mounts| mounts.contains(&tag))
+    };
+    processes.map(|entry| entry.path()).filter(|path| holds(path)).map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn nothing_is_left_of_a_cluster_however_its_process_ends() {
+    for ends in ["panic", "SIGINT", "SIGKILL"] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "basics::a_process_that_ends_badly", "--nocapture"])
+            .env("DISCOVERY_ENDS", ends)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(line) = lines.by_ref().map_while(Result::ok).find(|line| line == "up" || line.contains("... ok"))
+        else {
+            panic!("it did not come up");
+        };
+        if line != "up" {
+            // There are no clusters on this machine, as every test here says.
+            return;
+        }
+        let process = child.id();
+        match ends {
+            "panic" => assert!(lines.map_while(Result::ok).any(|line| line.contains("FAILED"))),
+            signal => {
+                assert!(is_left(process).len() > 5, "{:?}", is_left(process));
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(process).unwrap());
+                let signal = if signal == "SIGINT" { Signal::SIGINT } else { Signal::SIGKILL };
+                nix::sys::signal::kill(pid, signal).unwrap();
+            }
+        }
+        child.wait().unwrap();
+        let begun = Instant::now();
+        while !is_left(process).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{ends}: {:?}", is_left(process));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        println!("{ends}: all gone after {:?}", begun.elapsed());
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::{RefreshSettings, Standing, View, backoff::Backoff, eject::Ejected, hold::Holds, schedule::Schedule};
+use super::{
+    RefreshSettings, Standing, View, backoff::Backoff, defaults::NEWS_SPACING, eject::Ejected, hold::Holds,
+    schedule::Schedule,
+};
 use crate::{
     endpoint::{Endpoint, Identity},
     source::{State, Update},
@@ -155,9 +158,9 @@ impl Refresh {
         }
     }
 
-    /// A source has news: asks now. Only a burst of news is slowed down, to one question per
-    /// `backoff_initial`: the source that would be asked too often is the one that called.
+    /// A source has news: asks now. Only a burst of news is slowed down, to one question in 20 ms: the source that would
+    /// be asked too often is the one that called.
     pub fn on_news(&mut self, now: Instant) {
-        self.schedule.demand(self.settings.backoff_initial().min(self.settings.spacing()), now);
+        self.schedule.demand(NEWS_SPACING.min(self.settings.spacing()), now);
     }
 }

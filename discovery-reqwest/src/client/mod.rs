@@ -102,7 +102,7 @@ impl Client {
             let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
             endpoints::pool(&self.0.resolver, &target, &self.0.settings).map(Arc::new)
         })?;
-        send::send(&pool, request, self.0.settings.patience).await
+        send::send(&pool, request, self.0.settings.patience, self.0.settings.attempt_timeout).await
     }
 
     /// Moves user and password from the URL, which errors show, to the header, as the request builder does.

@@ -45,8 +45,15 @@ impl EndpointsTried {
     }
 }
 
-pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) -> Result<Response, Error> {
+/// `attempt` is how long one endpoint has to begin its answer, where another one may be asked instead.
+pub(super) async fn send(
+    pool: &Pool,
+    mut request: Request,
+    patience: Duration,
+    attempt: Option<Duration>,
+) -> Result<Response, Error> {
     let mut tried = Tried::new();
+    let mut nth = 0;
     let mut last: Option<Error> = None;
     let idempotent = is_idempotent(request.method());
     pool.budget.request();
@@ -56,15 +63,35 @@ pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) 
             (Err(_), Some(error)) => return Err(error),
             (Err(error), None) => return Err(error),
         };
-        let copy = copy(&request);
+        nth += 1;
+        let mut copy = copy(&request);
         aim(&mut request, pick.endpoint().port());
-        let (result, redirected) = watch(client.execute(request)).await;
+        let mut sent = pin!(watch(client.execute(request)));
+        let in_time = match attempt {
+            Some(soon) if idempotent && nth < MOST && copy.is_some() => {
+                tokio::time::timeout(soon, &mut sent).await.ok()
+            }
+            _ => Some(sent.as_mut().await),
+        };
+        let (result, redirected) = match in_time {
+            Some(done) => done,
+            None => {
+                tried.add(pick.endpoint().identity());
+                if let Some(copy) = copy.take_if(|_| pool.has_untried(&tried) && pool.budget.retry(now())) {
+                    pick.complete(Outcome::Failure, now);
+                    request = copy;
+                    continue;
+                }
+                // Nobody else may be asked: this one has all the time that the request has.
+                sent.await
+            }
+        };
         // Whoever redirects has answered: what goes wrong afterwards is not its fault.
         let outcome = if redirected { Outcome::Success } else { outcome(&result) };
         let error = match result {
             Ok(mut response) => {
                 pick.complete(outcome, now);
-                response.extensions_mut().insert(EndpointsTried(tried.len() + 1));
+                response.extensions_mut().insert(EndpointsTried(nth));
                 return Ok(response);
             }
             Err(error) => error,

@@ -1,11 +1,13 @@
 //! Constant load: requests leave at fixed times, whatever becomes of those before.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use discovery_core::Upstream;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -17,6 +19,8 @@ const PACE: Duration = Duration::from_millis(10);
 pub(super) struct Client {
     pub(super) name: &'static str,
     pub(super) send: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
+    /// Whose endpoints it follows, if it tells.
+    pub(super) upstream: Option<Upstream>,
 }
 
 /// What became of the requests of one client.
@@ -26,6 +30,8 @@ pub(super) struct Tally {
     answered: Vec<(Instant, Duration, String)>,
     /// When each failed request left, and why it failed.
     failed: Vec<(Instant, String)>,
+    /// The sets of addresses that it has known, each from when on.
+    known: Vec<(Instant, BTreeSet<IpAddr>)>,
 }
 
 /// Sends with each client until `scenario` is over; returns its result and what became of the requests.
@@ -34,6 +40,9 @@ pub(super) async fn during<T>(clients: &[Client], scenario: impl Future<Output =
     let mut senders = JoinSet::new();
     for (client, tally) in clients.iter().zip(&tallies) {
         senders.spawn(send_steadily(client.clone(), tally.clone()));
+        if let Some(upstream) = client.upstream.clone() {
+            senders.spawn(follow(upstream, tally.clone()));
+        }
     }
     let result = scenario.await;
     // What is still under way counts, too.
@@ -46,6 +55,15 @@ pub(super) async fn during<T>(clients: &[Client], scenario: impl Future<Output =
 
 /// A request that has left may take so long.
 pub(super) const LAST: Duration = Duration::from_millis(2500);
+
+async fn follow(upstream: Upstream, tally: Arc<Mutex<Tally>>) {
+    let mut watch = upstream.watch();
+    loop {
+        let set = watch.next().await;
+        let ips = set.iter().map(|endpoint| endpoint.addr().ip()).collect();
+        tally.lock().unwrap().known.push((Instant::now(), ips));
+    }
+}
 
 async fn send_steadily(client: Client, tally: Arc<Mutex<Tally>>) {
     let mut ticks = tokio::time::interval(PACE);
@@ -98,6 +116,18 @@ impl Tally {
     pub(super) fn span(&self, pod: &str) -> Option<(Instant, Instant)> {
         let of_pod = || self.answered.iter().filter(|(_, _, by)| by == pod).map(|(left, ..)| *left);
         Some((of_pod().min()?, of_pod().max()?))
+    }
+
+    /// When this address was known first, after `since`.
+    pub(super) fn known_from(&self, ip: IpAddr, since: Instant) -> Option<Instant> {
+        let mut later = self.known.iter().filter(|(at, ips)| *at >= since && ips.contains(&ip));
+        later.next().map(|(at, _)| *at)
+    }
+
+    /// When this address was known no more, after `since`.
+    pub(super) fn gone_from(&self, ip: IpAddr, since: Instant) -> Option<Instant> {
+        let mut later = self.known.iter().filter(|(at, ips)| *at >= since && !ips.contains(&ip));
+        later.next().map(|(at, _)| *at)
     }
 
     /// Requests of each pod.

@@ -403,6 +403,30 @@ async fn a_request_that_takes_too_long_is_not_sent_again() {
     assert_eq!(error.endpoints_tried(), 1);
 }
 
+/// A pod that hangs takes connections, and nothing fails: only time tells.
+#[tokio::test]
+async fn a_pod_that_hangs_is_left_for_another_one_when_its_time_is_over() {
+    let world = World::new(3).await;
+    let client = Client::builder(world.resolver().build().unwrap()).attempt_timeout(Duration::from_millis(100));
+    let client = client.build().unwrap();
+    world.pod(0).hang();
+    let (errors, again) = send(&client, &world.url(), 300, 4).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!((1..=60).contains(&again), "{again} of 300: open requests count, so few go there");
+
+    // A POST is not sent twice, and goes on waiting; nor is anything when nobody else is left.
+    world.pod(1).hang();
+    world.pod(2).hang();
+    for method in [Method::POST, Method::GET] {
+        let before: usize = world.received().iter().sum();
+        let request = client.request(method.clone(), world.url()).timeout(Duration::from_millis(700)).send();
+        let error = within("an error", request).await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        let sent = world.received().iter().sum::<usize>() - before;
+        assert_eq!(sent, if method == Method::GET { 3 } else { 1 }, "{method}");
+    }
+}
+
 #[tokio::test]
 async fn names_outside_the_cluster_addresses_and_localhost_work_too() {
     let world = World::new(1).await;

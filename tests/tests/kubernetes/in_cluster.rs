@@ -55,12 +55,26 @@ async fn the_service_account_is_all_it_takes() {
             ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
             ("KUBERNETES_SERVICE_PORT", &port),
             ("POD_NAMESPACE", "shop"),
+            // As the kubelet writes them for the Services of the pod's own namespace.
+            ("ORDERS_SERVICE_HOST", "10.96.0.7"),
+            ("ORDERS_SERVICE_PORT", "80"),
         ])
         .with_resolv_conf(dns.resolv_conf("shop"))
         .with_service_account_dir(&account);
-    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
-    let orders = builder.endpoint_slices().build().unwrap().resolve("http://orders").await.unwrap();
-    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080"], "{}", orders.explain());
+    let resolver = |surroundings: Surroundings| {
+        let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+        builder.endpoint_slices().build().unwrap()
+    };
+    let orders = resolver(surroundings.clone()).resolve("http://orders").await.unwrap();
+    assert_eq!(
+        addrs(&orders.endpoints()),
+        ["10.0.0.1:8080"],
+        "the pods, not the virtual address: {}",
+        orders.explain()
+    );
     assert_eq!(dns.total(), 0);
+    let wanted = surroundings.with_env([("DISCOVERY_SERVICE_ENV", "on")]);
+    let orders = resolver(wanted).resolve("http://orders").await.unwrap();
+    assert_eq!(addrs(&orders.endpoints()), ["10.96.0.7:80"]);
     std::fs::remove_dir_all(&account).unwrap();
 }

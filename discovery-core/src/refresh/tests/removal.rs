@@ -49,7 +49,7 @@ fn f10_an_answer_that_comes_too_soon_does_not_remove() {
     sim.refresh.on_news(sim.now);
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1, 2]);
-    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1100), "the ceiling of one a second holds");
+    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1020), "the ceiling of one a second holds");
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1]);
 }
