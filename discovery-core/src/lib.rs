@@ -105,6 +105,7 @@ mod error;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod proxy;
 pub mod refresh;
 pub mod source;
 
