@@ -86,8 +86,7 @@ pub enum Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint { addr, masquerade: false } => write!(f, "to {addr}"),
-            Self::Endpoint { addr, masquerade: true } => write!(f, "to {addr}, masqueraded"),
+            Self::Endpoint { addr, .. } => write!(f, "to {addr}"),
             Self::Reject => f.write_str("rejected"),
             Self::Drop => f.write_str("dropped"),
             Self::Untouched => f.write_str("untouched"),

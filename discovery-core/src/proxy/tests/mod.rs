@@ -2,7 +2,12 @@
 
 mod world;
 
+mod decide;
 mod endpoints;
+mod iptables;
+mod nftables;
+mod node_ports;
 mod service;
 mod text;
 mod topology;
+mod userspace;
