@@ -61,7 +61,7 @@
 //! | the answer | `verdict.rs` | what and why |
 //!
 //! And beside it: changes (`proxier.rs`, `program.rs`), what to forget (`conntrack.rs`), what load balancers are told
-//! (`health.rs`).
+//! (`health.rs`), and what the API server would refuse before kube-proxy sees it ([`validate`]).
 //!
 //! # The modes
 //!
@@ -102,6 +102,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod topology;
+pub mod validate;
 mod verdict;
 
 pub use address::parse_ip;

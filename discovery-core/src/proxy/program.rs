@@ -51,6 +51,8 @@ impl Replaced {
 }
 
 type Ports = BTreeMap<ServicePortName, Arc<Programmed>>;
+/// Ready endpoints as the slices list them.
+type Rounds = BTreeMap<ServicePortName, Vec<SocketAddr>>;
 
 /// The ports of all Services.
 #[derive(Debug, Default)]
@@ -64,15 +66,18 @@ impl Programs {
     /// Brings one Service up to date.
     pub(super) fn sync(&mut self, program: &Program<'_>, rng: &mut dyn Rng) -> Step {
         let old = self.services.remove(program.service).unwrap_or_default();
-        if program.here.config.mode == Mode::Userspace {
-            self.sync_rounds(program, &old, rng);
-        }
+        let is_userspace = program.here.config.mode == Mode::Userspace;
+        let listed = if is_userspace { self.sync_rounds(program, &old, rng) } else { Rounds::new() };
         let mut endpoints = program.slices.endpoints_map(program.service);
         let health = health(program, &endpoints);
         let mut new = Ports::new();
         for (name, info) in program.ports {
             let endpoints = endpoints.remove(name).unwrap_or_default();
-            let port = self.port(program, old.get(name), (name, info), endpoints);
+            let usable = match is_userspace {
+                true => all_ready(listed.get(name).map_or(&[], Vec::as_slice)),
+                false => categorize(&endpoints, info, program.place),
+            };
+            let port = self.port(program, old.get(name), (name, info), (endpoints, usable));
             program.follow(&port);
             new.insert(name.clone(), port);
         }
@@ -104,12 +109,8 @@ impl Programs {
         program: &Program<'_>,
         old: Option<&Arc<Programmed>>,
         (name, info): (&ServicePortName, &ServicePortInfo),
-        endpoints: Vec<EndpointInfo>,
+        (endpoints, usable): (Vec<EndpointInfo>, UsableEndpoints),
     ) -> Arc<Programmed> {
-        let usable = match program.here.config.mode {
-            Mode::Userspace => all_ready(&endpoints),
-            _ => categorize(&endpoints, info, program.place),
-        };
         let is_same =
             |old: &&Arc<Programmed>| old.info == *info && old.usable == usable && *old.endpoints == *endpoints;
         if let Some(same) = old.filter(is_same) {
@@ -121,9 +122,9 @@ impl Programs {
         Arc::new(Programmed { name: name.clone(), info: info.clone(), endpoints: endpoints.into(), usable, cell })
     }
 
-    /// Userspace mode: gives each port its endpoints as the slices list them, duplicates and all.
-    fn sync_rounds(&mut self, program: &Program<'_>, old: &Ports, rng: &mut dyn Rng) {
-        let mut listed: BTreeMap<ServicePortName, Vec<SocketAddr>> = BTreeMap::new();
+    /// Userspace mode: gives each port its endpoints as the slices list them, duplicates and all. Returns the lists.
+    fn sync_rounds(&mut self, program: &Program<'_>, old: &Ports, rng: &mut dyn Rng) -> Rounds {
+        let mut listed = Rounds::new();
         for (name, endpoint) in program.slices.unmerged(program.service) {
             let list = listed.entry(name).or_default();
             list.extend(endpoint.ready.then_some(endpoint.addr));
@@ -146,6 +147,7 @@ impl Programs {
         if rounds.is_empty() {
             self.rounds.remove(program.service);
         }
+        listed
     }
 }
 
@@ -201,8 +203,9 @@ fn health(program: &Program<'_>, endpoints: &BTreeMap<ServicePortName, Vec<Endpo
 }
 
 /// Userspace mode knows of no policies and hints.
-fn all_ready(endpoints: &[EndpointInfo]) -> UsableEndpoints {
-    let cluster: Box<[SocketAddr]> =
-        endpoints.iter().filter(|endpoint| endpoint.ready).map(|endpoint| endpoint.addr).collect();
-    UsableEndpoints { has_any: !cluster.is_empty(), cluster, ..UsableEndpoints::default() }
+fn all_ready(listed: &[SocketAddr]) -> UsableEndpoints {
+    let mut cluster = listed.to_vec();
+    cluster.sort_by_cached_key(ToString::to_string);
+    cluster.dedup();
+    UsableEndpoints { has_any: !cluster.is_empty(), cluster: cluster.into(), ..UsableEndpoints::default() }
 }

@@ -55,6 +55,20 @@ pub struct Unsupported {
     supported: &'static str,
 }
 
+impl Unsupported {
+    /// The word.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The words that it could have been.
+    #[must_use]
+    pub const fn supported(&self) -> &'static str {
+        self.supported
+    }
+}
+
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unsupported value: {:?}: supported values: {}", self.value, self.supported)

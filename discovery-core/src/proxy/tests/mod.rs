@@ -2,12 +2,19 @@
 
 mod world;
 
+mod change;
+mod conntrack;
 mod decide;
 mod endpoints;
+mod health;
 mod iptables;
+mod ipvs;
 mod nftables;
 mod node_ports;
+mod property;
 mod service;
+mod speed;
 mod text;
 mod topology;
 mod userspace;
+mod validate;
