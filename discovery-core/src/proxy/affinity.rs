@@ -25,7 +25,7 @@ use super::table::BuildMixer;
 pub(super) struct Recent {
     timeout: Duration,
     rule: Rule,
-    clients: HashMap<IpAddr, Marks, BuildMixer>,
+    clients: Clients,
     lists: BTreeMap<SocketAddr, List>,
 }
 
@@ -51,12 +51,8 @@ struct Mark {
     last: Instant,
 }
 
-#[derive(Debug, Default)]
-struct List {
-    len: usize,
-    /// Who came when. A client that came again is further behind as well; where it is in front is void then.
-    order: VecDeque<(Instant, IpAddr)>,
-}
+/// Who is in an endpoint's list, and when each was last looked at: the time in [`Mark`] may be later.
+type List = VecDeque<(Instant, IpAddr)>;
 
 impl Recent {
     pub(super) fn new(rule: Rule) -> Self {
@@ -73,66 +69,82 @@ impl Recent {
         self.timeout = timeout;
         let gone = |endpoint: &&SocketAddr| !reachable.contains(endpoint);
         for endpoint in self.lists.keys().filter(gone).copied().collect::<Vec<_>>() {
-            let clients = self.lists.remove(&endpoint).unwrap_or_default().order;
-            clients.into_iter().for_each(|(_, client)| forget(&mut self.clients, client, endpoint));
+            let list = self.lists.remove(&endpoint).unwrap_or_default();
+            list.into_iter().for_each(|(_, client)| forget(&mut self.clients, client, endpoint));
         }
     }
 
-    /// The endpoint among `usable` that knows the client.
-    pub(super) fn find(&self, client: IpAddr, usable: &[SocketAddr], now: Instant) -> Option<SocketAddr> {
-        let marks = self.clients.get(&client)?;
-        let place = |mark: &Mark| usable.iter().position(|endpoint| *endpoint == mark.endpoint);
-        let known = marks.iter().filter(|mark| self.is_fresh(mark.last, now)).filter_map(place).min();
-        known.and_then(|at| usable.get(at).copied())
+    /// The endpoint that a new connection of the client lands on, and whether it was known: one of `usable` that
+    /// knows the client, else what `choose` says. Its list notes the connection.
+    pub(super) fn land(
+        &mut self,
+        client: IpAddr,
+        usable: &[SocketAddr],
+        now: Instant,
+        choose: impl FnOnce() -> Option<SocketAddr>,
+    ) -> Option<(SocketAddr, bool)> {
+        let (timeout, rule) = (self.timeout, self.rule);
+        let mut marks = self.clients.get_mut(&client);
+        let known = marks.as_mut().and_then(|marks| {
+            let place = |mark: &&mut Mark| usable.iter().position(|endpoint| *endpoint == mark.endpoint);
+            let fresh = marks.iter_mut().filter(|mark| rule.is_fresh(mark.last, now, timeout));
+            fresh.filter_map(|mark| Some((place(&mark)?, mark))).min_by_key(|(at, _)| *at)
+        });
+        if let Some((_, mark)) = known {
+            mark.last = now;
+            return Some((mark.endpoint, true));
+        }
+        let endpoint = choose()?;
+        if self.note(client, Mark { endpoint, last: now }) {
+            self.lists.entry(endpoint).or_default().push_back((now, client));
+            self.clean(endpoint, now);
+        }
+        Some((endpoint, false))
     }
 
-    /// Notes that a connection of the client has landed on the endpoint.
-    pub(super) fn record(&mut self, client: IpAddr, endpoint: SocketAddr, now: Instant) {
-        let mark = Mark { endpoint, last: now };
-        let is_new = match self.clients.get_mut(&client) {
-            None => self.clients.insert(client, Marks { first: mark, more: Vec::new() }).is_none(),
-            Some(marks) => match marks.note(mark) {
-                Some(before) if before == now => return,
-                before => before.is_none(),
-            },
+    /// Returns whether the client is new to the endpoint.
+    fn note(&mut self, client: IpAddr, mark: Mark) -> bool {
+        let Some(marks) = self.clients.get_mut(&client) else {
+            self.clients.insert(client, Marks { first: mark, more: Vec::new() });
+            return true;
         };
-        let list = self.lists.entry(endpoint).or_default();
-        list.len += usize::from(is_new);
-        list.order.push_back((now, client));
-        self.clean(endpoint, now);
+        if let Some(old) = marks.iter_mut().find(|old| old.endpoint == mark.endpoint) {
+            old.last = mark.last;
+            return false;
+        }
+        marks.more.push(mark);
+        true
     }
 
-    fn is_fresh(&self, last: Instant, now: Instant) -> bool {
-        let age = now.saturating_duration_since(last);
-        age < self.timeout || (self.rule.inclusive && age == self.timeout)
-    }
-
-    /// Drops what is too old or too many; a little each time, so that no connection waits for all of it.
+    /// Drops what is too old, a little each time, so that no connection waits for all of it; and what is too much.
     fn clean(&mut self, endpoint: SocketAddr, now: Instant) {
-        let Some(mut list) = self.lists.remove(&endpoint) else { return };
-        let mut budget = 2;
-        while let Some(&(last, client)) = list.order.front() {
-            let is_void = !self.is_last(client, endpoint, last);
-            let is_over = self.rule.limit.is_some_and(|limit| list.len > limit);
-            if !is_over && (budget == 0 || (!is_void && self.is_fresh(last, now))) {
+        let Some(list) = self.lists.get_mut(&endpoint) else { return };
+        for _ in 0..2 {
+            let Some((_, client)) =
+                list.front().copied().filter(|(seen, _)| !self.rule.is_fresh(*seen, now, self.timeout))
+            else {
                 break;
+            };
+            list.pop_front();
+            match last(&self.clients, client, endpoint).filter(|last| self.rule.is_fresh(*last, now, self.timeout)) {
+                Some(last) => list.push_back((last, client)),
+                None => forget(&mut self.clients, client, endpoint),
             }
-            budget = usize::saturating_sub(budget, 1);
-            list.order.pop_front();
-            if !is_void {
+        }
+        if self.rule.limit.is_some_and(|limit| list.len() > limit) {
+            let oldest =
+                (0..list.len()).min_by_key(|at| list.get(*at).and_then(|(_, c)| last(&self.clients, *c, endpoint)));
+            if let Some((_, client)) = oldest.and_then(|at| list.remove(at)) {
                 forget(&mut self.clients, client, endpoint);
-                list.len -= 1;
             }
         }
-        if list.order.len() > 2 * list.len + SLACK {
-            list.order.retain(|(last, client)| self.is_last(*client, endpoint, *last));
-        }
-        self.lists.insert(endpoint, list);
     }
+}
 
-    fn is_last(&self, client: IpAddr, endpoint: SocketAddr, last: Instant) -> bool {
-        let is_it = |mark: &Mark| mark.endpoint == endpoint && mark.last == last;
-        self.clients.get(&client).is_some_and(|marks| marks.iter().any(is_it))
+impl Rule {
+    fn is_fresh(self, last: Instant, now: Instant, timeout: Duration) -> bool {
+        let age = now.saturating_duration_since(last);
+        age < timeout || (self.inclusive && age == timeout)
     }
 }
 
@@ -141,19 +153,19 @@ impl Marks {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    /// Sets or adds a mark; returns when the endpoint was marked before.
-    fn note(&mut self, mark: Mark) -> Option<Instant> {
-        let mut all = std::iter::once(&mut self.first).chain(&mut self.more);
-        let before =
-            all.find(|one| one.endpoint == mark.endpoint).map(|one| std::mem::replace(&mut one.last, mark.last));
-        if before.is_none() {
-            self.more.push(mark);
-        }
-        before
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mark> {
+        std::iter::once(&mut self.first).chain(&mut self.more)
     }
 }
 
-fn forget(clients: &mut HashMap<IpAddr, Marks, BuildMixer>, client: IpAddr, endpoint: SocketAddr) {
+type Clients = HashMap<IpAddr, Marks, BuildMixer>;
+
+/// When a connection of the client last landed on the endpoint.
+fn last(clients: &Clients, client: IpAddr, endpoint: SocketAddr) -> Option<Instant> {
+    clients.get(&client)?.iter().find(|mark| mark.endpoint == endpoint).map(|mark| mark.last)
+}
+
+fn forget(clients: &mut Clients, client: IpAddr, endpoint: SocketAddr) {
     let Some(marks) = clients.get_mut(&client) else { return };
     marks.more.retain(|mark| mark.endpoint != endpoint);
     if marks.first.endpoint == endpoint {
@@ -163,6 +175,3 @@ fn forget(clients: &mut HashMap<IpAddr, Marks, BuildMixer>, client: IpAddr, endp
         }
     }
 }
-
-/// Void entries that are not worth a clean-up.
-const SLACK: usize = 64;

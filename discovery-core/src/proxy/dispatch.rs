@@ -34,7 +34,7 @@ impl Key {
         Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, protocol }
     }
 
-    /// That some Service has this cluster IP is kept below a number that no port has.
+    /// That some Service has this cluster IP is kept in a table of its own, below a number that no port has.
     pub(super) const fn cluster_ip(ip: IpAddr) -> Self {
         Self { ip, port: 0, protocol: Protocol::Tcp }
     }
@@ -71,6 +71,8 @@ impl Frontend {
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
     pub(super) table: Table<Key, Frontend>,
+    /// Cluster IPs, whatever the port.
+    pub(super) cluster_ips: Table<Key, Frontend>,
     /// Who else claims a key.
     rivals: BTreeMap<Key, Vec<Frontend>>,
 }
@@ -91,14 +93,18 @@ impl Dispatch {
         }
     }
 
+    const fn table_of(&mut self, key: Key) -> &mut Table<Key, Frontend> {
+        if key.port == 0 { &mut self.cluster_ips } else { &mut self.table }
+    }
+
     fn insert(&mut self, key: Key, new: Frontend) {
         if let Some(rivals) = self.rivals.get_mut(&key) {
             rivals.retain(|rival| rival.port.name != new.port.name);
         }
-        let loser = match self.table.get(&key) {
+        let loser = match self.table_of(key).get(&key) {
             Some(owner) if owner.port.name != new.port.name && owner.comes_before(&new) => Some(new),
             _ => {
-                let previous = self.table.insert(key, new.clone());
+                let previous = self.table_of(key).insert(key, new.clone());
                 previous.filter(|previous| previous.port.name != new.port.name)
             }
         };
@@ -108,17 +114,16 @@ impl Dispatch {
     }
 
     fn remove(&mut self, key: Key, old: &Programmed) {
-        let rivals = self.rivals.get_mut(&key);
-        if self.table.get(&key).is_some_and(|owner| owner.port.name == old.name) {
-            self.table.remove(&key);
-            let heir = rivals.and_then(|rivals| {
+        if self.table_of(key).get(&key).is_some_and(|owner| owner.port.name == old.name) {
+            self.table_of(key).remove(&key);
+            let heir = self.rivals.get_mut(&key).and_then(|rivals| {
                 rivals.sort_by(|one, other| other.port.name.cmp(&one.port.name));
                 rivals.pop()
             });
             if let Some(heir) = heir {
-                self.table.insert(key, heir);
+                self.table_of(key).insert(key, heir);
             }
-        } else if let Some(rivals) = rivals {
+        } else if let Some(rivals) = self.rivals.get_mut(&key) {
             rivals.retain(|rival| rival.port.name != old.name);
         }
         if self.rivals.get(&key).is_some_and(Vec::is_empty) {

@@ -22,21 +22,46 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use super::{
     Config, Connection, EndpointInfo, Flow, ServicePortInfo, ServicePortName, UsableEndpoints,
     flow::Sender,
-    mode::{Ask, Cell, Mode},
+    mode::{Ask, Cell, Mode, uniform},
     node_address::NodeAddresses,
     verdict::{Action, Choice, Destination, Masquerade, Matched, Reason, Scope, Verdict},
 };
 use crate::policy::Rng;
 
-/// One port of a Service with its endpoints.
+/// One port of a Service with its endpoints. What each decision looks at comes first and lies together: with 50 000 of
+/// these, a decision costs as much as the memory that it has to wait for.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Programmed {
+    pub(super) usable: UsableEndpoints,
+    pub(super) policies: Policies,
+    pub(super) cell: Arc<Cell>,
     pub(super) name: ServicePortName,
     pub(super) info: ServicePortInfo,
     /// All endpoints, usable or not, in order.
     pub(super) endpoints: Box<[EndpointInfo]>,
-    pub(super) usable: UsableEndpoints,
-    pub(super) cell: Arc<Cell>,
+}
+
+/// What each decision wants to know of [`ServicePortInfo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Policies {
+    internal_local: bool,
+    external_local: bool,
+    affinity: bool,
+    /// The choice depends on nothing but the endpoints.
+    stateless: bool,
+}
+
+impl Policies {
+    pub(super) fn new(info: &ServicePortInfo, mode: &Mode) -> Self {
+        let affinity = info.affinity.is_some();
+        Self {
+            internal_local: info.internal_policy_local,
+            external_local: info.external_policy_local,
+            affinity,
+            stateless: !affinity && matches!(mode, Mode::Iptables(_) | Mode::Nftables),
+        }
+    }
 }
 
 /// The settings and the node, for every decision.
@@ -61,17 +86,17 @@ impl Programmed {
 
     /// What becomes of a flow to this port.
     pub(super) fn decide(
-        self: &Arc<Self>,
+        &self,
         here: &Here,
         destination: Destination,
         flow: &Flow<'_>,
         now: Instant,
         rng: &mut dyn Rng,
-    ) -> Verdict {
+    ) -> Verdict<'_> {
         let sender = Sender::of(flow, &here.config.detector, &here.addresses.all);
         let scope = self.scope(here, destination, sender);
         let verdict = |action, choice, masquerade| {
-            let matched = Matched { port: self.clone(), destination, scope, choice, masquerade };
+            let matched = Matched { port: self, destination, scope, choice, masquerade };
             Verdict::new(action, Reason::Service(matched))
         };
         if destination == Destination::LoadBalancer && !self.is_allowed(here, flow) {
@@ -81,8 +106,11 @@ impl Programmed {
             Scope::Local => &self.usable.local,
             Scope::Cluster | Scope::ShortCircuit | Scope::NoneLocal => &self.usable.cluster,
         };
-        let ask = Ask { flow, affinity: self.info.affinity.is_some(), usable, now };
-        match self.cell.choose(&ask, rng) {
+        let chosen = match self.policies.stateless {
+            true => uniform(usable, rng).map(|addr| (addr, Choice::Balanced)).ok_or(Choice::NoEndpoints),
+            false => self.cell.choose(&Ask { flow, affinity: self.policies.affinity, usable, now }, rng),
+        };
+        match chosen {
             Ok((addr, choice)) => {
                 let masquerade = match self.masquerade(here, destination, sender) {
                     Masquerade::No if addr.ip() == flow.source.ip() => Masquerade::Hairpin,
@@ -100,7 +128,7 @@ impl Programmed {
     /// Which endpoints a flow may use.
     fn scope(&self, here: &Here, destination: Destination, sender: Sender) -> Scope {
         let is_internal = destination == Destination::ClusterIp;
-        let is_local = if is_internal { self.info.internal_policy_local } else { self.info.external_policy_local };
+        let is_local = if is_internal { self.policies.internal_local } else { self.policies.external_local };
         match (&here.config.mode, sender) {
             (Mode::Userspace, _) => Scope::Cluster,
             _ if !is_local => Scope::Cluster,
@@ -122,7 +150,7 @@ impl Programmed {
                 () => Masquerade::No,
             };
         }
-        match (self.info.external_policy_local, sender) {
+        match (self.policies.external_local, sender) {
             (false, _) => Masquerade::External,
             (true, Sender::Node) if !matches!(config.mode, Mode::Ipvs(_)) => Masquerade::FromNode,
             (true, _) => Masquerade::No,

@@ -59,6 +59,7 @@ impl Proxier {
         let snapshot = Snapshot {
             here: here.clone(),
             frontends: dispatch.table.clone(),
+            cluster_ips: dispatch.cluster_ips.clone(),
             health: health.clone(),
             no_local: NoLocalEndpoints::default(),
             version: 0,
@@ -162,6 +163,7 @@ impl Proxier {
             self.snapshot = Arc::new(Snapshot {
                 here: self.here.clone(),
                 frontends: self.dispatch.table.clone(),
+                cluster_ips: self.dispatch.cluster_ips.clone(),
                 health: self.health.clone(),
                 no_local: self.no_local,
                 version: self.snapshot.version + 1,

@@ -23,6 +23,7 @@ use crate::policy::Rng;
 pub struct Snapshot {
     pub(super) here: Arc<Here>,
     pub(super) frontends: Table<Key, Frontend>,
+    pub(super) cluster_ips: Table<Key, Frontend>,
     pub(super) health: Table<NamespacedName, Arc<HealthCheck>>,
     pub(super) no_local: NoLocalEndpoints,
     pub(super) version: u64,
@@ -31,7 +32,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What becomes of a flow.
     #[must_use]
-    pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict {
+    pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
             Some(found) => found.port.decide(&self.here, found.destination, flow, now, rng),
             None => self.unmatched(flow),
@@ -89,9 +90,9 @@ impl Snapshot {
     }
 
     /// Only nftables mode answers for what is nobody's: k/k pkg/proxy/nftables/proxier.go, `cluster-ips-check`.
-    fn unmatched(&self, flow: &Flow<'_>) -> Verdict {
+    fn unmatched(&self, flow: &Flow<'_>) -> Verdict<'_> {
         let (ip, config) = (flow.destination.ip(), &self.here.config);
-        let is_cluster_ip = || self.frontends.get(&Key::cluster_ip(ip)).is_some();
+        let is_cluster_ip = || self.cluster_ips.get(&Key::cluster_ip(ip)).is_some();
         let is_in_range = || config.service_cidrs.iter().any(|range| range.contains(ip));
         match config.mode {
             Mode::Nftables if is_cluster_ip() => Verdict::new(Action::Reject, Reason::UnservedPort),

@@ -5,9 +5,8 @@
 //! on the number of entries: a shard of 50 000 entries holds a hundred.
 
 use std::{
-    collections::HashMap,
     fmt,
-    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher},
+    hash::{BuildHasherDefault, Hash, Hasher},
     sync::Arc,
 };
 
@@ -17,14 +16,12 @@ pub(super) struct Table<K, V> {
     len: usize,
 }
 
-type Shard<K, V> = HashMap<K, V, BuildMixer>;
-
 /// As many list entries to copy at a change as there are, roughly, entries in a shard of the largest clusters.
 const SHARDS: usize = 512;
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        let empty = Arc::new(Shard::default());
+        let empty = Arc::new(Shard { slots: Vec::new(), len: 0 });
         Self { shards: (0..SHARDS).map(|_| empty.clone()).collect(), len: 0 }
     }
 }
@@ -37,7 +34,8 @@ impl<K, V> Clone for Table<K, V> {
 
 impl<K: Eq + Hash, V> Table<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.shards.get(shard_of(key))?.get(key)
+        let hash = hash_of(key);
+        self.shards.get(shard_of(hash))?.get(key, hash)
     }
 
     #[cfg(test)]
@@ -47,27 +45,91 @@ impl<K: Eq + Hash, V> Table<K, V> {
 
     /// All entries, in no order that means anything.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.shards.iter().flat_map(|shard| shard.values())
+        self.shards.iter().flat_map(|shard| &shard.slots).flatten().map(|(_, value)| value)
     }
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let old = self.shard(&key)?.insert(key, value);
+        let hash = hash_of(&key);
+        let old = self.shard(hash)?.insert(key, value, hash);
         self.len += usize::from(old.is_none());
         old
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         self.get(key)?;
-        let old = self.shard(key)?.remove(key);
+        let hash = hash_of(key);
+        let old = self.shard(hash)?.remove(key, hash);
         self.len -= usize::from(old.is_some());
         old
     }
 
-    /// The shard of `key`, our own from here on.
-    fn shard(&mut self, key: &K) -> Option<&mut Shard<K, V>> {
-        Arc::make_mut(&mut self.shards).get_mut(shard_of(key)).map(Arc::make_mut)
+    /// The shard for a hash, our own from here on.
+    fn shard(&mut self, hash: u64) -> Option<&mut Shard<K, V>> {
+        Arc::make_mut(&mut self.shards).get_mut(shard_of(hash)).map(Arc::make_mut)
+    }
+}
+
+/// Open addressing: an entry is in the slot that its hash says, or in the next that was free, so that finding it waits for
+/// one line of memory. (The standard library's map has its tags elsewhere, and waits for two.)
+#[derive(Clone)]
+struct Shard<K, V> {
+    /// A power of two, or none; at most two in three are taken.
+    slots: Vec<Option<(K, V)>>,
+    len: usize,
+}
+
+impl<K: Eq + Hash, V> Shard<K, V> {
+    fn get(&self, key: &K, hash: u64) -> Option<&V> {
+        self.slots.get(self.find(key, hash)?)?.as_ref().map(|(_, value)| value)
+    }
+
+    /// The slot of `key`, or the free one where it would go; `None` when there are no slots.
+    fn find(&self, key: &K, hash: u64) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut at = hash as usize & mask;
+        while self.slots.get(at)?.as_ref().is_some_and(|(other, _)| other != key) {
+            at = (at + 1) & mask;
+        }
+        Some(at)
+    }
+
+    fn insert(&mut self, key: K, value: V, hash: u64) -> Option<V> {
+        if (self.len + 1) * 3 > self.slots.len() * 2 {
+            self.grow();
+        }
+        let at = self.find(&key, hash)?;
+        let old = self.slots.get_mut(at)?.replace((key, value));
+        self.len += usize::from(old.is_none());
+        old.map(|(_, value)| value)
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 2).max(8);
+        let old = std::mem::replace(&mut self.slots, std::iter::repeat_with(|| None).take(size).collect());
+        old.into_iter().flatten().for_each(|(key, value)| self.put(key, value));
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        let hash = hash_of(&key);
+        if let Some(slot) = self.find(&key, hash).and_then(|at| self.slots.get_mut(at)) {
+            *slot = Some((key, value));
+        }
+    }
+
+    /// Those that follow without a gap may have been moved on by this one: they are put in anew.
+    fn remove(&mut self, key: &K, hash: u64) -> Option<V> {
+        let at = self.find(key, hash)?;
+        let (_, old) = self.slots.get_mut(at)?.take()?;
+        self.len -= 1;
+        let mask = self.slots.len() - 1;
+        let mut next = (at + 1) & mask;
+        while let Some((key, value)) = self.slots.get_mut(next).and_then(Option::take) {
+            self.put(key, value);
+            next = (next + 1) & mask;
+        }
+        Some(old)
     }
 }
 
@@ -77,9 +139,15 @@ impl<K, V> fmt::Debug for Table<K, V> {
     }
 }
 
-/// By bits that a shard's own table does not look at: that takes the lowest and the seven highest.
-fn shard_of<K: Hash>(key: &K) -> usize {
-    (BuildMixer::default().hash_one(key) >> 32) as usize % SHARDS
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    let mut hasher = Mixer::default();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// By bits that a shard does not look at.
+const fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
 }
 
 pub(super) type BuildMixer = BuildHasherDefault<Mixer>;

@@ -1,21 +1,21 @@
 //! What becomes of a flow, and why.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr};
 
 use super::{Connection, ServicePortName, Topology, programmed::Programmed};
 
-/// What becomes of a flow, and why. Making one allocates nothing.
-#[derive(Clone, Debug)]
+/// What becomes of a flow, and why. It borrows from the snapshot: making one allocates nothing and counts no references.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Verdict {
+pub struct Verdict<'a> {
     /// What becomes of the flow.
     pub action: Action,
     /// Why.
-    pub reason: Reason,
+    pub reason: Reason<'a>,
 }
 
-impl Verdict {
-    pub(super) const fn new(action: Action, reason: Reason) -> Self {
+impl<'a> Verdict<'a> {
+    pub(super) const fn new(action: Action, reason: Reason<'a>) -> Self {
         Self { action, reason }
     }
 
@@ -36,14 +36,14 @@ impl Verdict {
 
     /// The port of a Service that decided.
     #[must_use]
-    pub fn service_port(&self) -> Option<&ServicePortName> {
-        self.matched().map(Matched::service_port)
+    pub fn service_port(&self) -> Option<&'a ServicePortName> {
+        self.matched().map(|matched| matched.service_port())
     }
 
     /// How the port of a Service decided, if one did.
     #[must_use]
-    pub const fn matched(&self) -> Option<&Matched> {
-        match &self.reason {
+    pub const fn matched(&self) -> Option<Matched<'a>> {
+        match self.reason {
             Reason::Service(matched) => Some(matched),
             _ => None,
         }
@@ -57,7 +57,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.action, self.reason)
     }
@@ -95,11 +95,11 @@ impl fmt::Display for Action {
 }
 
 /// Why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum Reason<'a> {
     /// A port of a Service decided.
-    Service(Matched),
+    Service(Matched<'a>),
     /// The address is a Service's cluster IP, the port is none of its own.
     UnservedPort,
     /// The address is of the service range, and no Service has it.
@@ -108,7 +108,7 @@ pub enum Reason {
     NoService,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(matched) => matched.fmt(f),
@@ -120,10 +120,10 @@ impl fmt::Display for Reason {
 }
 
 /// How the port of a Service decided.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Matched {
-    pub(super) port: Arc<Programmed>,
+pub struct Matched<'a> {
+    pub(super) port: &'a Programmed,
     /// Which of its addresses the destination is.
     pub destination: Destination,
     /// Which endpoints the flow may use.
@@ -134,10 +134,10 @@ pub struct Matched {
     pub masquerade: Masquerade,
 }
 
-impl Matched {
+impl<'a> Matched<'a> {
     /// The port.
     #[must_use]
-    pub fn service_port(&self) -> &ServicePortName {
+    pub const fn service_port(&self) -> &'a ServicePortName {
         self.port.name()
     }
 
@@ -157,7 +157,7 @@ impl Matched {
     }
 }
 
-impl fmt::Display for Matched {
+impl fmt::Display for Matched<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} of {}", self.port.name().protocol, self.destination, self.port.name())?;
         write!(f, ", {}", self.scope)?;

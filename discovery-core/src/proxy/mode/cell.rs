@@ -40,22 +40,17 @@ impl Cell {
         }
     }
 
-    /// Chooses an endpoint; or says why there is none.
+    /// Chooses an endpoint; or says why there is none. Not asked where the choice depends on the endpoints alone.
     pub(in crate::proxy) fn choose(&self, ask: &Ask<'_>, rng: &mut dyn Rng) -> Result<(SocketAddr, Choice), Choice> {
         match self {
             Self::Userspace(state) => {
                 let next = lock(state).next(ask.flow.source.ip(), false, ask.now);
                 next.map(|(addr, known)| (addr, choice(ask.affinity, known))).ok_or(Choice::NoEndpoints)
             }
-            Self::Recent(recent) if ask.affinity => {
-                let client = ask.flow.source.ip();
-                let mut recent = lock(recent);
-                let known = recent.find(client, ask.usable, ask.now);
-                let addr = known.or_else(|| uniform(ask.usable, rng)).ok_or(Choice::NoEndpoints)?;
-                recent.record(client, addr, ask.now);
-                Ok((addr, choice(true, known.is_some())))
+            Self::Recent(recent) => {
+                let landed = lock(recent).land(ask.flow.source.ip(), ask.usable, ask.now, || uniform(ask.usable, rng));
+                landed.map(|(addr, known)| (addr, choice(true, known))).ok_or(Choice::NoEndpoints)
             }
-            Self::Recent(_) => uniform(ask.usable, rng).map(|addr| (addr, Choice::Balanced)).ok_or(Choice::NoEndpoints),
             Self::Ipvs(servers) => servers.schedule(ask),
         }
     }

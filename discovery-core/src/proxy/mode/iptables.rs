@@ -42,7 +42,7 @@ pub(in crate::proxy) fn probability(at: usize, n: usize) -> String {
 }
 
 /// Any of them, each as likely as the others.
-pub(super) fn uniform(usable: &[SocketAddr], rng: &mut dyn Rng) -> Option<SocketAddr> {
+pub(in crate::proxy) fn uniform(usable: &[SocketAddr], rng: &mut dyn Rng) -> Option<SocketAddr> {
     match usable {
         [] => None,
         [only] => Some(*only),

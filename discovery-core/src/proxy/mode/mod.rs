@@ -18,6 +18,7 @@ pub(super) use cell::{Ask, Cell};
 pub use iptables::IptablesConfig;
 #[cfg(test)]
 pub(super) use iptables::probability;
+pub(super) use iptables::uniform;
 pub use ipvs::{Connection, IpvsConfig, Maglev, Scheduler, SourceHash};
 pub use select::{Era, Kernel, ModeError, Selected, select};
 pub use userspace::{DIAL_TIMEOUTS, Dial, DialAttempt};

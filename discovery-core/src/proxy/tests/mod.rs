@@ -14,6 +14,7 @@ mod node_ports;
 mod property;
 mod service;
 mod speed;
+mod table;
 mod text;
 mod topology;
 mod userspace;

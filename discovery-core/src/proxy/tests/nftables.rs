@@ -81,7 +81,10 @@ fn a_client_is_known_until_just_before_the_timeout_and_each_connection_begins_it
 fn no_list_is_too_long() {
     let mut world = World::new(Mode::Nftables).service(&sticky(10)).slice(&slice(pods(1)));
     let client = |n: u32| format!("10.244.{}.{}:1", n / 250, n % 250 + 1);
-    (0..500).for_each(|n| drop(world.tcp(&client(n), CLUSTER_IP)));
-    let known = |verdict: crate::proxy::Verdict| verdict.matched().unwrap().choice == crate::proxy::Choice::Remembered;
+    for n in 0..500 {
+        world.to(&client(n), CLUSTER_IP);
+    }
+    let known =
+        |verdict: crate::proxy::Verdict<'_>| verdict.matched().unwrap().choice == crate::proxy::Choice::Remembered;
     assert!((0..500).all(|n| known(world.tcp(&client(n), CLUSTER_IP))));
 }

@@ -1,7 +1,7 @@
 //! A sketch of the costs, by hand: `cargo test --release -p discovery-core --no-default-features --lib proxy::tests::speed -- --ignored
 //! --nocapture --test-threads 1`.
 
-use std::{hint::black_box, time::Instant};
+use std::{collections::HashMap, hint::black_box, net::SocketAddr, time::Instant};
 
 use super::world::{config, epoch, iptables, named, pod, slice_of, sticky};
 use crate::{
@@ -43,23 +43,30 @@ fn batches(batches: usize, size: usize, mut once: impl FnMut()) -> [u64; 3] {
     quantiles((0..batches).map(batch).collect())
 }
 
+fn flow_to(n: usize) -> Flow<'static> {
+    let ip = [10, 96 + (n >> 16) as u8, (n >> 8) as u8, n as u8];
+    Flow::tcp(([10, 244, 1, 7], 40_000).into(), (ip, 80).into())
+}
+
+/// And beside it what any table of addresses and lists would cost on this machine.
 #[test]
 #[ignore = "a measurement"]
 fn lookup_and_pick() {
-    for mode in [iptables(), Mode::Nftables] {
-        for services in [1, 10_000, 30_000, 50_000] {
-            let proxy = cluster(mode.clone(), services, 10);
-            let (snapshot, now, mut rng) = (proxy.snapshot().clone(), epoch(), SplitMix64::with_seed(2));
-            let source = "10.244.1.7:40000".parse().unwrap();
-            let flows: Vec<_> = (0..1 << 16)
-                .map(|_| Flow::tcp(source, format!("{}:80", cluster_ip(rng.below(services))).parse().unwrap()))
-                .collect();
-            let mut at = 0;
-            let cost = batches(4_000, 64, || {
-                at = (at + 1) % flows.len();
-                black_box(snapshot.decide(&flows[at], now, &mut rng).endpoint());
+    for services in [1, 1_000, 10_000, 30_000, 50_000] {
+        let proxy = cluster(Mode::Nftables, services, 10);
+        let (snapshot, now, mut rng) = (proxy.snapshot().clone(), epoch(), SplitMix64::with_seed(2));
+        let table: HashMap<SocketAddr, Vec<SocketAddr>> =
+            (0..services).map(|n| (flow_to(n).destination, vec![flow_to(n).source; 10])).collect();
+        for turn in 0..2 {
+            let ours = batches(4_000, 64, || {
+                let flow = flow_to(rng.below(services));
+                black_box(snapshot.decide(&flow, now, &mut rng).endpoint());
             });
-            println!("lookup and pick, {services} Services x 10: {cost:?} ns (p50, p90, p99)");
+            let bare = batches(4_000, 64, || {
+                let flow = flow_to(rng.below(services));
+                black_box(table.get(&flow.destination).and_then(|list| list.get(rng.below(list.len())).copied()));
+            });
+            println!("{turn}: lookup and pick, {services} Services x 10: {ours:?} ns (p50, p90, p99), bare {bare:?}");
         }
     }
 }
@@ -116,7 +123,9 @@ fn affinity_hit() {
         let source = |n: usize| ([10, 245 + (n >> 16) as u8, (n >> 8) as u8, n as u8], 40_000).into();
         let to = "10.96.0.10:80".parse().unwrap();
         let ask = |n: usize, now: Instant, rng: &mut SplitMix64| snapshot.decide(&Flow::tcp(source(n), to), now, rng);
-        (0..100_000).for_each(|n| drop(ask(n, now, &mut rng)));
+        (0..100_000).for_each(|n| {
+            black_box(ask(n, now, &mut rng));
+        });
         let cost = batches(4_000, 64, || {
             let n = rng.below(100_000);
             black_box(ask(n, now + std::time::Duration::from_millis(n as u64), &mut rng));

@@ -1,12 +1,15 @@
 //! A proxy with its clock and dice, and short ways to write objects.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     policy::SplitMix64,
     proxy::{
         Action, Changes, Cidr, Config, Flow, IptablesConfig, IpvsConfig, LocalDetector, Mode, Proxier, Scheduler,
-        Verdict, object::*,
+        Snapshot, Verdict, object::*,
     },
 };
 
@@ -89,12 +92,14 @@ impl World {
         self.now += time;
     }
 
-    pub(super) fn flow(&mut self, protocol: Protocol, from: &str, to: &str) -> Verdict {
+    pub(super) fn flow(&mut self, protocol: Protocol, from: &str, to: &str) -> Verdict<'static> {
         let flow = Flow::new(protocol, from.parse().expect("a source"), to.parse().expect("a destination"));
-        self.proxy.snapshot().decide(&flow, self.now, &mut self.rng)
+        // It borrows from a snapshot that lives as long as the tests.
+        let snapshot: &'static Arc<Snapshot> = Box::leak(Box::new(self.proxy.snapshot().clone()));
+        snapshot.decide(&flow, self.now, &mut self.rng)
     }
 
-    pub(super) fn tcp(&mut self, from: &str, to: &str) -> Verdict {
+    pub(super) fn tcp(&mut self, from: &str, to: &str) -> Verdict<'static> {
         self.flow(Protocol::Tcp, from, to)
     }
 
@@ -114,7 +119,7 @@ impl World {
     }
 }
 
-pub(super) fn outcome(verdict: &Verdict) -> String {
+pub(super) fn outcome(verdict: &Verdict<'_>) -> String {
     match verdict.action {
         Action::Endpoint { addr, masquerade: false } => addr.to_string(),
         Action::Endpoint { addr, masquerade: true } => format!("{addr} masqueraded"),
