@@ -11,10 +11,11 @@ use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
 };
 
-use super::{object::Protocol, programmed::Programmed, table::Table, verdict::Destination};
+use super::{
+    ServicePortName, object::Protocol, programmed::Programmed, route::Route, table::Table, verdict::Destination,
+};
 
 /// An address, protocol and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,12 +59,16 @@ impl Hash for Key {
 #[derive(Clone, Debug)]
 pub(super) struct Frontend {
     pub(super) destination: Destination,
-    pub(super) port: Arc<Programmed>,
+    pub(super) route: Route,
 }
 
 impl Frontend {
+    fn name(&self) -> &ServicePortName {
+        &self.route.port.name
+    }
+
     fn comes_before(&self, other: &Self) -> bool {
-        (&self.port.name, self.destination) < (&other.port.name, other.destination)
+        (self.name(), self.destination) < (other.name(), other.destination)
     }
 }
 
@@ -79,17 +84,16 @@ pub(super) struct Dispatch {
 
 impl Dispatch {
     /// Replaces a port by its successor.
-    pub(super) fn replace(&mut self, old: Option<&Arc<Programmed>>, new: Option<&Arc<Programmed>>) {
-        let wanted: Vec<(Key, Destination)> = new.map_or_else(Vec::new, |port| keys(port));
-        for (key, _) in old.map_or_else(Vec::new, |port| keys(port)) {
+    pub(super) fn replace(&mut self, old: Option<&Programmed>, new: Option<Route>) {
+        let wanted: Vec<(Key, Destination)> = new.as_ref().map_or_else(Vec::new, |route| keys(&route.port));
+        for (key, _) in old.map_or_else(Vec::new, keys) {
             if let Some(old) = old.filter(|_| wanted.iter().all(|(one, _)| *one != key)) {
                 self.remove(key, old);
             }
         }
+        let Some(route) = new else { return };
         for (key, destination) in wanted {
-            if let Some(port) = new {
-                self.insert(key, Frontend { destination, port: port.clone() });
-            }
+            self.insert(key, Frontend { destination, route: route.clone() });
         }
     }
 
@@ -99,13 +103,13 @@ impl Dispatch {
 
     fn insert(&mut self, key: Key, new: Frontend) {
         if let Some(rivals) = self.rivals.get_mut(&key) {
-            rivals.retain(|rival| rival.port.name != new.port.name);
+            rivals.retain(|rival| rival.name() != new.name());
         }
         let loser = match self.table_of(key).get(&key) {
-            Some(owner) if owner.port.name != new.port.name && owner.comes_before(&new) => Some(new),
+            Some(owner) if owner.name() != new.name() && owner.comes_before(&new) => Some(new),
             _ => {
                 let previous = self.table_of(key).insert(key, new.clone());
-                previous.filter(|previous| previous.port.name != new.port.name)
+                previous.filter(|previous| previous.name() != new.name())
             }
         };
         if let Some(loser) = loser {
@@ -114,17 +118,17 @@ impl Dispatch {
     }
 
     fn remove(&mut self, key: Key, old: &Programmed) {
-        if self.table_of(key).get(&key).is_some_and(|owner| owner.port.name == old.name) {
+        if self.table_of(key).get(&key).is_some_and(|owner| *owner.name() == old.name) {
             self.table_of(key).remove(&key);
             let heir = self.rivals.get_mut(&key).and_then(|rivals| {
-                rivals.sort_by(|one, other| other.port.name.cmp(&one.port.name));
+                rivals.sort_by(|one, other| other.name().cmp(one.name()));
                 rivals.pop()
             });
             if let Some(heir) = heir {
                 self.table_of(key).insert(key, heir);
             }
         } else if let Some(rivals) = self.rivals.get_mut(&key) {
-            rivals.retain(|rival| rival.port.name != old.name);
+            rivals.retain(|rival| *rival.name() != old.name);
         }
         if self.rivals.get(&key).is_some_and(Vec::is_empty) {
             self.rivals.remove(&key);

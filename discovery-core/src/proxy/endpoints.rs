@@ -19,7 +19,7 @@ use std::{
 
 use super::{
     NamespacedName, ServicePortName,
-    object::{AddressType, EndpointSlice, IpFamily, SliceEndpoint},
+    object::{AddressType, EndpointSlice, IpFamily, SliceEndpoint, SlicePort},
     parse_ip,
 };
 
@@ -27,9 +27,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointInfo {
-    /// `ip:port`, its identity and its place in the order.
-    pub endpoint: Box<str>,
-    /// The same, to dial.
+    /// Its identity, and what to dial. Its text is its place in the order.
     pub addr: SocketAddr,
     /// It is on the proxy's node.
     pub is_local: bool,
@@ -59,9 +57,18 @@ pub(super) struct EndpointSliceCache {
     family: IpFamily,
     node_name: String,
     /// By Service, then by slice name: a slice of the same name replaces, others add.
-    slices: BTreeMap<NamespacedName, BTreeMap<Box<str>, EndpointSlice>>,
+    slices: BTreeMap<NamespacedName, BTreeMap<Box<str>, SliceInfo>>,
     /// The Service that a slice has counted for, to notice a changed label.
     owners: BTreeMap<(Box<str>, Box<str>), NamespacedName>,
+}
+
+/// What counts of a slice, in its order.
+#[derive(Debug, PartialEq, Eq)]
+struct SliceInfo {
+    /// Those with a name and a number.
+    ports: Box<[(ServicePortName, u16)]>,
+    /// Those with an address, with port 0.
+    endpoints: Box<[EndpointInfo]>,
 }
 
 impl EndpointSliceCache {
@@ -83,9 +90,10 @@ impl EndpointSliceCache {
             touched.push(previous);
         }
         if let Some(owner) = owner {
+            let info = self.slice_info(slice, &owner);
             let slices = self.slices.entry(owner.clone()).or_default();
-            if slices.get(slice.name.as_str()) != Some(slice) {
-                slices.insert(slice.name.as_str().into(), slice.clone());
+            if slices.get(slice.name.as_str()) != Some(&info) {
+                slices.insert(slice.name.as_str().into(), info);
                 touched.push(owner);
             }
         }
@@ -109,12 +117,12 @@ impl EndpointSliceCache {
     pub(super) fn unmerged(&self, service: &NamespacedName) -> Vec<(ServicePortName, EndpointInfo)> {
         let mut all = Vec::new();
         for slice in self.slices.get(service).into_iter().flat_map(BTreeMap::values) {
-            for port in &slice.ports {
-                let number = port.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
-                let (Some(name), Some(number)) = (&port.name, number) else { continue };
-                let name = ServicePortName::new(service.clone(), name, port.protocol);
-                let infos = slice.endpoints.iter().filter_map(|endpoint| self.info(endpoint, number));
-                all.extend(infos.map(|info| (name.clone(), info)));
+            for (name, number) in &slice.ports {
+                let with_port = |info: &EndpointInfo| EndpointInfo {
+                    addr: SocketAddr::new(info.addr.ip(), *number),
+                    ..info.clone()
+                };
+                all.extend(slice.endpoints.iter().map(|info| (name.clone(), with_port(info))));
             }
         }
         all
@@ -140,19 +148,28 @@ impl EndpointSliceCache {
         }
     }
 
-    fn info(&self, endpoint: &SliceEndpoint, port: u16) -> Option<EndpointInfo> {
+    fn slice_info(&self, slice: &EndpointSlice, owner: &NamespacedName) -> SliceInfo {
+        let port = |port: &SlicePort| {
+            let number = u16::try_from(port.port?).ok().filter(|number| *number != 0)?;
+            Some((ServicePortName::new(owner.clone(), port.name.as_ref()?, port.protocol), number))
+        };
+        SliceInfo {
+            ports: slice.ports.iter().filter_map(port).collect(),
+            endpoints: slice.endpoints.iter().filter_map(|endpoint| self.info(endpoint)).collect(),
+        }
+    }
+
+    fn info(&self, endpoint: &SliceEndpoint) -> Option<EndpointInfo> {
         let ip: IpAddr = parse_ip(endpoint.addresses.first()?)?;
         if IpFamily::of(ip) != self.family {
             return None;
         }
-        let addr = SocketAddr::new(ip, port);
         let conditions = endpoint.conditions;
         let hints = |of: fn(&super::object::Hints) -> &Vec<String>| {
             endpoint.hints.as_ref().map(of).map_or_else(Arc::default, |names| names.as_slice().into())
         };
         Some(EndpointInfo {
-            endpoint: addr.to_string().into(),
-            addr,
+            addr: SocketAddr::new(ip, 0),
             is_local: !self.node_name.is_empty() && endpoint.node_name.as_deref() == Some(self.node_name.as_str()),
             ready: conditions.ready.unwrap_or(true),
             serving: conditions.serving.unwrap_or(true),
@@ -165,10 +182,10 @@ impl EndpointSliceCache {
 
 /// Puts endpoints in order, each once.
 fn merge(list: &mut Vec<EndpointInfo>) {
-    list.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
+    list.sort_by_cached_key(|endpoint| endpoint.addr.to_string());
     // `next` came later than `kept`: the sort is stable.
     list.dedup_by(|next, kept| {
-        let same = next.endpoint == kept.endpoint;
+        let same = next.addr == kept.addr;
         if same && !next.terminating {
             std::mem::swap(next, kept);
         }

@@ -56,7 +56,7 @@
 //! | slices to endpoints | `endpoints.rs` | who they are, each once, in order |
 //! | who may be used | `topology.rs` | policies, hints, terminating ones |
 //! | one lookup | `dispatch.rs`, `node_address.rs`, `snapshot.rs` | which port a destination belongs to |
-//! | the rules | `programmed.rs`, `flow.rs` | source ranges, which set, masquerade, refusal or silence |
+//! | the rules | `route.rs`, `flow.rs` | source ranges, which set, masquerade, refusal or silence |
 //! | the choice | `mode/`, `affinity.rs` | which endpoint |
 //! | the answer | `verdict.rs` | what and why |
 //!
@@ -96,6 +96,7 @@ pub mod object;
 mod program;
 mod programmed;
 mod proxier;
+mod route;
 mod service_port;
 mod snapshot;
 mod table;

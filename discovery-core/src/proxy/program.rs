@@ -10,7 +10,7 @@ use super::{
         ipvs::{Destinations, Servers},
     },
     object::Protocol,
-    programmed::{Here, Policies, Programmed},
+    programmed::{Here, Programmed},
     topology::{Place, categorize},
 };
 use crate::policy::Rng;
@@ -119,9 +119,8 @@ impl Programs {
         let round = || self.rounds.get(program.service)?.get(name).cloned();
         let cell = old.map(|old| old.cell.clone()).or_else(round);
         let cell = cell.unwrap_or_else(|| Arc::new(Cell::new(&program.here.config.mode, Some(info))));
-        let policies = Policies::new(info, &program.here.config.mode);
         let (name, info) = (name.clone(), info.clone());
-        Arc::new(Programmed { usable, policies, cell, name, info, endpoints: endpoints.into() })
+        Arc::new(Programmed { name, info, endpoints: endpoints.into(), usable, cell })
     }
 
     /// Userspace mode: gives each port its endpoints as the slices list them, duplicates and all. Returns the lists.

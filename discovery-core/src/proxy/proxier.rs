@@ -19,6 +19,7 @@ use super::{
     object::{EndpointSlice, Endpoints, Node, Service, ZONE_LABEL},
     program::{Program, Programs, Replaced},
     programmed::Here,
+    route::routes,
     service_port::service_ports,
     table::Table,
     topology::Place,
@@ -156,8 +157,15 @@ impl Proxier {
     pub fn sync(&mut self, now: Instant, rng: &mut dyn Rng) -> Changes {
         let mut changes = Changes::new(self.snapshot.clone());
         changes.published = std::mem::take(&mut self.moved);
+        let mut replaced = Vec::new();
         for name in std::mem::take(&mut self.dirty) {
-            self.sync_service(&name, now, rng, &mut changes);
+            replaced.extend(self.sync_service(&name, now, rng, &mut changes));
+        }
+        let new = replaced.iter().filter_map(|replaced| replaced.new.as_ref());
+        let mut routes = routes(new, &self.here.config.mode).into_iter();
+        for Replaced { old, new } in &replaced {
+            let route = new.as_ref().and_then(|_| routes.next());
+            self.dispatch.replace(old.as_deref(), route);
         }
         if changes.published {
             self.snapshot = Arc::new(Snapshot {
@@ -184,7 +192,14 @@ impl Proxier {
         next
     }
 
-    fn sync_service(&mut self, name: &NamespacedName, now: Instant, rng: &mut dyn Rng, changes: &mut Changes) {
+    /// Brings the ports of one Service up to date; returns those that have changed.
+    fn sync_service(
+        &mut self,
+        name: &NamespacedName,
+        now: Instant,
+        rng: &mut dyn Rng,
+        changes: &mut Changes,
+    ) -> Vec<Replaced> {
         let zone = self.node.as_ref().and_then(|node| node.labels.get(ZONE_LABEL));
         let program = Program {
             here: &self.here,
@@ -195,9 +210,6 @@ impl Proxier {
             now,
         };
         let step = self.programs.sync(&program, rng);
-        for Replaced { old, new } in &step.replaced {
-            self.dispatch.replace(old.as_ref(), new.as_ref());
-        }
         self.no_local.replace(step.no_local.0, step.no_local.1);
         let health = step.health.map(Arc::new);
         if self.health.get(name) != health.as_ref() {
@@ -211,6 +223,7 @@ impl Proxier {
             self.draining.insert(name.clone());
         }
         changes.add(&step.replaced);
+        step.replaced
     }
 
     fn set_node(&mut self, node: Option<Node>) {

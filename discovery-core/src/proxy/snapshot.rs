@@ -34,7 +34,7 @@ impl Snapshot {
     #[must_use]
     pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
-            Some(found) => found.port.decide(&self.here, found.destination, flow, now, rng),
+            Some(found) => found.route.decide(&self.here, found.destination, flow, now, rng),
             None => self.unmatched(flow),
         }
     }
@@ -44,7 +44,7 @@ impl Snapshot {
     #[must_use]
     pub fn dial(&self, flow: &Flow<'_>) -> Option<Dial> {
         let found = self.find(flow).filter(|_| self.here.config.mode == Mode::Userspace)?;
-        Some(Dial::new(found.port.cell.clone(), flow.source.ip()))
+        Some(Dial::new(found.route.port.cell.clone(), flow.source.ip()))
     }
 
     /// The port of a Service that a flow's destination belongs to, and how.
@@ -112,7 +112,7 @@ impl<'a> ServicePortView<'a> {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'a ServicePortName {
-        &self.found.port.name
+        &self.found.route.port.name
     }
 
     /// Which of its addresses was looked up.
@@ -124,18 +124,18 @@ impl<'a> ServicePortView<'a> {
     /// What its Service says.
     #[must_use]
     pub fn info(&self) -> &'a ServicePortInfo {
-        &self.found.port.info
+        &self.found.route.port.info
     }
 
     /// All its endpoints, usable or not, in order.
     #[must_use]
     pub fn endpoints(&self) -> &'a [EndpointInfo] {
-        &self.found.port.endpoints
+        &self.found.route.port.endpoints
     }
 
     /// The endpoints that flows may use.
     #[must_use]
     pub fn usable(&self) -> &'a UsableEndpoints {
-        &self.found.port.usable
+        &self.found.route.port.usable
     }
 }

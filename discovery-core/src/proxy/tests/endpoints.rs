@@ -6,7 +6,7 @@ use crate::proxy::{Flow, object::*};
 fn names(world: &World, to: &str) -> Vec<String> {
     let flow = Flow::tcp(POD.parse().unwrap(), to.parse().unwrap());
     let view = world.proxy.snapshot().lookup(&flow).expect("a service port");
-    view.endpoints().iter().map(|endpoint| endpoint.endpoint.to_string()).collect()
+    view.endpoints().iter().map(|endpoint| endpoint.addr.to_string()).collect()
 }
 
 fn world(slices: &[EndpointSlice]) -> World {
@@ -185,7 +185,7 @@ fn the_same_slice_is_no_change_and_another_order_is() {
     other_order.endpoints.reverse();
     assert_eq!(cache.update(&other_order, false).len(), 1);
     let two_ports = |names: [&str; 2]| EndpointSlice {
-        ports: names.map(|name| SlicePort { name: Some(name.into()), ..SlicePort::default() }).into(),
+        ports: names.map(|name| SlicePort { name: Some(name.into()), port: Some(1), ..SlicePort::default() }).into(),
         ..slice(pods(1))
     };
     assert_eq!(cache.update(&two_ports(["a", "b"]), false).len(), 1);

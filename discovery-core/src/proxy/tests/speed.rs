@@ -66,6 +66,11 @@ fn lookup_and_pick() {
                 let flow = flow_to(rng.below(services));
                 black_box(table.get(&flow.destination).and_then(|list| list.get(rng.below(list.len())).copied()));
             });
+            let find = batches(4_000, 64, || {
+                let flow = flow_to(rng.below(services));
+                black_box(snapshot.lookup(&flow).map(|view| view.destination()));
+            });
+            println!("find only {find:?}");
             println!("{turn}: lookup and pick, {services} Services x 10: {ours:?} ns (p50, p90, p99), bare {bare:?}");
         }
     }
