@@ -13,9 +13,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::{
-    ServicePortName, object::Protocol, programmed::Programmed, route::Route, table::Table, verdict::Destination,
-};
+use super::{object::Protocol, programmed::Programmed, route::Route, table::Table, verdict::Destination};
 
 /// An address, protocol and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,31 +53,14 @@ impl Hash for Key {
     }
 }
 
-/// A port as one of its keys leads to it.
-#[derive(Clone, Debug)]
-pub(super) struct Frontend {
-    pub(super) destination: Destination,
-    pub(super) route: Route,
-}
-
-impl Frontend {
-    fn name(&self) -> &ServicePortName {
-        &self.route.port.name
-    }
-
-    fn comes_before(&self, other: &Self) -> bool {
-        (self.name(), self.destination) < (other.name(), other.destination)
-    }
-}
-
 /// All keys. Copies of the table are what readers look at.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
-    pub(super) table: Table<Key, Frontend>,
+    pub(super) table: Table<Key, Route>,
     /// Cluster IPs, whatever the port.
-    pub(super) cluster_ips: Table<Key, Frontend>,
+    pub(super) cluster_ips: Table<Key, Route>,
     /// Who else claims a key.
-    rivals: BTreeMap<Key, Vec<Frontend>>,
+    rivals: BTreeMap<Key, Vec<Route>>,
 }
 
 impl Dispatch {
@@ -93,15 +74,15 @@ impl Dispatch {
         }
         let Some(route) = new else { return };
         for (key, destination) in wanted {
-            self.insert(key, Frontend { destination, route: route.clone() });
+            self.insert(key, route.clone().for_destination(destination));
         }
     }
 
-    const fn table_of(&mut self, key: Key) -> &mut Table<Key, Frontend> {
+    const fn table_of(&mut self, key: Key) -> &mut Table<Key, Route> {
         if key.port == 0 { &mut self.cluster_ips } else { &mut self.table }
     }
 
-    fn insert(&mut self, key: Key, new: Frontend) {
+    fn insert(&mut self, key: Key, new: Route) {
         if let Some(rivals) = self.rivals.get_mut(&key) {
             rivals.retain(|rival| rival.name() != new.name());
         }

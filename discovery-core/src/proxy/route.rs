@@ -20,7 +20,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    Flow,
+    Flow, ServicePortName,
     flow::Sender,
     mode::{Ask, Mode, uniform},
     object::Protocol,
@@ -33,6 +33,8 @@ use crate::policy::Rng;
 /// it waits for. A route lies in the lookup table itself, and the endpoints of all routes of one sync lie side by side.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
+    /// Which of the port's addresses leads here.
+    pub(super) destination: Destination,
     /// Kept as long as one of its routes is.
     endpoints: Arc<Vec<SocketAddr>>,
     cluster: Range,
@@ -77,6 +79,7 @@ pub(super) fn routes<'a>(ports: impl Iterator<Item = &'a Arc<Programmed>>, mode:
     let route = |(port, (cluster, local)): (&Arc<Programmed>, (Range, Range))| {
         let affinity = port.info.affinity.is_some();
         Route {
+            destination: Destination::ClusterIp,
             endpoints: endpoints.clone(),
             cluster,
             local,
@@ -91,15 +94,23 @@ pub(super) fn routes<'a>(ports: impl Iterator<Item = &'a Arc<Programmed>>, mode:
 }
 
 impl Route {
+    pub(super) const fn for_destination(mut self, destination: Destination) -> Self {
+        self.destination = destination;
+        self
+    }
+
+    pub(super) fn name(&self) -> &ServicePortName {
+        &self.port.name
+    }
+
+    /// Whether this one has a key that both want.
+    pub(super) fn comes_before(&self, other: &Self) -> bool {
+        (self.name(), self.destination) < (other.name(), other.destination)
+    }
+
     /// What becomes of a flow to this port.
-    pub(super) fn decide(
-        &self,
-        here: &Here,
-        destination: Destination,
-        flow: &Flow<'_>,
-        now: Instant,
-        rng: &mut dyn Rng,
-    ) -> Verdict<'_> {
+    pub(super) fn decide(&self, here: &Here, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
+        let destination = self.destination;
         let sender = Sender::of(flow, &here.config.detector, &here.addresses.all);
         let scope = self.scope(here, destination, sender);
         let verdict = |action, choice, masquerade| {

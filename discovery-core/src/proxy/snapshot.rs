@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Dial, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, UsableEndpoints,
-    dispatch::{Frontend, Key},
+    dispatch::Key,
     endpoints::EndpointInfo,
     mode::Mode,
     object::Protocol,
     programmed::Here,
+    route::Route,
     table::Table,
     verdict::{Action, Destination, Reason, Verdict},
 };
@@ -22,8 +23,8 @@ use crate::policy::Rng;
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) here: Arc<Here>,
-    pub(super) frontends: Table<Key, Frontend>,
-    pub(super) cluster_ips: Table<Key, Frontend>,
+    pub(super) frontends: Table<Key, Route>,
+    pub(super) cluster_ips: Table<Key, Route>,
     pub(super) health: Table<NamespacedName, Arc<HealthCheck>>,
     pub(super) no_local: NoLocalEndpoints,
     pub(super) version: u64,
@@ -34,7 +35,7 @@ impl Snapshot {
     #[must_use]
     pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
-            Some(found) => found.route.decide(&self.here, found.destination, flow, now, rng),
+            Some(found) => found.decide(&self.here, flow, now, rng),
             None => self.unmatched(flow),
         }
     }
@@ -44,7 +45,7 @@ impl Snapshot {
     #[must_use]
     pub fn dial(&self, flow: &Flow<'_>) -> Option<Dial> {
         let found = self.find(flow).filter(|_| self.here.config.mode == Mode::Userspace)?;
-        Some(Dial::new(found.route.port.cell.clone(), flow.source.ip()))
+        Some(Dial::new(found.port.cell.clone(), flow.source.ip()))
     }
 
     /// The port of a Service that a flow's destination belongs to, and how.
@@ -76,7 +77,7 @@ impl Snapshot {
         self.version
     }
 
-    fn find(&self, flow: &Flow<'_>) -> Option<&Frontend> {
+    fn find(&self, flow: &Flow<'_>) -> Option<&Route> {
         let (ip, port) = (flow.destination.ip(), flow.destination.port());
         let is_served = port != 0 && !(flow.protocol == Protocol::Sctp && self.here.config.mode == Mode::Userspace);
         if !is_served {
@@ -105,14 +106,14 @@ impl Snapshot {
 /// What is known of a port of a Service.
 #[derive(Clone, Copy, Debug)]
 pub struct ServicePortView<'a> {
-    found: &'a Frontend,
+    found: &'a Route,
 }
 
 impl<'a> ServicePortView<'a> {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'a ServicePortName {
-        &self.found.route.port.name
+        &self.found.port.name
     }
 
     /// Which of its addresses was looked up.
@@ -124,18 +125,18 @@ impl<'a> ServicePortView<'a> {
     /// What its Service says.
     #[must_use]
     pub fn info(&self) -> &'a ServicePortInfo {
-        &self.found.route.port.info
+        &self.found.port.info
     }
 
     /// All its endpoints, usable or not, in order.
     #[must_use]
     pub fn endpoints(&self) -> &'a [EndpointInfo] {
-        &self.found.route.port.endpoints
+        &self.found.port.endpoints
     }
 
     /// The endpoints that flows may use.
     #[must_use]
     pub fn usable(&self) -> &'a UsableEndpoints {
-        &self.found.route.port.usable
+        &self.found.port.usable
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Readers hold a copy while the next one is made: changing an entry copies the list of shards and the one shard
 //! that the entry is in, both of bounded size, and nothing else. So the cost of a change does not depend
-//! on the number of entries: a shard of 50 000 entries holds a hundred.
+//! on the number of entries: a shard of 50 000 entries holds fifty.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ pub(super) struct Table<K, V> {
 }
 
 /// As many list entries to copy at a change as there are, roughly, entries in a shard of the largest clusters.
-const SHARDS: usize = 512;
+const SHARDS: usize = 1024;
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
@@ -45,7 +45,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
 
     /// All entries, in no order that means anything.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.shards.iter().flat_map(|shard| &shard.slots).flatten().map(|(_, value)| value)
+        self.shards.iter().flat_map(|shard| &shard.slots).flat_map(|slot| &slot.0).map(|(_, value)| value)
     }
 }
 
@@ -76,20 +76,25 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
 #[derive(Clone)]
 struct Shard<K, V> {
     /// A power of two, or none; at most two in three are taken.
-    slots: Vec<Option<(K, V)>>,
+    slots: Vec<Slot<K, V>>,
     len: usize,
 }
 
+/// A line of memory of its own, for an entry that fits.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Slot<K, V>(Option<(K, V)>);
+
 impl<K: Eq + Hash, V> Shard<K, V> {
     fn get(&self, key: &K, hash: u64) -> Option<&V> {
-        self.slots.get(self.find(key, hash)?)?.as_ref().map(|(_, value)| value)
+        self.slots.get(self.find(key, hash)?)?.0.as_ref().map(|(_, value)| value)
     }
 
     /// The slot of `key`, or the free one where it would go; `None` when there are no slots.
     fn find(&self, key: &K, hash: u64) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;
-        while self.slots.get(at)?.as_ref().is_some_and(|(other, _)| other != key) {
+        while self.slots.get(at)?.0.as_ref().is_some_and(|(other, _)| other != key) {
             at = (at + 1) & mask;
         }
         Some(at)
@@ -100,32 +105,32 @@ impl<K: Eq + Hash, V> Shard<K, V> {
             self.grow();
         }
         let at = self.find(&key, hash)?;
-        let old = self.slots.get_mut(at)?.replace((key, value));
+        let old = self.slots.get_mut(at)?.0.replace((key, value));
         self.len += usize::from(old.is_none());
         old.map(|(_, value)| value)
     }
 
     fn grow(&mut self) {
         let size = (self.slots.len() * 2).max(8);
-        let old = std::mem::replace(&mut self.slots, std::iter::repeat_with(|| None).take(size).collect());
-        old.into_iter().flatten().for_each(|(key, value)| self.put(key, value));
+        let old = std::mem::replace(&mut self.slots, std::iter::repeat_with(|| Slot(None)).take(size).collect());
+        old.into_iter().filter_map(|slot| slot.0).for_each(|(key, value)| self.put(key, value));
     }
 
     fn put(&mut self, key: K, value: V) {
         let hash = hash_of(&key);
         if let Some(slot) = self.find(&key, hash).and_then(|at| self.slots.get_mut(at)) {
-            *slot = Some((key, value));
+            slot.0 = Some((key, value));
         }
     }
 
     /// Those that follow without a gap may have been moved on by this one: they are put in anew.
     fn remove(&mut self, key: &K, hash: u64) -> Option<V> {
         let at = self.find(key, hash)?;
-        let (_, old) = self.slots.get_mut(at)?.take()?;
+        let (_, old) = self.slots.get_mut(at)?.0.take()?;
         self.len -= 1;
         let mask = self.slots.len() - 1;
         let mut next = (at + 1) & mask;
-        while let Some((key, value)) = self.slots.get_mut(next).and_then(Option::take) {
+        while let Some((key, value)) = self.slots.get_mut(next).and_then(|slot| slot.0.take()) {
             self.put(key, value);
             next = (next + 1) & mask;
         }

@@ -70,8 +70,9 @@ fn lookup_and_pick() {
                 let flow = flow_to(rng.below(services));
                 black_box(snapshot.lookup(&flow).map(|view| view.destination()));
             });
-            println!("find only {find:?}");
-            println!("{turn}: lookup and pick, {services} Services x 10: {ours:?} ns (p50, p90, p99), bare {bare:?}");
+            println!(
+                "{turn}: lookup and pick, {services} Services x 10: {ours:?} ns (p50, p90, p99), found {find:?}, bare {bare:?}"
+            );
         }
     }
 }
