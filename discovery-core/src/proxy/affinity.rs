@@ -1,8 +1,8 @@
 //! `sessionAffinity: ClientIP` in iptables and nftables mode: a list of clients for each endpoint.
 //!
 //! Source: k/k pkg/proxy/iptables/proxier.go (`-m recent --rcheck --seconds --reap`, `--set`), linux
-//! net/netfilter/xt_recent.c; k/k pkg/proxy/nftables/proxier.go (`update @affinity-…`). Userspace and IPVS keep clients in
-//! ways of their own, beside their modes.
+//! net/netfilter/xt_recent.c; k/k pkg/proxy/nftables/proxier.go (`update @affinity-…`). Userspace and IPVS keep
+//! clients in ways of their own, beside their modes.
 //!
 //! * A new connection is looked for in the lists of the endpoints that it may use, in order: the first that has the
 //!   client wins. Wherever a connection lands, that endpoint's list notes the client and the time.

@@ -2,13 +2,13 @@
 //!
 //! Source: k/k pkg/proxy/conntrack/cleanup.go (`CleanStaleEntries`), test `TestCleanStaleEntries`.
 //!
-//! A UDP flow has no end that one could see: as long as datagrams come, the kernel sends them where it sent the first, or
-//! leaves them alone if there was no rule then. So after a change, flows to a UDP port of a changed Service are forgotten,
-//! unless they go to an endpoint of it that still *serves*; whether it is ready, and what policies say, does not matter.
-//! TCP and SCTP end by themselves and are left alone.
+//! A UDP flow has no end that one could see: as long as datagrams come, the kernel sends them where it sent the
+//! first, or leaves them alone if there was no rule then. So after a change, flows to a UDP port of a changed Service
+//! are forgotten, unless they go to an endpoint of it that still *serves*; whether it is ready, and what policies
+//! say, does not matter. TCP and SCTP end by themselves and are left alone.
 //!
-//! Flows to a Service without endpoints, and to one that was deleted, are forgotten as well. (Releases 1.32 to 1.35 kept
-//! them: issue 139628, PR 139629; PR 141371.) Chosen: so are flows to an address that the Service has given up.
+//! Flows to a Service without endpoints, and to one that was deleted, are forgotten as well. (Releases 1.32 to 1.35
+//! kept them: issue 139628, PR 139629; PR 141371.) Chosen: so are flows to an address that the Service has given up.
 
 use std::{
     collections::BTreeSet,

@@ -71,6 +71,13 @@ struct SliceInfo {
     endpoints: Box<[EndpointInfo]>,
 }
 
+impl SliceInfo {
+    fn endpoints_at(&self, port: u16) -> impl Iterator<Item = EndpointInfo> {
+        let at = move |info: &EndpointInfo| SocketAddr::new(info.addr.ip(), port);
+        self.endpoints.iter().map(move |info| EndpointInfo { addr: at(info), ..info.clone() })
+    }
+}
+
 impl EndpointSliceCache {
     pub(super) fn new(family: IpFamily, node_name: &str) -> Self {
         Self { family, node_name: node_name.to_owned(), ..Self::default() }
@@ -103,29 +110,20 @@ impl EndpointSliceCache {
     /// All endpoints of a Service, by port, merged and in order.
     pub(super) fn endpoints_map(&self, service: &NamespacedName) -> BTreeMap<ServicePortName, Vec<EndpointInfo>> {
         let mut merged: BTreeMap<ServicePortName, Vec<EndpointInfo>> = BTreeMap::new();
-        for (name, endpoint) in self.unmerged(service) {
-            match merged.get_mut(&name) {
-                Some(list) => list.push(endpoint),
-                None => drop(merged.insert(name, vec![endpoint])),
-            }
+        for (name, endpoints) in self.unmerged(service) {
+            merged.entry(name.clone()).or_default().extend(endpoints);
         }
         merged.values_mut().for_each(merge);
         merged
     }
 
     /// All that the slices say, in the order in which they say it: by slice name, port and endpoint.
-    pub(super) fn unmerged(&self, service: &NamespacedName) -> Vec<(ServicePortName, EndpointInfo)> {
-        let mut all = Vec::new();
-        for slice in self.slices.get(service).into_iter().flat_map(BTreeMap::values) {
-            for (name, number) in &slice.ports {
-                let with_port = |info: &EndpointInfo| EndpointInfo {
-                    addr: SocketAddr::new(info.addr.ip(), *number),
-                    ..info.clone()
-                };
-                all.extend(slice.endpoints.iter().map(|info| (name.clone(), with_port(info))));
-            }
-        }
-        all
+    pub(super) fn unmerged(
+        &self,
+        service: &NamespacedName,
+    ) -> impl Iterator<Item = (&ServicePortName, impl Iterator<Item = EndpointInfo>)> {
+        let slices = self.slices.get(service).into_iter().flat_map(BTreeMap::values);
+        slices.flat_map(|slice| slice.ports.iter().map(|(name, number)| (name, slice.endpoints_at(*number))))
     }
 
     fn owner(&self, slice: &EndpointSlice) -> Option<NamespacedName> {

@@ -1,9 +1,9 @@
 //! The reference kube-proxy core: what becomes of a flow to a Service, in each mode, and why.
 //!
 //! [`Proxier`] takes Services, EndpointSlices and the Node in, and publishes [`Snapshot`]s; a snapshot says for any
-//! [`Flow`] what the dataplane of the real kube-proxy would do with it. It programs no kernel, opens no socket, reads no
-//! clock and rolls no dice: `now` and the generator of random numbers are arguments. Each file tells one rule, and where
-//! in kubernetes/kubernetes ("k/k") or linux it is written down.
+//! [`Flow`] what the dataplane of the real kube-proxy would do with it. It programs no kernel, opens no socket, reads
+//! no clock and rolls no dice: `now` and the generator of random numbers are arguments. Each file tells one rule, and
+//! where in kubernetes/kubernetes ("k/k") or linux it is written down.
 //!
 //! ```
 //! use std::time::Instant;

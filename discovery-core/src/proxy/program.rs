@@ -126,9 +126,9 @@ impl Programs {
     /// Userspace mode: gives each port its endpoints as the slices list them, duplicates and all. Returns the lists.
     fn sync_rounds(&mut self, program: &Program<'_>, old: &Ports, rng: &mut dyn Rng) -> Rounds {
         let mut listed = Rounds::new();
-        for (name, endpoint) in program.slices.unmerged(program.service) {
-            let list = listed.entry(name).or_default();
-            list.extend(endpoint.ready.then_some(endpoint.addr));
+        for (name, endpoints) in program.slices.unmerged(program.service) {
+            let ready = endpoints.filter(|endpoint| endpoint.ready).map(|endpoint| endpoint.addr);
+            listed.entry(name.clone()).or_default().extend(ready);
         }
         let rounds = self.rounds.entry(program.service.clone()).or_default();
         let mode = &program.here.config.mode;

@@ -1,8 +1,8 @@
 //! Takes objects in and publishes snapshots.
 //!
 //! Source: k/k pkg/proxy/servicechangetracker.go, endpointschangetracker.go and each mode's `syncProxyRules`; test
-//! `TestSyncProxyRulesRepeated`, whose bar this follows: a change touches the ports of its Service and nothing else, and
-//! what changes nothing publishes nothing.
+//! `TestSyncProxyRulesRepeated`, whose bar this follows: a change touches the ports of its Service and nothing else,
+//! and what changes nothing publishes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -181,7 +181,8 @@ impl Proxier {
         changes
     }
 
-    /// Looks after IPVS destinations that drain; returns when to come again, if at all.
+    /// Looks after IPVS destinations that drain: those without connections left are deleted. Call it after a sync, and
+    /// again when it says; `None` is not before the next sync. Other modes have nothing to look after.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         self.draining.retain(|name| {

@@ -1,7 +1,7 @@
 //! What becomes of a flow to a port of a Service.
 //!
-//! The table of masquerading and traffic policies: k/k pkg/proxy/iptables/proxier.go (`syncProxyRules`, the external and
-//! cluster policy chains), nftables/proxier.go, ipvs/proxier.go (ipsets), tests `TestClusterIPGeneral`,
+//! The table of masquerading and traffic policies: k/k pkg/proxy/iptables/proxier.go (`syncProxyRules`, the external
+//! and cluster policy chains), nftables/proxier.go, ipvs/proxier.go (ipsets), tests `TestClusterIPGeneral`,
 //! `TestLoadBalancer`, `TestNodePorts`, `TestExternalTrafficPolicyLocal`, `TestInternalTrafficPolicy`.
 //!
 //! | destination | policy | sender | endpoints | masqueraded |
@@ -29,8 +29,9 @@ use super::{
 };
 use crate::policy::Rng;
 
-/// What each decision looks at, copied out of [`Programmed`]: with 50 000 ports a decision costs as much as the memory that
-/// it waits for. A route lies in the lookup table itself, and the endpoints of all routes of one sync lie side by side.
+/// What each decision looks at, copied out of [`Programmed`]: with 50 000 ports a decision costs as much as the
+/// memory that it waits for. A route lies in the lookup table itself, and the endpoints of all routes of one sync lie
+/// side by side.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     /// Which of the port's addresses leads here.
@@ -114,7 +115,7 @@ impl Route {
         let sender = Sender::of(flow, &here.config.detector, &here.addresses.all);
         let scope = self.scope(here, destination, sender);
         let verdict = |action, choice, masquerade| {
-            let matched = Matched { port: &self.port, destination, scope, choice, masquerade };
+            let matched = Matched { port: &self.port, sender, destination, scope, choice, masquerade };
             Verdict::new(action, Reason::Service(matched))
         };
         if destination == Destination::LoadBalancer && !self.is_allowed(here, flow) {

@@ -18,8 +18,8 @@ use crate::policy::Rng;
 /// All Services at one moment. Immutable: hold it as long as you like, [`Proxier::sync`](super::Proxier::sync) makes
 /// another one.
 ///
-/// What a mode remembers (clients, the round) is shared by all snapshots, as the kernel's memory is by all its rules. In
-/// userspace and IPVS mode the endpoints themselves are part of it, and even an old snapshot knows the latest.
+/// What a mode remembers (clients, the round) is shared by all snapshots, as the kernel's memory is by all its rules.
+/// In userspace and IPVS mode the endpoints themselves are part of it, and even an old snapshot knows the latest.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) here: Arc<Here>,

@@ -71,8 +71,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     }
 }
 
-/// Open addressing: an entry is in the slot that its hash says, or in the next that was free, so that finding it waits for
-/// one line of memory. (The standard library's map has its tags elsewhere, and waits for two.)
+/// Open addressing: an entry is in the slot that its hash says, or in the next that was free, so that finding it
+/// waits for one line of memory. (The standard library's map has its tags elsewhere, and waits for two.)
 #[derive(Clone)]
 struct Shard<K, V> {
     /// A power of two, or none; at most two in three are taken.

@@ -2,9 +2,10 @@
 
 use std::{fmt, net::SocketAddr};
 
-use super::{Connection, ServicePortName, Topology, programmed::Programmed};
+use super::{Connection, Sender, ServicePortName, Topology, programmed::Programmed};
 
-/// What becomes of a flow, and why. It borrows from the snapshot: making one allocates nothing and counts no references.
+/// What becomes of a flow, and why. It borrows from the snapshot: making one allocates nothing and counts no
+/// references.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Verdict<'a> {
@@ -124,6 +125,8 @@ impl fmt::Display for Reason<'_> {
 #[non_exhaustive]
 pub struct Matched<'a> {
     pub(super) port: &'a Programmed,
+    /// Who sends, as far as the rules care.
+    pub sender: Sender,
     /// Which of its addresses the destination is.
     pub destination: Destination,
     /// Which endpoints the flow may use.

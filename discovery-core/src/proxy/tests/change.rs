@@ -122,3 +122,12 @@ fn the_order_of_events_does_not_matter() {
     world = world.service(&service());
     assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.1:8080");
 }
+
+#[test]
+fn snapshots_are_for_all_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<crate::proxy::Snapshot>();
+    shared::<crate::proxy::Proxier>();
+    shared::<crate::proxy::Connection>();
+    shared::<crate::proxy::Dial>();
+}

@@ -2,7 +2,7 @@
 //! TestInternalTrafficPolicy, TestLoadBalancer.
 
 use super::world::*;
-use crate::proxy::{Choice, Destination, LocalDetector, Masquerade, Mode, Scheduler, Scope, object::*};
+use crate::proxy::{Choice, Destination, LocalDetector, Masquerade, Mode, Scheduler, Scope, Sender, object::*};
 
 const FAR: &str = "10.244.2.1:8080";
 const NEAR: &str = "10.244.1.1:8080";
@@ -126,6 +126,7 @@ fn policy_local_from_a_pod_without_a_detector_uses_the_local_set() {
     let config = config(iptables()).with_detector(LocalDetector::None);
     let mut world = World::with(config).service(&exposed_local()).slice(&far_and_near());
     assert_eq!(world.reached(POD, LOAD_BALANCER), [NEAR]);
+    assert_eq!(world.tcp(POD, LOAD_BALANCER).matched().unwrap().sender, Sender::External);
 }
 
 #[test]

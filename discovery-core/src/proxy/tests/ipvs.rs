@@ -119,7 +119,8 @@ fn rr_passes_over_weight_0_and_refuses_when_nothing_is_left() {
 #[test]
 fn wrr_of_4_3_2() {
     let mut server = Server::weighted(WeightedRoundRobin, &[4, 3, 2]);
-    // Setting weights one after the other has moved the current weight down to 1: one round later it is as at the start.
+    // Setting weights one after the other has moved the current weight down to 1: one round later it is as at the
+    // start.
     let round = server.run(18);
     let want = [1, 1, 2, 1, 2, 3, 1, 2, 3];
     assert!((0..9).any(|from| round[from..from + 9] == want), "{round:?}");

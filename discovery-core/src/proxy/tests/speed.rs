@@ -1,5 +1,5 @@
-//! A sketch of the costs, by hand: `cargo test --release -p discovery-core --no-default-features --lib proxy::tests::speed -- --ignored
-//! --nocapture --test-threads 1`.
+//! A sketch of the costs, by hand: `cargo test --release -p discovery-core --no-default-features --lib
+//! proxy::tests::speed -- --ignored --nocapture --test-threads 1`.
 
 use std::{collections::HashMap, hint::black_box, net::SocketAddr, time::Instant};
 

@@ -1,11 +1,11 @@
 //! What the API server checks before kube-proxy sees an object.
 //!
 //! Source: k/k pkg/apis/core/validation/validation.go (`ValidateService`, `validateServicePort`,
-//! `ValidateEndpointIP`), pkg/apis/discovery/validation/validation.go, pkg/registry/core/service (the allocators of addresses and
-//! node ports), apimachinery's field errors, whose kinds and words these are.
+//! `ValidateEndpointIP`), pkg/apis/discovery/validation/validation.go, pkg/registry/core/service (the allocators of
+//! addresses and node ports), apimachinery's field errors, whose kinds and words these are.
 //!
-//! A layer of its own: the [`Proxier`](super::Proxier) takes what it is given, as kube-proxy does, and a test may give it what
-//! no API server would let pass. Only fields that decide where traffic goes are checked.
+//! A layer of its own: the [`Proxier`](super::Proxier) takes what it is given, as kube-proxy does, and a test may
+//! give it what no API server would let pass. Only fields that decide where traffic goes are checked.
 
 mod endpoint_slice;
 mod error;

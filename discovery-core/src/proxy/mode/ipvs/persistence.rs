@@ -1,7 +1,7 @@
 //! Session affinity of IPVS: a template for each client of a virtual server.
 //!
-//! Source: linux net/netfilter/ipvs/ip_vs_core.c (`ip_vs_sched_persist`), ip_vs_conn.c (`ip_vs_conn_expire`). A template
-//! starts its time anew with every connection. At its end it goes on for another 60 s as long as one of its
+//! Source: linux net/netfilter/ipvs/ip_vs_core.c (`ip_vs_sched_persist`), ip_vs_conn.c (`ip_vs_conn_expire`). A
+//! template starts its time anew with every connection. At its end it goes on for another 60 s as long as one of its
 //! connections lives, so that with connections in TIME_WAIT a timeout of 5 s lasts two minutes (issue 89358). It
 //! belongs to the virtual server: another address of the same port knows nothing of it.
 
