@@ -162,7 +162,7 @@ impl Proxier {
             replaced.extend(self.sync_service(&name, now, rng, &mut changes));
         }
         let new = replaced.iter().filter_map(|replaced| replaced.new.as_ref());
-        let mut routes = routes(new, &self.here.config.mode).into_iter();
+        let mut routes = routes(new, &self.here.config).into_iter();
         for Replaced { old, new } in &replaced {
             let route = new.as_ref().and_then(|_| routes.next());
             self.dispatch.replace(old.as_deref(), route);

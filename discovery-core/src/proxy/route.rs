@@ -20,10 +20,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    Flow, ServicePortName,
+    Config, Flow, ServicePortName,
     flow::Sender,
     mode::{Ask, Mode, uniform},
     object::Protocol,
+    packed::{Packed, Range},
     programmed::{Here, Programmed},
     verdict::{Action, Choice, Destination, Masquerade, Matched, Reason, Scope, Verdict},
 };
@@ -37,7 +38,7 @@ pub(super) struct Route {
     /// Which of the port's addresses leads here.
     pub(super) destination: Destination,
     /// Kept as long as one of its routes is.
-    endpoints: Arc<Vec<SocketAddr>>,
+    endpoints: Arc<Packed>,
     cluster: Range,
     local: Range,
     internal_local: bool,
@@ -48,33 +49,12 @@ pub(super) struct Route {
     pub(super) port: Arc<Programmed>,
 }
 
-/// Where a set begins, and how long it is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Range {
-    at: u32,
-    len: u32,
-}
-
-impl Range {
-    /// Adds a set; nobody has 2^32 endpoints, and if so, they are refused.
-    fn push(all: &mut Vec<SocketAddr>, set: &[SocketAddr]) -> Self {
-        let (Ok(at), Ok(len)) = (u32::try_from(all.len()), u32::try_from(set.len())) else { return Self::default() };
-        all.extend_from_slice(set);
-        Self { at, len }
-    }
-
-    fn of(self, all: &[SocketAddr]) -> &[SocketAddr] {
-        let at = self.at as usize;
-        all.get(at..at + self.len as usize).unwrap_or_default()
-    }
-}
-
 /// The routes of all ports that a sync has changed, in their order.
-pub(super) fn routes<'a>(ports: impl Iterator<Item = &'a Arc<Programmed>>, mode: &Mode) -> Vec<Route> {
+pub(super) fn routes<'a>(ports: impl Iterator<Item = &'a Arc<Programmed>>, config: &Config) -> Vec<Route> {
     let ports: Vec<_> = ports.collect();
     let count = |port: &&Arc<Programmed>| port.usable.cluster.len() + port.usable.local.len();
-    let mut all = Vec::with_capacity(ports.iter().map(count).sum());
-    let mut push = |set: &[SocketAddr]| Range::push(&mut all, set);
+    let mut all = Packed::new(config.family, ports.iter().map(count).sum());
+    let mut push = |set: &[SocketAddr]| all.push(set);
     let ranges: Vec<_> = ports.iter().map(|port| (push(&port.usable.cluster), push(&port.usable.local))).collect();
     let endpoints = Arc::new(all);
     let route = |(port, (cluster, local)): (&Arc<Programmed>, (Range, Range))| {
@@ -87,7 +67,7 @@ pub(super) fn routes<'a>(ports: impl Iterator<Item = &'a Arc<Programmed>>, mode:
             internal_local: port.info.internal_policy_local,
             external_local: port.info.external_policy_local,
             affinity,
-            stateless: !affinity && matches!(mode, Mode::Iptables(_) | Mode::Nftables),
+            stateless: !affinity && matches!(config.mode, Mode::Iptables(_) | Mode::Nftables),
             port: port.clone(),
         }
     };
@@ -121,14 +101,14 @@ impl Route {
         if destination == Destination::LoadBalancer && !self.is_allowed(here, flow) {
             return verdict(Action::Drop, Choice::SourceRange, Masquerade::No);
         }
-        let usable = match scope {
-            Scope::Local => self.local,
-            Scope::Cluster | Scope::ShortCircuit | Scope::NoneLocal => self.cluster,
-        }
-        .of(&self.endpoints);
-        let chosen = match self.stateless {
-            true => uniform(usable, rng).map(|addr| (addr, Choice::Balanced)).ok_or(Choice::NoEndpoints),
-            false => self.port.cell.choose(&Ask { flow, affinity: self.affinity, usable, now }, rng),
+        let is_local = scope == Scope::Local;
+        let chosen = if self.stateless {
+            let set = if is_local { self.local } else { self.cluster };
+            let addr = uniform(set.len as usize, rng).and_then(|place| self.endpoints.get(set, place));
+            addr.map(|addr| (addr, Choice::Balanced)).ok_or(Choice::NoEndpoints)
+        } else {
+            let usable = if is_local { &self.port.usable.local } else { &self.port.usable.cluster };
+            self.port.cell.choose(&Ask { flow, affinity: self.affinity, usable, now }, rng)
         };
         match chosen {
             Ok((addr, choice)) => {

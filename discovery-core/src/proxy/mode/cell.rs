@@ -48,7 +48,9 @@ impl Cell {
                 next.map(|(addr, known)| (addr, choice(ask.affinity, known))).ok_or(Choice::NoEndpoints)
             }
             Self::Recent(recent) => {
-                let landed = lock(recent).land(ask.flow.source.ip(), ask.usable, ask.now, || uniform(ask.usable, rng));
+                let landed = lock(recent).land(ask.flow.source.ip(), ask.usable, ask.now, || {
+                    uniform(ask.usable.len(), rng).and_then(|place| ask.usable.get(place).copied())
+                });
                 landed.map(|(addr, known)| (addr, choice(true, known))).ok_or(Choice::NoEndpoints)
             }
             Self::Ipvs(servers) => servers.schedule(ask),

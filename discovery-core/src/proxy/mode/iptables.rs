@@ -5,8 +5,6 @@
 //! gets `1 / n`. Here it is one uniform draw. A refused or silent endpoint is the client's problem: nothing
 //! tries another one.
 
-use std::net::SocketAddr;
-
 use crate::{policy::Rng, proxy::affinity::Rule};
 
 /// What can be set of iptables mode.
@@ -41,12 +39,12 @@ pub(in crate::proxy) fn probability(at: usize, n: usize) -> String {
     format!("{:.10}", 1.0 / (n - at) as f64)
 }
 
-/// Any of them, each as likely as the others.
-pub(in crate::proxy) fn uniform(usable: &[SocketAddr], rng: &mut dyn Rng) -> Option<SocketAddr> {
-    match usable {
-        [] => None,
-        [only] => Some(*only),
-        several => several.get(rng.below(several.len())).copied(),
+/// The place of one of so many endpoints, each as likely as the others.
+pub(in crate::proxy) fn uniform(count: usize, rng: &mut dyn Rng) -> Option<usize> {
+    match count {
+        0 => None,
+        1 => Some(0),
+        several => Some(rng.below(several)),
     }
 }
 
