@@ -42,6 +42,7 @@
 //! | [`refresh`] | state, update, now | what readers see, and when to ask next |
 //! | [`endpoint`] | | [`EndpointSet`](endpoint::EndpointSet): an immutable sorted set |
 //! | [`policy`] | set | [`Pick`](policy::Pick): one endpoint, and the guard that learns how it went |
+//! | [`proxy`] | Services, slices, a flow | [`Verdict`](proxy::Verdict): what kube-proxy would do with it, in each mode |
 //!
 //! [`Resolver`] and [`Upstream`] put them together. All but `source` and the resolver are pure: they take `now`
 //! and a generator of random numbers as arguments, and give the same answer for the same input.
@@ -112,6 +113,7 @@ mod error;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod proxy;
 pub mod refresh;
 pub mod source;
 

@@ -7,3 +7,4 @@ mod day;
 mod differential;
 mod harness;
 mod manifests;
+mod slices;

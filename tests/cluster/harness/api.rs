@@ -69,6 +69,17 @@ impl Cluster {
         }
     }
 
+    /// The same, with `namespace` where an object of a namespace names none.
+    pub(crate) async fn apply_in(&self, namespace: &str, manifest: &str) {
+        let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap_or_else(|error| panic!("{error}"));
+        for mut object in objects.into_iter().filter(|object| !object.is_null()) {
+            if object["metadata"]["namespace"].is_null() {
+                object["metadata"]["namespace"] = json!(namespace);
+            }
+            self.apply_object(&object).await;
+        }
+    }
+
     /// Applies one object.
     pub(crate) async fn apply_object(&self, object: &Value) {
         if let Err(error) = apply(&self.client(), object, false).await {
