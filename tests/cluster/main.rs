@@ -7,4 +7,5 @@ mod day;
 mod differential;
 mod harness;
 mod manifests;
+mod resolver;
 mod slices;
