@@ -166,17 +166,18 @@ async fn watch(upstream: &Upstream, seen: &Mutex<Seen>) {
 }
 
 async fn pick(upstream: &Upstream, seen: &Mutex<Seen>) {
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     loop {
+        pace.tick().await;
         let (picked, stale) = (upstream.pick(), upstream.endpoints().is_stale());
-        let mut seen = seen.lock().unwrap();
-        seen.picks += 1;
-        if let Err(error) = picked {
-            seen.errors.push(error.to_string());
-        }
-        if seen.stale.last().map_or(stale, |(_, last)| *last != stale) {
-            seen.stale.push((Instant::now(), stale));
-        }
-        drop(seen);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        note(&mut seen.lock().unwrap(), picked.err(), stale);
+    }
+}
+
+fn note(seen: &mut Seen, error: Option<discovery_core::Error>, stale: bool) {
+    seen.picks += 1;
+    seen.errors.extend(error.map(|error| error.to_string()));
+    if seen.stale.last().map_or(stale, |(_, last)| *last != stale) {
+        seen.stale.push((Instant::now(), stale));
     }
 }
