@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -153,9 +153,8 @@ impl ServiceQuestion<'_> {
         names.retain(|name| !targets.contains_key(name));
         let mut least = Duration::MAX;
         let mut of_service = Vec::new();
-        let called_after_ip = |name: &&Arc<str>| self.host(name).is_some_and(is_ip_label);
-        if cut || names.iter().filter(called_after_ip).count() > PARALLEL {
-            (of_service, least) = self.all_at_once(cut, memory, evidence).await?;
+        if cut {
+            (of_service, least) = self.all_at_once(memory, evidence).await?;
             self.give(&of_service, &mut names, targets);
         }
         let look_up = |name: Arc<str>| async move {
@@ -197,7 +196,6 @@ impl ServiceQuestion<'_> {
     /// All addresses of the Service, with one question for each type instead of one for each pod.
     async fn all_at_once(
         &self,
-        cut: bool,
         memory: &mut ServiceMemory,
         evidence: &mut Vec<Evidence>,
     ) -> Result<(Vec<IpAddr>, Duration), Error> {
@@ -208,7 +206,7 @@ impl ServiceQuestion<'_> {
             max_stale: Duration::ZERO,
         };
         match question.ask(&mut memory.all, evidence, &mut |_, _| ()).await {
-            Addresses::Found { failed: Some(error), .. } if cut => Err(error),
+            Addresses::Found { failed: Some(error), .. } => Err(error),
             Addresses::Found { ips, ttl, .. } => Ok((ips, ttl)),
             Addresses::NoData { .. } | Addresses::NxDomain { .. } => Ok((Vec::new(), Duration::MAX)),
             Addresses::Failed(error) => Err(error),
@@ -243,10 +241,6 @@ fn ip_label(ip: IpAddr) -> String {
     label
 }
 
-fn is_ip_label(label: &str) -> bool {
-    label.replace('-', ".").parse::<Ipv4Addr>().is_ok() || label.replace('-', ":").parse::<Ipv6Addr>().is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,10 +249,6 @@ mod tests {
     fn endpoints_without_a_host_name_are_called_after_their_address() {
         for (ip, label) in [("10.0.0.1", "10-0-0-1"), ("fd00::1", "fd00--1"), ("fd00::", "fd00--0")] {
             assert_eq!(ip_label(ip.parse().unwrap()), label);
-            assert!(is_ip_label(label), "{label}");
-        }
-        for label in ["web-0", "10-0-0", "10-0-0-256", ""] {
-            assert!(!is_ip_label(label), "{label}");
         }
     }
 }
