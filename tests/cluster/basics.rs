@@ -163,10 +163,11 @@ fn nothing_is_left_of_a_cluster_however_its_process_ends() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(line) = lines.by_ref().map_while(Result::ok).find(|line| line == "up" || line.contains("... ok"))
         else {
-            panic!("it did not come up");
+            panic!("it did not come up: {:?}", child.wait());
         };
         if line != "up" {
             // There are no clusters on this machine, as every test here says.
+            child.wait().unwrap();
             return;
         }
         let process = child.id();

@@ -5,6 +5,7 @@
 mod basics;
 mod day;
 mod differential;
+mod examples;
 mod harness;
 mod manifests;
 mod slices;

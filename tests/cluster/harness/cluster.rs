@@ -106,7 +106,7 @@ impl Cluster {
     async fn start(node: SharedNode, programs: Programs, options: Options) -> Fallible<Arc<Self>> {
         let keys = keys::write(&node)?;
         let client = api::client(&keys)?;
-        let kubelet = Kubelet::new(node.clone(), programs.clone(), options.clone(), keys.clone());
+        let kubelet = Kubelet::new(node.clone(), &programs, options.clone(), keys.clone());
         let cluster = Arc::new(Self { node, kubelet, client, options, components: Mutex::default() });
         cluster.start_control_plane(&programs)?;
         cluster.ready("the API server", api::is_ready(&cluster.client)).await?;
