@@ -17,7 +17,7 @@ use super::{
     dns::{self, Dns},
     keys::{self, Keys},
     kubelet::Kubelet,
-    node::{Node, SharedNode},
+    node::{FOLDER, Node, SharedNode},
     options::ProxyMode,
     packets::Dropping,
     place::Place,
@@ -194,6 +194,13 @@ impl Cluster {
         let mut components = self.lock();
         let component = components.get_mut(name).unwrap_or_else(|| panic!("no component {name}"));
         component.program = self.node.start(name, component.command.make(), &component.place).unwrap();
+    }
+
+    /// Ends etcd, takes all that it holds away, and starts it again.
+    pub(crate) async fn empty_etcd(&self) {
+        self.kill("etcd").await;
+        std::fs::remove_dir_all(self.node.path(format!("{FOLDER}/etcd"))).unwrap();
+        self.start_again("etcd");
     }
 
     fn program(&self, name: &str) -> Program {
