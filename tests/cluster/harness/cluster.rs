@@ -263,6 +263,19 @@ impl Cluster {
         (0..self.options.dns_replicas).flat_map(|at| dns::logged(&self.node, &format!("coredns-{at}"))).collect()
     }
 
+    /// Waits until CoreDNS answers through its virtual address.
+    pub(crate) async fn dns_answers(&self) {
+        if let Err(error) = self.ready("DNS", dns::answers(dns::VIRTUAL)).await {
+            panic!("{error}");
+        }
+    }
+
+    /// The lines that a component has logged.
+    pub(crate) fn log(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.node.log_path(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Component>> {
         self.components.lock().unwrap_or_else(PoisonError::into_inner)
     }
