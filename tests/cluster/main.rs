@@ -1,5 +1,7 @@
 //! What must hold on a real Kubernetes control plane; see `README.md` beside this file.
 
+// Namespaces are Linux's.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod basics;
