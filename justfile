@@ -11,6 +11,18 @@ quickstart:
 test:
     cargo test --workspace
 
+# The programs of the cluster tests: etcd, Kubernetes, CoreDNS. Once per machine, minutes.
+testbed:
+    tests/cluster/build
+
+# The tests on a real control plane; fails where they cannot run.
+cluster-test *ARGS:
+    DISCOVERY_TESTBED=required cargo test -p tests --test cluster {{ARGS}}
+
+# What four clients lose while things happen in a cluster: docs/cluster.md.
+day:
+    DISCOVERY_TESTBED=required cargo test -p tests --test cluster a_day_in_production -- --ignored --nocapture
+
 fmt:
     cargo fmt --all
 

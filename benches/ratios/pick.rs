@@ -83,7 +83,7 @@ fn least_request(table: &mut Table, size: usize) {
         side(|| core.request()),
         side(|| {
             let pick = app.1.pick().expect("an endpoint");
-            pick.complete(Outcome::Success, Instant::now());
+            pick.complete(Outcome::Success, Instant::now);
         }),
         side(Instant::now),
         side_async(&here, async || {
@@ -95,13 +95,7 @@ fn least_request(table: &mut Table, size: usize) {
     table.add(Row::costs(row("pick P2C + complete: core"), core, "tower p2c ready+call", tower, REQUEST));
     table.add(Row::costs(row("pick P2C + complete: Upstream::pick"), app, "tower p2c ready+call", tower, REQUEST));
     if size == SIZES[0] {
-        table.add(Row::costs(
-            "of which one clock read (it takes two)",
-            clock,
-            "tower p2c ready+call",
-            tower,
-            Line::None,
-        ));
+        table.add(Row::costs("one clock read (it takes none)", clock, "tower p2c ready+call", tower, Line::None));
     }
 }
 
@@ -119,11 +113,11 @@ impl Core {
     }
 
     fn choose(&mut self) -> Decision {
-        self.snapshot.choose(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()))
+        self.snapshot.choose(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()))
     }
 
     fn request(&mut self) {
-        let pick = self.snapshot.pick(&mut PickArgs::new(self.now, &mut self.rng, &Tried::new()));
+        let pick = self.snapshot.pick(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()));
         pick.expect("an endpoint").complete(Outcome::Success, self.now);
     }
 }

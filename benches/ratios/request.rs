@@ -79,9 +79,8 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
         rounds.push(batch);
     }
     let column = |at: usize| median(rounds.iter().map(|round| round[at]).collect());
-    let over = |at: usize, peer: usize| {
-        median(rounds.iter().map(|round| (round[at] / round[peer] - 1.0) * 100.0).collect())
-    };
+    let over =
+        |at: usize, peer: usize| median(rounds.iter().map(|round| (round[at] / round[peer] - 1.0) * 100.0).collect());
     let cost = |at: usize, allocs: f64| Cost { ns: column(at), allocs: Some(allocs) };
     let (our_allocs, their_allocs) = (allocations(here, &our_request), allocations(here, &plain_request));
     let (mut our_cpu, mut their_cpu) = (Vec::new(), Vec::new());

@@ -22,7 +22,7 @@
 //!
 //! let pick = orders.pick()?; // one endpoint for one request: no lock, no allocation
 //! assert_eq!(pick.endpoint().port(), 8080);
-//! pick.complete(Outcome::Success, std::time::Instant::now());
+//! pick.complete(Outcome::Success, std::time::Instant::now);
 //!
 //! // Why these?
 //! let why = orders.explain().to_string();
@@ -42,6 +42,7 @@
 //! | [`refresh`] | state, update, now | what readers see, and when to ask next |
 //! | [`endpoint`] | | [`EndpointSet`](endpoint::EndpointSet): an immutable sorted set |
 //! | [`policy`] | set | [`Pick`](policy::Pick): one endpoint, and the guard that learns how it went |
+//! | [`proxy`] | Services, slices, a flow | [`Verdict`](proxy::Verdict): what kube-proxy would do with it, in each mode |
 //!
 //! [`Resolver`] and [`Upstream`] put them together. All but `source` and the resolver are pure: they take `now`
 //! and a generator of random numbers as arguments, and give the same answer for the same input.
@@ -51,7 +52,8 @@
 //! `orders`, `orders:8080`, `orders.shop:http`, `orders.shop.svc`, `orders.shop.svc.cluster.local.`,
 //! `_http._tcp.orders.shop`, `web-0.nginx`, `db.example.com:5432`, `10.0.0.1:80`, `[::1]:80`, `localhost`, and a
 //! URL with any of them for its host. A port that has a name is looked up by SRV, everything else by A and
-//! AAAA. `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`,
+//! AAAA. A name with one address of each family is one endpoint with both; a name with more is one endpoint for each
+//! address, since DNS does not tell which belong to the same pod. `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`,
 //! then as a host, as libc would; what has won is asked alone from then on.
 //!
 //! # Sources and their order
@@ -60,9 +62,12 @@
 //! 2. Environment variables of Services, for the own namespace only, and only for the port that they name.
 //!    They are also the laptop's override.
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
-//! 4. DNS.
+//! 4. EndpointSlices, where [switched on](source::kubernetes). That a Service has no endpoints is final then.
+//! 5. DNS.
 //!
-//! The first with endpoints wins. When none has any, the error keeps every source's reason
+//! The first with endpoints wins. Once it has, a failure of it, or a "no" that is not confirmed yet, does not let a
+//! later one take over, which may know other addresses under the same name; what is known is stale then. When its
+//! endpoints have been dropped, the later ones are asked. When none has any, the error keeps every source's reason
 //! ([`Error::causes`]). A malformed variable is an error by itself, so that an override with a typo is not
 //! passed over in silence.
 //!
@@ -74,7 +79,8 @@
 //!
 //! * **Runtimes.** The background work of an upstream runs on the tokio runtime that it was first used on. When
 //!   that one shuts down, the next use on another runtime starts it there, with everything that was known.
-//!   Reads go on meanwhile.
+//!   Reads go on meanwhile. A runtime that is kept but not driven (`new_current_thread` outside of `block_on`)
+//!   does nothing, and what it refreshes grows old: use the upstreams on a runtime that runs.
 //! * **Suspend.** The monotonic clock does not count the time that a machine sleeps on Linux. Where it does,
 //!   nothing is dropped for its age alone: the first answer after the sleep decides.
 //! * **No file descriptors left.** A question then fails as any other does: the endpoints stay and are stale.
@@ -88,6 +94,12 @@
 //!
 //! `resolver` (on by default): the sources, [`Resolver`] and [`Upstream`]. Without it the crate is the pure
 //! floors, without tokio and hickory.
+//!
+//! `kubernetes`: EndpointSlices by watch, `ResolverBuilder::endpoint_slices`, [`source::kubernetes`]. It depends on
+//! `k8s-openapi`, which wants the program to choose a Kubernetes version by a dependency of its own:
+//! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
+//!
+//! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]
@@ -101,6 +113,7 @@ mod error;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod proxy;
 pub mod refresh;
 pub mod source;
 

@@ -39,7 +39,7 @@ impl ServiceDns {
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
-        let upstream = self.held.get_or_try_insert(&host, now(), || self.resolver.upstream(host.as_str()))?;
+        let upstream = self.held.get_or_try_insert(&host, now, || self.resolver.upstream(host.as_str()))?;
         upstream.ready().await?;
         Ok(Box::new(in_picking_order(&upstream).into_iter()))
     }

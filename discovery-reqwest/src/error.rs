@@ -10,7 +10,7 @@ use std::{error::Error as StdError, fmt};
 pub struct Error {
     inner: Inner,
     tried: usize,
-    note: Option<&'static str>,
+    note: Option<Note>,
 }
 
 #[derive(Debug)]
@@ -19,12 +19,28 @@ enum Inner {
     Request(reqwest::Error),
 }
 
+/// Why a request that might have gone to another endpoint did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    Stream,
+    Budget,
+}
+
+impl Note {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Stream => "not sent to another endpoint: its body is a stream",
+            Self::Budget => "not sent to another endpoint: the budget for retries is spent",
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn request(error: reqwest::Error, tried: usize) -> Self {
         Self { inner: Inner::Request(error), tried, note: None }
     }
 
-    pub(crate) fn with_note(mut self, note: &'static str) -> Self {
+    pub(crate) fn with_note(mut self, note: Note) -> Self {
         self.note = Some(note);
         self
     }
@@ -62,6 +78,13 @@ impl Error {
         }
     }
 
+    /// The request might have gone to another endpoint, but too many have lately: see
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget).
+    #[must_use]
+    pub fn is_over_budget(&self) -> bool {
+        self.note == Some(Note::Budget)
+    }
+
     /// How many endpoints were tried.
     #[must_use]
     pub fn endpoints_tried(&self) -> usize {
@@ -78,7 +101,7 @@ impl fmt::Display for Error {
             (Inner::Request(_), tried) => write!(f, "the last of {tried} endpoints failed the request")?,
         }
         match self.note {
-            Some(note) => write!(f, " ({note})"),
+            Some(note) => write!(f, " ({})", note.text()),
             None => Ok(()),
         }
     }

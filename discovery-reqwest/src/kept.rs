@@ -5,59 +5,76 @@ use std::{
     fmt,
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-/// What nobody has used for so long goes, with its background work, when the next new one comes: an
-/// application that follows links into the open would otherwise keep every host that it has ever seen up to
-/// date.
+/// What nobody has used for so long, or twice as long at most, goes with its background work when the next new one
+/// comes: an application that follows links into the open would otherwise keep every host that it has ever seen up
+/// to date.
 const UNUSED: Duration = Duration::from_secs(300);
 
 /// A value for each text that was used lately: looking up the text as it stands in a URL costs less than reading
 /// a target from it.
 pub(crate) struct Kept<T> {
-    entries: RwLock<HashMap<Box<str>, Entry<T>>>,
-    start: Instant,
+    entries: RwLock<Entries<T>>,
+}
+
+struct Entries<T> {
+    by_text: HashMap<Box<str>, Entry<T>>,
+    /// When what was unused went, and the others began to count as unused. A mark for each entry instead of a time:
+    /// a use does not read the clock.
+    swept: Instant,
 }
 
 struct Entry<T> {
     value: T,
-    /// Milliseconds since `start`.
-    used: AtomicU64,
+    /// Since `swept`.
+    used: AtomicBool,
 }
 
 impl<T: Clone> Kept<T> {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { entries: RwLock::default(), start: now }
+        Self { entries: RwLock::new(Entries { by_text: HashMap::new(), swept: now }) }
     }
 
-    /// The value of `key`, made if there is none.
+    /// The value of `key`, made if there is none. Others go on while it is made; if two make it at a time, the first
+    /// to be ready counts.
     pub(crate) fn get_or_try_insert<E>(
         &self,
         key: &str,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let millis = self.millis(now);
-        if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key) {
-            entry.used.store(millis, Ordering::Relaxed);
+        if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).by_text.get(key) {
+            // Read first: a write would take the line from the other processors each time.
+            if !entry.used.load(Ordering::Relaxed) {
+                entry.used.store(true, Ordering::Relaxed);
+            }
             return Ok(entry.value.clone());
         }
+        let (value, now) = (make()?, now());
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(key) {
-            return Ok(entry.value.clone());
-        }
-        let unused = u64::try_from(UNUSED.as_millis()).unwrap_or(u64::MAX);
-        entries.retain(|_, entry| millis.saturating_sub(entry.used.load(Ordering::Relaxed)) < unused);
-        let value = make()?;
-        entries.insert(key.into(), Entry { value: value.clone(), used: AtomicU64::new(millis) });
+        let unused = entries.sweep(now);
+        let entry = entries.by_text.entry(key.into());
+        let value = entry.or_insert(Entry { value, used: AtomicBool::new(true) }).value.clone();
+        drop(entries);
+        // It may be a hundred connection pools: after the lock.
+        drop(unused);
         Ok(value)
     }
+}
 
-    fn millis(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
+impl<T> Entries<T> {
+    /// Takes out what has not been used since the last sweep, if that was long enough ago.
+    fn sweep(&mut self, now: Instant) -> Vec<Entry<T>> {
+        if now.saturating_duration_since(self.swept) < UNUSED {
+            return Vec::new();
+        }
+        self.swept = now;
+        let unused = self.by_text.extract_if(|_, entry| !std::mem::take(entry.used.get_mut()));
+        unused.map(|(_, entry)| entry).collect()
     }
 }
 
@@ -74,18 +91,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unused_for_five_minutes_goes_when_something_new_comes() {
+    fn what_is_unused_goes_when_something_new_comes() {
         let start = Instant::now();
         let kept = Kept::new(start);
         let at = |name: &str, seconds: u64, value: u32| {
-            let now = start + Duration::from_secs(seconds);
+            let now = || start + Duration::from_secs(seconds);
             kept.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap()
         };
         assert_eq!(at("a", 0, 1), 1);
         assert_eq!(at("b", 0, 2), 2);
-        assert_eq!(at("a", 200, 3), 1, "kept, and in use");
-        assert_eq!(at("c", 301, 4), 4, "drops b");
-        assert_eq!(at("a", 302, 5), 1);
-        assert_eq!(at("b", 303, 6), 6, "made anew");
+        assert_eq!(at("c", 299, 3), 3);
+        assert_eq!(at("d", 300, 4), 4, "all have been used in the first five minutes");
+        assert_eq!(at("a", 450, 5), 1, "kept, and in use");
+        assert_eq!(at("e", 600, 6), 6, "drops b and c");
+        assert_eq!(at("a", 601, 7), 1);
+        assert_eq!(at("d", 601, 8), 4);
+        assert_eq!(at("b", 602, 9), 9, "made anew");
+    }
+
+    #[test]
+    fn nobody_waits_for_what_another_makes() {
+        let start = Instant::now();
+        let kept = Kept::new(start);
+        let get = |name: &str, value: u32| kept.get_or_try_insert(name, || start, || Ok::<_, Infallible>(value));
+        get("known", 1).unwrap();
+        let made = kept.get_or_try_insert(
+            "new",
+            || start,
+            || {
+                // Under a lock either of these would hang.
+                assert_eq!(get("known", 2), Ok(1));
+                get("another", 3)?;
+                get("new", 4)?;
+                Ok::<_, Infallible>(5)
+            },
+        );
+        assert_eq!(made, Ok(4), "the first to be ready counts");
     }
 }

@@ -32,9 +32,12 @@
 //! * Every request picks an endpoint of its own, over HTTP/1.1 and HTTP/2 alike. A plain client keeps to the
 //!   connections that it has, and over HTTP/2 that is one connection to one pod.
 //! * One `reqwest::Client`, and so one connection pool, for each endpoint. It goes when the endpoint goes.
-//! * `Host`, SNI and the name in the certificate stay those of the URL.
+//! * `Host`, SNI and the name in the certificate stay those of the URL. So does `:authority` of HTTP/2, but for one
+//!   case: when a source of one's own gives an endpoint another port than the URL writes, it lacks the port.
 //! * When no connection comes about, or it breaks before a response and the method is idempotent, the request
-//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only.
+//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only. Such
+//!   retries add no more than a fifth to the requests of a target, and 10 a second:
+//!   [`RetryBudget`](discovery_core::policy::RetryBudget).
 //! * The target of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` asks for the port by
 //!   its name; `Host` is `orders.shop` then.
 //! * Any other URL works too: `https://api.example.com` is resolved, balanced and kept up to date in the same

@@ -85,7 +85,8 @@ impl RequestBuilder {
     /// # Cancel safety
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
     pub async fn send(self) -> Result<Response, Error> {
-        let client = self.client.clone();
-        client.execute(self.build()?).await
+        let Self { client, inner } = self;
+        let request = inner.build().map_err(|error| Error::request(error, 0))?;
+        client.execute(request).await
     }
 }

@@ -36,6 +36,11 @@ impl DnsName {
         }
     }
 
+    /// True for `10.0.0.1.`, which is a name all the same.
+    pub(crate) fn looks_like_ip(&self) -> bool {
+        self.as_str().trim_end_matches('.').parse::<std::net::IpAddr>().is_ok()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

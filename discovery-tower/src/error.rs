@@ -10,6 +10,7 @@ use std::{error::Error as StdError, fmt};
 pub struct Error {
     inner: Inner,
     tried: usize,
+    over_budget: bool,
 }
 
 #[derive(Debug)]
@@ -20,11 +21,15 @@ enum Inner {
 
 impl Error {
     pub(crate) fn discovery(error: discovery_core::Error) -> Self {
-        Self { inner: Inner::Discovery(error), tried: 0 }
+        Self { inner: Inner::Discovery(error), tried: 0, over_budget: false }
     }
 
     pub(crate) fn service(error: impl Into<Box<dyn StdError + Send + Sync>>, tried: usize) -> Self {
-        Self { inner: Inner::Service(error.into()), tried }
+        Self { inner: Inner::Service(error.into()), tried, over_budget: false }
+    }
+
+    pub(crate) fn over_budget(error: impl Into<Box<dyn StdError + Send + Sync>>, tried: usize) -> Self {
+        Self { over_budget: true, ..Self::service(error, tried) }
     }
 
     /// There was no endpoint to send the request to; what the resolver says of it.
@@ -34,6 +39,13 @@ impl Error {
             Inner::Discovery(error) => Some(error),
             Inner::Service(_) => None,
         }
+    }
+
+    /// The call might have gone to another endpoint, but too many have lately: see
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget).
+    #[must_use]
+    pub fn is_over_budget(&self) -> bool {
+        self.over_budget
     }
 
     /// How many endpoints were tried.
@@ -46,10 +58,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.inner, self.tried) {
-            (Inner::Discovery(_), _) => f.write_str("no endpoint to send the request to"),
-            (Inner::Service(_), 1) => f.write_str("the endpoint failed the request"),
-            (Inner::Service(_), tried) => write!(f, "the last of {tried} endpoints failed the request"),
+            (Inner::Discovery(_), _) => f.write_str("no endpoint to send the request to")?,
+            (Inner::Service(_), 1) => f.write_str("the endpoint failed the request")?,
+            (Inner::Service(_), tried) => write!(f, "the last of {tried} endpoints failed the request")?,
         }
+        if self.over_budget {
+            f.write_str(" (not sent to another endpoint: the budget for retries is spent)")?;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use discovery_core::{
     Attached, Resolver, Surroundings, Upstream,
@@ -63,7 +70,16 @@ async fn other_threads_allocate_nothing_either() {
 #[tokio::test]
 async fn a_pick_of_what_is_attached_allocates_nothing() {
     let orders = upstream(LeastRequest::new()).await;
-    let names: Attached<Arc<str>> = Attached::new(orders, |endpoint| endpoint.to_string().into());
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = made.clone();
+    let names: Attached<Arc<str>> = Attached::new(orders, move |endpoint| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        endpoint.to_string().into()
+    });
+    // In the background.
+    while made.load(Ordering::Relaxed) < 100 {
+        tokio::task::yield_now().await;
+    }
     let now = Instant::now();
     let pick = || {
         let (pick, name) = names.pick(&Tried::new()).unwrap();

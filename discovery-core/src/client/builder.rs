@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "kubernetes")]
+use super::in_cluster;
 use super::{
     context_cell::{ContextCell, Setup},
     resolver::Resolver,
@@ -24,6 +26,8 @@ pub struct ResolverBuilder {
     surroundings: Option<Surroundings>,
     explicit: Settings,
     custom: Vec<Arc<dyn Source>>,
+    #[cfg(feature = "kubernetes")]
+    endpoint_slices: bool,
     refresh: Option<RefreshSettings>,
     policy: Arc<dyn Policy>,
 }
@@ -34,6 +38,8 @@ impl ResolverBuilder {
             surroundings: None,
             explicit: Settings::default(),
             custom: Vec::new(),
+            #[cfg(feature = "kubernetes")]
+            endpoint_slices: false,
             refresh: None,
             policy: Arc::new(LeastRequest::new()),
         }
@@ -77,6 +83,16 @@ impl ResolverBuilder {
         self
     }
 
+    /// Watches EndpointSlices, in a pod whose service account may: see [`kubernetes`](crate::source::kubernetes). Asked
+    /// after the sources of your own and before DNS, which goes on where the Role is missing. The variables of Services
+    /// are not read then, unless `DISCOVERY_SERVICE_ENV` is `on`: they would answer first, with the virtual address.
+    /// Outside of a cluster (no `KUBERNETES_SERVICE_HOST`) it does nothing.
+    #[cfg(feature = "kubernetes")]
+    pub fn endpoint_slices(mut self) -> Self {
+        self.endpoint_slices = true;
+        self
+    }
+
     /// Sets when sources are asked again and how long their answers are believed.
     pub fn refresh(mut self, settings: RefreshSettings) -> Self {
         self.refresh = Some(settings);
@@ -93,7 +109,8 @@ impl ResolverBuilder {
     ///
     /// # Errors
     /// [`Error::is_config`] when a variable, a setting or a file is malformed; the text names it.
-    pub fn build(self) -> Result<Resolver, Error> {
+    #[cfg_attr(not(feature = "kubernetes"), expect(unused_mut, reason = "only EndpointSlices add a source here"))]
+    pub fn build(mut self) -> Result<Resolver, Error> {
         let surroundings = self.surroundings.unwrap_or_else(Surroundings::of_process);
         let vars = surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
         let settings = Settings::from_vars(vars)?;
@@ -104,6 +121,17 @@ impl ResolverBuilder {
             Some(refresh) => refresh,
             None => refresh_settings(&settings)?,
         };
+        #[cfg(feature = "kubernetes")]
+        if self.endpoint_slices {
+            let families = self.explicit.families.or(settings.families);
+            if let Some(slices) = in_cluster::builder(&surroundings, families) {
+                // DNS takes over before the last known set is dropped.
+                let slices = slices.hold(refresh.max_stale().mul_f64(0.9)).build()?;
+                self.custom.push(Arc::new(slices));
+                // The kubelet's variables would answer before, with the virtual address.
+                self.explicit.service_env = self.explicit.service_env.or(settings.service_env).or(Some(false));
+            }
+        }
         let setup = Setup {
             surroundings,
             settings,

@@ -15,12 +15,41 @@ use crate::{
 pub(super) struct Chain {
     plan: Plan,
     links: Vec<Link>,
+    incumbent: Incumbent,
+}
+
+/// The place of the source that the endpoints in use are from.
+pub(super) type Incumbent = Option<usize>;
+
+/// What is believed of the source whose endpoints are in use, when it has none this time.
+///
+/// Another source may know other addresses under the same name (DNS the virtual IP, a registry the pods): it does
+/// not take over because this one cannot be asked for a moment, nor for a "no" that nothing has confirmed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// There are no endpoints in use: everybody is asked.
+    None,
+    /// Neither its failure nor its "no" lets another source take over.
+    Full,
+    /// It has said no before, long enough ago: if it says so again, others are asked.
+    NoMore,
+}
+
+impl Trust {
+    fn survives(self, update: &Update) -> bool {
+        match update.state {
+            State::Failed(_) => self != Self::None,
+            State::Empty | State::NotFound => self == Self::Full && !update.definitive,
+            State::Ready(_) | State::Silent => false,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Link {
     name: &'static str,
     failure_is_final: bool,
+    empty_is_final: bool,
     lookup: Box<dyn Lookup>,
 }
 
@@ -30,42 +59,51 @@ pub(super) struct Round {
     pub(super) update: Update,
     pub(super) steps: Vec<Step>,
     pub(super) winner: Option<&'static str>,
-    /// A source has failed in a way that no later one is asked about.
-    pub(super) is_final: bool,
     /// Why there are no endpoints, with every source's reason.
     pub(super) error: Option<Error>,
 }
 
 impl Chain {
-    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>]) -> Self {
+    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>], incumbent: Incumbent) -> Self {
         let link = |source: &Arc<dyn Source>| Link {
             name: source.name(),
             failure_is_final: source.failure_is_final(),
+            empty_is_final: source.empty_is_final(),
             lookup: source.open(&plan),
         };
         let links = sources.iter().map(link).collect();
-        Self { plan, links }
+        Self { plan, links, incumbent }
+    }
+
+    /// The source that the endpoints in use are from, for the chain that takes the place of this one.
+    pub(super) fn incumbent(&self) -> Incumbent {
+        self.incumbent
     }
 
     /// Asks the sources in order; the first one with endpoints wins.
-    pub(super) async fn ask(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Round {
+    pub(super) async fn ask(&mut self, trust: Trust, early: &mut (dyn FnMut(Update) + Send)) -> Round {
         let mut told = Told::default();
-        for link in &mut self.links {
+        for (at, link) in self.links.iter_mut().enumerate() {
             let mut update = link.lookup.ask(early).await;
             if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
                 update.state = State::Empty;
             }
             told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
+            let stays = self.incumbent == Some(at) && trust.survives(&update);
             match &update.state {
                 State::Ready(_) => {
-                    return Round { update, steps: told.steps, winner: Some(link.name), is_final: false, error: None };
+                    self.incumbent = Some(at);
+                    return Round { update, steps: told.steps, winner: Some(link.name), error: None };
                 }
-                State::Failed(_) if link.failure_is_final => {
+                says => {
+                    let last_word = link.is_final(says);
+                    told.is_final |= last_word;
+                    let ends = stays || last_word;
                     told.add(link.name, update);
-                    told.is_final = true;
-                    break;
+                    if ends {
+                        break;
+                    }
                 }
-                _ => told.add(link.name, update),
             }
         }
         told.conclude(&self.plan)
@@ -81,6 +119,16 @@ impl Chain {
     }
 }
 
+impl Link {
+    fn is_final(&self, state: &State) -> bool {
+        match state {
+            State::Failed(_) => self.failure_is_final,
+            State::Empty => self.empty_is_final,
+            _ => false,
+        }
+    }
+}
+
 /// What has been said so far, without endpoints.
 #[derive(Debug, Default)]
 struct Told {
@@ -88,6 +136,7 @@ struct Told {
     causes: Vec<Error>,
     no: Option<Update>,
     failed: bool,
+    /// The last one asked knows better than all after it.
     is_final: bool,
 }
 
@@ -118,9 +167,11 @@ impl Told {
     /// A failure outweighs a "no": the source that failed might have had endpoints.
     fn conclude(self, plan: &Plan) -> Round {
         let target = &plan.target;
+        let mut definitive = false;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
-            let kind = [Kind::Config, Kind::Timeout, Kind::Transient]
+            // What may be better in a moment outweighs what somebody has to set right.
+            let kind = [Kind::Timeout, Kind::Transient, Kind::Config]
                 .into_iter()
                 .find(|kind| kinds().any(|k| k == *kind))
                 .unwrap_or(Kind::Transient);
@@ -130,12 +181,14 @@ impl Told {
             let kind = if matches!(no.state, State::Empty) { Kind::Empty } else { Kind::NotFound };
             let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
+            // Where later sources were asked as well, it is not its word alone.
+            definitive = no.definitive && self.is_final;
             (no.state, error, no.ttl)
         } else {
             let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { state, ttl, evidence: Vec::new() };
-        Round { update, steps: self.steps, winner: None, is_final: self.is_final, error: Some(error) }
+        let update = Update { state, ttl, definitive, evidence: Vec::new() };
+        Round { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

@@ -3,17 +3,21 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use super::{fixed::FixedSource, routes, surroundings::Surroundings};
+use super::{
+    fixed::FixedSource,
+    probing::ProbingDns,
+    routes,
+    surroundings::{Stamp, Surroundings},
+};
 use crate::{
     Error,
     context::{Context, Inputs, ResolvConf, Settings},
-    name::{ClusterDomain, Target},
-    plan::{Plan, Scope},
+    plan::Scope,
     source::{
-        Evidence, Source, clock,
+        Evidence, Source,
         dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource},
         env::EnvSource,
     },
@@ -21,9 +25,6 @@ use crate::{
 
 /// How often at most `resolv.conf` is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a cluster domain that could not be found out is not asked for again.
-const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Everything that decides where names are read and who is asked.
 #[derive(Debug)]
@@ -50,21 +51,11 @@ struct Current {
     looked: Instant,
 }
 
-type Stamp = Option<(SystemTime, u64)>;
-
 /// One context and its sources.
 pub(super) struct Generation {
     context: Context,
     sources: Vec<Arc<dyn Source>>,
-    dns: DnsSource,
-    probe: tokio::sync::Mutex<Probe>,
-    probed: Mutex<Option<Evidence>>,
-}
-
-#[derive(Debug, Default)]
-struct Probe {
-    domain: Option<ClusterDomain>,
-    asked: Option<Instant>,
+    dns: ProbingDns,
 }
 
 impl ContextCell {
@@ -100,7 +91,7 @@ impl Setup {
         let inputs = Inputs::new(self.surroundings.env(), namespace.as_deref(), &resolv_conf);
         let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
         let config = self.dns_config(&context);
-        let dns = DnsSource::new(&config);
+        let dns = ProbingDns::new(DnsSource::new(&config), context.scope.clone(), !config.nameservers.is_empty());
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
             let vars = self.surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -108,7 +99,7 @@ impl Setup {
         }
         sources.extend(self.custom.iter().cloned());
         sources.push(Arc::new(dns.clone()));
-        Ok(Generation { context, sources, dns, probe: tokio::sync::Mutex::default(), probed: Mutex::default() })
+        Ok(Generation { context, sources, dns })
     }
 
     fn dns_config(&self, context: &Context) -> DnsConfig {
@@ -128,39 +119,14 @@ impl Generation {
         &self.sources
     }
 
-    /// Those that are asked before DNS.
-    pub(super) fn sources_before_dns(&self) -> &[Arc<dyn Source>] {
-        self.sources.split_last().map_or(&[], |(_dns, before)| before)
-    }
-
-    /// Where names are read, as far as that is known without asking.
-    pub(super) fn scope(&self) -> Scope {
-        self.context.scope.clone()
-    }
-
-    /// Whether DNS would have to be asked for the cluster's domain first.
-    pub(super) fn lacks_domain_for(&self, target: &Target) -> bool {
-        let known = self.context.scope.cluster_domain.is_some() || self.context.nameservers.is_empty();
-        !known && Plan::wants_cluster_domain(target)
-    }
-
-    /// The last resort: asks DNS for the cluster's domain. A failure is no answer: what depends on it is not known either.
-    pub(super) async fn probed_domain(&self) -> Result<Option<ClusterDomain>, Error> {
-        let mut probe = self.probe.lock().await;
-        let fresh = probe.asked.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
-        if probe.domain.is_none() && !fresh {
-            let (domain, evidence) = self.dns.probe_cluster_domain().await;
-            *lock(&self.probed) = Some(evidence);
-            probe.domain = domain?;
-            probe.asked = Some(clock::now());
-        }
-        Ok(probe.domain.clone())
+    /// Where names are read, as far as it is known without a question.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.context.scope
     }
 
     /// Where the context comes from.
     pub(super) fn evidence(&self) -> Vec<Evidence> {
-        let probed = lock(&self.probed).clone();
-        self.context.origins.iter().cloned().chain(probed).collect()
+        self.context.origins.iter().cloned().chain(self.dns.evidence()).collect()
     }
 }
 

@@ -13,9 +13,11 @@ mod attached;
 mod builder;
 mod chain;
 mod context_cell;
-mod entropy;
 mod explain;
 mod fixed;
+#[cfg(feature = "kubernetes")]
+mod in_cluster;
+mod probing;
 mod published;
 mod resolver;
 mod routes;

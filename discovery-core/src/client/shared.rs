@@ -13,13 +13,14 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
-use super::{entropy, explain::Explanation, published::Published};
+use super::{explain::Explanation, published::Published};
 use crate::{
     Error,
     endpoint::{Endpoint, EndpointSet, Identity},
     name::Target,
     policy::{Listener, Policy, Snapshot},
     refresh::{Refresh, RefreshSettings, Standing, View},
+    source::entropy,
 };
 
 /// The state of one target.

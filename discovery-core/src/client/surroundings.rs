@@ -31,6 +31,8 @@ pub struct Surroundings {
     env: BTreeMap<String, String>,
     resolv_conf: Text,
     namespace: Text,
+    #[cfg(feature = "kubernetes")]
+    service_account: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,8 @@ impl Surroundings {
             env: std::env::vars_os().filter_map(text).collect(),
             resolv_conf: Text::File(RESOLV_CONF.into()),
             namespace: Text::File(NAMESPACE_FILE.into()),
+            #[cfg(feature = "kubernetes")]
+            service_account: None,
         }
     }
 
@@ -98,6 +102,19 @@ impl Surroundings {
         self
     }
 
+    /// Finds the files `token` and `ca.crt` for the API server in this directory instead of the service account's.
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    pub fn with_service_account_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.service_account = Some(path.into());
+        self
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn service_account(&self) -> Option<&Path> {
+        self.service_account.as_deref()
+    }
+
     pub(super) fn env(&self) -> &BTreeMap<String, String> {
         &self.env
     }
@@ -111,11 +128,25 @@ impl Surroundings {
     }
 
     /// Something that differs when `resolv.conf` has changed.
-    pub(super) fn resolv_conf_stamp(&self) -> Option<(SystemTime, u64)> {
+    pub(super) fn resolv_conf_stamp(&self) -> Stamp {
         let Text::File(path) = &self.resolv_conf else { return None };
         let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
     }
+}
+
+/// When a file was written, its length, and which file it is: one that is moved into its place keeps the time of
+/// its own writing.
+pub(super) type Stamp = Option<(SystemTime, u64, u64)>;
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
 }
 
 impl Text {

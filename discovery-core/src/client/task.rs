@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    chain::{Chain, Round},
+    chain::{Chain, Round, Trust},
     context_cell::{ContextCell, Generation},
-    entropy,
     explain::Explanation,
     shared::Shared,
 };
@@ -15,7 +14,7 @@ use crate::{
     Error,
     plan::Plan,
     refresh::{Standing, View},
-    source::{State, Update, clock},
+    source::{State, Update, clock, entropy},
 };
 
 /// Works for one target until it is aborted. On another end, by a runtime's shutdown, it gives the claim
@@ -61,7 +60,7 @@ impl Task {
     async fn round(&mut self) {
         let shared = self.shared.clone();
         shared.refresh().on_ask(clock::now());
-        let round = match self.opened().await {
+        let round = match self.opened() {
             Ok(opened) => ask(&shared, &mut opened.chain).await,
             Err(error) => failed(error),
         };
@@ -80,18 +79,17 @@ impl Task {
     }
 
     /// Opens the conversations, anew when the context has changed since.
-    async fn opened(&mut self) -> Result<&mut Opened, Error> {
+    fn opened(&mut self) -> Result<&mut Opened, Error> {
         let generation = self.context.current(clock::now())?;
-        let mut scope = generation.scope();
-        if generation.lacks_domain_for(&self.shared.target) && !answered_before_dns(&self.shared, &generation).await {
-            scope.cluster_domain = generation.probed_domain().await?;
-        }
-        let plan = Plan::new(&self.shared.target, &scope);
-        let reuse = self.opened.take().filter(|o| Arc::ptr_eq(&o.generation, &generation) && o.plan == plan);
-        let opened = reuse.unwrap_or_else(|| {
-            let chain = Chain::open(plan.clone(), generation.sources());
-            Opened { generation, plan, chain }
-        });
+        let plan = Plan::new(&self.shared.target, generation.scope());
+        let opened = match self.opened.take() {
+            Some(opened) if Arc::ptr_eq(&opened.generation, &generation) && opened.plan == plan => opened,
+            before => {
+                let incumbent = before.map(|before| before.chain.incumbent()).unwrap_or_default();
+                let chain = Chain::open(plan.clone(), generation.sources(), incumbent);
+                Opened { generation, plan, chain }
+            }
+        };
         Ok(self.opened.insert(opened))
     }
 
@@ -101,6 +99,10 @@ impl Task {
         let mut heard = false;
         loop {
             let ask_at = shared.refresh().ask_at();
+            if ask_at.is_none() && self.opened.is_none() {
+                // The conversation that would have told of a change has ended with another runtime.
+                return;
+            }
             tokio::select! {
                 () = until(ask_at) => return,
                 () = shared.reports().arrived.notified() => heed(&shared),
@@ -128,21 +130,21 @@ impl Task {
     }
 }
 
-/// The cluster's domain matters to DNS alone: where a source before it has endpoints, nobody is asked for it.
-async fn answered_before_dns(shared: &Shared, generation: &Generation) -> bool {
-    let plan = Plan::new(&shared.target, &generation.scope());
-    let mut before = Chain::open(plan, generation.sources_before_dns());
-    let round = before.ask(&mut |_| ()).await;
-    round.winner.is_some() || round.is_final
-}
-
 /// One round of questions; what comes early, and what requests report meanwhile, is heeded at once.
 async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
     let (send, mut early) = mpsc::unbounded_channel();
     let mut tell = move |update: Update| {
         let _ = send.send(update);
     };
-    let mut round = std::pin::pin!(chain.ask(&mut tell));
+    let trust = {
+        let refresh = shared.refresh();
+        match (refresh.view().set.is_empty(), refresh.believes_denial()) {
+            (true, _) => Trust::None,
+            (false, false) => Trust::Full,
+            (false, true) => Trust::NoMore,
+        }
+    };
+    let mut round = std::pin::pin!(chain.ask(trust, &mut tell));
     loop {
         tokio::select! {
             biased;
@@ -184,6 +186,8 @@ fn heed(shared: &Shared) {
         let view = shared.refresh().on_unreachable(&identity, now);
         if let Some(view) = view {
             tracing::debug!(target = %shared.target, endpoint = %identity, "unreachable, left out");
+            let standing = format!("{}; without {identity}, which cannot be reached", standing(&view.standing));
+            shared.explain(Explanation { standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() });
             shared.publish(view, None);
         }
     }
@@ -209,7 +213,7 @@ async fn news(opened: Option<&mut Opened>) {
 
 fn failed(error: Error) -> Round {
     let update = Update::new(State::Failed(error.clone()));
-    Round { update, steps: Vec::new(), winner: None, is_final: false, error: Some(error) }
+    Round { update, steps: Vec::new(), winner: None, error: Some(error) }
 }
 
 /// Tells of what has changed; of one failure after the other only the first is worth a warning.

@@ -9,7 +9,6 @@ use tokio::task::AbortHandle;
 
 use super::{
     context_cell::ContextCell,
-    entropy::ThreadRng,
     explain::Explanation,
     published::{Endpoints, Published},
     resolver::Held,
@@ -22,7 +21,7 @@ use crate::{
     error::Kind,
     name::Target,
     policy::{Pick, PickArgs, Tried},
-    source::clock,
+    source::{clock, entropy::ThreadRng},
 };
 
 /// The live view of one target: its endpoints now, and how to pick one.
@@ -79,7 +78,7 @@ impl Upstream {
         let published = self.0.shared.load();
         published
             .snapshot
-            .pick(&mut PickArgs::new(clock::now(), &mut ThreadRng, tried))
+            .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng, tried))
             .map_err(|error| if error.is_empty() { self.no_endpoint(&published) } else { error.into() })
     }
 

@@ -15,6 +15,7 @@ pub struct Endpoint {
     priority: u16,
     zone: Option<Arc<str>>,
     node: Option<Arc<str>>,
+    zone_hints: Option<Arc<[Arc<str>]>>,
     conditions: Conditions,
 }
 
@@ -31,6 +32,7 @@ impl Endpoint {
             priority: 0,
             zone: None,
             node: None,
+            zone_hints: None,
             conditions: Conditions::default(),
         }
     }
@@ -84,6 +86,13 @@ impl Endpoint {
     #[must_use]
     pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
         self.node = Some(node.into());
+        self
+    }
+
+    /// Sets the zones whose clients are meant to use it, the hints of an EndpointSlice (`hints.forZones`).
+    #[must_use]
+    pub fn with_zone_hints(mut self, zones: impl Into<Arc<[Arc<str>]>>) -> Self {
+        self.zone_hints = Some(zones.into());
         self
     }
 
@@ -145,6 +154,11 @@ impl Endpoint {
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.node.as_deref()
+    }
+
+    /// The zones whose clients are meant to use it; none where the source gives no hints.
+    pub fn zone_hints(&self) -> impl Iterator<Item = &str> + '_ {
+        self.zone_hints.iter().flat_map(|zones| zones.iter()).map(|zone| &**zone)
     }
 
     /// The conditions.

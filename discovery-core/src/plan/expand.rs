@@ -2,11 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Candidate, Plan, Question, Reading, Scope};
-use crate::name::{DomainName, Host, Hostname, Port, ServiceName, Target};
+use super::{Candidate, Plan, Question, Reading, Scope, ServiceRef};
+use crate::name::{DomainName, Host, Hostname, Namespace, Port, ServiceName, Target};
 
 pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
-    let mut plan = Plan { target: target.clone(), fixed: None, env: None, dns: Vec::new(), refused: Vec::new() };
+    let mut plan = Plan {
+        target: target.clone(),
+        fixed: None,
+        env: None,
+        services: Vec::new(),
+        dns: Vec::new(),
+        refused: Vec::new(),
+    };
     match target.host() {
         Host::Ip(ip) => plan.fixed = Some(vec![*ip]),
         Host::Localhost => {
@@ -118,18 +125,28 @@ impl Expansion<'_> {
         if self.scope.namespace.as_ref().is_some_and(|own| own.as_str() == namespace) {
             self.plan.env = ServiceName::new(service).ok();
         }
+        self.refer(service, namespace, None);
         let Some(zone) = self.zone() else { return };
         self.push(Reading::Service, &format!("{service}.{namespace}.{zone}"), None, true);
     }
 
     /// A pod has addresses of its own; its named ports are those of its Service, narrowed to the pod.
     fn pod(&mut self, pod: &str, service: &str, namespace: &str) {
+        if let Ok(pod) = Hostname::new(pod) {
+            self.refer(service, namespace, Some(pod));
+        }
         let Some(zone) = self.zone() else { return };
         if matches!(self.plan.target.port(), Port::Name(_)) {
             let only = Hostname::new(pod).ok();
             self.push(Reading::Pod, &format!("{service}.{namespace}.{zone}"), only, true);
         } else {
             self.push(Reading::Pod, &format!("{pod}.{service}.{namespace}.{zone}"), None, true);
+        }
+    }
+
+    fn refer(&mut self, service: &str, namespace: &str, pod: Option<Hostname>) {
+        if let (Ok(service), Ok(namespace)) = (ServiceName::new(service), Namespace::new(namespace)) {
+            self.plan.services.push(ServiceRef { namespace, service, pod });
         }
     }
 
@@ -225,6 +242,27 @@ mod tests {
         ] {
             assert_eq!(asked(target, &in_pod()), questions, "{target}");
         }
+    }
+
+    #[test]
+    fn the_services_that_a_name_may_mean_are_named_without_the_domain() {
+        let own = Scope::new(Namespace::new("shop").ok(), None);
+        for (target, services) in [
+            ("orders", vec!["orders.shop"]),
+            ("orders.billing", vec!["orders.billing.shop", "orders.billing"]),
+            ("orders.billing.svc:http", vec!["orders.billing"]),
+            ("web-0.nginx.default.svc", vec!["web-0.nginx.default"]),
+            ("web-0.nginx.default", vec!["web-0.nginx.default"]),
+            ("api.eu.example.com", vec![]),
+            ("example.com.", vec![]),
+            ("10.0.0.1:80", vec![]),
+        ] {
+            let named = |scope| planned(target, scope).services.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!(named(&own), services, "{target}");
+            assert_eq!(named(&in_pod()), services, "{target}");
+        }
+        let full = planned("orders.billing.svc.cluster.local.", &in_pod());
+        assert_eq!(full.services.len(), 1);
     }
 
     #[test]

@@ -7,12 +7,14 @@ mod candidate;
 mod expand;
 mod families;
 mod scope;
+mod service_ref;
 
 use std::net::IpAddr;
 
 pub use candidate::{Candidate, Question, Reading};
 pub use families::Families;
 pub use scope::Scope;
+pub use service_ref::ServiceRef;
 
 use crate::name::{ServiceName, Target};
 
@@ -26,6 +28,9 @@ pub struct Plan {
     pub fixed: Option<Vec<IpAddr>>,
     /// The Service of the own namespace whose environment variables may answer.
     pub env: Option<ServiceName>,
+    /// The Services that the name may mean, in the order of the DNS questions: for a source that knows Services by
+    /// name and namespace. Unlike the questions they do not need the cluster's domain to be known.
+    pub services: Vec<ServiceRef>,
     /// The DNS questions: the first candidate that exists wins.
     pub dns: Vec<Candidate>,
     /// Readings of the name that could not be planned, and what is missing for them.

@@ -1,6 +1,6 @@
 //! What a policy is.
 
-use std::{fmt, time::Instant};
+use std::{cell::Cell, fmt, time::Instant};
 
 use super::{PickError, Rng, Slots, Tried};
 
@@ -19,11 +19,33 @@ pub trait Picker: Send + Sync + fmt::Debug {
     fn pick(&self, args: &mut PickArgs<'_>) -> Decision;
 }
 
+/// Tells the time when it is asked: a moment, which is always the same, or a function that reads a clock, such
+/// as `Instant::now`.
+///
+/// Reading the clock takes as long as choosing an endpoint, and only failures and the policies that measure time need
+/// it. Whoever knows the time passes it; whoever would have to read it passes the function.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> Instant;
+}
+
+impl Clock for Instant {
+    fn now(&self) -> Instant {
+        *self
+    }
+}
+
+impl<F: Fn() -> Instant> Clock for F {
+    fn now(&self) -> Instant {
+        self()
+    }
+}
+
 /// What a pick depends on, beside the snapshot.
 #[non_exhaustive]
 pub struct PickArgs<'a> {
-    /// The time of the pick.
-    pub now: Instant,
+    clock: &'a dyn Clock,
+    now: Cell<Option<Instant>>,
     /// Where random policies get their numbers from.
     pub rng: &'a mut dyn Rng,
     /// What this request has tried already.
@@ -33,14 +55,31 @@ pub struct PickArgs<'a> {
 impl<'a> PickArgs<'a> {
     /// The arguments of one pick.
     #[must_use]
-    pub fn new(now: Instant, rng: &'a mut dyn Rng, tried: &'a Tried) -> Self {
-        Self { now, rng, tried }
+    pub fn new(clock: &'a dyn Clock, rng: &'a mut dyn Rng, tried: &'a Tried) -> Self {
+        Self { clock, now: Cell::new(None), rng, tried }
+    }
+
+    /// The time of the pick. The clock is read when a policy asks for the first time; what it said then holds for the
+    /// whole pick, and the [`Pick`](super::Pick) knows it as its beginning.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now.get().unwrap_or_else(|| {
+            let now = self.clock.now();
+            self.now.set(Some(now));
+            now
+        })
+    }
+
+    /// The time of the pick, if a policy has asked for it.
+    #[must_use]
+    pub fn known_now(&self) -> Option<Instant> {
+        self.now.get()
     }
 }
 
 impl fmt::Debug for PickArgs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PickArgs").field("now", &self.now).field("tried", &self.tried).finish_non_exhaustive()
+        f.debug_struct("PickArgs").field("now", &self.now.get()).field("tried", &self.tried).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,5 @@
 //! The less busy of two.
 
-use std::time::Instant;
-
 use super::{Decision, PickArgs, Picker, Policy, Slots, sampler::Sampler};
 
 /// Of two random endpoints the one with fewer requests in flight for its weight, where a recent failure
@@ -41,7 +39,7 @@ impl Picker for LeastRequestPicker {
         }
         match self.two(args) {
             None => Decision::from(None),
-            Some((first, Some(second))) if self.is_busier(first, second, args.now) => Decision::Endpoint(second),
+            Some((first, Some(second))) if self.is_busier(first, second, args) => Decision::Endpoint(second),
             Some((first, _)) => Decision::Endpoint(first),
         }
     }
@@ -57,8 +55,8 @@ impl LeastRequestPicker {
     }
 
     /// Compares load by weight, without a division.
-    fn is_busier(&self, one: usize, other: usize, now: Instant) -> bool {
-        let busy = |at: usize| self.slots.get(at).map_or(0, |slot| u128::from(slot.load().busy(now)));
+    fn is_busier(&self, one: usize, other: usize, args: &PickArgs<'_>) -> bool {
+        let busy = |at: usize| self.slots.get(at).map_or(0, |slot| u128::from(slot.load().busy(|| args.now())));
         let weight = |at| u128::from(self.sampler.weight(at));
         busy(one) * weight(other) > busy(other) * weight(one)
     }

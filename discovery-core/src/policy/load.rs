@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Clock;
+
 /// What is known of one endpoint from the requests sent to it. It lives as long as the endpoint's identity
 /// is in the set, across updates. Lock-free.
 ///
@@ -38,19 +40,20 @@ impl Load {
         self.in_flight.load(Relaxed)
     }
 
-    /// The failures that count as requests in flight.
+    /// The failures that count as requests in flight. The clock is read only if there have been some.
     #[must_use]
-    pub fn penalty(&self, now: Instant) -> u32 {
+    #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
+    pub fn penalty(&self, clock: impl Clock) -> u32 {
         match self.penalty.load(Relaxed) {
             0 => 0,
-            packed => Penalty::unpack(packed).at(self.millis(now)).count,
+            packed => Penalty::unpack(packed).at(self.millis(clock.now())).count,
         }
     }
 
     /// What a policy that goes by load compares: requests in flight plus penalty.
     #[must_use]
-    pub fn busy(&self, now: Instant) -> u64 {
-        u64::from(self.in_flight()) + u64::from(self.penalty(now))
+    pub fn busy(&self, clock: impl Clock) -> u64 {
+        u64::from(self.in_flight()) + u64::from(self.penalty(clock))
     }
 
     pub(super) fn started(&self) {
@@ -61,10 +64,10 @@ impl Load {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    pub(super) fn succeeded(&self, now: Instant) {
-        // The usual case writes nothing.
+    pub(super) fn succeeded(&self, clock: &impl Clock) {
+        // The usual case writes nothing, and needs no time.
         if self.penalty.load(Relaxed) != 0 {
-            self.punish(now, Penalty::halved);
+            self.punish(clock.now(), Penalty::halved);
         }
     }
 
@@ -154,7 +157,7 @@ mod tests {
         let (load, now) = (Load::new(epoch()), epoch());
         (0..5).for_each(|_| load.failed(now, NO_PAUSE));
         for left in [2, 1, 0, 0] {
-            load.succeeded(now);
+            load.succeeded(&now);
             assert_eq!(load.penalty(now), left);
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Slot;
+use super::{Clock, Slot};
 use crate::endpoint::Endpoint;
 
 /// The chosen endpoint, and the guard that tells its [`Load`](super::Load) how the request went.
@@ -16,13 +16,13 @@ use crate::endpoint::Endpoint;
 #[must_use = "the request counts as in flight only as long as the pick lives"]
 pub struct Pick {
     slot: Arc<Slot>,
-    started: Instant,
+    started: Option<Instant>,
 }
 
 impl Pick {
-    pub(super) fn start(slot: Arc<Slot>, now: Instant) -> Self {
+    pub(super) fn start(slot: Arc<Slot>, started: Option<Instant>) -> Self {
         slot.load().started();
-        Self { slot, started: now }
+        Self { slot, started }
     }
 
     /// The chosen endpoint.
@@ -37,22 +37,24 @@ impl Pick {
         &self.slot
     }
 
-    /// How long the request has been in flight.
+    /// When the request began; known if the policy asked for the time of the pick.
     #[must_use]
-    pub fn elapsed(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.started)
+    pub fn started(&self) -> Option<Instant> {
+        self.started
     }
 
-    /// Records how the request went, and ends it.
-    pub fn complete(self, outcome: Outcome, now: Instant) {
+    /// Records how the request went, and ends it. `clock` is the time, or what to ask for it: `Instant::now` is
+    /// called only if the endpoint has failed lately or now.
+    #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
+    pub fn complete(self, outcome: Outcome, clock: impl Clock) {
         // Before the drop takes it out of flight, so that a failure is never seen as an idle endpoint.
         let load = self.slot.load();
         match outcome {
-            Outcome::Success => load.succeeded(now),
-            Outcome::Failure => load.failed(now, Duration::ZERO),
-            Outcome::Overloaded { retry_after } => load.failed(now, retry_after.unwrap_or_default()),
+            Outcome::Success => load.succeeded(&clock),
+            Outcome::Failure => load.failed(clock.now(), Duration::ZERO),
+            Outcome::Overloaded { retry_after } => load.failed(clock.now(), retry_after.unwrap_or_default()),
             Outcome::Unreachable => {
-                load.failed(now, Duration::ZERO);
+                load.failed(clock.now(), Duration::ZERO);
                 self.slot.unreachable();
             }
         }

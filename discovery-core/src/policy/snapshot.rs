@@ -72,7 +72,7 @@ impl Snapshot {
     /// When there is no usable endpoint, or all have been tried.
     pub fn pick(&self, args: &mut PickArgs<'_>) -> Result<Pick, PickError> {
         match self.choose(args) {
-            Decision::Endpoint(index) => self.start(index, args.now).ok_or(PickError::out_of_range()),
+            Decision::Endpoint(index) => self.start(index, args.known_now()).ok_or(PickError::out_of_range()),
             Decision::Wait => Err(PickError::empty()),
             Decision::Fail(error) => Err(error),
         }
@@ -92,10 +92,11 @@ impl Snapshot {
         decision
     }
 
-    /// Starts a request to the endpoint with this index in the set; `None` when there is no such index.
+    /// Starts a request to the endpoint with this index in the set; `None` when there is no such index. `started` is
+    /// the time, if known: [`PickArgs::known_now`] after the choice.
     #[must_use]
-    pub fn start(&self, index: usize, now: Instant) -> Option<Pick> {
-        self.slots.get(index).map(|slot| Pick::start(slot.clone(), now))
+    pub fn start(&self, index: usize, started: Option<Instant>) -> Option<Pick> {
+        self.slots.get(index).map(|slot| Pick::start(slot.clone(), started))
     }
 
     /// The set.

@@ -12,21 +12,23 @@ use super::{
 use crate::{
     Error,
     endpoint::{Endpoint, EndpointSet},
+    source::Update,
 };
 
 impl Refresh {
     pub(super) fn ready(
         &mut self,
         endpoints: &[Endpoint],
-        ttl: Option<Duration>,
+        update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
-        let (min, max) = (self.settings.min_refresh(), self.settings.max_refresh());
-        let hold = self.settings.removal_hold();
+        let (min, max, ttl) = (self.settings.min_refresh(), self.settings.max_refresh(), update.ttl);
+        let hold = if update.definitive { Duration::ZERO } else { self.settings.removal_hold() };
         let set = self.holds.merge(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
         self.good = Some(Good { at: now, lasting: ttl.is_none() });
         self.denied = None;
+        self.ejected.clear();
         self.failures.reset();
         self.denials.reset();
         let expiry = ttl.and_then(|ttl| now.checked_add(spread(ttl.clamp(min, max), &REFRESH_PART, min, jitter)));
@@ -38,35 +40,29 @@ impl Refresh {
     pub(super) fn deny(
         &mut self,
         standing: Standing,
-        ttl: Option<Duration>,
+        update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
         self.failures.reset();
-        if !self.view.set.is_empty() && !self.confirms(now) {
+        if !update.definitive && !self.believes_denial() {
+            self.await_confirmation(now);
             return None;
         }
         let (spacing, max) = (self.settings.spacing(), self.settings.negative_max());
         let growing = self.denials.step(spacing, max);
         let cap = if self.waiting { self.settings.negative_max_waiting() } else { growing };
-        let wait = ttl.unwrap_or(max).min(cap);
+        let wait = update.ttl.unwrap_or(max).min(cap);
         self.schedule.set(now.checked_add(spread(wait, &BACKOFF_PART, spacing, jitter)));
         self.drop_all(standing)
     }
 
-    /// Whether a negative answer confirms an earlier one, that is, was asked for long enough after it; if
-    /// not, sees to it that the next one does.
-    fn confirms(&mut self, now: Instant) -> bool {
-        let pause = self.settings.confirm_after();
-        let left = match (self.denied, self.schedule.asked()) {
-            (Some(first), Some(asked)) if asked.saturating_duration_since(first) >= pause => return true,
-            (Some(first), _) => pause.saturating_sub(now.saturating_duration_since(first)),
-            (None, _) => pause,
-        };
-        self.denied.get_or_insert(now);
+    /// Sees to it that the next negative answer is asked for long enough after the first one to confirm it.
+    fn await_confirmation(&mut self, now: Instant) {
+        let first = *self.denied.get_or_insert(now);
+        let left = self.settings.confirm_after().saturating_sub(now.saturating_duration_since(first));
         let at = now.checked_add(left.min(self.settings.max_refresh()));
         self.schedule.set(at.map(|at| self.schedule.spaced(at)));
-        false
     }
 
     pub(super) fn fail(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
@@ -82,13 +78,15 @@ impl Refresh {
         if now.saturating_duration_since(since) > self.settings.max_stale() {
             return self.drop_all(Standing::Failed(error.clone()));
         }
-        self.view.stand(Standing::Stale { since, error: error.clone() })
+        let set = self.ejected.take_back(&self.view.set, now);
+        self.view.show(set, Standing::Stale { since, error: error.clone() })
     }
 
     fn drop_all(&mut self, standing: Standing) -> Option<View> {
         self.good = None;
         self.denied = None;
         self.holds.clear();
+        self.ejected.clear();
         self.view.show(EndpointSet::default(), standing)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::{RefreshSettings, Standing, View, backoff::Backoff, hold::Holds, schedule::Schedule};
+use super::{
+    RefreshSettings, Standing, View, backoff::Backoff, defaults::NEWS_SPACING, eject::Ejected, hold::Holds,
+    schedule::Schedule,
+};
 use crate::{
     endpoint::{Endpoint, Identity},
     source::{State, Update},
@@ -19,6 +22,7 @@ pub struct Refresh {
     pub(super) view: View,
     pub(super) schedule: Schedule,
     pub(super) holds: Holds,
+    pub(super) ejected: Ejected,
     /// The answer that the set is from; `None` while the set is empty.
     pub(super) good: Option<Good>,
     /// When the first of the unconfirmed "no such name" or "no endpoints" came.
@@ -44,6 +48,7 @@ impl Refresh {
             settings,
             view: View::unknown(),
             holds: Holds::default(),
+            ejected: Ejected::default(),
             good: None,
             denied: None,
             failures: Backoff::default(),
@@ -64,6 +69,16 @@ impl Refresh {
         self.schedule.next()
     }
 
+    /// Whether "no such name" or "no endpoints", as the answer to the question that has begun, would take the
+    /// endpoints away: there are none, or it would confirm an earlier one.
+    #[must_use]
+    pub fn believes_denial(&self) -> bool {
+        let confirms = |(first, asked): (Instant, Instant)| {
+            asked.saturating_duration_since(first) >= self.settings.confirm_after()
+        };
+        self.view.set.is_empty() || self.denied.zip(self.schedule.asked()).is_some_and(confirms)
+    }
+
     /// A question begins.
     pub fn on_ask(&mut self, now: Instant) {
         self.schedule.begin(now);
@@ -76,10 +91,10 @@ impl Refresh {
     pub fn on_update(&mut self, update: &Update, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
         self.schedule.answered(now);
         match &update.state {
-            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update.ttl, now, jitter),
-            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update.ttl, now, jitter),
-            State::NotFound => self.deny(Standing::NotFound, update.ttl, now, jitter),
-            State::Silent => self.deny(Standing::NotFound, None, now, jitter),
+            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update, now, jitter),
+            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update, now, jitter),
+            State::NotFound => self.deny(Standing::NotFound, update, now, jitter),
+            State::Silent => self.deny(Standing::NotFound, &Update::new(State::NotFound), now, jitter),
             State::Failed(error) => self.fail(error, now, jitter),
         }
     }
@@ -100,23 +115,28 @@ impl Refresh {
         } else {
             self.view.standing.clone()
         };
+        self.ejected.forget(&added);
         let set = shown.iter().cloned().chain(added).collect();
         self.view.show(set, standing)
     }
 
     /// A request could not connect to an endpoint: asks again soon, and stops offering the endpoint where
-    /// the last answer does not vouch for it (it lacked the endpoint, was negative, or failed).
+    /// the last answer does not vouch for it.
     ///
-    /// The last endpoint stays in any case: there is nothing better to try. An ejected endpoint comes back
-    /// when an answer names it again. One that is not in the set changes nothing.
+    /// One that the last good answer lacks goes for good, unless it is the only one left: there is nothing better
+    /// to try. Where the last answer was negative or failed, it vouches for none of them: at most half of the set
+    /// is left out, and an endpoint comes back after ten seconds, or when an answer names it again. One that is
+    /// not in the set changes nothing.
     pub fn on_unreachable(&mut self, who: &Identity, now: Instant) -> Option<View> {
         self.view.set.get_by_identity(who)?;
         self.on_request(now);
-        let doubted = self.holds.contains(who) || self.denied.is_some() || self.view.standing.is_stale();
-        if !doubted || self.view.set.len() == 1 {
+        let rest = if self.denied.is_some() || self.view.standing.is_stale() {
+            self.ejected.leave_out(who, &self.view.set, now)?
+        } else if self.holds.contains(who) && self.view.set.len() > 1 {
+            self.view.set.iter().filter(|e| e.identity() != who).cloned().collect()
+        } else {
             return None;
-        }
-        let rest = self.view.set.iter().filter(|e| e.identity() != who).cloned().collect();
+        };
         self.view.show(rest, self.view.standing.clone())
     }
 
@@ -138,9 +158,9 @@ impl Refresh {
         }
     }
 
-    /// A source has news: asks now. Only a burst of news is slowed down, to one question per
-    /// `backoff_initial`: the source that would be asked too often is the one that called.
+    /// A source has news: asks now. Only a burst of news is slowed down, to one question in 20 ms: the source that would
+    /// be asked too often is the one that called.
     pub fn on_news(&mut self, now: Instant) {
-        self.schedule.demand(self.settings.backoff_initial().min(self.settings.spacing()), now);
+        self.schedule.demand(NEWS_SPACING.min(self.settings.spacing()), now);
     }
 }

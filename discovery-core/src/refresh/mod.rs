@@ -11,7 +11,10 @@
 //!   a later answer lacks it as well.
 //! * A failure is not an answer: the endpoints stay, marked stale, until they are older than
 //!   [`max_stale`](RefreshSettings::max_stale) *and* another question fails. Time alone takes nothing away.
+//! * An endpoint that cannot be connected to while no answer vouches for it is left out, for a while, and with
+//!   at most half of the set: without answers a connect failure says as much about the network.
 //! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
+//! * A [definitive](crate::source::Update::definitive) answer is taken at its word: what it lacks goes at once.
 //! * No target is asked more often than once a second, except after a failure, where the
 //!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
 //!   [news](Refresh::on_news).
@@ -19,6 +22,7 @@
 mod answers;
 mod backoff;
 mod defaults;
+mod eject;
 mod error;
 mod hold;
 mod machine;

@@ -19,6 +19,12 @@ pub trait Source: Send + Sync + fmt::Debug + 'static {
         false
     }
 
+    /// Whether its "there is such a name, and it has no endpoint" is the answer, so that no later source is asked. True
+    /// where the source knows better than all later ones.
+    fn empty_is_final(&self) -> bool {
+        false
+    }
+
     /// Begins the conversation about one target. Called once per target and once more whenever the context
     /// (namespace, cluster domain, nameservers) has changed; does no I/O.
     fn open(&self, plan: &Plan) -> Box<dyn Lookup>;

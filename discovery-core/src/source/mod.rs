@@ -10,7 +10,10 @@ mod contract;
 #[cfg(feature = "resolver")]
 pub(crate) mod dns;
 #[cfg(feature = "resolver")]
+pub(crate) mod entropy;
+#[cfg(feature = "resolver")]
 pub(crate) mod env;
+pub mod kubernetes;
 mod update;
 
 pub use contract::{BoxFuture, Lookup, Source};

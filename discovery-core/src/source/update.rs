@@ -13,6 +13,9 @@ pub struct Update {
     /// How long the state holds, counted from its arrival; `None` when the source will tell by itself
     /// ([`Lookup::changed`](super::Lookup::changed)) or it cannot change.
     pub ttl: Option<Duration>,
+    /// The source is the authority and tells of every change in its order: what the state lacks has gone, and needs no
+    /// second question. DNS is none, whose servers disagree for a moment.
+    pub definitive: bool,
     /// What was asked and answered on the way.
     pub evidence: Vec<Evidence>,
 }
@@ -21,13 +24,20 @@ impl Update {
     /// A state that holds until the source tells otherwise.
     #[must_use]
     pub fn new(state: State) -> Self {
-        Self { state, ttl: None, evidence: Vec::new() }
+        Self { state, ttl: None, definitive: false, evidence: Vec::new() }
     }
 
     /// Limits how long the state holds.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Says that the state is the authority's own: see [`definitive`](Self::definitive).
+    #[must_use]
+    pub fn as_definitive(mut self) -> Self {
+        self.definitive = true;
         self
     }
 

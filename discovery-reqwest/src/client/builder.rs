@@ -31,6 +31,7 @@ pub(super) struct Settings {
     tls: Option<Configure>,
     dns: ServiceDns,
     pub(super) patience: Duration,
+    pub(super) attempt_timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -50,7 +51,13 @@ impl ClientBuilder {
         let dns = ServiceDns::new(resolver.clone());
         Self {
             resolver,
-            settings: Settings { configure: Arc::new(|builder| builder), tls: None, dns, patience: PATIENCE },
+            settings: Settings {
+                configure: Arc::new(|builder| builder),
+                tls: None,
+                dns,
+                patience: PATIENCE,
+                attempt_timeout: None,
+            },
         }
     }
 
@@ -80,6 +87,16 @@ impl ClientBuilder {
     /// soon as it is known that there is none: at once, but for the first answer of the sources.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.settings.patience = patience;
+        self
+    }
+
+    /// Sets how long one endpoint has to begin its answer to an idempotent request before another endpoint is asked
+    /// instead; no limit by default. It is for pods that hang: they take connections and never answer. Choose it well
+    /// above what a slow answer takes, because the first endpoint may have done its work already. Where no other
+    /// endpoint may be asked (three have been, there is none, the budget of retries is spent, the body is a stream), the
+    /// last one has as long as the request has.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = Some(timeout);
         self
     }
 

@@ -6,13 +6,24 @@ use discovery_core::{
     Attached, Resolver,
     endpoint::Endpoint,
     name::{Host, Target},
+    policy::{RetryBudget, Tried},
 };
 
-use super::builder::Settings;
+use super::{builder::Settings, now};
 use crate::Error;
 
-/// The clients of one target's endpoints.
-pub(super) type Pool = Attached<Result<reqwest::Client, Built>>;
+/// The clients of one target's endpoints, and how many of its requests may be sent again.
+pub(super) struct Pool {
+    pub(super) clients: Attached<Result<reqwest::Client, Built>>,
+    pub(super) budget: RetryBudget,
+}
+
+impl Pool {
+    /// Whether there may be an endpoint for another attempt: without one nothing is taken from the budget.
+    pub(super) fn has_untried(&self, tried: &Tried) -> bool {
+        self.clients.upstream().endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
+    }
+}
 
 /// Why an endpoint's client could not be made. The same settings were tried when the client was built, so
 /// that this takes a resource running out.
@@ -27,7 +38,7 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) ->
     let meant = target.port().number().map(u16::from);
     let settings = settings.clone();
     let upstream = resolver.upstream(target)?;
-    Ok(Attached::new(upstream, move |endpoint: &Endpoint| {
+    let clients = Attached::new(upstream, move |endpoint: &Endpoint| {
         let builder = match &host {
             Some(host) => {
                 // Port 0 is the scheme's own: a redirect from http to https on the same host has another one.
@@ -39,5 +50,6 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) ->
             None => settings.client(),
         };
         builder.build().map_err(Built::new)
-    }))
+    });
+    Ok(Pool { clients, budget: RetryBudget::new(now()) })
 }

@@ -25,7 +25,7 @@ struct Inner {
     settings: Settings,
     /// Builds requests; it sends none.
     template: reqwest::Client,
-    pools: Kept<Pool>,
+    pools: Kept<Arc<Pool>>,
 }
 
 impl Client {
@@ -85,7 +85,8 @@ impl Client {
 
     /// Sends a request to an endpoint of its target. When no connection comes about, or the connection breaks
     /// before a response and the method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE), the
-    /// request goes to an endpoint not yet tried, three at most. The response tells how many:
+    /// request goes to an endpoint not yet tried, three at most, within the target's
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget). The response tells how many:
     /// [`EndpointsTried`](crate::EndpointsTried).
     ///
     /// # Errors
@@ -97,11 +98,11 @@ impl Client {
     pub async fn execute(&self, mut request: Request) -> Result<Response, Error> {
         self.hide_credentials(&mut request);
         let url = request.url();
-        let pool = self.0.pools.get_or_try_insert(&url[..Position::BeforePath], now(), || {
+        let pool = self.0.pools.get_or_try_insert(&url[..Position::BeforePath], now, || {
             let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
-            endpoints::pool(&self.0.resolver, &target, &self.0.settings)
+            endpoints::pool(&self.0.resolver, &target, &self.0.settings).map(Arc::new)
         })?;
-        send::send(&pool, request, self.0.settings.patience).await
+        send::send(&pool, request, self.0.settings.patience, self.0.settings.attempt_timeout).await
     }
 
     /// Moves user and password from the URL, which errors show, to the header, as the request builder does.

@@ -1,13 +1,18 @@
 //! Sending one request.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    time::Duration,
+};
 
 use discovery_core::policy::{Outcome, Pick, Tried};
 use http::{HeaderValue, Method, header};
 use reqwest::{Request, Response, Url, redirect};
 
 use super::{endpoints::Pool, now};
-use crate::Error;
+use crate::{Error, error::Note};
 
 /// How many endpoints one request tries at most.
 const MOST: usize = 3;
@@ -40,68 +45,115 @@ impl EndpointsTried {
     }
 }
 
-pub(super) async fn send(pool: &Pool, mut request: Request, patience: Duration) -> Result<Response, Error> {
-    let mut tried = Tried::default();
+/// `attempt` is how long one endpoint has to begin its answer, where another one may be asked instead.
+pub(super) async fn send(
+    pool: &Pool,
+    mut request: Request,
+    patience: Duration,
+    attempt: Option<Duration>,
+) -> Result<Response, Error> {
+    let mut tried = Tried::new();
+    let mut nth = 0;
     let mut last: Option<Error> = None;
     let idempotent = is_idempotent(request.method());
+    pool.budget.request();
     loop {
         let (pick, client) = match (pick(pool, &tried, patience).await, last.take()) {
             (Ok(picked), _) => picked,
             (Err(_), Some(error)) => return Err(error),
             (Err(error), None) => return Err(error),
         };
-        let copy = request.try_clone();
+        nth += 1;
+        let mut copy = copy(&request);
         aim(&mut request, pick.endpoint().port());
-        let (result, redirected) = execute(&client, request).await;
-        let failed = result.is_err().then(|| pick.endpoint().identity().clone());
+        let mut sent = pin!(watch(client.execute(request)));
+        let in_time = match attempt {
+            Some(soon) if idempotent && nth < MOST && copy.is_some() => {
+                tokio::time::timeout(soon, &mut sent).await.ok()
+            }
+            _ => Some(sent.as_mut().await),
+        };
+        let (result, redirected) = match in_time {
+            Some(done) => done,
+            None => {
+                tried.add(pick.endpoint().identity());
+                if let Some(copy) = copy.take_if(|_| pool.has_untried(&tried) && pool.budget.retry(now())) {
+                    pick.complete(Outcome::Failure, now);
+                    request = copy;
+                    continue;
+                }
+                // Nobody else may be asked: this one has all the time that the request has.
+                sent.await
+            }
+        };
         // Whoever redirects has answered: what goes wrong afterwards is not its fault.
-        pick.complete(if redirected { Outcome::Success } else { outcome(&result) }, now());
+        let outcome = if redirected { Outcome::Success } else { outcome(&result) };
         let error = match result {
             Ok(mut response) => {
-                response.extensions_mut().insert(EndpointsTried(tried.len() + 1));
+                pick.complete(outcome, now);
+                response.extensions_mut().insert(EndpointsTried(nth));
                 return Ok(response);
             }
             Err(error) => error,
         };
-        // Only here, because most requests never come this far.
-        failed.iter().for_each(|identity| tried.add(identity));
-        if redirected || !may_go_elsewhere(&error, idempotent) || tried.len() == MOST {
-            return Err(Error::request(error, tried.len()));
-        }
-        let Some(copy) = copy else {
-            let note = "not sent to another endpoint: its body is a stream";
-            return Err(Error::request(error, tried.len()).with_note(note));
+        tried.add(pick.endpoint().identity());
+        pick.complete(outcome, now);
+        let elsewhere = !redirected && may_go_elsewhere(&error, idempotent) && tried.len() < MOST;
+        let error = Error::request(error, tried.len());
+        request = match copy {
+            _ if !elsewhere => return Err(error),
+            None => return Err(error.with_note(Note::Stream)),
+            Some(_) if !pool.has_untried(&tried) => return Err(error),
+            Some(_) if !pool.budget.retry(now()) => return Err(error.with_note(Note::Budget)),
+            Some(copy) => copy,
         };
-        last = Some(Error::request(error, tried.len()));
-        request = copy;
+        last = Some(error);
     }
 }
 
-tokio::task_local! {
-    /// Whether the request under way has been redirected.
-    static REDIRECTED: Cell<bool>;
+/// What to send to another endpoint; `None` when the body is a stream.
+///
+/// Most requests have no body and no timeout of their own. What reqwest sends is complete without its `try_clone` then,
+/// which would make room for a timeout that is not there: four allocations instead of one.
+fn copy(request: &Request) -> Option<Request> {
+    if request.body().is_some() || request.timeout().is_some() {
+        return request.try_clone();
+    }
+    let mut copy = Request::new(request.method().clone(), request.url().clone());
+    copy.headers_mut().clone_from(request.headers());
+    *copy.version_mut() = request.version();
+    Some(copy)
+}
+
+thread_local! {
+    /// Whether the request that is being polled has been redirected.
+    static REDIRECTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes redirects seen; what they do is up to reqwest's own policy.
 pub(super) fn watch_redirects(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
     let policy = redirect::Policy::default();
     builder.redirect(redirect::Policy::custom(move |attempt| {
-        let _ = REDIRECTED.try_with(|redirected| redirected.set(true));
+        REDIRECTED.set(true);
         policy.redirect(attempt)
     }))
 }
 
-/// Sends the request, and tells whether it was redirected: then the endpoint has seen it, whatever the error says.
-async fn execute(client: &reqwest::Client, request: Request) -> (Result<Response, reqwest::Error>, bool) {
-    let sent = async {
-        let result = client.execute(request).await;
-        (result, REDIRECTED.with(Cell::get))
-    };
-    REDIRECTED.scope(Cell::new(false), sent).await
+/// Waits for the response, and tells whether the request was redirected: then the endpoint has seen it, whatever the
+/// error says. reqwest asks its policy while it is polled.
+async fn watch<T>(sent: impl Future<Output = T>) -> (T, bool) {
+    let (mut sent, mut redirected) = (pin!(sent), false);
+    let result = poll_fn(|context| {
+        let outer = REDIRECTED.replace(false);
+        let polled = sent.as_mut().poll(context);
+        redirected |= REDIRECTED.replace(outer);
+        polled
+    });
+    (result.await, redirected)
 }
 
 async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
-    let (pick, client) = pool.pick_within(tried, patience).await?;
+    let (pick, client) = pool.clients.pick_within(tried, patience).await?;
     match client {
         Ok(client) => Ok((pick, client)),
         Err(error) => Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into()),
@@ -152,6 +204,8 @@ fn outcome(result: &Result<Response, reqwest::Error>) -> Outcome {
         Err(error) if error.is_connect() => Outcome::Unreachable,
         Err(error) if error.is_builder() => Outcome::Success,
         Err(_) => Outcome::Failure,
+        // Most are, and need no search for a header.
+        Ok(response) if response.status().as_u16() < 429 => Outcome::Success,
         Ok(response) => {
             let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
             Outcome::of_http_status(response.status().as_u16(), retry_after)

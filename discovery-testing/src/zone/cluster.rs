@@ -31,12 +31,16 @@ impl Zone {
                 answers
             }),
             QType::CNAME => self.find(key).map(|found| self.alias(name, &found)),
-            QType::TXT => Some(self.schema(name, key)),
-            QType::SOA if apex => Some(vec![self.soa(name)]),
-            QType::NS if apex => {
-                let server = format!("ns.dns.{name}");
-                additionals.push(Record::new(&server, self.ttl, self.server.into()));
-                Some(vec![Record::new(name, self.ttl, Data::Ns(server))])
+            QType::TXT | QType::PTR if self.is_own_name(key) => None,
+            QType::TXT if self.is_schema(key) => Some(vec![schema(name)]),
+            // A name that holds nothing has no TXT, not even an empty one.
+            QType::TXT => self.find(key).filter(|found| !found.is_empty()).map(|_| Vec::new()),
+            QType::SOA => Some(self.apex_soa(name, apex)),
+            // Compared with its case, unlike everything else.
+            QType::NS if name == self.domain => {
+                let (answer, glue) = self.apex_ns(name);
+                additionals.push(glue);
+                Some(vec![answer])
             }
             // "a fake A lookup, so we can distinguish between NODATA and NXDOMAIN"
             _ => self.find(key).map(|_| Vec::new()),
@@ -47,6 +51,18 @@ impl Zone {
             None if self.synced => self.negative(name, Rcode::NxDomain),
             None => Answer::code(Rcode::ServFail),
         }
+    }
+
+    /// The SOA of a zone; NODATA for every name below, be there such a name or not.
+    pub(super) fn apex_soa(&self, name: &str, apex: bool) -> Vec<Record> {
+        if apex { vec![self.soa(name)] } else { Vec::new() }
+    }
+
+    /// The NS of a zone, and its address. CoreDNS names the Service that it runs behind itself.
+    pub(super) fn apex_ns(&self, name: &str) -> (Record, Record) {
+        let server = format!("ns.dns.{name}");
+        let glue = Record::new(&server, self.ttl, self.server.into());
+        (Record::new(name, self.ttl, Data::Ns(server)), glue)
     }
 
     /// A or AAAA records, aliases resolved. `None` is NXDOMAIN.
@@ -105,12 +121,12 @@ impl Zone {
         aliases.collect()
     }
 
-    /// TXT is answered for this one name; every other name, known or not, is NODATA.
-    fn schema(&self, name: &str, key: &str) -> Vec<Record> {
-        if key.strip_suffix(self.domain.as_str()) != Some("dns-version.") {
-            return Vec::new();
-        }
-        let data = Data::Txt(SCHEMA_VERSION.to_owned());
-        vec![Record::new(name, SCHEMA_TTL, data)]
+    fn is_schema(&self, key: &str) -> bool {
+        key.strip_suffix(self.domain.as_str()) == Some("dns-version.")
     }
+}
+
+/// The one TXT record.
+fn schema(name: &str) -> Record {
+    Record::new(name, SCHEMA_TTL, Data::Txt(SCHEMA_VERSION.to_owned()))
 }

@@ -30,7 +30,7 @@ impl Zone {
     /// `None` is NXDOMAIN; an empty list is a name that exists and holds nothing.
     pub(super) fn find(&self, key: &str) -> Option<Vec<Found>> {
         let base = key.strip_suffix(self.domain.as_str()).unwrap_or(key);
-        if base == "ns.dns." {
+        if self.is_own_name(key) {
             return Some(vec![Found { target: "ns.dns".to_owned(), host: Host::Ip(self.server), port: None }]);
         }
         let Some(request) = parse(base).ok()? else {
@@ -45,6 +45,11 @@ impl Zone {
         }
     }
 
+    /// The name that the zone's NS records point at.
+    pub(super) fn is_own_name(&self, key: &str) -> bool {
+        key.strip_suffix(self.domain.as_str()) == Some("ns.dns.")
+    }
+
     fn find_service(&self, request: &Request<'_>) -> Option<Vec<Found>> {
         let Some(object) = &request.object else {
             return Some(Vec::new());
@@ -52,6 +57,8 @@ impl Zone {
         let key = (request.namespace.to_owned(), object.name.to_owned());
         let service = self.services.get(&key)?;
         let found = match (&service.kind, &object.part) {
+            // CoreDNS `msg.Service.HostType`: neither an alias nor an address.
+            (Kind::ExternalName(target), _) if target.looks_like_ip() => return None,
             (Kind::ExternalName(target), Part::Whole) => {
                 vec![Found { target: service.dns_name(), host: Host::Alias(target.clone()), port: None }]
             }
@@ -75,7 +82,8 @@ impl Zone {
         let known = self.pod_records == PodRecords::Insecure
             || self.services_in(request.namespace).flat_map(|service| &service.pods).any(|pod| pod.ips().contains(&ip));
         known.then(|| {
-            vec![Found { target: format!("{name}.{}.pod", request.namespace), host: Host::Ip(ip), port: None }]
+            // No port is known, and CoreDNS says 0.
+            vec![Found { target: format!("{name}.{}.pod", request.namespace), host: Host::Ip(ip), port: Some(0) }]
         })
     }
 }

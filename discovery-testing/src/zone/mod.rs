@@ -97,13 +97,13 @@ impl Zone {
         if is_within(&key, &self.domain) {
             Answer::negative(rcode, self.soa(self.domain_in(name)))
         } else if let Some(zone) = reverse::zone_of(&key) {
-            Answer::negative(rcode, self.soa(zone))
+            Answer::negative(rcode, self.soa(tail(name, zone.len())))
         } else {
             Answer { authoritative: false, ..Answer::negative(rcode, self.root_soa()) }
         }
     }
 
-    /// The SOA that CoreDNS makes up for a zone. TTL and minimum are the zone's TTL.
+    /// The SOA that CoreDNS makes up for a zone. Minimum is the zone's TTL, and so is its own TTL up to 5 minutes.
     fn soa(&self, zone: &str) -> Record {
         let data = Data::Soa {
             mname: format!("ns.dns.{zone}"),
@@ -111,7 +111,7 @@ impl Zone {
             serial: self.serial,
             minimum: self.ttl,
         };
-        Record::new(zone, self.ttl, data)
+        Record::new(zone, self.ttl.min(MAX_SOA_TTL), data)
     }
 
     fn root_soa(&self) -> Record {
@@ -126,8 +126,16 @@ impl Zone {
 
     /// The cluster domain in the case the question has it in.
     fn domain_in<'a>(&self, name: &'a str) -> &'a str {
-        name.len().checked_sub(self.domain.len()).and_then(|start| name.get(start..)).unwrap_or(name)
+        tail(name, self.domain.len())
     }
+}
+
+/// Seconds; CoreDNS `plugin.SOA`.
+const MAX_SOA_TTL: u32 = 300;
+
+/// The last octets of a name, in the case that it was asked in.
+fn tail(name: &str, octets: usize) -> &str {
+    name.len().checked_sub(octets).and_then(|start| name.get(start..)).unwrap_or(name)
 }
 
 /// What a test declares and takes back.

@@ -20,8 +20,19 @@ pub(super) fn zone_of(key: &str) -> Option<&'static str> {
 
 impl Zone {
     pub(super) fn reverse_answer(&self, name: &str, key: &str, qtype: QType) -> Answer {
-        if ZONES.contains(&key) {
-            return self.negative(name, Rcode::NoError);
+        let apex = ZONES.contains(&key);
+        match qtype {
+            QType::SOA => {
+                let soa = self.apex_soa(name, apex);
+                return if soa.is_empty() { self.negative(name, Rcode::NoError) } else { Answer::of(soa) };
+            }
+            QType::NS if ZONES.contains(&name) => {
+                let (answer, glue) = self.apex_ns(name);
+                return Answer { additionals: vec![glue], ..Answer::of(vec![answer]) };
+            }
+            QType::TXT => return self.negative(name, Rcode::NxDomain),
+            _ if apex => return self.negative(name, Rcode::NoError),
+            _ => {}
         }
         let targets = match (qtype, address(key)) {
             (QType::PTR, Some(ip)) => self.names_of(ip),

@@ -251,6 +251,30 @@ fn external(target: &str) -> Zone {
     zone
 }
 
+/// Seen with CoreDNS 1.14.7.
+#[test]
+fn a_negative_answer_holds_for_five_minutes_at_most() {
+    let mut zone = external("db.example.com");
+    zone.ttl = 600;
+    let [soa] = &zone.answer(&svc("none.shop"), QType::A).authorities[..] else { panic!("not one SOA") };
+    assert!(matches!(soa.data, Data::Soa { minimum: 600, .. }) && soa.ttl == 300, "{soa:?}");
+}
+
+/// Seen with CoreDNS 1.14.7.
+#[test]
+fn types_that_are_answered_without_a_look_at_the_name() {
+    let zone = external("db.example.com");
+    assert_nodata(&zone, &svc("none.shop"), QType::SOA);
+    assert_nodata(&zone, "9.9.9.10.in-addr.arpa.", QType::SOA);
+    for empty in ["cluster.local.", "svc.cluster.local.", "shop.svc.cluster.local."] {
+        assert_nodata(&zone, empty, QType::A);
+        assert_nxdomain(&zone, empty, QType::TXT);
+    }
+    assert_nodata(&zone, &svc("db.shop"), QType::TXT);
+    assert_nodata(&zone, "CLUSTER.LOCAL.", QType::NS);
+    assert_eq!(show(&zone.answer("IN-ADDR.ARPA.", QType::SOA).answers), ["IN-ADDR.ARPA. SOA 5"]);
+}
+
 #[test]
 fn external_name() {
     let zone = external("db.example.com");
@@ -268,10 +292,16 @@ fn external_name() {
 
 #[test]
 fn external_name_of_upstream_nxdomain_is_the_cname_alone() {
-    for target in ["gone.example.com", "1.2.3.4"] {
-        let zone = external(target);
-        let name = svc("db.shop");
-        assert_answer(&zone, &name, QType::A, &[&format!("{name} CNAME {target}.")]);
+    let zone = external("gone.example.com");
+    let name = svc("db.shop");
+    assert_answer(&zone, &name, QType::A, &[&format!("{name} CNAME gone.example.com.")]);
+}
+
+/// Seen with CoreDNS 1.14.7.
+#[test]
+fn external_name_that_looks_like_an_address_does_not_exist() {
+    for qtype in [QType::A, QType::AAAA, QType::CNAME, QType::SRV, QType::TXT] {
+        assert_nxdomain(&external("1.2.3.4"), &svc("db.shop"), qtype);
     }
 }
 

@@ -90,6 +90,8 @@ fn of_http<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome 
     match result {
         Err(error) if is_connect(error) => Outcome::Unreachable,
         Err(_) => Outcome::Failure,
+        // Most are, and need no search for a header.
+        Ok(response) if response.status().as_u16() < 429 => Outcome::Success,
         Ok(response) => {
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             Outcome::of_http_status(response.status().as_u16(), retry_after)

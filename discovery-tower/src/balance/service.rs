@@ -2,15 +2,19 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use discovery_core::{Attached, Upstream, endpoint::Endpoint, policy::Tried};
-use tower::{Service, ServiceExt};
+use discovery_core::{
+    Attached, Upstream,
+    endpoint::Endpoint,
+    policy::{RetryBudget, Tried},
+};
+use tower::Service;
 
 use super::{Attempt, Retry};
 use crate::Error;
@@ -28,7 +32,8 @@ const MOST: usize = 3;
 /// `Clone`, always ready, and no queue in between: clones share one service of type `S` for each endpoint,
 /// and a call clones the one that was picked. It waits inside the call until that service is ready. When no
 /// connection to the endpoint came about, or it broke and the request may be sent twice, the call goes to
-/// another endpoint, at most three in all; see [`Retry`].
+/// another endpoint, at most three in all; see [`Retry`]. What that adds to the load is bounded: by one
+/// [`RetryBudget`] for all clones.
 ///
 /// # Cancel safety
 /// Dropping a call's future at any point takes the request out of flight; nothing is learned from it.
@@ -38,6 +43,7 @@ struct Parts<S, A> {
     attached: Attached<S>,
     attempt: Arc<A>,
     patience: Duration,
+    budget: RetryBudget,
 }
 
 impl<S: Clone + Send + Sync + 'static> Balance<S> {
@@ -45,16 +51,20 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
         let attached = Attached::new(upstream, make);
-        Self(Arc::new(Parts { attached, attempt: Arc::new(Retry::new()), patience: PATIENCE }))
+        Self::of(attached, Arc::new(Retry::new()), PATIENCE)
     }
 }
 
 impl<S, A> Balance<S, A> {
+    fn of(attached: Attached<S>, attempt: Arc<A>, patience: Duration) -> Self {
+        Self(Arc::new(Parts { attached, attempt, patience, budget: RetryBudget::new(now()) }))
+    }
+
     /// Judges attempts by `attempt` instead of [`Retry`].
     #[must_use]
     pub fn with_attempt<B>(self, attempt: B) -> Balance<S, B> {
         let attached = self.0.attached.clone();
-        Balance(Arc::new(Parts { attached, attempt: Arc::new(attempt), patience: self.0.patience }))
+        Balance::of(attached, Arc::new(attempt), self.0.patience)
     }
 
     /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
@@ -62,7 +72,7 @@ impl<S, A> Balance<S, A> {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         let (attached, attempt) = (self.0.attached.clone(), self.0.attempt.clone());
-        Self(Arc::new(Parts { attached, attempt, patience }))
+        Self::of(attached, attempt, patience)
     }
 }
 
@@ -84,13 +94,12 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let parts = self.0.clone();
-        Box::pin(async move { parts.run(request).await })
+        Box::pin(self.0.clone().run(request))
     }
 }
 
 impl<S, A> Parts<S, A> {
-    async fn run<Req>(&self, mut request: Req) -> Result<S::Response, Error>
+    async fn run<Req>(self: Arc<Self>, mut request: Req) -> Result<S::Response, Error>
     where
         S: Service<Req> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,28 +107,50 @@ impl<S, A> Parts<S, A> {
     {
         let mut tried = Tried::default();
         let mut last: Option<S::Error> = None;
+        self.budget.request();
         loop {
-            let (pick, service) = match (self.attached.pick_within(&tried, self.patience).await, last.take()) {
+            let (pick, mut service) = match (self.attached.pick_within(&tried, self.patience).await, last.take()) {
                 (Ok(picked), _) => picked,
                 (Err(_), Some(error)) => return Err(Error::service(error, tried.len())),
                 (Err(error), None) => return Err(Error::discovery(error)),
             };
             let copy = (tried.len() + 1 < MOST).then(|| self.attempt.copy(&request)).flatten();
-            let result = service.oneshot(request).await;
-            if result.is_err() {
-                tried.add(pick.endpoint().identity());
+            let result = match poll_fn(|context| service.poll_ready(context)).await {
+                Ok(()) => service.call(request).await,
+                Err(error) => Err(error),
+            };
+            let outcome = self.attempt.outcome(&result);
+            if result.is_ok() {
+                pick.complete(outcome, now);
+                return result.map_err(|error| Error::service(error, tried.len()));
             }
-            let copy = copy.filter(|copy| self.attempt.goes_elsewhere(copy, &result));
-            pick.complete(self.attempt.outcome(&result), tokio::time::Instant::now().into_std());
+            tried.add(pick.endpoint().identity());
+            pick.complete(outcome, now);
+            let copy = copy.filter(|copy| self.attempt.goes_elsewhere(copy, &result) && self.has_untried(&tried));
+            let in_budget = copy.is_none() || self.budget.retry(now());
             match (result, copy) {
-                (Err(error), Some(copy)) => {
+                (Err(error), Some(copy)) if in_budget => {
                     last = Some(error);
                     request = copy;
                 }
+                (Err(error), Some(_)) => return Err(Error::over_budget(error, tried.len())),
                 (result, _) => return result.map_err(|error| Error::service(error, tried.len())),
             }
         }
     }
+
+    /// Whether there may be an endpoint for another attempt: without one nothing is taken from the budget.
+    fn has_untried(&self, tried: &Tried) -> bool
+    where
+        S: Send + Sync + 'static,
+    {
+        self.attached.upstream().endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
+    }
+}
+
+/// The clock, through tokio so that a test that pauses time drives everything.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 impl<S, A> Clone for Balance<S, A> {

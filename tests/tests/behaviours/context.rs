@@ -3,10 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use discovery_core::{Error, Resolver, ResolverBuilder, Surroundings, Upstream, plan::Families};
+use discovery_core::{
+    Error, Resolver, ResolverBuilder, Surroundings, Upstream,
+    plan::{Families, Plan},
+    source::{BoxFuture, Evidence, Lookup, Source, State, Update},
+};
 use discovery_testing::{Asked, FakeDns, Pod, QType, Rule, Service};
 use futures_util::future::join_all;
 use tests::{PATIENCE, addrs, brisk, in_pod};
@@ -234,6 +241,62 @@ async fn a_domain_that_could_not_be_asked_for_is_asked_for_again() {
     within("endpoints", orders.available()).await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
     assert_eq!(txt_questions(&dns), 3);
+}
+
+/// A registry of one's own, which counts what it is asked, and does not know the name.
+#[derive(Clone, Debug, Default)]
+struct Registry {
+    opened: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Source for Registry {
+    fn name(&self) -> &'static str {
+        "registry"
+    }
+
+    fn open(&self, _: &Plan) -> Box<dyn Lookup> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Box::new(self.clone())
+    }
+}
+
+impl Lookup for Registry {
+    fn ask<'a>(&'a mut self, _: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let evidence = Evidence::new("the registry", "no such name");
+        Box::pin(std::future::ready(Update::new(State::NotFound).with_evidence([evidence])))
+    }
+}
+
+/// One question to each source in a round, and one conversation for all rounds.
+#[tokio::test]
+async fn a_source_before_dns_is_asked_once_although_the_domain_is_not_known() {
+    let dns = dns().await;
+    let registry = Registry::default();
+    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = seeing(surroundings).nameservers([dns.addr()]).source(Arc::new(registry.clone()));
+    let orders = resolved(&builder.build().unwrap(), "orders:80").await;
+    assert_eq!((registry.opened.load(Ordering::Relaxed), registry.asked.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!(orders.explain().winner, Some("dns"));
+    within("refreshes", dns.asked(|asked| asked.qtype == QType::A, 5)).await;
+    assert_eq!(registry.opened.load(Ordering::Relaxed), 1);
+}
+
+/// What the others said is not lost because the domain could not be asked for.
+#[tokio::test]
+async fn an_error_keeps_the_other_causes_when_the_domain_cannot_be_asked_for() {
+    let dns = dns().await;
+    dns.script(Rule::any().qtype(QType::TXT).servfail());
+    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = seeing(surroundings).nameservers([dns.addr()]).source(Arc::new(Registry::default()));
+    let error = refused(&builder.build().unwrap(), "orders:80").await;
+    assert!(error.is_transient(), "{error}");
+    for part in
+        ["`orders:80`", "ORDERS_SERVICE_HOST: not set", "the registry: no such name", "dns-version.cluster.local"]
+    {
+        assert!(error.to_string().contains(part), "`{part}` in {error}");
+    }
 }
 
 /// A pod's file names no ports; ours may, as `ip:port`.

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attached;
 mod context;
 mod env_chain;
 mod failures;
+mod incumbent;
 mod lifecycle;
 mod query_budget;
 mod reqwest;

@@ -180,10 +180,43 @@ async fn host_is_that_of_the_url_when_a_source_gives_another_port() {
     let (dns, pod) = (FakeDns::start().await.unwrap(), FakePod::start("registered").await.unwrap());
     let (source, handle) = ManualSource::new();
     handle.set([pod.addr().to_string().as_str()]);
-    let client = Client::new(in_pod(&dns, "shop").source(Arc::new(source)).build().unwrap());
-    assert_eq!(host(&client, "http://orders:8080/").await, "orders:8080");
+    let resolver = in_pod(&dns, "shop").source(Arc::new(source)).build().unwrap();
+    for http2 in [false, true] {
+        let client = Client::builder(resolver.clone()).configure(over(http2)).build().unwrap();
+        assert_eq!(host(&client, "http://orders:8080/").await, "orders:8080", "over HTTP/2 {http2}");
+        assert_eq!(host(&client, "http://orders/").await, "orders", "over HTTP/2 {http2}");
+    }
+    let client = Client::new(resolver);
     let own = client.get("http://orders:8080/").header("host", "orders.example");
     assert_eq!(header(&own.send().await.unwrap(), "x-host"), "orders.example", "unless the request has its own");
+}
+
+/// What arrives: over HTTP/2 reqwest takes `:authority` from the URL that it dials, and there is no other way to make it
+/// dial another port than to leave out the one that was written. `Host` tells it.
+#[tokio::test]
+async fn only_the_authority_of_http_2_lacks_a_port_that_a_source_replaced() {
+    let tell = |request: http::Request<Bytes>| {
+        let authority = request.uri().authority().map_or("-", |authority| authority.as_str());
+        let host = request.headers().get("host").map_or("-", |host| host.to_str().unwrap());
+        http::Response::new(Bytes::from(format!("{authority} {host}")))
+    };
+    let (dns, pod) = (FakeDns::start().await.unwrap(), FakePod::with_handler("registered", tell).await.unwrap());
+    let (source, handle) = ManualSource::new();
+    handle.set([pod.addr().to_string().as_str()]);
+    let resolver = in_pod(&dns, "shop").source(Arc::new(source)).build().unwrap();
+    let port = pod.addr().port();
+    for (http2, url, expected) in [
+        (false, "http://orders:8080/".to_owned(), "- orders:8080".to_owned()),
+        (false, "http://orders/".to_owned(), "- orders".to_owned()),
+        (false, format!("http://orders:{port}/"), format!("- orders:{port}")),
+        (true, "http://orders:8080/".to_owned(), "orders orders:8080".to_owned()),
+        (true, "http://orders/".to_owned(), "orders -".to_owned()),
+        (true, format!("http://orders:{port}/"), format!("orders:{port} -")),
+    ] {
+        let client = Client::builder(resolver.clone()).configure(over(http2)).build().unwrap();
+        let response = within("an answer", client.get(&url).send()).await.unwrap();
+        assert_eq!(response.text().await.unwrap(), expected, "{url} over HTTP/2 {http2}");
+    }
 }
 
 #[tokio::test]
@@ -217,6 +250,37 @@ async fn a_connection_that_does_not_come_about_goes_to_another_endpoint() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_is_the_whole_request() {
+    let cluster = FakeCluster::with_dns(FakeDns::builder().ttl(0).start().await.unwrap());
+    let echo = |request: http::Request<Bytes>| {
+        let header = request.headers().get("x-own").map_or("-", |value| value.to_str().unwrap());
+        let seen = format!("{} {} {header} ", request.method(), request.uri());
+        http::Response::new(Bytes::from([seen.as_bytes(), request.body()].concat()))
+    };
+    let service = cluster.service("shop", "orders").replicas(2).handler(echo).start().await.unwrap();
+    service.kill(0).await;
+    let resolver = in_pod(cluster.dns(), "shop").policy(RoundRobin::new()).build().unwrap();
+    let client = Client::new(resolver);
+    let url = format!("http://orders.shop:{}/v1?a=b", service.port());
+    let minute = Duration::from_secs(60);
+    let mut again = 0;
+    for _ in 0..2 {
+        for (request, expected) in [
+            (client.get(&url), "GET /v1?a=b - "),
+            (client.delete(&url).header("x-own", "1"), "DELETE /v1?a=b 1 "),
+            (client.get(&url).header("x-own", "2").timeout(minute), "GET /v1?a=b 2 "),
+            (client.post(&url).header("x-own", "3").body("an order"), "POST /v1?a=b 3 an order"),
+            (client.put(&url).timeout(minute).body("an order"), "PUT /v1?a=b - an order"),
+        ] {
+            let response = within("an answer", request.send()).await.unwrap();
+            again += tried(&response) - 1;
+            assert_eq!(response.text().await.unwrap(), expected);
+        }
+    }
+    assert!(again > 0, "the one that refuses was never tried");
+}
+
+#[tokio::test]
 async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
     for (replicas, tried, text) in [(1, 1, "the endpoint failed"), (2, 2, "the last of 2"), (5, 3, "the last of 3")] {
         let world = World::new(replicas).await;
@@ -229,6 +293,29 @@ async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
         assert!(error.is_connect() && error.as_discovery().is_none());
         assert!(texts(&error).contains("Connection refused"), "{}", texts(&error));
     }
+}
+
+/// Each target has a budget of its own, with a reserve of 100 retries and 10 more a second.
+#[tokio::test]
+async fn in_an_outage_the_budget_bounds_what_is_sent_again() {
+    let world = World::new(3).await;
+    let billing = world.cluster.service("money", "billing").replicas(2).start().await.unwrap();
+    for index in 0..3 {
+        world.service.kill(index).await;
+    }
+    billing.kill(0).await;
+    billing.kill(1).await;
+    let client = world.client();
+    let begun = Instant::now();
+    let (errors, _) = send(&client, &world.url(), 500, 8).await;
+    let again: usize = errors.iter().map(|error| error.endpoints_tried() - 1).sum();
+    let most = 100 + 500 / 5 + (begun.elapsed().as_secs_f64() * 10.0).ceil() as usize;
+    assert!((200..=most).contains(&again), "{again} were sent again, {most} may be");
+    let over = errors.iter().find(|error| error.is_over_budget()).expect("800 more might have been");
+    assert!(over.to_string().contains("budget") && over.is_connect() && over.endpoints_tried() < 3, "{over}");
+
+    let error = client.get(format!("http://billing.money:{}/", billing.port())).send().await.unwrap_err();
+    assert_eq!((error.endpoints_tried(), error.is_over_budget()), (2, false), "{error}");
 }
 
 fn streamed() -> Body {
@@ -314,6 +401,30 @@ async fn a_request_that_takes_too_long_is_not_sent_again() {
     let error = world.client().get(world.url()).timeout(Duration::from_millis(100)).send().await.unwrap_err();
     assert!(error.is_timeout() && !error.is_connect(), "{error:?}");
     assert_eq!(error.endpoints_tried(), 1);
+}
+
+/// A pod that hangs takes connections, and nothing fails: only time tells.
+#[tokio::test]
+async fn a_pod_that_hangs_is_left_for_another_one_when_its_time_is_over() {
+    let world = World::new(3).await;
+    let client = Client::builder(world.resolver().build().unwrap()).attempt_timeout(Duration::from_millis(100));
+    let client = client.build().unwrap();
+    world.pod(0).hang();
+    let (errors, again) = send(&client, &world.url(), 300, 4).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!((1..=60).contains(&again), "{again} of 300: open requests count, so few go there");
+
+    // A POST is not sent twice, and goes on waiting; nor is anything when nobody else is left.
+    world.pod(1).hang();
+    world.pod(2).hang();
+    for method in [Method::POST, Method::GET] {
+        let before: usize = world.received().iter().sum();
+        let request = client.request(method.clone(), world.url()).timeout(Duration::from_millis(700)).send();
+        let error = within("an error", request).await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        let sent = world.received().iter().sum::<usize>() - before;
+        assert_eq!(sent, if method == Method::GET { 3 } else { 1 }, "{method}");
+    }
 }
 
 #[tokio::test]

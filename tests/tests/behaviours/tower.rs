@@ -474,6 +474,34 @@ async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
     }
 }
 
+/// The reserve of 100 and a fifth of the requests, however many fail; time stands still, so that nothing comes back.
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_the_budget_bounds_what_is_sent_again() {
+    let (source, handle) = ManualSource::new();
+    handle.set(["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+    let builder = discovery_core::Resolver::builder().surroundings(discovery_core::Surroundings::none());
+    let resolver = builder.source(Arc::new(source)).build().unwrap();
+    let upstream = resolver.resolve("orders:80").await.unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let balance = Balance::new(upstream, move |_| {
+        let counted = counted.clone();
+        tower::service_fn(move |_: Call| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Err::<Response<()>, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)))
+        })
+    });
+    let mut over = 0;
+    for number in 0..1_000 {
+        let error = balance.clone().oneshot(request(Method::GET, number)).await.unwrap_err();
+        over += usize::from(error.is_over_budget());
+        assert_eq!(error.to_string().contains("budget"), error.is_over_budget(), "{error}");
+        assert_eq!(error.is_over_budget(), error.endpoints_tried() < 3, "{error}");
+    }
+    assert_eq!(sent.load(Ordering::Relaxed), 1_000 + 100 + 200);
+    assert!(over >= 800, "{over}");
+}
+
 #[tokio::test]
 async fn an_empty_set_fails_after_the_patience_and_not_before() {
     let world = World::new(0).await;

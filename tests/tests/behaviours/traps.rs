@@ -301,9 +301,14 @@ async fn t7_the_hosts_file_is_never_consulted() {
     assert_eq!(dns.count("web-0.nginx.shop.svc.cluster.local", QType::A), 1);
 }
 
+/// It has no zone of the cluster: what it denies, it denies in the name of the root (`.local` is not delegated).
+async fn node_resolver() -> FakeDns {
+    FakeDns::builder().cluster_domain("elsewhere.invalid").start().await.unwrap()
+}
+
 /// A node's resolver knows nothing of the cluster, denies every name of it, and is always faster.
 async fn cluster_and_node(deny: Fails) -> (FakeDns, FakeDns) {
-    let (cluster, node) = (dns().await, dns().await);
+    let (cluster, node) = (dns().await, node_resolver().await);
     cluster.apply(orders(2));
     node.script(deny(Rule::any()));
     (cluster, node)
@@ -359,7 +364,7 @@ async fn t8_a_second_nameserver_that_denies_everything_never_wins() {
 /// still about to deny this one.
 #[tokio::test]
 async fn t8_a_denial_counts_no_more_because_the_first_nameserver_is_back() {
-    let (cluster, node) = (dns().await, dns().await);
+    let (cluster, node) = (dns().await, node_resolver().await);
     cluster.apply(orders(2));
     cluster.stop().await;
     node.script(Rule::any().name(ORDERS).delay(Duration::from_millis(400)).nxdomain());
@@ -402,4 +407,21 @@ async fn t8_behind_a_dead_nameserver_a_good_one_answers() {
     assert_eq!((dead.total(), good.total()), (1, 1));
     timeout(PATIENCE, resolver.resolve("billing:80")).await.expect("an answer").unwrap();
     assert_eq!((dead.total(), good.total()), (1, 2), "the next question goes to the good one first");
+}
+
+/// Two replicas of the cluster's DNS with addresses of their own: behind a dead one the other's "no" is as good as
+/// its own, or `service.namespace` would never get past its first reading, a pod of the own namespace.
+#[tokio::test]
+async fn t8_a_second_nameserver_of_the_clusters_zone_is_believed() {
+    for (what, fails) in [("silent", Rule::drop as Fails), ("SERVFAIL", Rule::servfail), ("REFUSED", Rule::refuse)] {
+        let (dead, good) = (dns().await, dns().await);
+        good.apply(Service::headless("billing", "orders").port("http", 8080).pod(Pod::new("10.0.1.1")));
+        dead.script(fails(Rule::any()));
+        let resolver = behind(&dead, &good, &QUICK).build().unwrap();
+        let upstream = timeout(PATIENCE, resolver.resolve("orders.billing:80")).await.expect("an answer").expect(what);
+        assert_eq!(addrs(&upstream.endpoints()), ["10.0.1.1:80"], "{what}");
+        assert!(refusal(&resolver, "nowhere:80").await.is_not_found(), "{what}");
+        // Out of the cluster's zone nothing is different.
+        assert!(refusal(&resolver, "db.example.com:80").await.is_transient(), "{what}");
+    }
 }

@@ -72,7 +72,7 @@ proptest! {
         for policy in policies() {
             let snapshot = Snapshot::new(Arc::new(set.clone()), &*policy, epoch(), seed, None);
             for _ in 0..30 {
-                match snapshot.choose(&mut PickArgs::new(epoch(), &mut rng, &tried)) {
+                match snapshot.choose(&mut PickArgs::new(&epoch(), &mut rng, &tried)) {
                     Decision::Endpoint(at) => prop_assert!(usable.contains(&at), "{policy:?} {at} not in {usable:?}"),
                     _ => prop_assert!(usable.is_empty(), "{policy:?} found none of {usable:?}"),
                 }
@@ -89,7 +89,7 @@ proptest! {
         let (mut loads, mut picks): (Vec<Arc<Load>>, Vec<Pick>) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
-                Step::Pick => picks.extend(snapshot.pick(&mut PickArgs::new(now, &mut rng, &tried))),
+                Step::Pick => picks.extend(snapshot.pick(&mut PickArgs::new(&now, &mut rng, &tried))),
                 Step::Drop(at) if !picks.is_empty() => drop(picks.swap_remove(at % picks.len())),
                 Step::Complete(at, how) if !picks.is_empty() => picks.swap_remove(at % picks.len()).complete(how, now),
                 Step::Update(specs) => snapshot = snapshot.next(Arc::new(set(&specs)), &policy, seed),

@@ -19,7 +19,7 @@ fn load_of<'a>(snapshot: &'a Snapshot, identity: &Identity) -> &'a Arc<Load> {
 #[test]
 fn loads_follow_the_identity() {
     let before = snapshot([1, 2, 4, 6].map(endpoint).into_iter().collect(), &LeastRequest::new());
-    let _held: Vec<_> = (0..4).filter_map(|at| before.start(at, epoch())).collect();
+    let _held: Vec<_> = (0..4).filter_map(|at| before.start(at, None)).collect();
     let after = next(&before, [endpoint(0), endpoint(2).with_weight(7), endpoint(3), endpoint(6), endpoint(7)]);
     let in_flight: Vec<_> = after.slots().iter().map(|slot| slot.load().in_flight()).collect();
     assert_eq!(in_flight, [0, 1, 0, 1, 0]);
@@ -34,7 +34,7 @@ fn an_address_that_comes_back_as_another_pod_starts_afresh() {
     let first = hostname("web-0").with_uid("a");
     for other in others {
         let before = snapshot([first.clone()].into_iter().collect(), &LeastRequest::new());
-        let pick = before.start(0, epoch()).expect("one");
+        let pick = before.start(0, None).expect("one");
         let after = next(&before, [other]);
         assert_eq!(after.slots()[0].load().in_flight(), 0);
         pick.complete(Outcome::Failure, epoch());
@@ -45,7 +45,7 @@ fn an_address_that_comes_back_as_another_pod_starts_afresh() {
 #[test]
 fn who_was_gone_starts_afresh() {
     let before = snapshot([endpoint(1)].into_iter().collect(), &LeastRequest::new());
-    before.start(0, epoch()).expect("one").complete(Outcome::Failure, epoch());
+    before.start(0, None).expect("one").complete(Outcome::Failure, epoch());
     let after = next(&next(&before, []), [endpoint(1)]);
     assert_eq!(load_of(&after, endpoint(1).identity()).busy(epoch()), 0);
 }
@@ -53,13 +53,13 @@ fn who_was_gone_starts_afresh() {
 #[test]
 fn a_pick_reports_to_the_next_snapshot_and_outlives_all() {
     let before = snapshot([endpoint(1)].into_iter().collect(), &LeastRequest::new());
-    let pick = before.start(0, epoch()).expect("one");
+    let pick = before.start(0, Some(epoch())).expect("one");
     let after = next(&before, [endpoint(1).with_weight(2)]);
     drop(before);
     let load = after.slots()[0].load().clone();
     drop(after);
     assert_eq!(pick.endpoint().weight(), 1);
-    assert_eq!(pick.elapsed(epoch() + Duration::from_secs(1)), Duration::from_secs(1));
+    assert_eq!(pick.started(), Some(epoch()));
     pick.complete(Outcome::Overloaded { retry_after: Some(Duration::from_secs(60)) }, epoch());
     assert_eq!((load.in_flight(), load.penalty(epoch() + Duration::from_secs(59))), (0, 1));
 }
@@ -84,9 +84,9 @@ fn only_the_unreachable_is_told_of_in_every_snapshot() {
         [Outcome::Success, Outcome::Failure, Outcome::Overloaded { retry_after: None }, Outcome::Unreachable];
     for at in 0..2 {
         for outcome in outcomes {
-            second.start(at, epoch()).expect("two").complete(outcome, epoch());
+            second.start(at, None).expect("two").complete(outcome, epoch());
         }
-        drop(second.start(at, epoch()));
+        drop(second.start(at, None));
     }
     assert_eq!(counter.0.load(Relaxed), 2);
 }

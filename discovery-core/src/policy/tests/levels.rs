@@ -89,14 +89,14 @@ fn nothing_to_choose_from_is_said_in_time() {
     let mut rng = SplitMix64::with_seed(1);
     for policy in policies() {
         let empty = snapshot(EndpointSet::default(), &*policy);
-        let error = empty.pick(&mut PickArgs::new(epoch(), &mut rng, &Tried::new())).expect_err("no endpoint");
+        let error = empty.pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new())).expect_err("no endpoint");
         assert!(error.is_empty() && crate::Error::from(error).is_empty());
-        assert!(empty.start(0, epoch()).is_none());
+        assert!(empty.start(0, None).is_none());
 
         let one = snapshot(weighted(&[1]), &*policy);
         let mut tried = Tried::new();
         tried.add(one.set()[0].identity());
-        let error = one.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)).expect_err("no endpoint");
+        let error = one.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)).expect_err("no endpoint");
         assert!(error.is_all_tried() && crate::Error::from(error).is_all_tried());
     }
 }
@@ -122,7 +122,7 @@ fn a_picker_that_goes_astray_is_an_error_and_no_panic() {
     let two_levels = [endpoint(0), endpoint(1).with_priority(1)].into_iter().collect();
     for set in [two_levels, weighted(&[1])] {
         let mut rng = SplitMix64::with_seed(1);
-        let picked = snapshot(set, &Astray).pick(&mut PickArgs::new(epoch(), &mut rng, &Tried::new()));
+        let picked = snapshot(set, &Astray).pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new()));
         assert!(crate::Error::from(picked.expect_err("no endpoint")).is_config());
     }
 }

@@ -2,6 +2,7 @@
 
 mod any;
 mod carry;
+mod clock;
 mod levels;
 mod shares;
 mod simulation;
@@ -43,16 +44,16 @@ fn counts(snapshot: &Snapshot, tried: &Tried, picks: usize) -> Vec<f64> {
     let mut rng = SplitMix64::with_seed(42);
     let mut counts = vec![0.0; snapshot.set().len()];
     for _ in 0..picks {
-        let Decision::Endpoint(at) = snapshot.choose(&mut PickArgs::new(epoch(), &mut rng, tried)) else {
+        let Decision::Endpoint(at) = snapshot.choose(&mut PickArgs::new(&epoch(), &mut rng, tried)) else {
             panic!("nothing to choose");
         };
         counts[at] += 1.0;
-        snapshot.start(at, epoch()).expect("an index of the set").complete(Outcome::Success, epoch());
+        snapshot.start(at, None).expect("an index of the set").complete(Outcome::Success, epoch());
     }
     counts
 }
 
 /// What the next pick of a request that has tried `tried` is.
 fn choose(snapshot: &Snapshot, tried: &Tried) -> Decision {
-    snapshot.choose(&mut PickArgs::new(epoch(), &mut SplitMix64::with_seed(7), tried))
+    snapshot.choose(&mut PickArgs::new(&epoch(), &mut SplitMix64::with_seed(7), tried))
 }

@@ -94,7 +94,7 @@ fn a_picker_on_its_own_sorts_out_the_zeros() {
         let (mut rng, tried) = (SplitMix64::with_seed(3), Tried::new());
         let mut seen = [0; 5];
         for _ in 0..4000 {
-            let Decision::Endpoint(at) = picker.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)) else {
+            let Decision::Endpoint(at) = picker.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)) else {
                 panic!("nothing to choose")
             };
             seen[at] += 1;
@@ -133,7 +133,7 @@ fn least_request_never_takes_the_busiest() {
         [(&[1, 1], &[1, 0], &[1]), (&[1, 1, 1], &[5, 4, 4], &[1, 2]), (&[1, 4], &[1, 3], &[1])];
     for (weights, in_flight, allowed) in cases {
         let snapshot = snapshot(weighted(weights), &LeastRequest::new());
-        let start = |(at, n): (usize, &usize)| (0..*n).filter_map(|_| snapshot.start(at, epoch())).collect::<Vec<_>>();
+        let start = |(at, n): (usize, &usize)| (0..*n).filter_map(|_| snapshot.start(at, None)).collect::<Vec<_>>();
         let _held: Vec<_> = in_flight.iter().enumerate().map(start).collect();
         let seen = counts(&snapshot, &Tried::new(), 1000);
         for (at, seen) in seen.iter().enumerate() {
@@ -146,7 +146,7 @@ fn least_request_never_takes_the_busiest() {
 fn least_request_holds_weights_under_load() {
     let snapshot = snapshot(weighted(&[1, 2, 5]), &LeastRequest::new());
     let (mut rng, tried) = (SplitMix64::with_seed(1), Tried::new());
-    let mut pick = || snapshot.pick(&mut PickArgs::new(epoch(), &mut rng, &tried)).expect("an endpoint");
+    let mut pick = || snapshot.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)).expect("an endpoint");
     let _held: Vec<_> = (0..80).map(|_| pick()).collect();
     let in_flight: Vec<_> = snapshot.slots().iter().map(|slot| slot.load().in_flight()).collect();
     assert_eq!(in_flight, [10, 20, 50]);

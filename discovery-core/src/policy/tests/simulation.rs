@@ -37,21 +37,21 @@ impl Simulation {
             self.now = at;
             if let Some((endpoint, pick)) = self.flights[client].take() {
                 // A failing endpoint has answered at once: the time of the answer tells.
-                let bad = pick.elapsed(at) < GOOD;
+                let bad = pick.started().is_some_and(|started| at - started < GOOD);
                 sent[endpoint] += 1.0;
                 failed += f64::from(u8::from(bad));
                 let outcome = if bad && self.reports { Outcome::Failure } else { Outcome::Success };
                 pick.complete(outcome, at);
             }
             let tried = Tried::new();
-            let Decision::Endpoint(endpoint) = self.snapshot.choose(&mut PickArgs::new(at, &mut self.rng, &tried))
+            let Decision::Endpoint(endpoint) = self.snapshot.choose(&mut PickArgs::new(&at, &mut self.rng, &tried))
             else {
                 panic!("there are always ten");
             };
             let bad = fails(endpoint, self.rng.below(100));
             // A microsecond, lest a failing endpoint answers without any time going by.
             let takes = if bad { Duration::from_micros(1) } else { GOOD };
-            self.flights[client] = self.snapshot.start(endpoint, at).map(|pick| (endpoint, pick));
+            self.flights[client] = self.snapshot.start(endpoint, Some(at)).map(|pick| (endpoint, pick));
             self.answers.push(Reverse((at + takes, client)));
         }
         self.now = end;

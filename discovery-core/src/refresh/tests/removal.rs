@@ -49,7 +49,7 @@ fn f10_an_answer_that_comes_too_soon_does_not_remove() {
     sim.refresh.on_news(sim.now);
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1, 2]);
-    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1100), "the ceiling of one a second holds");
+    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1020), "the ceiling of one a second holds");
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1]);
 }
@@ -133,6 +133,15 @@ fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
     assert_eq!((sim.shown(), sim.pause()), (vec![1, 2], secs(1)));
     sim.ask(&fixed(&[1]));
     assert_eq!((sim.shown(), sim.refresh.ask_at()), (vec![1], None));
+}
+
+#[test]
+fn a_definitive_answer_needs_no_second_one() {
+    let mut sim = Sim::with_good(&[1, 2]);
+    assert_eq!(shown(&sim.ask(&ready(&[1]).as_definitive()).expect("a new set")), [1]);
+    let none = Update::new(State::Empty).as_definitive();
+    assert!(shown(&sim.ask(&none).expect("no endpoints")).is_empty());
+    assert!(matches!(sim.standing(), Standing::Empty));
 }
 
 #[test]

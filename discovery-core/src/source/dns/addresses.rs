@@ -138,9 +138,8 @@ impl Gathered {
         evidence: &mut Vec<Evidence>,
     ) {
         let family = memory.of(asked.rtype);
-        if asked.result.is_ok() {
-            family.large = asked.large;
-        }
+        // After a failure UDP has its turn again: it may be TCP that does not get through, and the answer small by now.
+        family.large = asked.result.is_ok() && asked.large;
         evidence.extend(asked.evidence);
         match asked.result {
             Ok(Outcome::Found { records, ttl, .. }) => {

@@ -88,7 +88,7 @@ impl Data {
 }
 
 /// The data of an SRV record (RFC 2782). An empty target is the root: "decidedly not available".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Srv {
     pub(crate) priority: u16,
     pub(crate) weight: u16,
@@ -105,6 +105,16 @@ pub(crate) struct Response {
     pub(crate) additionals: Vec<Record>,
 }
 
+impl Response {
+    /// Whether the server speaks for the cluster's zone of the asked name: its SOA is that of the domain right
+    /// above `svc`. A resolver of the outside denies such a name in the name of the root, or of a domain of its own.
+    pub(crate) fn is_of_clusters_zone(&self, query: &Query) -> bool {
+        self.authorities.iter().filter(|record| matches!(record.data, Data::Soa(_))).any(|soa| {
+            query.name.strip_suffix(&*soa.name).is_some_and(|within| !soa.name.is_empty() && within.ends_with(".svc."))
+        })
+    }
+}
+
 /// The response codes that make a difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rcode {
@@ -112,4 +122,32 @@ pub(crate) enum Rcode {
     NxDomain,
     /// SERVFAIL, REFUSED and every other one: nothing was learned.
     Failure(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_soa_right_above_svc_is_that_of_the_cluster() {
+        let said = |name: &str, soa: &str| {
+            let soa = Record { name: soa.into(), ttl: 5, data: Data::Soa(5) };
+            let authorities = vec![soa];
+            let response =
+                Response { rcode: Rcode::NxDomain, answers: Vec::new(), authorities, additionals: Vec::new() };
+            response.is_of_clusters_zone(&Query::new(name, Rtype::A))
+        };
+        assert!(said("orders.shop.svc.cluster.local", "cluster.local"));
+        assert!(said("_http._tcp.orders.shop.svc.k8s.example.com", "k8s.example.com"));
+        for (name, soa) in [
+            ("orders.shop.svc.cluster.local", ""),
+            ("orders.shop.svc.cluster.local", "local"),
+            ("orders.shop.svc.k8s.example.com", "example.com"),
+            ("orders.shop.svc.cluster.local", "shop.svc.cluster.local"),
+            ("db.example.com", "example.com"),
+            ("db.example.com", ""),
+        ] {
+            assert!(!said(name, soa), "{name} {soa:?}");
+        }
+    }
 }

@@ -47,9 +47,10 @@ impl Servers {
 
     /// Asks until one nameserver gives a definitive answer.
     ///
-    /// A "no" counts only from the first nameserver: a second one, of the node say, knows nothing of the
-    /// cluster's names, and would deny them all whenever the first one is slow, not ready, or just back. A nameserver that answers with a failure is
-    /// not asked twice; one that is silent is, `attempts` times in all.
+    /// A "no" counts from the first nameserver only, or from one that serves the cluster's zone: the resolver of
+    /// the node knows nothing of the cluster's names, and would deny them all whenever the first nameserver is
+    /// slow, not ready, or just back. A nameserver that answers with a failure is not asked twice; one that is
+    /// silent is, `attempts` times in all.
     pub(crate) async fn ask(&self, query: &Query, via: Via) -> Result<Exchanged, Error> {
         let mut failures: Vec<Error> = Vec::new();
         let mut silent: Vec<usize> = self.order(clock::now());
@@ -75,14 +76,14 @@ impl Servers {
         Err(self.failed(query, failures))
     }
 
-    /// Of a later nameserver only what it has counts. Had one before it an answer that counts, this one would not
-    /// have been asked.
+    /// Of a later nameserver what it has counts, and what it denies as the server of the cluster's zone. Had one
+    /// before it an answer that counts, this one would not have been asked.
     fn judge(at: usize, query: &Query, answer: &Exchanged) -> Result<(), Error> {
         let from = answer.from;
         match &answer.response.rcode {
             Rcode::Failure(code) => Err(Error::transient(format!("{from} answered {code} to {query}"))),
             Rcode::NoError if answer.response.answers.iter().any(|r| r.data.is(query.rtype)) => Ok(()),
-            _ if at > 0 => {
+            _ if at > 0 && !answer.response.is_of_clusters_zone(query) => {
                 Err(Error::transient(format!("{from} denies {query}, but no nameserver before it gave an answer")))
             }
             _ => Ok(()),

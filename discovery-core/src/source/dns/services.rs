@@ -1,7 +1,7 @@
 //! SRV of one name, with the addresses of its targets.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -62,9 +62,7 @@ impl ServiceQuestion<'_> {
     /// the whole round has failed.
     pub(super) async fn ask(&self, memory: &mut ServiceMemory, evidence: &mut Vec<Evidence>) -> Services {
         let asked = self.asker.ask(self.name, Rtype::Srv, memory.large).await;
-        if asked.result.is_ok() {
-            memory.large = asked.large;
-        }
+        memory.large = asked.result.is_ok() && asked.large;
         evidence.extend(asked.evidence);
         let (records, additionals, ttl) = match asked.result {
             Ok(Outcome::Found { records, additionals, ttl }) => (records, additionals, ttl),
@@ -88,13 +86,14 @@ impl ServiceQuestion<'_> {
     /// The records that offer something: a port, at a host.
     fn offered(&self, records: &[Record], evidence: &mut Vec<Evidence>) -> Vec<Srv> {
         let mut offered = Vec::with_capacity(records.len());
+        let mut seen = HashSet::with_capacity(records.len());
         for record in records {
             let super::record::Data::Srv(srv) = &record.data else { continue };
             if srv.target.is_empty() {
                 evidence.push(Evidence::new(self.name, "target `.`: decidedly not available here (RFC 2782)"));
             } else if srv.port == 0 {
                 evidence.push(Evidence::new(self.name, format!("left out {}: port 0", srv.target)));
-            } else if !offered.contains(srv) {
+            } else if seen.insert(srv) {
                 offered.push(srv.clone());
             }
         }
@@ -110,6 +109,7 @@ impl ServiceQuestion<'_> {
 
     /// The addresses that came along. Those of names that nobody asked for are ignored.
     fn glue(&self, records: &[Srv], additionals: &[Record]) -> (Targets, Duration) {
+        let asked_for: HashSet<&str> = records.iter().map(|srv| &*srv.target).collect();
         let mut targets = Targets::new();
         let mut ttl = Duration::MAX;
         for record in additionals {
@@ -118,7 +118,7 @@ impl ServiceQuestion<'_> {
                 Some(IpAddr::V6(ip)) => self.families.v6() && !ip.is_unspecified(),
                 None => false,
             };
-            if wanted && records.iter().any(|srv| srv.target == record.name) {
+            if wanted && asked_for.contains(&*record.name) {
                 ttl = ttl.min(Duration::from_secs(record.ttl.into()));
                 targets.entry(record.name.clone()).or_default().extend(usable(std::slice::from_ref(record)));
             }

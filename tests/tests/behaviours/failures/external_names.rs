@@ -123,12 +123,16 @@ async fn f16_a_target_that_cannot_be_asked_for_a_moment_stays() {
     assert_eq!((upstream.endpoints().version(), upstream.endpoints().len()), (1, 1));
 }
 
-/// "An ExternalName that looks like an IPv4 address is a name made of digits" (Kubernetes documentation).
+/// "An ExternalName that looks like an IPv4 address is a name made of digits" (Kubernetes documentation). CoreDNS has
+/// no record for the Service; for a target that comes by another alias it has.
 #[tokio::test]
 async fn f16_an_external_name_that_looks_like_an_address_is_a_name() {
     let dns = dns().await;
-    dns.apply(Service::external_name("shop", "db", "10.0.0.1"));
+    dns.apply(Service::external_name("shop", "digits", "10.0.0.1"));
+    dns.apply(Service::external_name("shop", "db", "digits.example.com"));
+    dns.cname("digits.example.com", "10.0.0.1");
     let resolver = pod(&dns);
+    assert!(refusal(&resolver, "digits:5432").await.is_not_found());
     assert!(!refusal(&resolver, "db:5432").await.is_transient());
     dns.record("10.0.0.1", "192.0.2.7");
     let upstream = resolver.upstream("db:5432").unwrap();

@@ -123,3 +123,22 @@ async fn f11_an_idle_tcp_connection_is_closed_after_10_s() {
     let ports: BTreeSet<u16> = dns.questions().iter().map(|asked| asked.from.port()).collect();
     assert_eq!(ports.len(), 2);
 }
+
+/// A Service's virtual address leads each connection to one replica: a connection that is always in use would be
+/// with the same one for ever.
+#[tokio::test]
+async fn f11_a_tcp_connection_in_use_is_replaced_after_60_s() {
+    let dns = FakeDns::start().await.unwrap();
+    let resolver = pod_with(&dns, &[("DISCOVERY_DNS_TRANSPORT", "tcp")]).build().unwrap();
+    for nth in 0..10 {
+        assert!(refusal(&resolver, &format!("nobody-{nth}:80")).await.is_not_found());
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        tokio::time::resume();
+    }
+    let ports: Vec<u16> = dns.questions().iter().map(|asked| asked.from.port()).collect();
+    let [first, rest @ ..] = ports.as_slice() else { panic!("no questions") };
+    let kept = rest.iter().take_while(|port| *port == first).count();
+    assert_eq!((ports.len(), kept), (10, 6), "asked at 0, 9, ... 81 s; replaced at 63 s: {ports:?}");
+    assert!(rest[kept..].iter().all(|port| *port == rest[kept]), "{ports:?}");
+}

@@ -7,7 +7,7 @@ use crate::policy::{Rng, SplitMix64};
 /// A seed that differs between processes and calls: the standard library's hasher keys come from the
 /// operating system.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads entropy")]
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     std::hash::RandomState::new().hash_one(0_u64)
 }
 
@@ -17,7 +17,7 @@ thread_local! {
 
 /// This thread's generator; the value itself holds nothing.
 #[derive(Debug, Default)]
-pub(super) struct ThreadRng;
+pub(crate) struct ThreadRng;
 
 impl Rng for ThreadRng {
     fn next_u64(&mut self) -> u64 {
@@ -26,6 +26,6 @@ impl Rng for ThreadRng {
 }
 
 /// Uniform in `[0, 1)`, with the 53 bits that an `f64` holds.
-pub(super) fn unit() -> f64 {
+pub(crate) fn unit() -> f64 {
     (ThreadRng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,0 +1,109 @@
+//! Protocols and address families.
+
+use std::{error, fmt, net::IpAddr, str::FromStr};
+
+/// The transport of a port. The same number for TCP, UDP and SCTP is three ports that have nothing in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// What a port without a protocol has.
+    #[default]
+    Tcp,
+    /// Datagrams; the only protocol whose tracked flows kube-proxy ever deletes.
+    Udp,
+    /// Not in userspace mode.
+    Sctp,
+}
+
+impl Protocol {
+    const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// `TCP`, as the API writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = Unsupported;
+
+    /// The API's spelling in capitals; nothing is the default.
+    fn from_str(text: &str) -> Result<Self, Unsupported> {
+        if text.is_empty() {
+            return Ok(Self::Tcp);
+        }
+        let supported = || Unsupported { value: text.to_owned(), supported: "\"SCTP\", \"TCP\", \"UDP\"" };
+        Self::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(supported)
+    }
+}
+
+/// A word that the API does not know at this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    value: String,
+    supported: &'static str,
+}
+
+impl Unsupported {
+    /// The word.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The words that it could have been.
+    #[must_use]
+    pub const fn supported(&self) -> &'static str {
+        self.supported
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unsupported value: {:?}: supported values: {}", self.value, self.supported)
+    }
+}
+
+impl error::Error for Unsupported {}
+
+/// IPv4 or IPv6. A dual-stack node runs one proxy for each, and they share nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum IpFamily {
+    /// `IPv4`.
+    #[default]
+    V4,
+    /// `IPv6`.
+    V6,
+}
+
+impl IpFamily {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl fmt::Display for IpFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}

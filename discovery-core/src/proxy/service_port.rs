@@ -1,0 +1,188 @@
+//! What a Service asks of the proxy: one [`ServicePortInfo`] for each of its ports.
+//!
+//! Source: k/k pkg/proxy/serviceport.go, servicechangetracker.go and util/utils.go (`ShouldSkipService`,
+//! `GetClusterIPByFamily`, `MapIPsByIPFamily`); tests `TestServiceToServiceMap`, `TestShouldSkipService`.
+//!
+//! * A headless Service, one without an address, and an `ExternalName` (even with an address) is not proxied.
+//! * The cluster IP of a family is `clusterIPs[i]` where `ipFamilies[i]` is that family; without `ipFamilies`, it
+//!   is `clusterIP` if its family matches. A Service without one is invisible to that family's proxy.
+//! * External IPs, load balancer addresses and source ranges of the other family are left out.
+//! * `nodePort` is taken as it is: which range it has to be in is the API server's business.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use super::{
+    Cidr,
+    object::{Affinity, IpFamily, IpMode, Protocol, Service, ServicePort, ServiceType, TrafficPolicy},
+    parse_ip,
+};
+
+/// How long a client stays with its endpoint when the Service does not say: three hours.
+pub const DEFAULT_AFFINITY_TIMEOUT: Duration = Duration::from_secs(10_800);
+
+/// `namespace/name` of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct NamespacedName {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl NamespacedName {
+    /// The name of a Service.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The identity of what is load-balanced. Ports of Services and of slices meet by name and protocol, never by
+/// number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct ServicePortName {
+    /// The Service.
+    pub service: NamespacedName,
+    /// The port's name, which may be empty.
+    pub port: Arc<str>,
+    /// The port's protocol.
+    pub protocol: Protocol,
+}
+
+impl ServicePortName {
+    /// The port `port` of a Service.
+    #[must_use]
+    pub fn new(service: NamespacedName, port: &str, protocol: Protocol) -> Self {
+        Self { service, port: port.into(), protocol }
+    }
+}
+
+impl fmt::Display for ServicePortName {
+    /// `namespace/name:port`, without the colon for a port without a name, as kube-proxy logs it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.service)?;
+        if self.port.is_empty() { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+/// One port of a Service as one family's proxy sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServicePortInfo {
+    /// The cluster IP.
+    pub cluster_ip: IpAddr,
+    /// The port of the cluster IP, the external IPs and the load balancer's addresses.
+    pub port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port on the nodes; 0 is none.
+    pub node_port: u16,
+    /// External IPs.
+    pub external_ips: Vec<IpAddr>,
+    /// The load balancer's addresses that nodes capture.
+    pub load_balancer_vips: Vec<IpAddr>,
+    /// Who may use the load balancer's addresses; anybody when empty.
+    pub source_ranges: Vec<Cidr>,
+    /// How long a client stays with its endpoint; `None` without session affinity.
+    pub affinity: Option<Duration>,
+    /// Whether external traffic may only use endpoints of this node.
+    pub external_policy_local: bool,
+    /// Whether traffic to the cluster IP may only use endpoints of this node.
+    pub internal_policy_local: bool,
+    /// Where the load balancer asks for this node's endpoints; 0 is nowhere.
+    pub health_check_node_port: u16,
+}
+
+impl ServicePortInfo {
+    /// Whether anything outside of the cluster can reach it. If not, its external policy means nothing.
+    #[must_use]
+    pub fn externally_accessible(&self) -> bool {
+        self.node_port != 0 || !self.load_balancer_vips.is_empty() || !self.external_ips.is_empty()
+    }
+
+    /// Whether any of its traffic may use the endpoints of all nodes.
+    #[must_use]
+    pub fn uses_cluster_endpoints(&self) -> bool {
+        !self.internal_policy_local || self.externally_accessible()
+    }
+
+    /// Whether any of its traffic is restricted to the endpoints of this node.
+    #[must_use]
+    pub fn uses_local_endpoints(&self) -> bool {
+        self.internal_policy_local || (self.external_policy_local && self.externally_accessible())
+    }
+
+    /// Its addresses: the cluster IP, then external IPs, then the load balancer's.
+    pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.cluster_ip).chain(self.external_ips.iter().chain(&self.load_balancer_vips).copied())
+    }
+}
+
+/// What a Service asks of a family's proxy; nothing when it is not to be proxied.
+#[must_use]
+pub fn service_ports(service: &Service, family: IpFamily) -> Vec<(ServicePortName, ServicePortInfo)> {
+    if should_skip(service) {
+        return Vec::new();
+    }
+    let Some(cluster_ip) = cluster_ip(service, family) else { return Vec::new() };
+    let name = NamespacedName::new(&service.namespace, &service.name);
+    let common = common(service, cluster_ip, family);
+    let named = |port: &ServicePort| {
+        let info = ServicePortInfo {
+            // A number that no port has cannot be served.
+            port: u16::try_from(port.port).ok().filter(|port| *port != 0)?,
+            protocol: port.protocol,
+            node_port: u16::try_from(port.node_port).unwrap_or(0),
+            ..common.clone()
+        };
+        Some((ServicePortName::new(name.clone(), &port.name, port.protocol), info))
+    };
+    service.ports.iter().filter_map(named).collect()
+}
+
+fn should_skip(service: &Service) -> bool {
+    matches!(service.cluster_ip.as_str(), "" | "None") || service.service_type == ServiceType::ExternalName
+}
+
+fn cluster_ip(service: &Service, family: IpFamily) -> Option<IpAddr> {
+    if service.ip_families.is_empty() {
+        return parse_ip(&service.cluster_ip).filter(|ip| IpFamily::of(*ip) == family);
+    }
+    let at = service.ip_families.iter().position(|one| *one == family)?;
+    parse_ip(service.cluster_ips.get(at)?)
+}
+
+/// What all ports of a Service have in common.
+fn common(service: &Service, cluster_ip: IpAddr, family: IpFamily) -> ServicePortInfo {
+    let of_family = |ip: &IpAddr| IpFamily::of(*ip) == family;
+    let captured = service.load_balancer_ingress.iter().filter(|ingress| ingress.ip_mode != Some(IpMode::Proxy));
+    let ranges = service.load_balancer_source_ranges.iter().filter_map(|range| Cidr::parse(range.trim()));
+    let timeout = service.session_affinity_timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    let affinity = || timeout.map_or(DEFAULT_AFFINITY_TIMEOUT, Duration::from_secs);
+    let is_local = service.external_traffic_policy == TrafficPolicy::Local;
+    let needs_health_check = service.service_type == ServiceType::LoadBalancer && is_local;
+    ServicePortInfo {
+        cluster_ip,
+        port: 0,
+        protocol: Protocol::Tcp,
+        node_port: 0,
+        external_ips: service.external_ips.iter().filter_map(|ip| parse_ip(ip)).filter(of_family).collect(),
+        load_balancer_vips: captured.filter_map(|ingress| parse_ip(&ingress.ip)).filter(of_family).collect(),
+        source_ranges: ranges.filter(|range| range.family() == family).collect(),
+        affinity: (service.session_affinity == Affinity::ClientIp).then(affinity),
+        external_policy_local: is_local,
+        internal_policy_local: service.internal_traffic_policy == TrafficPolicy::Local,
+        health_check_node_port: match needs_health_check {
+            true => u16::try_from(service.health_check_node_port).unwrap_or(0),
+            false => 0,
+        },
+    }
+}

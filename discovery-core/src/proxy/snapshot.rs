@@ -1,0 +1,142 @@
+//! What readers see.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Dial, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, UsableEndpoints,
+    dispatch::Key,
+    endpoints::EndpointInfo,
+    mode::Mode,
+    object::Protocol,
+    programmed::Here,
+    route::Route,
+    table::Table,
+    verdict::{Action, Destination, Reason, Verdict},
+};
+use crate::policy::Rng;
+
+/// All Services at one moment. Immutable: hold it as long as you like, [`Proxier::sync`](super::Proxier::sync) makes
+/// another one.
+///
+/// What a mode remembers (clients, the round) is shared by all snapshots, as the kernel's memory is by all its rules.
+/// In userspace and IPVS mode the endpoints themselves are part of it, and even an old snapshot knows the latest.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) here: Arc<Here>,
+    pub(super) frontends: Table<Key, Route>,
+    pub(super) cluster_ips: Table<Key, Route>,
+    pub(super) health: Table<NamespacedName, Arc<HealthCheck>>,
+    pub(super) no_local: NoLocalEndpoints,
+    pub(super) version: u64,
+}
+
+impl Snapshot {
+    /// What becomes of a flow.
+    #[must_use]
+    pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
+        match self.find(flow) {
+            Some(found) => found.decide(&self.here, flow, now, rng),
+            None => self.unmatched(flow),
+        }
+    }
+
+    /// The attempts to connect a flow's client, in userspace mode; `None` in other modes, where the kernel sends the
+    /// client where [`decide`](Self::decide) says and nobody tries again, and for what is not proxied.
+    #[must_use]
+    pub fn dial(&self, flow: &Flow<'_>) -> Option<Dial> {
+        let found = self.find(flow).filter(|_| self.here.config.mode == Mode::Userspace)?;
+        Some(Dial::new(found.port.cell.clone(), flow.source.ip()))
+    }
+
+    /// The port of a Service that a flow's destination belongs to, and how.
+    #[must_use]
+    pub fn lookup(&self, flow: &Flow<'_>) -> Option<ServicePortView<'_>> {
+        self.find(flow).map(|found| ServicePortView { found })
+    }
+
+    /// What the health check port of a Service answers; `None` for a Service that has none.
+    #[must_use]
+    pub fn health_check(&self, service: &NamespacedName) -> Option<&HealthCheck> {
+        self.health.get(service).map(AsRef::as_ref)
+    }
+
+    /// All health checks, in no particular order.
+    pub fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
+        self.health.values().map(AsRef::as_ref)
+    }
+
+    /// How many Services have endpoints, but none here where policy `Local` wants them.
+    #[must_use]
+    pub const fn no_local_endpoints(&self) -> NoLocalEndpoints {
+        self.no_local
+    }
+
+    /// Goes up by one with each snapshot of a proxy.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn find(&self, flow: &Flow<'_>) -> Option<&Route> {
+        let (ip, port) = (flow.destination.ip(), flow.destination.port());
+        let is_served = port != 0 && !(flow.protocol == Protocol::Sctp && self.here.config.mode == Mode::Userspace);
+        if !is_served {
+            return None;
+        }
+        let service = || self.frontends.get(&Key::service(ip, port, flow.protocol));
+        let node_port = || self.frontends.get(&Key::node_port(port, flow.protocol));
+        service()
+            .filter(|_| !ip.is_unspecified())
+            .or_else(|| node_port().filter(|_| self.here.addresses.has_node_ports(ip)))
+    }
+
+    /// Only nftables mode answers for what is nobody's: k/k pkg/proxy/nftables/proxier.go, `cluster-ips-check`.
+    fn unmatched(&self, flow: &Flow<'_>) -> Verdict<'_> {
+        let (ip, config) = (flow.destination.ip(), &self.here.config);
+        let is_cluster_ip = || self.cluster_ips.get(&Key::cluster_ip(ip)).is_some();
+        let is_in_range = || config.service_cidrs.iter().any(|range| range.contains(ip));
+        match config.mode {
+            Mode::Nftables if is_cluster_ip() => Verdict::new(Action::Reject, Reason::UnservedPort),
+            Mode::Nftables if is_in_range() => Verdict::new(Action::Drop, Reason::Unallocated),
+            _ => Verdict::new(Action::Untouched, Reason::NoService),
+        }
+    }
+}
+
+/// What is known of a port of a Service.
+#[derive(Clone, Copy, Debug)]
+pub struct ServicePortView<'a> {
+    found: &'a Route,
+}
+
+impl<'a> ServicePortView<'a> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'a ServicePortName {
+        &self.found.port.name
+    }
+
+    /// Which of its addresses was looked up.
+    #[must_use]
+    pub const fn destination(&self) -> Destination {
+        self.found.destination
+    }
+
+    /// What its Service says.
+    #[must_use]
+    pub fn info(&self) -> &'a ServicePortInfo {
+        &self.found.port.info
+    }
+
+    /// All its endpoints, usable or not, in order.
+    #[must_use]
+    pub fn endpoints(&self) -> &'a [EndpointInfo] {
+        &self.found.port.endpoints
+    }
+
+    /// The endpoints that flows may use.
+    #[must_use]
+    pub fn usable(&self) -> &'a UsableEndpoints {
+        &self.found.port.usable
+    }
+}

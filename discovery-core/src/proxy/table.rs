@@ -1,0 +1,201 @@
+//! A hash table whose copies share what has not changed.
+//!
+//! Readers hold a copy while the next one is made: changing an entry copies the list of shards and the one shard
+//! that the entry is in, both of bounded size, and nothing else. So the cost of a change does not depend
+//! on the number of entries: a shard of 50 000 entries holds fifty.
+
+use std::{
+    fmt,
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::Arc,
+};
+
+/// A hash table that is cheap to copy and to change afterwards.
+pub(super) struct Table<K, V> {
+    shards: Arc<[Arc<Shard<K, V>>]>,
+    len: usize,
+}
+
+/// As many list entries to copy at a change as there are, roughly, entries in a shard of the largest clusters.
+const SHARDS: usize = 1024;
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        let empty = Arc::new(Shard { slots: Vec::new(), len: 0 });
+        Self { shards: (0..SHARDS).map(|_| empty.clone()).collect(), len: 0 }
+    }
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        Self { shards: self.shards.clone(), len: self.len }
+    }
+}
+
+impl<K: Eq + Hash, V> Table<K, V> {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        let hash = hash_of(key);
+        self.shards.get(shard_of(hash))?.get(key, hash)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All entries, in no order that means anything.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.shards.iter().flat_map(|shard| &shard.slots).flat_map(|slot| &slot.0).map(|(_, value)| value)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
+    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let hash = hash_of(&key);
+        let old = self.shard(hash)?.insert(key, value, hash);
+        self.len += usize::from(old.is_none());
+        old
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        self.get(key)?;
+        let hash = hash_of(key);
+        let old = self.shard(hash)?.remove(key, hash);
+        self.len -= usize::from(old.is_some());
+        old
+    }
+
+    /// The shard for a hash, our own from here on.
+    fn shard(&mut self, hash: u64) -> Option<&mut Shard<K, V>> {
+        Arc::make_mut(&mut self.shards).get_mut(shard_of(hash)).map(Arc::make_mut)
+    }
+}
+
+/// Open addressing: an entry is in the slot that its hash says, or in the next that was free, so that finding it
+/// waits for one line of memory. (The standard library's map has its tags elsewhere, and waits for two.)
+#[derive(Clone)]
+struct Shard<K, V> {
+    /// A power of two, or none; at most two in three are taken.
+    slots: Vec<Slot<K, V>>,
+    len: usize,
+}
+
+/// A line of memory of its own, for an entry that fits.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Slot<K, V>(Option<(K, V)>);
+
+impl<K: Eq + Hash, V> Shard<K, V> {
+    fn get(&self, key: &K, hash: u64) -> Option<&V> {
+        self.slots.get(self.find(key, hash)?)?.0.as_ref().map(|(_, value)| value)
+    }
+
+    /// The slot of `key`, or the free one where it would go; `None` when there are no slots.
+    fn find(&self, key: &K, hash: u64) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut at = hash as usize & mask;
+        while self.slots.get(at)?.0.as_ref().is_some_and(|(other, _)| other != key) {
+            at = (at + 1) & mask;
+        }
+        Some(at)
+    }
+
+    fn insert(&mut self, key: K, value: V, hash: u64) -> Option<V> {
+        if (self.len + 1) * 3 > self.slots.len() * 2 {
+            self.grow();
+        }
+        let at = self.find(&key, hash)?;
+        let old = self.slots.get_mut(at)?.0.replace((key, value));
+        self.len += usize::from(old.is_none());
+        old.map(|(_, value)| value)
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 2).max(8);
+        let old = std::mem::replace(&mut self.slots, std::iter::repeat_with(|| Slot(None)).take(size).collect());
+        old.into_iter().filter_map(|slot| slot.0).for_each(|(key, value)| self.put(key, value));
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        let hash = hash_of(&key);
+        if let Some(slot) = self.find(&key, hash).and_then(|at| self.slots.get_mut(at)) {
+            slot.0 = Some((key, value));
+        }
+    }
+
+    /// Those that follow without a gap may have been moved on by this one: they are put in anew.
+    fn remove(&mut self, key: &K, hash: u64) -> Option<V> {
+        let at = self.find(key, hash)?;
+        let (_, old) = self.slots.get_mut(at)?.0.take()?;
+        self.len -= 1;
+        let mask = self.slots.len() - 1;
+        let mut next = (at + 1) & mask;
+        while let Some((key, value)) = self.slots.get_mut(next).and_then(|slot| slot.0.take()) {
+            self.put(key, value);
+            next = (next + 1) & mask;
+        }
+        Some(old)
+    }
+}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    let mut hasher = Mixer::default();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// By bits that a shard does not look at.
+const fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
+}
+
+pub(super) type BuildMixer = BuildHasherDefault<Mixer>;
+
+/// A hash that depends on the key alone: the pure floors ask for no entropy. Keys are addresses and names that the
+/// cluster's administrators have chosen; where clients choose them, tables are bounded in time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mixer {
+    state: u64,
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    /// Folds the 128 bits of a product: every bit of the input reaches every bit of the state.
+    fn write_u64(&mut self, value: u64) {
+        let product = u128::from(self.state ^ value ^ 0x9e37_79b9_7f4a_7c15) * 0xbf58_476d_1ce4_e5b9;
+        self.state = (product >> 64) as u64 ^ product as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}

@@ -1,0 +1,297 @@
+//! Policies, masquerading, refusal and silence. TestClusterIPGeneral, TestExternalTrafficPolicyLocal,
+//! TestInternalTrafficPolicy, TestLoadBalancer.
+
+use super::world::*;
+use crate::proxy::{Choice, Destination, LocalDetector, Masquerade, Mode, Scheduler, Scope, Sender, object::*};
+
+const FAR: &str = "10.244.2.1:8080";
+const NEAR: &str = "10.244.1.1:8080";
+const EXTERNAL: [&str; 3] = [EXTERNAL_IP, LOAD_BALANCER, NODE_PORT];
+
+fn exposed_local() -> Service {
+    Service { external_traffic_policy: TrafficPolicy::Local, ..exposed() }
+}
+
+fn far_and_near() -> EndpointSlice {
+    slice([pod("10.244.2.1"), local("10.244.1.1")])
+}
+
+fn far() -> EndpointSlice {
+    slice([pod("10.244.2.1")])
+}
+
+fn both_rule_modes() -> [Mode; 2] {
+    [iptables(), Mode::Nftables]
+}
+
+#[test]
+fn a_cluster_ip_masquerades_what_is_not_from_a_pod() {
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&service()).slice(&far());
+        assert_eq!(world.outcome(POD, CLUSTER_IP), FAR);
+        assert_eq!(world.outcome(NODE, CLUSTER_IP), format!("{FAR} masqueraded"));
+        assert_eq!(world.outcome(OUTSIDE, CLUSTER_IP), format!("{FAR} masqueraded"));
+    }
+}
+
+#[test]
+fn without_a_detector_a_cluster_ip_masquerades_nothing() {
+    let mut world =
+        World::with(config(iptables()).with_detector(LocalDetector::None)).service(&service()).slice(&far());
+    for from in [POD, NODE, OUTSIDE] {
+        assert_eq!(world.outcome(from, CLUSTER_IP), FAR);
+    }
+}
+
+#[test]
+fn masquerade_all_masquerades_all() {
+    let mut world = World::with(config(iptables()).with_masquerade_all(true)).service(&service()).slice(&far());
+    let verdict = world.tcp(POD, CLUSTER_IP);
+    assert_eq!(verdict.matched().map(|matched| matched.masquerade), Some(Masquerade::All));
+}
+
+#[test]
+fn detectors_by_interface() {
+    let bridge = LocalDetector::Bridge("cni0".into());
+    let prefix = LocalDetector::InterfacePrefix("veth".into());
+    for (detector, own, other) in [(bridge, "cni0", "cni01"), (prefix, "veth1234", "eth0")] {
+        let mut world = World::with(config(iptables()).with_detector(detector)).service(&service()).slice(&far());
+        let flow = crate::proxy::Flow::tcp(POD.parse().unwrap(), CLUSTER_IP.parse().unwrap());
+        let snapshot = world.proxy.snapshot().clone();
+        let mut masqueraded = |flow| snapshot.decide(&flow, world.now, &mut world.rng).is_masqueraded();
+        assert!(!masqueraded(flow.with_interface(own)));
+        assert!(masqueraded(flow.with_interface(other)));
+        assert!(masqueraded(flow), "what the node itself sends came in nowhere");
+    }
+}
+
+#[test]
+fn internal_policy_local_uses_the_local_set_and_does_not_change_masquerading() {
+    let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..service() };
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&service).slice(&far_and_near());
+        assert_eq!(world.reached(POD, CLUSTER_IP), [NEAR]);
+        assert_eq!(world.outcome(POD, CLUSTER_IP), NEAR);
+        assert_eq!(world.outcome(OUTSIDE, CLUSTER_IP), format!("{NEAR} masqueraded"));
+    }
+}
+
+#[test]
+fn external_traffic_with_policy_cluster_uses_the_cluster_set_and_is_always_masqueraded() {
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&exposed()).slice(&far_and_near());
+        for (to, from) in EXTERNAL.into_iter().flat_map(|to| [POD, NODE, OUTSIDE].map(|from| (to, from))) {
+            assert_eq!(world.reached(from, to), [NEAR, FAR]);
+            assert!(world.tcp(from, to).is_masqueraded());
+        }
+    }
+}
+
+#[test]
+fn policy_local_from_a_pod_takes_the_short_circuit_unmasqueraded() {
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&exposed_local()).slice(&far_and_near());
+        for to in EXTERNAL {
+            assert_eq!(world.reached(POD, to), [NEAR, FAR]);
+            let verdict = world.tcp(POD, to);
+            assert!(!verdict.is_masqueraded());
+            assert_eq!(verdict.matched().unwrap().scope, Scope::ShortCircuit);
+        }
+    }
+}
+
+#[test]
+fn policy_local_from_the_node_uses_the_cluster_set_masqueraded() {
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&exposed_local()).slice(&far());
+        for (to, from) in EXTERNAL.into_iter().flat_map(|to| [NODE, "127.0.0.1:1"].map(|from| (to, from))) {
+            assert_eq!(world.outcome(from, to), format!("{FAR} masqueraded"));
+        }
+    }
+}
+
+#[test]
+fn policy_local_from_outside_uses_the_local_set_unmasqueraded() {
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&exposed_local()).slice(&far_and_near());
+        for to in EXTERNAL {
+            assert_eq!(world.reached(OUTSIDE, to), [NEAR]);
+            assert!(!world.tcp(OUTSIDE, to).is_masqueraded());
+        }
+    }
+}
+
+#[test]
+fn policy_local_from_a_pod_without_a_detector_uses_the_local_set() {
+    let config = config(iptables()).with_detector(LocalDetector::None);
+    let mut world = World::with(config).service(&exposed_local()).slice(&far_and_near());
+    assert_eq!(world.reached(POD, LOAD_BALANCER), [NEAR]);
+    assert_eq!(world.tcp(POD, LOAD_BALANCER).matched().unwrap().sender, Sender::External);
+}
+
+#[test]
+fn policies_do_not_cross() {
+    let mut world = World::new(iptables()).service(&exposed_local()).slice(&far());
+    assert_eq!(world.outcome(POD, CLUSTER_IP), FAR, "the external policy says nothing of the cluster IP");
+    let internal = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed() };
+    world = world.service(&internal);
+    assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), format!("{FAR} masqueraded"));
+}
+
+/// TestClusterIPGeneral.
+#[test]
+fn a_hairpin_is_masqueraded() {
+    for mode in all_modes().into_iter().skip(1) {
+        let mut world = World::new(mode).service(&service()).slice(&far());
+        let verdict = world.tcp("10.244.2.1:5000", CLUSTER_IP);
+        assert!(verdict.is_masqueraded());
+        assert_eq!(verdict.matched().unwrap().masquerade, Masquerade::Hairpin);
+    }
+}
+
+#[test]
+fn no_endpoint_anywhere_is_refused_for_every_kind() {
+    for mode in all_modes() {
+        let mut world = World::new(mode).service(&exposed_local());
+        for (to, from) in
+            [CLUSTER_IP, EXTERNAL_IP, LOAD_BALANCER, NODE_PORT].iter().flat_map(|to| [(to, POD), (to, OUTSIDE)])
+        {
+            assert_eq!(world.outcome(from, to), "reject", "{to}");
+        }
+    }
+}
+
+#[test]
+fn policy_local_with_endpoints_elsewhere_only_is_silence() {
+    let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed_local() };
+    for mode in both_rule_modes() {
+        let mut world = World::new(mode).service(&service).slice(&far());
+        assert_eq!(world.outcome(POD, CLUSTER_IP), "drop");
+        assert_eq!(world.outcome(NODE, CLUSTER_IP), "drop");
+        for to in EXTERNAL {
+            assert_eq!(world.outcome(OUTSIDE, to), "drop", "{to}");
+        }
+        let verdict = world.tcp(OUTSIDE, NODE_PORT);
+        assert_eq!(verdict.matched().unwrap().choice, Choice::NoLocalEndpoints);
+        assert_eq!(verdict.matched().unwrap().destination, Destination::NodePort);
+    }
+}
+
+#[test]
+fn after_the_last_slice_is_gone_silence_turns_into_refusal() {
+    let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed_local() };
+    let mut world = World::new(Mode::Nftables).service(&service).slice(&far());
+    assert_eq!(world.outcome(POD, CLUSTER_IP), "drop");
+    world.proxy.delete_endpoint_slice(&far());
+    world.sync();
+    assert_eq!(world.outcome(POD, CLUSTER_IP), "reject");
+    assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), "reject");
+}
+
+/// PR 97081; and no sender has a short circuit there.
+#[test]
+fn ipvs_falls_back_to_the_cluster_set_instead_of_dropping() {
+    let mut world = World::new(ipvs(Scheduler::RoundRobin)).service(&exposed_local()).slice(&far());
+    for to in EXTERNAL {
+        assert_eq!(world.outcome(OUTSIDE, to), FAR);
+        assert_eq!(world.tcp(OUTSIDE, to).matched().unwrap().scope, Scope::NoneLocal);
+    }
+    world = world.slice(&far_and_near());
+    assert_eq!(world.reached(POD, LOAD_BALANCER), [NEAR]);
+}
+
+#[test]
+fn a_terminating_local_endpoint_still_serves() {
+    let mut world = World::new(iptables())
+        .service(&exposed_local())
+        .slice(&slice([pod("10.244.2.1"), closing(local("10.244.1.1"))]));
+    assert_eq!(world.reached(OUTSIDE, LOAD_BALANCER), [NEAR]);
+    assert!(world.tcp(OUTSIDE, LOAD_BALANCER).matched().unwrap().terminating_only());
+    assert_eq!(world.reached(POD, CLUSTER_IP), [FAR]);
+}
+
+#[test]
+fn source_ranges_are_for_the_load_balancer_only_and_for_pods_as_well() {
+    let ranges = vec!["203.0.113.0/24".to_owned()];
+    let service = Service { load_balancer_source_ranges: ranges, ..exposed() };
+    for mode in all_modes().into_iter().skip(1) {
+        let mut world = World::new(mode).service(&service).slice(&far());
+        let outside = "192.0.2.1:5";
+        for to in [EXTERNAL_IP, NODE_PORT, CLUSTER_IP] {
+            assert!(world.tcp(outside, to).endpoint().is_some(), "{to}");
+        }
+        assert!(world.tcp(OUTSIDE, LOAD_BALANCER).endpoint().is_some());
+        for from in [outside, POD, NODE] {
+            let verdict = world.tcp(from, LOAD_BALANCER);
+            assert_eq!(outcome(&verdict), "drop");
+            assert_eq!(verdict.matched().unwrap().choice, Choice::SourceRange);
+        }
+    }
+}
+
+#[test]
+fn source_ranges_are_checked_before_endpoints() {
+    let service = Service { load_balancer_source_ranges: vec!["203.0.113.0/24".into()], ..exposed() };
+    let mut world = World::new(iptables()).service(&service);
+    assert_eq!(world.outcome("192.0.2.1:5", LOAD_BALANCER), "drop");
+    assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), "reject");
+}
+
+#[test]
+fn a_range_with_the_node_lets_the_load_balancers_own_address_pass() {
+    let with = |range: &str| Service { load_balancer_source_ranges: vec![range.into()], ..exposed() };
+    let mut world = World::new(iptables()).service(&with("192.168.0.0/24")).slice(&far());
+    assert!(world.tcp("198.51.100.8:9", LOAD_BALANCER).endpoint().is_some());
+    world = world.service(&with("192.168.1.0/24"));
+    assert_eq!(world.outcome("198.51.100.8:9", LOAD_BALANCER), "drop");
+}
+
+#[test]
+fn families_never_cross() {
+    let dual = Service {
+        cluster_ips: vec!["10.96.0.10".into(), "fd00:96::a".into()],
+        ip_families: vec![IpFamily::V4, IpFamily::V6],
+        ..service()
+    };
+    let v6 = EndpointSlice { address_type: AddressType::V6, name: "web-6".into(), ..slice(["fd00::2"].map(pod)) };
+    let mut four = World::new(iptables()).service(&dual).slice(&v6);
+    assert_eq!(four.outcome(POD, CLUSTER_IP), "reject");
+    assert_eq!(four.outcome("[fd00::7]:1", "[fd00:96::a]:80"), "");
+    let config = crate::proxy::Config::new(IpFamily::V6, iptables());
+    let mut six = World::with(config).service(&dual).slice(&v6).slice(&far());
+    assert_eq!(six.outcome("[fd00::7]:1", "[fd00:96::a]:80"), "[fd00::2]:8080");
+    assert_eq!(six.outcome(POD, CLUSTER_IP), "");
+}
+
+#[test]
+fn of_two_services_with_one_address_the_smaller_name_has_it_until_it_goes() {
+    let with = |name: &str, ip: &str| Service { external_ips: vec!["198.51.100.7".into()], ..named(name, ip) };
+    for order in [["a", "b"], ["b", "a"]] {
+        let mut world = World::new(iptables());
+        for name in order {
+            let (ip, pod_ip) = if name == "a" { ("10.96.0.1", "10.244.2.1") } else { ("10.96.0.2", "10.244.2.2") };
+            world = world.service(&with(name, ip)).slice(&slice_of(name, name, [pod(pod_ip)]));
+        }
+        assert_eq!(world.to(OUTSIDE, EXTERNAL_IP), "10.244.2.1:8080");
+        world.proxy.delete_service(&crate::proxy::NamespacedName::new("default", "a"));
+        world.sync();
+        assert_eq!(world.to(OUTSIDE, EXTERNAL_IP), "10.244.2.2:8080");
+        world = world.service(&with("b", "10.96.0.2")).service(&with("a", "10.96.0.1"));
+        assert_eq!(world.to(OUTSIDE, EXTERNAL_IP), "10.244.2.1:8080");
+    }
+}
+
+#[test]
+fn a_verdict_reads_in_one_line() {
+    let mut world = World::new(iptables()).service(&exposed_local()).slice(&far());
+    assert_eq!(
+        world.tcp(NODE, NODE_PORT).to_string(),
+        "to 10.244.2.1:8080: TCP node port of default/web, endpoints of the cluster (policy Local, sent \
+         from inside), chosen without affinity, masqueraded: external traffic of this node"
+    );
+    assert_eq!(
+        world.tcp(OUTSIDE, NODE_PORT).to_string(),
+        "dropped: TCP node port of default/web, endpoints of this node, no endpoints on this node"
+    );
+    assert_eq!(world.tcp(POD, "1.2.3.4:5").to_string(), "untouched: no Service has this address and port");
+}

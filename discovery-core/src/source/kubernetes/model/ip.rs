@@ -1,0 +1,37 @@
+//! Addresses as Kubernetes reads them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Reads an address as Kubernetes does: leading zeros of an IPv4 number are decimal, so that `172.30.0.041` is
+/// `172.30.0.41` (k8s.io/utils/net `ParseIPSloppy`; the objects of old clusters hold such addresses).
+#[must_use]
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| sloppy(text))
+}
+
+fn sloppy(text: &str) -> Option<IpAddr> {
+    let mut octets = [0_u8; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))?;
+        *octet = part.parse().ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// kubernetes/kubernetes pkg/proxy/iptables/proxier_test.go `TestBadIPs`.
+    #[test]
+    fn leading_zeros_are_decimal() {
+        let ip = |text: &str| parse_ip(text).map(|ip| ip.to_string());
+        assert_eq!(ip("172.30.0.041").as_deref(), Some("172.30.0.41"));
+        assert_eq!(ip("203.0.113.000").as_deref(), Some("203.0.113.0"));
+        assert_eq!(ip("fd00::7").as_deref(), Some("fd00::7"));
+        for bad in ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.+4", "1..2.3", "example.com"] {
+            assert_eq!(ip(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The testbed itself: what it starts is a cluster.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use discovery_core::Resolver;
+use nix::sys::signal::Signal;
+use tests::addrs;
+
+use crate::{
+    harness::{MOUNT_TAG, Options, ProxyMode, on_cluster},
+    manifests::{self, Workload},
+};
+
+const WEB: Workload<'_> =
+    Workload { kind: "Deployment", namespace: "shop", name: "web", replicas: 3, headless: false, options: &[] };
+
+/// The pods that answer so many requests, each over a connection of its own.
+async fn answering(url: &str, requests: usize) -> BTreeMap<String, usize> {
+    let mut pods = BTreeMap::new();
+    for _ in 0..requests {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        let text = client.get(url).send().await.unwrap().text().await.unwrap();
+        *pods.entry(text.split(' ').next().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    pods
+}
+
+fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
+    on_cluster(Options::default().proxy(proxy), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        cluster.apply(&WEB.manifest()).await;
+        let pods = cluster.pods_ready("shop", "web", 3).await;
+        cluster.pods_ready("shop", "client", 1).await;
+        cluster.ready_endpoints("shop", "web", 3).await;
+        // A name, through the virtual address of the DNS, to a virtual address, through the rules of kube-proxy.
+        let begun = Instant::now();
+        let answered = cluster
+            .in_pod("shop/client", |_| async {
+                let mut all = BTreeSet::new();
+                while all.len() < 3 {
+                    all.extend(answering("http://web.shop.svc.cluster.local/", 1).await.into_keys());
+                }
+                all
+            })
+            .await;
+        assert_eq!(answered, pods, "after {:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn pods_answer_behind_a_virtual_address_of_nftables() {
+    pods_answer_behind_a_virtual_address(ProxyMode::Nftables);
+}
+
+#[test]
+fn pods_answer_behind_a_virtual_address_of_iptables() {
+    pods_answer_behind_a_virtual_address(ProxyMode::Iptables);
+}
+
+#[test]
+fn two_clusters_share_nothing() {
+    let one = || {
+        on_cluster(Options::default(), |cluster| async move {
+            cluster.apply(&manifests::client("shop")).await;
+            cluster.apply(&Workload { replicas: 1, ..WEB }.manifest()).await;
+            cluster.pods_ready("shop", "web", 1).await;
+        });
+    };
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(one), scope.spawn(one)];
+        for thread in both {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// The environment, the files and the network of a pod are all that our resolver needs.
+#[test]
+fn our_resolver_finds_its_way_from_what_a_pod_has() {
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        cluster.apply(&Workload { headless: true, ..WEB }.manifest()).await;
+        cluster.pods_ready("shop", "web", 3).await;
+        cluster.pods_ready("shop", "client", 1).await;
+        cluster.ready_endpoints("shop", "web", 3).await;
+        let (found, why) = cluster
+            .in_pod("shop/client", |env| async {
+                let resolver = Resolver::builder().surroundings(manifests::surroundings(env)).build().unwrap();
+                let web = resolver.upstream("http://web:8080").unwrap();
+                web.available().await.unwrap();
+                tests::until(&web, "three endpoints", |set| set.len() == 3).await;
+                (addrs(&web.endpoints()), web.explain().to_string())
+            })
+            .await;
+        assert!(found.iter().all(|addr| addr.starts_with("10.244.") && addr.ends_with(":8080")), "{found:?}");
+        assert!(why.contains("web.shop.svc.cluster.local.") && why.contains("dns"), "{why}");
+        println!("{why}");
+    });
+}
+
+/// A rolling restart goes on by itself: the controllers, our kubelet and the pods' own drain do it.
+#[test]
+fn a_stateful_set_rolls_and_its_pods_keep_their_names() {
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        let web = Workload { kind: "StatefulSet", replicas: 2, headless: true, ..WEB };
+        cluster.apply(&web.manifest()).await;
+        let names: BTreeSet<String> = ["web-0", "web-1"].map(str::to_owned).into();
+        assert_eq!(cluster.pods_ready("shop", "web", 2).await, names);
+        let uids = || async {
+            let pods = cluster.pods("shop", "web").await;
+            pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect::<BTreeSet<String>>()
+        };
+        let before = uids().await;
+        cluster.restart("StatefulSet", "shop", "web").await;
+        cluster.until("other pods", || async { uids().await.is_disjoint(&before) }).await;
+        assert_eq!(cluster.pods_ready("shop", "web", 2).await, names);
+        cluster.pods_ready("shop", "client", 1).await;
+        cluster.ready_endpoints("shop", "web", 2).await;
+        let srv = cluster.exec("shop/client", "cat", &["/etc/resolv.conf"]).await;
+        assert!(String::from_utf8_lossy(&srv.stdout).contains("search shop.svc.cluster.local"), "{srv:?}");
+    });
+}
+
+/// How the process of a cluster ends: it says what it is to do in a variable.
+#[test]
+#[ignore = "a part of the next test"]
+fn a_process_that_ends_badly() {
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        cluster.pods_ready("shop", "client", 1).await;
+        println!("up");
+        assert!(std::env::var("DISCOVERY_ENDS").as_deref() != Ok("panic"), "as it was told");
+        std::future::pending::<()>().await;
+    });
+}
+
+/// The mounts of a cluster are seen by its processes, and stay as long as one of them or of its namespaces does.
+fn is_left(process: u32) -> Vec<String> {
+    let tag = format!("{MOUNT_TAG}-{process} ");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let holds = |path: &std::path::Path| {
+        std::fs::read_to_string(path.join("mountinfo")).is_ok_and(|mounts| mounts.contains(&tag))
+    };
+    processes.map(|entry| entry.path()).filter(|path| holds(path)).map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn nothing_is_left_of_a_cluster_however_its_process_ends() {
+    for ends in ["panic", "SIGINT", "SIGKILL"] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "basics::a_process_that_ends_badly", "--nocapture"])
+            .env("DISCOVERY_ENDS", ends)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(line) = lines.by_ref().map_while(Result::ok).find(|line| line == "up" || line.contains("... ok"))
+        else {
+            panic!("it did not come up: {:?}", child.wait());
+        };
+        if line != "up" {
+            // There are no clusters on this machine, as every test here says.
+            child.wait().unwrap();
+            return;
+        }
+        let process = child.id();
+        match ends {
+            "panic" => assert!(lines.map_while(Result::ok).any(|line| line.contains("FAILED"))),
+            signal => {
+                assert!(is_left(process).len() > 5, "{:?}", is_left(process));
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(process).unwrap());
+                let signal = if signal == "SIGINT" { Signal::SIGINT } else { Signal::SIGKILL };
+                nix::sys::signal::kill(pid, signal).unwrap();
+            }
+        }
+        child.wait().unwrap();
+        let begun = Instant::now();
+        while !is_left(process).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{ends}: {:?}", is_left(process));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        println!("{ends}: all gone after {:?}", begun.elapsed());
+    }
+}

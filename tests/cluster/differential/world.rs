@@ -1,0 +1,250 @@
+//! A generated cluster, told to both: as API objects, and as what FakeDns is given.
+
+use std::net::IpAddr;
+
+use discovery_testing::{FakeDns, Pod, Service};
+use serde_json::{Value, json};
+
+/// Namespaces, the Services in them, and names outside of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// Also those without any Service.
+    pub(super) namespaces: Vec<String>,
+    pub(super) services: Vec<Declared>,
+    pub(super) outside: Vec<Outside>,
+}
+
+/// A Service with its endpoints.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) ports: Vec<Port>,
+    pub(super) backends: Vec<Backend>,
+    /// EndpointSlices written by hand instead of pods behind a selector.
+    pub(super) manual: bool,
+    pub(super) publish_not_ready: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    ClusterIp(Vec<IpAddr>),
+    Headless,
+    ExternalName(String),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    /// Empty where the port has no name.
+    pub(super) name: String,
+    pub(super) protocol: &'static str,
+    pub(super) number: u16,
+}
+
+#[derive(Debug)]
+pub(super) struct Backend {
+    /// All addresses of the pod.
+    pub(super) ips: Vec<IpAddr>,
+    /// Those of the families of the Service.
+    pub(super) served: Vec<IpAddr>,
+    pub(super) hostname: Option<String>,
+    pub(super) ready: bool,
+}
+
+/// A name outside of the cluster, as the upstream resolver knows it.
+#[derive(Debug)]
+pub(super) enum Outside {
+    Address(String, IpAddr),
+    Alias(String, String),
+}
+
+impl World {
+    /// Gives the names of the outside to a server.
+    pub(super) fn declare_outside(&self, dns: &FakeDns) {
+        for outside in &self.outside {
+            match outside {
+                Outside::Address(name, ip) => dns.record(name, *ip),
+                Outside::Alias(name, target) => dns.cname(name, target),
+            }
+        }
+    }
+
+    /// Gives everything to our double.
+    pub(super) fn declare(&self, dns: &FakeDns) {
+        for namespace in &self.namespaces {
+            dns.namespace(namespace);
+        }
+        self.services.iter().map(Declared::service).for_each(|service| dns.apply(service));
+        self.declare_outside(dns);
+    }
+
+    /// The API objects, in an order in which they can be created. `status` of a pod has to be patched apart.
+    pub(super) fn objects(&self) -> Vec<Value> {
+        let namespaces = self
+            .namespaces
+            .iter()
+            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        namespaces.chain(self.services.iter().flat_map(Declared::objects)).collect()
+    }
+}
+
+impl Declared {
+    /// As the test double is told.
+    fn service(&self) -> Service {
+        let mut service = match &self.kind {
+            Kind::ClusterIp(ips) => {
+                ips.iter().fold(Service::cluster_ip(&self.namespace, &self.name), |service, ip| service.ip(*ip))
+            }
+            Kind::Headless => Service::headless(&self.namespace, &self.name),
+            Kind::ExternalName(target) => return Service::external_name(&self.namespace, &self.name, target),
+        };
+        for port in &self.ports {
+            service = match (port.name.as_str(), port.protocol) {
+                ("", _) => service.unnamed_port(port.number),
+                (name, "UDP") => service.udp_port(name, port.number),
+                (name, "SCTP") => service.sctp_port(name, port.number),
+                (name, _) => service.port(name, port.number),
+            };
+        }
+        if self.publish_not_ready {
+            service = service.publish_not_ready_addresses();
+        }
+        self.backends.iter().fold(service, |service, backend| service.pod(backend.pod()))
+    }
+
+    fn objects(&self) -> Vec<Value> {
+        let mut objects = vec![self.service_object()];
+        if matches!(self.kind, Kind::ExternalName(_)) {
+            return objects;
+        }
+        if self.manual {
+            objects.extend([false, true].into_iter().filter_map(|v6| self.slice(v6)));
+        } else {
+            objects.extend(self.backends.iter().enumerate().map(|(at, backend)| self.pod_object(at, backend)));
+        }
+        objects
+    }
+
+    fn service_object(&self) -> Value {
+        let mut spec = match &self.kind {
+            Kind::ExternalName(target) => json!({"type": "ExternalName", "externalName": target}),
+            Kind::Headless => json!({
+                "clusterIP": "None",
+                "ipFamilyPolicy": "RequireDualStack",
+                "publishNotReadyAddresses": self.publish_not_ready,
+            }),
+            Kind::ClusterIp(ips) => json!({
+                "clusterIP": ips[0],
+                "clusterIPs": ips,
+                "ipFamilies": ips.iter().map(|ip| if ip.is_ipv4() { "IPv4" } else { "IPv6" }).collect::<Vec<_>>(),
+                "ipFamilyPolicy": if ips.len() > 1 { "RequireDualStack" } else { "SingleStack" },
+                "publishNotReadyAddresses": self.publish_not_ready,
+            }),
+        };
+        if !self.manual && !matches!(self.kind, Kind::ExternalName(_)) {
+            spec["selector"] = json!({"app": self.name});
+        }
+        if !self.ports.is_empty() {
+            spec["ports"] = self.ports.iter().map(Port::of_service).collect();
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": self.namespace, "name": self.name},
+            "spec": spec,
+        })
+    }
+
+    /// A pod that nobody runs: its status is written by the test.
+    fn pod_object(&self, at: usize, backend: &Backend) -> Value {
+        let ips: Vec<Value> = backend.ips.iter().map(|ip| json!({"ip": ip})).collect();
+        let mut spec = json!({
+            "nodeName": "nowhere",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": "none"}],
+        });
+        if let Some(hostname) = &backend.hostname {
+            spec["hostname"] = json!(hostname);
+            spec["subdomain"] = json!(self.name);
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": self.namespace,
+                "name": format!("{}-{at}", self.name),
+                "labels": {"app": self.name},
+            },
+            "spec": spec,
+            "status": {
+                "phase": "Running",
+                "podIP": backend.ips[0],
+                "podIPs": ips,
+                "conditions": [{"type": "Ready", "status": if backend.ready { "True" } else { "False" }}],
+            },
+        })
+    }
+
+    /// The endpoints of one family.
+    fn slice(&self, v6: bool) -> Option<Value> {
+        let endpoints: Vec<Value> = self
+            .backends
+            .iter()
+            .flat_map(|backend| backend.ips.iter().filter(|ip| ip.is_ipv6() == v6).map(move |ip| backend.endpoint(ip)))
+            .collect();
+        let (suffix, family) = if v6 { ("v6", "IPv6") } else { ("v4", "IPv4") };
+        (!endpoints.is_empty()).then(|| {
+            json!({
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "namespace": self.namespace,
+                    "name": format!("{}-{suffix}", self.name),
+                    "labels": {
+                        "kubernetes.io/service-name": self.name,
+                        "endpointslice.kubernetes.io/managed-by": "differential",
+                    },
+                },
+                "addressType": family,
+                "ports": self.ports.iter().map(Port::of_slice).collect::<Vec<_>>(),
+                "endpoints": endpoints,
+            })
+        })
+    }
+}
+
+impl Port {
+    fn of_service(&self) -> Value {
+        let mut port = json!({"port": self.number, "targetPort": self.number, "protocol": self.protocol});
+        if !self.name.is_empty() {
+            port["name"] = json!(self.name);
+        }
+        port
+    }
+
+    fn of_slice(&self) -> Value {
+        json!({"name": self.name, "port": self.number, "protocol": self.protocol})
+    }
+}
+
+impl Backend {
+    fn pod(&self) -> Pod {
+        let mut pod = Pod::new(self.served[0]);
+        for ip in &self.served[1..] {
+            pod = pod.also(*ip);
+        }
+        if let Some(hostname) = &self.hostname {
+            pod = pod.hostname(hostname);
+        }
+        if self.ready { pod } else { pod.not_ready() }
+    }
+
+    fn endpoint(&self, ip: &IpAddr) -> Value {
+        let mut endpoint = json!({"addresses": [ip], "conditions": {"ready": self.ready}});
+        if let Some(hostname) = &self.hostname {
+            endpoint["hostname"] = json!(hostname);
+        }
+        endpoint
+    }
+}

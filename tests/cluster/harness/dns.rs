@@ -1,0 +1,162 @@
+//! CoreDNS: real pods but for the kubelet, which would have to ask it.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::{Message, Query, ResponseCode},
+    rr::{Name, RecordType},
+};
+use kube::Client;
+use serde_json::json;
+use tokio::{net::UdpSocket, time::timeout};
+
+use super::{
+    Fallible,
+    keys::{ADMIN_TOKEN, Keys},
+    node::{FOLDER, NODE_IP, Node, PodFiles},
+    place::Place,
+    programs::Programs,
+};
+
+/// The address that every pod's `resolv.conf` names.
+pub(super) const VIRTUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
+
+/// The replicas.
+#[derive(Debug)]
+pub(super) struct Dns {
+    pods: Vec<(Place, String)>,
+    program: std::path::PathBuf,
+}
+
+impl Dns {
+    pub(super) fn new(node: &Node, programs: &Programs, keys: &Keys, replicas: usize) -> Fallible<Self> {
+        let server = "https://NODE:6443".replace("NODE", NODE_IP);
+        let config = KUBECONFIG.replace("SERVER", &server).replace("FOLDER", FOLDER).replace("TOKEN", ADMIN_TOKEN);
+        fs::write(node.path(format!("{FOLDER}/dns.kubeconfig")), config)?;
+        let corefile = COREFILE.replace("FOLDER", FOLDER).replace("NODE", NODE_IP);
+        fs::write(node.path(format!("{FOLDER}/Corefile")), corefile)?;
+        let mut pods = Vec::new();
+        for at in 0..replicas {
+            let files = PodFiles {
+                resolv_conf: "nameserver 127.0.0.1\n".to_owned(),
+                host_name: format!("coredns-{at}"),
+                service_account: vec![("ca.crt", keys.authority.clone())],
+            };
+            let (place, ips) = node.new_pod(&format!("kube-system/coredns-{at}"), &files)?;
+            pods.push((place, ips.into_iter().next().unwrap_or_default()));
+        }
+        Ok(Self { pods, program: programs.path("coredns") })
+    }
+
+    /// The replicas' names, places and command lines.
+    pub(super) fn commands(&self) -> Vec<(String, Place, impl Fn() -> Command + Send + 'static)> {
+        let one = |(at, (place, _)): (usize, &(Place, String))| {
+            let program = self.program.clone();
+            let command = move || {
+                let mut command = Command::new(&program);
+                command.args(["-conf", &format!("{FOLDER}/Corefile")]);
+                command
+            };
+            (format!("coredns-{at}"), place.clone(), command)
+        };
+        self.pods.iter().enumerate().map(one).collect()
+    }
+
+    /// The first replica's own address.
+    pub(super) fn first(&self) -> SocketAddr {
+        let ip = self.pods.first().and_then(|(_, ip)| ip.parse().ok());
+        SocketAddr::new(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), 53)
+    }
+
+    /// The Service that every pod's `resolv.conf` names.
+    pub(super) async fn declare(&self, client: &Client) -> Fallible<()> {
+        let ports = |target: bool| {
+            let port = |name: &str, protocol: &str, number: u16| {
+                let mut port = json!({"name": name, "protocol": protocol, "port": number});
+                if target {
+                    port["targetPort"] = json!(number);
+                }
+                port
+            };
+            json!([port("dns", "UDP", 53), port("dns-tcp", "TCP", 53), port("metrics", "TCP", 9153)])
+        };
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"namespace": "kube-system", "name": "kube-dns"},
+            "spec": {"clusterIP": VIRTUAL.ip(), "ports": ports(true)},
+        });
+        let endpoints: Vec<_> = self.pods.iter().map(|(_, ip)| json!({"addresses": [ip]})).collect();
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": "kube-system", "name": "kube-dns",
+                "labels": {
+                    "kubernetes.io/service-name": "kube-dns",
+                    "endpointslice.kubernetes.io/managed-by": "tests",
+                },
+            },
+            "addressType": "IPv4", "ports": ports(false), "endpoints": endpoints,
+        });
+        super::api::apply(client, &service, false).await?;
+        super::api::apply(client, &slice, false).await
+    }
+}
+
+/// Completes when the server answers for the cluster's zone.
+pub(super) async fn answers(server: SocketAddr) {
+    while !matches!(timeout(Duration::from_millis(250), ask(server)).await, Ok(Ok(ResponseCode::NoError))) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn ask(server: SocketAddr) -> Fallible<ResponseCode> {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii("kubernetes.default.svc.cluster.local.")?, RecordType::A));
+    let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    socket.send_to(&message.to_vec()?, server).await?;
+    let mut answer = [0; 1232];
+    let length = socket.recv(&mut answer).await?;
+    Ok(Message::from_vec(&answer[..length])?.metadata.response_code)
+}
+
+/// What a replica has been asked: the `log` plugin's lines `"A IN orders.shop.svc.cluster.local. udp ..."`.
+pub(super) fn logged(node: &Node, name: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(node.log_path(name)).unwrap_or_default();
+    let question = |line: &str| {
+        let mut words = line.split_once('"')?.1.split(' ');
+        let (rtype, class, name) = (words.next()?, words.next()?, words.next()?);
+        (class == "IN").then(|| (name.to_owned(), rtype.to_owned()))
+    };
+    text.lines().filter_map(question).collect()
+}
+
+/// As kubeadm writes it, but for the cache (which it leaves out for the cluster's zone), and with the log.
+const COREFILE: &str = "\
+.:53 {
+    errors
+    log
+    prometheus :9153
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        kubeconfig FOLDER/dns.kubeconfig
+        pods insecure
+        ttl 5
+    }
+    forward . NODE:5300
+    loadbalance
+}
+";
+
+const KUBECONFIG: &str = "\
+apiVersion: v1
+kind: Config
+clusters: [{name: here, cluster: {server: 'SERVER', certificate-authority: FOLDER/ca.crt}}]
+users: [{name: admin, user: {token: TOKEN}}]
+contexts: [{name: here, context: {cluster: here, user: admin}}]
+current-context: here
+";

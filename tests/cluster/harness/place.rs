@@ -1,0 +1,82 @@
+//! A set of namespaces, held by file descriptors of this process: gone when this process is, however it ends.
+
+use std::{fs::File, io, path::Path, sync::Arc};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+};
+
+/// A network and a mount namespace: those of the node, or those of a pod.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    net: Arc<File>,
+    mount: Arc<File>,
+}
+
+impl Place {
+    /// The namespaces of the calling thread.
+    pub(crate) fn here() -> io::Result<Self> {
+        let open = |kind: &str| File::open(format!("/proc/thread-self/ns/{kind}")).map(Arc::new);
+        Ok(Self { net: open("net")?, mount: open("mnt")? })
+    }
+
+    /// The namespaces of a process.
+    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
+        let open = |kind: &str| File::open(format!("/proc/{pid}/ns/{kind}")).map(Arc::new);
+        Ok(Self { net: open("net")?, mount: open("mnt")? })
+    }
+
+    /// Puts the calling thread, and all that it starts from now on, into the network namespace.
+    pub(crate) fn enter_network(&self) -> io::Result<()> {
+        Ok(setns(&*self.net, CloneFlags::CLONE_NEWNET)?)
+    }
+
+    /// Puts the calling thread, and all that it starts from now on, into both namespaces.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        // A thread that shares its root and working directory with others may not change its mounts.
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(&*self.mount, CloneFlags::CLONE_NEWNS)?;
+        self.enter_network()
+    }
+
+    /// Runs `work` in both namespaces, on a thread of its own, and waits for it.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        on_thread(|| {
+            self.enter()?;
+            work()
+        })
+    }
+
+    /// New namespaces whose mounts start as a copy of these; `furnish` runs in them.
+    pub(crate) fn new_inside(&self, furnish: impl FnOnce() -> io::Result<()> + Send) -> io::Result<Self> {
+        self.run(|| {
+            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
+            own_mounts()?;
+            furnish()?;
+            Self::here()
+        })
+    }
+}
+
+/// Cuts the calling thread's mounts off from those that they were copied from, in both directions.
+pub(crate) fn own_mounts() -> io::Result<()> {
+    Ok(mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)?)
+}
+
+/// Mounts an empty folder that lives in memory.
+pub(crate) fn mount_memory(name: &str, at: &Path) -> io::Result<()> {
+    Ok(mount(Some(name), at, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?)
+}
+
+/// Shows the file `from` at `at`.
+pub(crate) fn bind(from: &Path, at: &Path) -> io::Result<()> {
+    Ok(mount(Some(from), at, NOTHING, MsFlags::MS_BIND, NOTHING)?)
+}
+
+/// Runs `work` on a thread of its own, so that what it does to its thread ends with it.
+pub(crate) fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+const NOTHING: Option<&str> = None;

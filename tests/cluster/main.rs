@@ -1,0 +1,11 @@
+//! What must hold on a real Kubernetes control plane; see `README.md` beside this file.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod basics;
+mod day;
+mod differential;
+mod examples;
+mod harness;
+mod manifests;
+mod slices;

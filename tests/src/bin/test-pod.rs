@@ -1,0 +1,123 @@
+//! What runs in the pods of the cluster tests: a small HTTP server, or nothing at all.
+//!
+//! ```text
+//! test-pod serve [--port 8080] [--delay-ms N] [--status N] [--drain-ms N]
+//! test-pod hold
+//! ```
+//!
+//! Each answer is one line: the pod's name, its address, and the address that the request came from. `/ready` says
+//! 200. After SIGTERM requests are served for as long as `--drain-ms` says, as an application does that gives its
+//! clients time to hear of it; then open requests are finished.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+#[derive(Clone, Debug)]
+struct Options {
+    port: u16,
+    delay: Duration,
+    status: StatusCode,
+    drain: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut terminated = signal(SignalKind::terminate())?;
+    match words.first().map(String::as_str) {
+        Some("serve") => serve(Options::read(&words[1..])?, &mut terminated).await,
+        Some("hold") => {
+            terminated.recv().await;
+            Ok(())
+        }
+        _ => Err("test-pod serve|hold".into()),
+    }
+}
+
+impl Options {
+    fn read(words: &[String]) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self { port: 8080, delay: Duration::ZERO, status: StatusCode::OK, drain: Duration::ZERO };
+        for pair in words.chunks(2) {
+            let [name, value] = pair else { return Err(format!("{} has no value", pair[0]).into()) };
+            let millis = || value.parse().map(Duration::from_millis);
+            match name.as_str() {
+                "--port" => options.port = value.parse()?,
+                "--delay-ms" => options.delay = millis()?,
+                "--status" => options.status = value.parse()?,
+                "--drain-ms" => options.drain = millis()?,
+                _ => return Err(format!("unknown option {name}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+async fn serve(options: Options, terminated: &mut tokio::signal::unix::Signal) -> Result<(), Box<dyn Error>> {
+    // Both families, where there are both.
+    let listener = match TcpListener::bind(("::", options.port)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind(("0.0.0.0", options.port)).await?,
+    };
+    let http = Builder::new(TokioExecutor::new());
+    let connections = GracefulShutdown::new();
+    let mut drained = pin!(async {
+        terminated.recv().await;
+        tokio::time::sleep(options.drain).await;
+    });
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                // One that has gone again before it was taken.
+                let Ok((stream, peer)) = accepted else { continue };
+                stream.set_nodelay(true).ok();
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let own = stream.local_addr().map_or(peer.ip(), |own| own.ip().to_canonical());
+                let options = options.clone();
+                let service = service_fn(move |request| answer(request, options.clone(), own, peer));
+                let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
+                let watched = connections.watch(connection);
+                tokio::spawn(async move {
+                    // How a client leaves is its own affair.
+                    watched.await.ok();
+                });
+            }
+            () = &mut drained => break,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    options: Options,
+    own: IpAddr,
+    peer: SocketAddr,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/ready" {
+        return Ok(Response::new(Full::new(Bytes::from_static(b"ready\n"))));
+    }
+    tokio::time::sleep(options.delay).await;
+    let name = std::env::var("HOSTNAME").unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(format!("{name} {own} {peer}\n"))));
+    *response.status_mut() = options.status;
+    Ok(response)
+}

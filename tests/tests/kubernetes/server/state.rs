@@ -1,0 +1,129 @@
+//! What the API server knows and how it behaves.
+
+use std::collections::BTreeMap;
+
+/// How requests are answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Mode {
+    #[default]
+    Serve,
+    /// Every request whose journal line contains the text gets this status.
+    Refuse(u16, &'static str),
+    /// Watches begin, and then nothing comes, not even their end.
+    Stall,
+    /// Connections are accepted, and nothing is answered.
+    Silent,
+    /// Requests without this bearer token get 401.
+    Token(&'static str),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) mode: Mode,
+    pub(crate) version: u64,
+    /// Watches from before this get 410.
+    pub(crate) oldest: u64,
+    /// The next event of a watch is cut in its middle, together with the connection.
+    pub(crate) cut: bool,
+    /// How many objects a page has at most.
+    pub(crate) page: usize,
+    pub(crate) journal: Vec<String>,
+    pub(crate) watching: usize,
+    objects: BTreeMap<(String, String), String>,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) version: u64,
+    pub(crate) resource: String,
+    pub(crate) line: String,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            mode: Mode::Serve,
+            version: 1000,
+            oldest: 0,
+            cut: false,
+            page: usize::MAX,
+            journal: Vec::new(),
+            watching: 0,
+            objects: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn apply(&mut self, object: &str) {
+        let resource = if object.contains(r#""kind":"Service""#) { "services" } else { "endpointslices" };
+        let name = field(object, "name");
+        self.version += 1;
+        let object = object.replace(r#""resourceVersion":"@""#, &format!(r#""resourceVersion":"{}""#, self.version));
+        let before = self.objects.insert((resource.to_owned(), name), object.clone());
+        self.event(resource, if before.is_some() { "MODIFIED" } else { "ADDED" }, &object);
+    }
+
+    pub(crate) fn delete(&mut self, resource: &str, name: &str) {
+        self.version += 1;
+        let object = self.objects.remove(&(resource.to_owned(), name.to_owned())).unwrap();
+        let before = format!(r#""resourceVersion":"{}""#, field(&object, "resourceVersion"));
+        let object = object.replace(&before, &format!(r#""resourceVersion":"{}""#, self.version));
+        self.event(resource, "DELETED", &object);
+    }
+
+    /// A bookmark for the watches of both resources, at a version that no object has.
+    pub(crate) fn bookmark(&mut self) {
+        self.version += 100;
+        for (resource, kind) in [("services", "Service"), ("endpointslices", "EndpointSlice")] {
+            let object = format!(
+                r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"{}","creationTimestamp":null}}}}"#,
+                self.version
+            );
+            self.event(resource, "BOOKMARK", &object);
+        }
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        self.objects.clear();
+        self.events.clear();
+        self.version = 10;
+    }
+
+    /// Forgets events, so that nobody can go on from before now.
+    pub(crate) fn compact(&mut self) {
+        self.oldest = self.version;
+        self.events.clear();
+    }
+
+    /// A page of the list, from `start` on.
+    pub(crate) fn list(&self, resource: &str, start: usize, limit: usize) -> String {
+        let all: Vec<&str> =
+            self.objects.iter().filter(|((r, _), _)| r == resource).map(|(_, object)| object.as_str()).collect();
+        let limit = limit.min(self.page);
+        let items: Vec<&str> = all.iter().skip(start).take(limit).copied().collect();
+        let next = if start + items.len() < all.len() { format!("{}", start + items.len()) } else { String::new() };
+        format!(
+            r#"{{"kind":"List","apiVersion":"v1","metadata":{{"resourceVersion":"{}","continue":"{next}"}},"items":[{}]}}"#,
+            self.version,
+            items.join(",")
+        )
+    }
+
+    pub(crate) fn events(&self, resource: &str, after: u64) -> Vec<Event> {
+        self.events.iter().filter(|event| event.resource == resource && event.version > after).cloned().collect()
+    }
+
+    fn event(&mut self, resource: &str, kind: &str, object: &str) {
+        let line = format!(r#"{{"type":"{kind}","object":{object}}}"#);
+        self.events.push(Event { version: self.version, resource: resource.to_owned(), line });
+    }
+}
+
+/// The first field of that name.
+fn field(object: &str, name: &str) -> String {
+    // The name of the object comes in its metadata, before the names of anything else.
+    let metadata = object.split_once(r#""metadata":"#).unwrap().1;
+    let value = metadata.split_once(&format!(r#""{name}":""#)).unwrap().1;
+    value.split_once('"').unwrap().0.to_owned()
+}
