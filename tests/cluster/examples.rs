@@ -41,15 +41,19 @@ fn resolve_explains_all_three_kinds_of_source_in_a_pod() {
         // After the Service, so that the kubelet tells it of it.
         cluster.apply(&manifests::client("shop")).await;
         cluster.pods_ready("shop", "client", 1).await;
-        for (args, won, also) in [
-            (vec!["http://web"], "env: 1 endpoint  <- won", ""),
-            (vec!["http://web", "--slices"], "endpoint-slices: 2 endpoints  <- won", ""),
-            (vec!["alias:8080", "--slices"], "dns: 1 endpoint  <- won", "endpoint-slices: "),
+        for (args, all) in [
+            (["DISCOVERY_SERVICE_ENV=on", "http://web"], &["  env: 1 endpoint  <- won"][..]),
+            (["DISCOVERY_SERVICE_ENV=off", "http://web"], &["  endpoint-slices: 2 endpoints  <- won"]),
+            (
+                ["DISCOVERY_SERVICE_ENV=on", "alias:8080"],
+                &["  env: nothing to say", "  endpoint-slices: no such name", "  dns: 1 endpoint  <- won"],
+            ),
         ] {
-            let output = cluster.exec("shop/client", &program, &args).await;
+            let [variable, name] = args;
+            let output = cluster.exec("shop/client", "env", &[variable, &program, name, "--slices"]).await;
             let text = String::from_utf8_lossy(&output.stdout);
-            println!("$ resolve {}\n{text}", args.join(" "));
-            assert!(output.status.success() && text.contains(won) && text.contains(also), "{text}{output:?}");
+            println!("$ {variable} resolve {name} --slices\n{text}");
+            assert!(output.status.success() && all.iter().all(|line| text.contains(line)), "{text}{output:?}");
         }
     });
 }

@@ -8,4 +8,5 @@ mod differential;
 mod examples;
 mod harness;
 mod manifests;
+mod resolver;
 mod slices;

@@ -17,7 +17,7 @@ use super::{
     dns::{self, Dns},
     keys::{self, Keys},
     kubelet::Kubelet,
-    node::{Node, SharedNode},
+    node::{FOLDER, Node, SharedNode},
     options::ProxyMode,
     packets::Dropping,
     place::Place,
@@ -196,6 +196,13 @@ impl Cluster {
         component.program = self.node.start(name, component.command.make(), &component.place).unwrap();
     }
 
+    /// Ends etcd, takes all that it holds away, and starts it again.
+    pub(crate) async fn empty_etcd(&self) {
+        self.kill("etcd").await;
+        std::fs::remove_dir_all(self.node.path(format!("{FOLDER}/etcd"))).unwrap();
+        self.start_again("etcd");
+    }
+
     fn program(&self, name: &str) -> Program {
         let components = self.lock();
         components.get(name).unwrap_or_else(|| panic!("no component {name}")).program.clone()
@@ -254,6 +261,19 @@ impl Cluster {
     /// The questions that all replicas of CoreDNS have logged: name with its final dot, and type.
     pub(crate) fn dns_questions(&self) -> Vec<(String, String)> {
         (0..self.options.dns_replicas).flat_map(|at| dns::logged(&self.node, &format!("coredns-{at}"))).collect()
+    }
+
+    /// Waits until CoreDNS answers through its virtual address.
+    pub(crate) async fn dns_answers(&self) {
+        if let Err(error) = self.ready("DNS", dns::answers(dns::VIRTUAL)).await {
+            panic!("{error}");
+        }
+    }
+
+    /// The lines that a component has logged.
+    pub(crate) fn log(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.node.log_path(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Component>> {

@@ -15,7 +15,7 @@ mod programs;
 mod wait;
 
 pub(crate) use self::{
-    cluster::{Cluster, on_cluster},
+    cluster::{Cluster, PATIENCE, on_cluster},
     node::MOUNT_TAG,
     options::{Options, ProxyMode},
     wait::is_ready,

@@ -21,7 +21,7 @@ impl Dropping {
         let table = format!("drop{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         // After the addresses have been translated, and before anything else.
         let chain = |hook: &str| {
-            format!("chain {hook} {{ type filter hook {hook} priority 10; policy accept; {matching} counter drop; }}")
+            format!("chain {hook} {{ type filter hook {hook} priority 10; policy accept; {matching} counter drop; }};")
         };
         let rules = format!("table inet {table} {{ {} {} {} }}", chain("forward"), chain("output"), chain("input"));
         nft(&node, &rules);
