@@ -165,18 +165,21 @@ async fn watch(upstream: &Upstream, seen: &Mutex<Seen>) {
     }
 }
 
+impl Seen {
+    /// What came of one pick.
+    fn note(&mut self, error: Option<String>, stale: bool) {
+        self.picks += 1;
+        self.errors.extend(error);
+        if self.stale.last().map_or(stale, |(_, last)| *last != stale) {
+            self.stale.push((Instant::now(), stale));
+        }
+    }
+}
+
 async fn pick(upstream: &Upstream, seen: &Mutex<Seen>) {
     loop {
         let (picked, stale) = (upstream.pick(), upstream.endpoints().is_stale());
-        let mut seen = seen.lock().unwrap();
-        seen.picks += 1;
-        if let Err(error) = picked {
-            seen.errors.push(error.to_string());
-        }
-        if seen.stale.last().map_or(stale, |(_, last)| *last != stale) {
-            seen.stale.push((Instant::now(), stale));
-        }
-        drop(seen);
+        seen.lock().unwrap().note(picked.err().map(|error| error.to_string()), stale);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
