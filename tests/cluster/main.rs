@@ -9,6 +9,7 @@ mod day;
 mod differential;
 mod examples;
 mod harness;
+mod lifecycle;
 mod manifests;
 mod resolver;
 mod slices;
