@@ -83,6 +83,9 @@
 //!   does nothing, and what it refreshes grows old: use the upstreams on a runtime that runs.
 //! * **Suspend.** The monotonic clock does not count the time that a machine sleeps on Linux. Where it does,
 //!   nothing is dropped for its age alone: the first answer after the sleep decides.
+//! * **A thousand endpoints.** All of them are found by A, and by SRV as long as the SRV records fit into the 64 KiB of a
+//!   TCP message: the addresses need not. When the records do not fit (about 1100 endpoints of CoreDNS, fewer with long
+//!   names), the question fails: never a part of the set. Write the port as a number, or use EndpointSlices.
 //! * **No file descriptors left.** A question then fails as any other does: the endpoints stay and are stale.
 //!
 //! # Cancel safety

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Caller, Seen, client, expected, headless, ips, slice, steady};
+use super::{Caller, Seen, client, expected, headless, in_pod, ips, slice, steady};
 use crate::harness::{Cluster, Options, on_cluster};
 
 /// A Service with so many endpoints; CoreDNS has heard of it when a caller has all of them.
@@ -45,6 +45,8 @@ fn all_endpoints_are_found(target: &'static str, count: u32) {
         let seen = caller.end().await;
         println!("F7: {target}, {count} endpoints: {} picks, in 2 s asked {refreshes:?}", seen.picks);
         all_whole(&seen, &wanted, target);
+        // No target is asked for on its own.
+        assert!(refreshes.keys().all(|kind| !kind.contains("target")), "{refreshes:?}\n{why}");
         // Once it was cut, TCP is asked straight away.
         assert!(refreshes.iter().all(|(kind, _)| !kind.ends_with(" udp")), "{refreshes:?}\n{why}");
         assert!(!refreshes.is_empty(), "{why}");
@@ -64,6 +66,37 @@ fn f7_a_thousand_addresses() {
 #[test]
 fn f7_three_hundred_targets() {
     all_endpoints_are_found("_http._tcp.large", 300);
+}
+
+/// The SRV records fit into a TCP message, but only some of the addresses.
+#[test]
+fn f7_a_thousand_targets() {
+    all_endpoints_are_found("_http._tcp.large", 1000);
+}
+
+/// With a long name not even the SRV records fit into a TCP message: an error that says what to do, rather than a part of
+/// the set. By the port's number there is no such limit.
+#[test]
+fn f7_more_targets_than_fit_are_an_error_and_not_a_part_of_the_set() {
+    const NAME: &str = "rates-eureka-of-which-there-are-very-many-pods";
+    on_cluster(Options::default(), |cluster| async move {
+        client(&cluster).await;
+        cluster.apply_object(&headless("shop", NAME)).await;
+        cluster.apply_object(&slice("shop", NAME, ips(1000))).await;
+        let (error, explained) = cluster
+            .in_pod("shop/client", |env| async move {
+                let resolver = in_pod(env).build().unwrap();
+                let by_number = resolver.upstream(format!("{NAME}:8080").as_str()).unwrap();
+                tests::until(&by_number, "all of them", |set| set.len() == 1000).await;
+                let by_name = resolver.upstream(format!("{NAME}:http").as_str()).unwrap();
+                let error = by_name.ready().await.expect_err("not a part of them");
+                assert!(by_name.endpoints().is_empty());
+                (error.clone(), by_name.explain().to_string())
+            })
+            .await;
+        println!("F7: 1000 endpoints of a long name over SRV: {error}");
+        assert!(error.is_transient() && explained.contains("by its number"), "{error:?}\n{explained}");
+    });
 }
 
 /// UDP or TCP is lost: the last good set stays, and nobody sees an error.

@@ -177,7 +177,9 @@ impl Seen {
 }
 
 async fn pick(upstream: &Upstream, seen: &Mutex<Seen>) {
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     loop {
+        pace.tick().await;
         let (picked, stale) = (upstream.pick(), upstream.endpoints().is_stale());
         seen.lock().unwrap().note(picked.err().map(|error| error.to_string()), stale);
         tokio::time::sleep(Duration::from_millis(5)).await;

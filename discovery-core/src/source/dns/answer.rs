@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn read_a(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Result<Answer, Error> {
-        let response = Response { rcode, answers, authorities, additionals: Vec::new() };
+        let response = Response { rcode, answers, authorities, additionals: Vec::new(), cut: false };
         read(&Query::new(NAME, Rtype::A), &response, 0)
     }
 

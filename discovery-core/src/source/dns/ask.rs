@@ -34,9 +34,19 @@ pub(super) struct Asked {
 /// An answer without loose ends.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    Found { records: Vec<Record>, additionals: Vec<Record>, ttl: Duration },
-    NoData { ttl: Duration },
-    NxDomain { ttl: Duration },
+    /// `cut`: there may be more of both.
+    Found {
+        records: Vec<Record>,
+        additionals: Vec<Record>,
+        ttl: Duration,
+        cut: bool,
+    },
+    NoData {
+        ttl: Duration,
+    },
+    NxDomain {
+        ttl: Duration,
+    },
 }
 
 impl Asker {
@@ -69,8 +79,9 @@ impl Asker {
                     continue;
                 }
                 Ok(Answer::Found { records, ttl }) => {
-                    let additionals = exchanged.map(|e| e.response.additionals).unwrap_or_default();
-                    Ok(Outcome::Found { records, additionals, ttl: ttl.min(longest) })
+                    let (additionals, cut) =
+                        exchanged.map(|e| (e.response.additionals, e.response.cut)).unwrap_or_default();
+                    Ok(Outcome::Found { records, additionals, ttl: ttl.min(longest), cut })
                 }
                 Ok(Answer::NoData { ttl }) => Ok(Outcome::NoData { ttl: ttl.min(longest) }),
                 Ok(Answer::NxDomain { ttl }) => Ok(Outcome::NxDomain { ttl: ttl.min(longest) }),

@@ -96,13 +96,15 @@ pub(crate) struct Srv {
     pub(crate) target: Arc<str>,
 }
 
-/// A complete response; a truncated one never gets this far.
+/// A response. A truncated one never gets this far, but for SRV records that did not fit into a TCP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) rcode: Rcode,
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
     pub(crate) additionals: Vec<Record>,
+    /// Truncated at the 64 KiB of a TCP message: whoever reads it must find out what is missing.
+    pub(crate) cut: bool,
 }
 
 impl Response {
@@ -133,8 +135,13 @@ mod tests {
         let said = |name: &str, soa: &str| {
             let soa = Record { name: soa.into(), ttl: 5, data: Data::Soa(5) };
             let authorities = vec![soa];
-            let response =
-                Response { rcode: Rcode::NxDomain, answers: Vec::new(), authorities, additionals: Vec::new() };
+            let response = Response {
+                rcode: Rcode::NxDomain,
+                answers: Vec::new(),
+                authorities,
+                additionals: Vec::new(),
+                cut: false,
+            };
             response.is_of_clusters_zone(&Query::new(name, Rtype::A))
         };
         assert!(said("orders.shop.svc.cluster.local", "cluster.local"));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ pub(super) type Targets = BTreeMap<Arc<str>, Vec<IpAddr>>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceMemory {
     large: bool,
+    /// How to ask for all addresses of the Service.
+    all: FamilyMemory,
     /// The addresses that were looked up, and when.
     looked_up: BTreeMap<Arc<str>, (Vec<IpAddr>, Instant)>,
 }
@@ -64,8 +66,10 @@ impl ServiceQuestion<'_> {
         let asked = self.asker.ask(self.name, Rtype::Srv, memory.large).await;
         memory.large = asked.result.is_ok() && asked.large;
         evidence.extend(asked.evidence);
-        let (records, additionals, ttl) = match asked.result {
-            Ok(Outcome::Found { records, additionals, ttl }) => (records, additionals, ttl),
+        let (records, additionals, ttl, cut) = match asked.result {
+            // What was cut off may be the one that is wanted.
+            Ok(Outcome::Found { cut: true, .. }) if self.only.is_some() => return Services::Failed(self.cut_off()),
+            Ok(Outcome::Found { records, additionals, ttl, cut }) => (records, additionals, ttl, cut),
             Ok(Outcome::NoData { ttl }) => return Services::NoData { ttl },
             Ok(Outcome::NxDomain { ttl }) => return Services::NxDomain { ttl },
             Err(error) => return Services::Failed(error),
@@ -77,7 +81,7 @@ impl ServiceQuestion<'_> {
             return if offered.is_empty() { Services::NoData { ttl } } else { Services::NxDomain { ttl } };
         }
         let (mut targets, glue_ttl) = self.glue(&records, &additionals);
-        match self.missing(&records, &mut targets, memory, evidence).await {
+        match self.missing(&records, &mut targets, cut, memory, evidence).await {
             Ok(looked_up) => Services::Found { records, targets, ttl: ttl.min(glue_ttl).min(looked_up) },
             Err(error) => Services::Failed(error),
         }
@@ -102,9 +106,17 @@ impl ServiceQuestion<'_> {
 
     fn wants(&self, srv: &Srv) -> bool {
         // Below the Service: the target of a ClusterIP is the Service itself, which may have the pod's name.
-        let service = self.name.splitn(3, '.').nth(2).unwrap_or_default();
-        let host = || srv.target.strip_suffix(service)?.strip_suffix('.');
-        self.only.is_none_or(|only| host() == Some(only.as_str()))
+        self.only.is_none_or(|only| self.host(&srv.target) == Some(only.as_str()))
+    }
+
+    /// The name without `_port._protocol`.
+    fn service(&self) -> &str {
+        self.name.splitn(3, '.').nth(2).unwrap_or_default()
+    }
+
+    /// What a target is called below the Service.
+    fn host<'t>(&self, target: &'t str) -> Option<&'t str> {
+        target.strip_suffix(self.service())?.strip_suffix('.')
     }
 
     /// The addresses that came along. Those of names that nobody asked for are ignored.
@@ -131,6 +143,7 @@ impl ServiceQuestion<'_> {
         &self,
         records: &[Srv],
         targets: &mut Targets,
+        cut: bool,
         memory: &mut ServiceMemory,
         evidence: &mut Vec<Evidence>,
     ) -> Result<Duration, Error> {
@@ -138,6 +151,13 @@ impl ServiceQuestion<'_> {
         names.sort();
         names.dedup();
         names.retain(|name| !targets.contains_key(name));
+        let mut least = Duration::MAX;
+        let mut of_service = Vec::new();
+        let called_after_ip = |name: &&Arc<str>| self.host(name).is_some_and(is_ip_label);
+        if cut || names.iter().filter(called_after_ip).count() > PARALLEL {
+            (of_service, least) = self.all_at_once(cut, memory, evidence).await?;
+            self.give(&of_service, &mut names, targets);
+        }
         let look_up = |name: Arc<str>| async move {
             let question =
                 AddressQuestion { asker: self.asker, name: &name, families: self.families, max_stale: Duration::ZERO };
@@ -146,7 +166,6 @@ impl ServiceQuestion<'_> {
             (name, answer, evidence)
         };
         let mut lookups = stream::iter(names).map(look_up).buffer_unordered(PARALLEL);
-        let mut least = Duration::MAX;
         while let Some((name, answer, seen)) = lookups.next().await {
             evidence.extend(seen);
             match answer {
@@ -165,6 +184,81 @@ impl ServiceQuestion<'_> {
             }
         }
         memory.looked_up.retain(|name, _| targets.contains_key(name));
+        if cut {
+            // All that the Service has belongs to a target, or one was cut off.
+            let known: HashSet<IpAddr> = targets.values().flatten().copied().collect();
+            if of_service.is_empty() || !of_service.iter().all(|ip| known.contains(ip)) {
+                return Err(self.cut_off());
+            }
+        }
         Ok(least)
+    }
+
+    /// All addresses of the Service, with one question for each type instead of one for each pod.
+    async fn all_at_once(
+        &self,
+        cut: bool,
+        memory: &mut ServiceMemory,
+        evidence: &mut Vec<Evidence>,
+    ) -> Result<(Vec<IpAddr>, Duration), Error> {
+        let question = AddressQuestion {
+            asker: self.asker,
+            name: self.service(),
+            families: self.families,
+            max_stale: Duration::ZERO,
+        };
+        match question.ask(&mut memory.all, evidence, &mut |_, _| ()).await {
+            Addresses::Found { failed: Some(error), .. } if cut => Err(error),
+            Addresses::Found { ips, ttl, .. } => Ok((ips, ttl)),
+            Addresses::NoData { .. } | Addresses::NxDomain { .. } => Ok((Vec::new(), Duration::MAX)),
+            Addresses::Failed(error) => Err(error),
+        }
+    }
+
+    /// Pods without a host name of their own are called after their addresses. The label is a hint only: a target gets
+    /// an address that the Service has.
+    fn give(&self, of_service: &[IpAddr], names: &mut Vec<Arc<str>>, targets: &mut Targets) {
+        let by_label: BTreeMap<String, IpAddr> = of_service.iter().map(|ip| (ip_label(*ip), *ip)).collect();
+        names.retain(|name| match self.host(name).and_then(|label| by_label.get(label)) {
+            Some(ip) => {
+                targets.insert(name.clone(), vec![*ip]);
+                false
+            }
+            None => true,
+        });
+    }
+
+    fn cut_off(&self) -> Error {
+        let way = "name the port by its number, or switch EndpointSlices on";
+        Error::transient(format!("more SRV records of {}. than fit into a message were truncated: {way}", self.name))
+    }
+}
+
+/// What CoreDNS calls an endpoint that has no host name.
+fn ip_label(ip: IpAddr) -> String {
+    let mut label = ip.to_string().replace(['.', ':'], "-");
+    if label.ends_with('-') {
+        label.push('0');
+    }
+    label
+}
+
+fn is_ip_label(label: &str) -> bool {
+    label.replace('-', ".").parse::<Ipv4Addr>().is_ok() || label.replace('-', ":").parse::<Ipv6Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_without_a_host_name_are_called_after_their_address() {
+        for (ip, label) in [("10.0.0.1", "10-0-0-1"), ("fd00::1", "fd00--1"), ("fd00::", "fd00--0")] {
+            assert_eq!(ip_label(ip.parse().unwrap()), label);
+            assert!(is_ip_label(label), "{label}");
+        }
+        for label in ["web-0", "10-0-0", "10-0-0-256", ""] {
+            assert!(!is_ip_label(label), "{label}");
+        }
     }
 }

@@ -86,6 +86,7 @@ fn response() -> impl Strategy<Value = Response> {
         answers,
         authorities,
         additionals,
+        cut: false,
     })
 }
 

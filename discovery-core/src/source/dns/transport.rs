@@ -44,7 +44,7 @@ impl Sockets {
             }
         }
         let answer = self.over_tcp(server, query).await?;
-        if answer.metadata.truncation {
+        if answer.metadata.truncation && !wire::has_services(&answer) {
             return Err(Error::transient(format!("{server} truncated its answer to {query} over TCP")));
         }
         let large = answer.as_buffer().len() > UDP_PAYLOAD;

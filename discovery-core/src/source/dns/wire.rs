@@ -40,7 +40,13 @@ pub(super) fn response(message: &Message) -> Response {
         answers: section(&message.answers),
         authorities: section(&message.authorities),
         additionals: section(&message.additionals),
+        cut: message.metadata.truncation,
     }
+}
+
+/// Whether a truncated message says something all the same: SRV records, whose addresses can be asked for apart.
+pub(super) fn has_services(message: &Message) -> bool {
+    message.answers.iter().any(|record| record.record_type() == RecordType::SRV)
 }
 
 /// The records of a large answer nearly all have the same name: it is made once.

@@ -47,6 +47,35 @@ async fn f7_300_endpoints_over_srv_are_all_found_and_refreshes_go_straight_to_tc
     all_are_found("300 over SRV", "orders:http", 300).await;
 }
 
+/// The SRV records fit into a TCP message, and only some of the addresses that go with them: the others are found at the
+/// Service's name, all with one question.
+#[tokio::test]
+async fn f7_600_endpoints_over_srv_are_all_found_though_their_addresses_do_not_fit() {
+    let dns = dns().await;
+    dns.apply(many_orders(600));
+    let resolver = pod(&dns);
+    let upstream = within("an answer", resolver.resolve("orders:http")).await.unwrap();
+    assert_eq!((upstream.endpoints().len(), upstream.endpoints().version()), (600, 1));
+    let mut watch = upstream.watch();
+    within("the set", watch.next()).await;
+    dns.forget();
+    within("refreshes", dns.asked(|_| true, 20)).await;
+    let asked: std::collections::BTreeSet<_> =
+        dns.questions().into_iter().map(|asked| (asked.name, asked.qtype, asked.transport)).collect();
+    let (srv, a) = ("_http._tcp.orders.shop.svc.cluster.local.".to_owned(), format!("{ORDERS}."));
+    assert_eq!(asked, [(srv, QType::SRV, Transport::Tcp), (a, QType::A, Transport::Tcp)].into());
+    assert!(watch.next().now_or_never().is_none(), "nothing has changed");
+}
+
+/// Whoever sends more SRV records than fit is not believed: no set, rather than a part of one.
+#[tokio::test]
+async fn f7_srv_records_that_do_not_fit_are_an_error() {
+    let dns = dns().await;
+    dns.apply(many_orders(1500));
+    let error = refusal(&pod(&dns), "orders:http").await;
+    assert!(error.is_transient() && format!("{error:?}").contains("truncated"), "{error:?}");
+}
+
 /// The parsing alone is measured elsewhere; this is the whole way.
 #[tokio::test]
 async fn f7_1000_endpoints_are_all_found() {
