@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -30,6 +31,18 @@ async fn answering(url: &str, requests: usize) -> BTreeMap<String, usize> {
     pods
 }
 
+/// Waits until a virtual address leads somewhere: kube-proxy writes its rules up to a second after the slices have
+/// changed, and until then the address refuses connections, or there is no way to it.
+async fn first_answer(url: &str) {
+    let answered = async {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        while client.get(url).send().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(tests::PATIENCE, answered).await.is_ok(), "{url}: no answer");
+}
+
 fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
     on_cluster(Options::default().proxy(proxy), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
@@ -41,9 +54,11 @@ fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
         let begun = Instant::now();
         let answered = cluster
             .in_pod("shop/client", |_| async {
+                let url = "http://web.shop.svc.cluster.local/";
+                first_answer(url).await;
                 let mut all = BTreeSet::new();
                 while all.len() < 3 {
-                    all.extend(answering("http://web.shop.svc.cluster.local/", 1).await.into_keys());
+                    all.extend(answering(url, 1).await.into_keys());
                 }
                 all
             })
@@ -62,18 +77,34 @@ fn pods_answer_behind_a_virtual_address_of_iptables() {
     pods_answer_behind_a_virtual_address(ProxyMode::Iptables);
 }
 
+/// The same names with different pods behind them, at the same time.
 #[test]
 fn two_clusters_share_nothing() {
-    let one = || {
-        on_cluster(Options::default(), |cluster| async move {
+    let (up, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (up, seen) = (&up, &seen);
+    let one = |replicas| {
+        on_cluster(Options::default(), move |cluster| async move {
             cluster.apply(&manifests::client("shop")).await;
-            cluster.apply(&Workload { replicas: 1, ..WEB }.manifest()).await;
-            cluster.pods_ready("shop", "web", 1).await;
+            let count = usize::try_from(replicas).unwrap();
+            cluster.apply(&Workload { replicas, ..WEB }.manifest()).await;
+            let pods = cluster.pods_ready("shop", "web", count).await;
+            cluster.pods_ready("shop", "client", 1).await;
+            cluster.ready_endpoints("shop", "web", count).await;
+            up.fetch_add(1, Ordering::Relaxed);
+            cluster.until("the other cluster", || async { up.load(Ordering::Relaxed) == 2 }).await;
+            let url = "http://web.shop.svc.cluster.local/";
+            let answered = cluster.in_pod("shop/client", move |_| async move {
+                first_answer(url).await;
+                answering(url, 20).await.into_keys().collect::<BTreeSet<_>>()
+            });
+            let answered = answered.await;
+            assert!(answered.is_subset(&pods), "{answered:?} are not among {pods:?}");
+            seen.fetch_add(1, Ordering::Relaxed);
+            cluster.until("the other cluster's requests", || async { seen.load(Ordering::Relaxed) == 2 }).await;
         });
     };
     std::thread::scope(|scope| {
-        let both = [scope.spawn(one), scope.spawn(one)];
-        for thread in both {
+        for thread in [scope.spawn(|| one(1)), scope.spawn(|| one(2))] {
             thread.join().unwrap();
         }
     });
@@ -163,10 +194,11 @@ fn nothing_is_left_of_a_cluster_however_its_process_ends() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(line) = lines.by_ref().map_while(Result::ok).find(|line| line == "up" || line.contains("... ok"))
         else {
-            panic!("it did not come up");
+            panic!("it did not come up: {:?}", child.wait());
         };
         if line != "up" {
             // There are no clusters on this machine, as every test here says.
+            child.wait().unwrap();
             return;
         }
         let process = child.id();

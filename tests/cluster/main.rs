@@ -1,11 +1,15 @@
 //! What must hold on a real Kubernetes control plane; see `README.md` beside this file.
 
+// Namespaces are Linux's.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod basics;
 mod day;
 mod differential;
+mod examples;
 mod harness;
+mod lifecycle;
 mod manifests;
 mod resolver;
 mod slices;

@@ -129,3 +129,37 @@ fn the_pods_stay_while_the_api_server_is_away() {
         pod.await.unwrap();
     });
 }
+
+/// The API server comes back with nothing in it: no Service, no slice, no Role. The pods are still there.
+#[test]
+fn the_pods_stay_when_etcd_has_lost_everything() {
+    on_cluster(Options::default(), |cluster| async move {
+        web(&cluster).await;
+        role(&cluster).await;
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+        let own = cluster.clone();
+        let pod = tokio::spawn(async move {
+            own.in_pod("shop/client", |env| async move {
+                let web = in_pod(env).build().unwrap().resolve("http://web").await.unwrap();
+                winner(&web, "endpoint-slices").await;
+                let before = addrs(&web.endpoints());
+                tell.send(()).unwrap();
+                asked.await.unwrap();
+                (before, addrs(&web.endpoints()), web.explain().to_string())
+            })
+            .await
+        });
+        told.await.unwrap();
+        cluster.kill("apiserver").await;
+        cluster.empty_etcd().await;
+        cluster.start_again("apiserver");
+        cluster.until("an empty API", || async { cluster.is_empty("shop").await }).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        ask.send(()).unwrap();
+        let (before, after, why) = pod.await.unwrap();
+        println!("{why}");
+        assert_eq!(before.len(), 3);
+        assert_eq!(after, before, "{why}");
+    });
+}

@@ -1,6 +1,6 @@
 //! One after the other.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Decision, PickArgs, Picker, Policy, Rng, Slots, SplitMix64};
 
@@ -19,16 +19,46 @@ impl RoundRobin {
 
 impl Policy for RoundRobin {
     fn picker(&self, slots: &Slots, seed: u64) -> Box<dyn Picker> {
-        let first = SplitMix64::with_seed(seed).below(slots.len());
-        Box::new(RoundRobinPicker { slots: slots.clone(), turn: AtomicUsize::new(first) })
+        Box::new(RoundRobinPicker { slots: slots.clone(), circle: Circle::new(slots.len(), seed) })
     }
 }
 
 #[derive(Debug)]
 struct RoundRobinPicker {
     slots: Slots,
-    /// Counts up from a position in the set, so that it does not wrap in the life of a process.
-    turn: AtomicUsize,
+    circle: Circle,
+}
+
+/// A hand on a circle of 2^64 points, of which each endpoint owns a part: to go on is one addition, which wraps by itself,
+/// and to see where the hand is one multiplication. Counting and dividing would take half as long again.
+#[derive(Debug)]
+struct Circle {
+    hand: AtomicU64,
+    count: u64,
+    /// The part of one endpoint, rounded up. The hand starts in the middle of a part, and the rounding takes it out of
+    /// that after 2^63 steps for each endpoint at the earliest.
+    part: u64,
+}
+
+impl Circle {
+    fn new(count: usize, seed: u64) -> Self {
+        let count = count as u64;
+        // One endpoint owns all 2^64 points, which is 0.
+        let part = (u64::MAX / count.max(1)).wrapping_add(1);
+        let first = SplitMix64::with_seed(seed).next_u64() % count.max(1);
+        Self { hand: AtomicU64::new(first.wrapping_mul(part).wrapping_add(part / 2)), count, part }
+    }
+
+    /// Takes the turn.
+    fn turn(&self) -> usize {
+        let hand = self.hand.fetch_add(self.part, Relaxed);
+        ((u128::from(hand) * u128::from(self.count)) >> 64) as usize
+    }
+
+    /// Gives up so many turns.
+    fn skip(&self, turns: usize) {
+        self.hand.fetch_add(self.part.wrapping_mul(turns as u64), Relaxed);
+    }
 }
 
 impl Picker for RoundRobinPicker {
@@ -37,7 +67,7 @@ impl Picker for RoundRobinPicker {
         if count == 0 {
             return Decision::Wait;
         }
-        let turn = self.turn.fetch_add(1, Relaxed) % count;
+        let turn = self.circle.turn();
         if args.tried.is_empty() {
             return Decision::Endpoint(turn);
         }
@@ -46,7 +76,7 @@ impl Picker for RoundRobinPicker {
         };
         // Else the endpoint behind one that fails would have its own turns and those of the other.
         if skipped > 0 {
-            self.turn.fetch_add(skipped, Relaxed);
+            self.circle.skip(skipped);
         }
         Decision::Endpoint((turn + skipped) % count)
     }
@@ -57,5 +87,34 @@ impl RoundRobinPicker {
     fn first_open(&self, turn: usize, args: &PickArgs<'_>) -> Option<usize> {
         let (before, after) = self.slots.split_at_checked(turn)?;
         after.iter().chain(before).position(|slot| !args.tried.contains(slot.identity()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_endpoint_has_its_turn_whatever_their_number_and_where_the_circle_closes() {
+        for count in [1_usize, 2, 3, 5, 7, 10, 64, 100, 999, 10_000] {
+            for seed in 0..5 {
+                let circle = Circle::new(count, seed);
+                let first = circle.turn();
+                for nth in 1..=3 * count {
+                    assert_eq!(circle.turn(), (first + nth) % count, "{count}");
+                }
+                circle.skip(2);
+                assert_eq!(circle.turn(), (first + 3 * count + 3) % count);
+            }
+        }
+    }
+
+    #[test]
+    fn the_turns_are_even_after_any_number_of_steps() {
+        // As after 2^40 picks of each of 1000 endpoints.
+        let circle = Circle::new(1000, 1);
+        let before = circle.turn();
+        circle.skip(1000 << 40);
+        assert_eq!(circle.turn(), (before + 1) % 1000);
     }
 }

@@ -7,7 +7,7 @@ use discovery_core::{Resolver, Surroundings};
 use discovery_testing::{FakeDns, Pod, Service};
 
 const USAGE: &str = "\
-usage: resolve NAME [--fake]
+usage: resolve NAME [--fake | --slices]
 
   NAME     orders, orders:8080, orders.shop:http, _http._tcp.orders.shop, web-0.nginx.shop.svc,
            db.example.com:5432, http://orders.shop/v1, 10.0.0.1:80, ...
@@ -15,6 +15,7 @@ usage: resolve NAME [--fake]
            `orders` (headless, 3 pods, port `http` 8080), `nginx` (a StatefulSet of 2 pods, port `web` 80),
            `billing` (a virtual address, port `http` 80) and `db` (an alias of db.example.com); else it
            asks what this machine is configured to ask
+  --slices asks EndpointSlices before DNS, in a pod that may (feature `kubernetes` of the examples)
 
 exit code: 0 there are endpoints, 1 there are none, 2 it is not called like this";
 
@@ -23,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (name, fake) = match arguments(env::args().skip(1)) {
+    let (name, how) = match arguments(env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(text) => {
             eprintln!("{text}");
             return ExitCode::from(2);
         }
     };
-    match run(&name, fake).await {
+    match run(&name, how).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -44,29 +45,53 @@ async fn main() -> ExitCode {
     }
 }
 
-fn arguments(all: impl Iterator<Item = String>) -> Result<(String, bool), String> {
+#[derive(Clone, Copy)]
+enum How {
+    AsConfigured,
+    Fake,
+    Slices,
+}
+
+fn arguments(all: impl Iterator<Item = String>) -> Result<(String, How), String> {
     let (flags, mut names): (Vec<_>, Vec<_>) = all.partition(|argument| argument.starts_with('-'));
-    if let Some(flag) = flags.iter().find(|flag| *flag != "--fake") {
-        return Err(format!("`{flag}` is not known\n\n{USAGE}"));
+    let mut how = How::AsConfigured;
+    for flag in flags {
+        how = match flag.as_str() {
+            "--fake" => How::Fake,
+            "--slices" if cfg!(feature = "kubernetes") => How::Slices,
+            "--slices" => return Err("`--slices` needs `cargo run -p examples --features kubernetes ...`".to_owned()),
+            _ => return Err(format!("`{flag}` is not known\n\n{USAGE}")),
+        };
     }
     match (names.pop(), names.pop()) {
-        (Some(name), None) => Ok((name, !flags.is_empty())),
+        (Some(name), None) => Ok((name, how)),
         (None, _) => Err(format!("no name given\n\n{USAGE}")),
         (Some(_), Some(_)) => Err(format!("more than one name given\n\n{USAGE}")),
     }
 }
 
-async fn run(name: &str, fake: bool) -> Result<(), Box<dyn Error>> {
+async fn run(name: &str, how: How) -> Result<(), Box<dyn Error>> {
     // Held until the end: dropping it stops the server.
-    let dns = if fake { Some(fake_dns().await?) } else { None };
-    let resolver = match &dns {
-        Some(dns) => in_pod_of_shop(dns)?,
-        None => Resolver::new()?,
+    let dns = if matches!(how, How::Fake) { Some(fake_dns().await?) } else { None };
+    let resolver = match (&dns, how) {
+        (Some(dns), _) => in_pod_of_shop(dns)?,
+        (None, How::Slices) => with_slices()?,
+        (None, _) => Resolver::new()?,
     };
     let upstream = resolver.upstream(name)?;
     let answered = tokio::time::timeout(PATIENCE, upstream.ready()).await;
     print!("{}", upstream.explain());
     Ok(answered.map_err(|_| format!("no answer within {PATIENCE:?}"))??)
+}
+
+#[cfg(feature = "kubernetes")]
+fn with_slices() -> Result<Resolver, discovery_core::Error> {
+    Resolver::builder().endpoint_slices().build()
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn with_slices() -> Result<Resolver, discovery_core::Error> {
+    Resolver::new()
 }
 
 fn in_pod_of_shop(dns: &FakeDns) -> Result<Resolver, discovery_core::Error> {

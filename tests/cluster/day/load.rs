@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 /// Between two requests of one client.
 const PACE: Duration = Duration::from_millis(10);
 
-/// One way to send a request; the answer is the name of the pod.
+/// One way to send a request; the answer is the address of the pod.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) name: &'static str,
-    pub(super) send: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
+    pub(super) send: Arc<dyn Fn() -> BoxFuture<'static, Result<IpAddr, String>> + Send + Sync>,
     /// Whose endpoints it follows, if it tells.
     pub(super) upstream: Option<Upstream>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Client {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// When each answered request left, how long it took, and which pod it was.
-    answered: Vec<(Instant, Duration, String)>,
+    answered: Vec<(Instant, Duration, IpAddr)>,
     /// When each failed request left, and why it failed.
     failed: Vec<(Instant, String)>,
     /// The sets of addresses that it has known, each from when on.
@@ -113,8 +113,8 @@ impl Tally {
     }
 
     /// When the pod's first and last request left.
-    pub(super) fn span(&self, pod: &str) -> Option<(Instant, Instant)> {
-        let of_pod = || self.answered.iter().filter(|(_, _, by)| by == pod).map(|(left, ..)| *left);
+    pub(super) fn span(&self, pod: IpAddr) -> Option<(Instant, Instant)> {
+        let of_pod = || self.answered.iter().filter(move |(_, _, by)| *by == pod).map(|(left, ..)| *left);
         Some((of_pod().min()?, of_pod().max()?))
     }
 
@@ -131,10 +131,10 @@ impl Tally {
     }
 
     /// Requests of each pod.
-    pub(super) fn shares(&self) -> BTreeMap<&str, usize> {
+    pub(super) fn shares(&self) -> BTreeMap<IpAddr, usize> {
         let mut shares = BTreeMap::new();
         for (_, _, pod) in &self.answered {
-            *shares.entry(pod.as_str()).or_default() += 1;
+            *shares.entry(*pod).or_default() += 1;
         }
         shares
     }

@@ -7,14 +7,19 @@ mod load;
 mod pods;
 mod report;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use discovery_core::Resolver;
 
 use nix::sys::signal::Signal;
 
 use self::{
-    load::{Client, Tally, during},
+    load::{Client, during},
     pods::Watch,
     report::Scenario,
 };
@@ -36,59 +41,69 @@ const WEB: Workload<'_> = Workload {
     options: &["--drain-ms", "7000"],
 };
 
+const SET: Workload<'_> = Workload { kind: "StatefulSet", name: "set", ..WEB };
+
 /// The same pods behind a virtual address.
-const VIRTUAL: &str = "\
+fn virtual_address(name: &str) -> String {
+    format!(
+        "\
 apiVersion: v1
 kind: Service
-metadata: {namespace: shop, name: web-vip}
+metadata: {{namespace: shop, name: {name}-vip}}
 spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: http}]
-";
+  selector: {{app: {name}}}
+  ports: [{{name: http, port: 80, targetPort: http}}]
+"
+    )
+}
 
-/// The clients, as they are made in the pod.
-fn clients(env: &BTreeMap<String, String>) -> Vec<Client> {
+/// The clients of a workload, as they are made in the pod.
+fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
     let resolver = || Resolver::builder().surroundings(manifests::surroundings(env.clone()));
     vec![
-        ours("ours, by DNS", resolver().build().unwrap(), "http://web.shop:8080/"),
-        ours("ours, by EndpointSlices", resolver().endpoint_slices().build().unwrap(), "http://web.shop:8080/"),
-        plain("reqwest, ClusterIP", "http://web-vip.shop.svc.cluster.local/"),
-        plain("reqwest, headless", "http://web.shop.svc.cluster.local:8080/"),
+        ours("ours, by DNS", resolver().build().unwrap(), format!("http://{to}.shop:8080/")),
+        ours(
+            "ours, by EndpointSlices",
+            resolver().endpoint_slices().build().unwrap(),
+            format!("http://{to}.shop:8080/"),
+        ),
+        plain("reqwest, ClusterIP", format!("http://{to}-vip.shop.svc.cluster.local/")),
+        plain("reqwest, headless", format!("http://{to}.shop.svc.cluster.local:8080/")),
     ]
 }
 
-fn ours(name: &'static str, resolver: Resolver, url: &'static str) -> Client {
-    let upstream = resolver.upstream(url).unwrap();
+fn ours(name: &'static str, resolver: Resolver, url: String) -> Client {
+    let upstream = resolver.upstream(&*url).unwrap();
     // For the pod that hangs: a quarter of what the caller waits.
     let client = discovery_reqwest::Client::builder(resolver).attempt_timeout(TIMEOUT / 4).build().unwrap();
     let send = move || {
-        let client = client.clone();
+        let (client, url) = (client.clone(), url.clone());
         let request = async move {
             let response = client.get(url).timeout(TIMEOUT).send().await.map_err(told)?;
-            text(response.error_for_status().map_err(told)?).await
+            pod(response.error_for_status().map_err(told)?).await
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
     Client { name, send: Arc::new(send), upstream: Some(upstream) }
 }
 
-fn plain(name: &'static str, url: &'static str) -> Client {
+fn plain(name: &'static str, url: String) -> Client {
     let client = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let send = move || {
-        let client = client.clone();
+        let (client, url) = (client.clone(), url.clone());
         let request = async move {
             let response = client.get(url).send().await.map_err(told)?;
-            text(response.error_for_status().map_err(told)?).await
+            pod(response.error_for_status().map_err(told)?).await
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
     Client { name, send: Arc::new(send), upstream: None }
 }
 
-/// The pod's name.
-async fn text(response: reqwest::Response) -> Result<String, String> {
+/// The pod's address.
+async fn pod(response: reqwest::Response) -> Result<IpAddr, String> {
     let text = response.text().await.map_err(told)?;
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    text.split(' ').nth(1).and_then(|ip| ip.parse().ok()).ok_or(text)
 }
 
 /// The last of the causes: what is above it only repeats the URL.
@@ -111,12 +126,14 @@ fn a_day_in_production() {
         cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
         // Of the Services' namespace, for the account of another one.
         cluster.apply_in("shop", &role.replace("    namespace: shop\n", "    namespace: office\n")).await;
-        cluster.apply(&WEB.manifest()).await;
-        cluster.apply(VIRTUAL).await;
         cluster.pods_ready("office", "client", 1).await;
-        cluster.pods_ready("shop", "web", 3).await;
-        cluster.ready_endpoints("shop", "web", 3).await;
-        cluster.ready_endpoints("shop", "web-vip", 3).await;
+        for workload in [WEB, SET] {
+            cluster.apply(&workload.manifest()).await;
+            cluster.apply(&virtual_address(workload.name)).await;
+            cluster.pods_ready("shop", workload.name, 3).await;
+            cluster.ready_endpoints("shop", workload.name, 3).await;
+            cluster.ready_endpoints("shop", &format!("{}-vip", workload.name), 3).await;
+        }
         let (names, scenarios) = all(&cluster).await;
         let mut table = String::from(HEAD);
         for scenario in &scenarios {
@@ -125,6 +142,9 @@ fn a_day_in_production() {
         }
         println!("{table}");
         report::write(&table);
+        for scenario in &scenarios {
+            scenario.is_as_promised(&names);
+        }
     });
 }
 
@@ -134,13 +154,14 @@ const HEAD: &str = "\
 ";
 
 async fn all(cluster: &Arc<Cluster>) -> (Vec<&'static str>, Vec<Scenario>) {
-    let watch = Watch::start(cluster, "shop", "web");
+    let watches = [WEB, SET].map(|workload| Watch::start(cluster, "shop", workload.name));
     let mut scenarios = Vec::new();
     let mut names = Vec::new();
     let only = std::env::var("DISCOVERY_SCENARIO").unwrap_or_default();
     for (title, steady) in [
         ("nothing", true),
         ("rolling restart of a Deployment", false),
+        ("rolling restart of a StatefulSet", false),
         ("scale 3 -> 10 -> 1 -> 3", false),
         ("each pod is killed in turn", false),
         ("each pod hangs for 5 s in turn", false),
@@ -150,12 +171,13 @@ async fn all(cluster: &Arc<Cluster>) -> (Vec<&'static str>, Vec<Scenario>) {
         if !title.contains(&only) {
             continue;
         }
+        let (to, watch) = if title.ends_with("StatefulSet") { ("set", &watches[1]) } else { ("web", &watches[0]) };
         watch.forget();
         let (own, begun) = (cluster.clone(), tokio::time::Instant::now());
         let (send, over) = tokio::sync::oneshot::channel();
         // The load runs on the pod's own runtime, and what happens on ours.
         let load = cluster.in_pod("office/client", move |env| async move {
-            let clients = clients(&env);
+            let clients = clients(&env, to);
             // Connections are there, and names known.
             during(&clients, tokio::time::sleep(Duration::from_secs(1))).await;
             let (_, tallies) = during(&clients, over).await;
@@ -184,13 +206,8 @@ async fn happens(cluster: &Cluster, title: &str) {
     };
     match title {
         "nothing" => tokio::time::sleep(Duration::from_secs(5)).await,
-        "rolling restart of a Deployment" => {
-            let before = cluster.pods_ready("shop", "web", 3).await;
-            cluster.restart("Deployment", "shop", "web").await;
-            cluster
-                .until("other pods", || async { cluster.pods_ready("shop", "web", 3).await.is_disjoint(&before) })
-                .await;
-        }
+        "rolling restart of a Deployment" => rolling_restart(cluster, WEB).await,
+        "rolling restart of a StatefulSet" => rolling_restart(cluster, SET).await,
         "scale 3 -> 10 -> 1 -> 3" => {
             for replicas in [10, 1, 3] {
                 scale(replicas).await;
@@ -227,4 +244,15 @@ async fn happens(cluster: &Cluster, title: &str) {
         }
         other => panic!("nothing is known of {other}"),
     }
+}
+
+async fn rolling_restart(cluster: &Cluster, workload: Workload<'_>) {
+    let uids = || async {
+        let pods = cluster.pods("shop", workload.name).await;
+        pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect::<BTreeSet<String>>()
+    };
+    let before = uids().await;
+    cluster.restart(workload.kind, "shop", workload.name).await;
+    cluster.until("other pods", || async { uids().await.is_disjoint(&before) }).await;
+    cluster.pods_ready("shop", workload.name, 3).await;
 }

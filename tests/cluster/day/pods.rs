@@ -13,7 +13,7 @@ use k8s_openapi::api::{
     discovery::v1::{Endpoint, EndpointSlice},
 };
 use kube::{
-    Api, ResourceExt as _,
+    Api,
     runtime::watcher::{self, Event},
 };
 
@@ -85,15 +85,13 @@ async fn follow_slices(client: kube::Client, namespace: String, service: String,
 
 impl Lives {
     fn see(&mut self, pod: &Pod) {
-        let name = pod.name_any();
-        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok());
-        if let Some(ip) = ip {
-            self.ips.insert(name.clone(), ip);
-        }
+        // By address: the next pod of a StatefulSet has the same name.
+        let status = pod.status.as_ref();
+        let Some(ip) = status.and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok()) else { return };
         if pod.metadata.deletion_timestamp.is_some() {
-            self.leaving.entry(name).or_insert_with(Instant::now);
+            self.leaving.entry(ip).or_insert_with(Instant::now);
         } else if is_ready(pod) {
-            self.ready.entry(name).or_insert_with(Instant::now);
+            self.ready.entry(ip).or_insert_with(Instant::now);
         }
     }
 }

@@ -12,9 +12,8 @@ use super::load::Tally;
 /// When pods became ready, and when they began to go, as the API told it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lives {
-    pub(super) ready: BTreeMap<String, Instant>,
-    pub(super) leaving: BTreeMap<String, Instant>,
-    pub(super) ips: BTreeMap<String, IpAddr>,
+    pub(super) ready: BTreeMap<IpAddr, Instant>,
+    pub(super) leaving: BTreeMap<IpAddr, Instant>,
     /// When the Service's slices began to list an address as ready, and ceased.
     pub(super) listed: BTreeMap<IpAddr, Instant>,
     pub(super) unlisted: BTreeMap<IpAddr, Instant>,
@@ -37,26 +36,25 @@ fn longest(all: impl Iterator<Item = Duration>) -> String {
 impl Scenario {
     /// How long after a pod was ready its first request left; of the pods that became ready meanwhile.
     pub(super) fn first_requests(&self, tally: &Tally) -> Vec<Duration> {
-        let first = |(pod, ready): (&String, &Instant)| Some(tally.span(pod)?.0.saturating_duration_since(*ready));
+        let first = |(ip, ready): (&IpAddr, &Instant)| Some(tally.span(*ip)?.0.saturating_duration_since(*ready));
         self.lives.ready.iter().filter_map(first).collect()
     }
 
     /// How long after a pod began to go its last request left.
     pub(super) fn last_requests(&self, tally: &Tally) -> Vec<Duration> {
-        let last = |(pod, leaving): (&String, &Instant)| Some(tally.span(pod)?.1.saturating_duration_since(*leaving));
+        let last = |(ip, leaving): (&IpAddr, &Instant)| Some(tally.span(*ip)?.1.saturating_duration_since(*leaving));
         self.lives.leaving.iter().filter_map(last).collect()
     }
 
     fn known(&self, tally: &Tally) -> Vec<Duration> {
-        let known = |(pod, ready): (&String, &Instant)| {
-            Some(tally.known_from(*self.lives.ips.get(pod)?, *ready)?.saturating_duration_since(*ready))
-        };
+        let known =
+            |(ip, ready): (&IpAddr, &Instant)| Some(tally.known_from(*ip, *ready)?.saturating_duration_since(*ready));
         self.lives.ready.iter().filter_map(known).collect()
     }
 
     fn unknown(&self, tally: &Tally) -> Vec<Duration> {
-        let gone = |(pod, leaving): (&String, &Instant)| {
-            Some(tally.gone_from(*self.lives.ips.get(pod)?, *leaving)?.saturating_duration_since(*leaving))
+        let gone = |(ip, leaving): (&IpAddr, &Instant)| {
+            Some(tally.gone_from(*ip, *leaving)?.saturating_duration_since(*leaving))
         };
         self.lives.leaving.iter().filter_map(gone).collect()
     }
@@ -85,10 +83,18 @@ impl Scenario {
         rows
     }
 
+    /// What is promised of our clients: no failed request, but for what is under way with a pod that is killed.
+    pub(super) fn is_as_promised(&self, clients: &[&str]) {
+        for (client, tally) in clients.iter().zip(&self.tallies).filter(|(client, _)| client.starts_with("ours")) {
+            let may_fail = if self.title.contains("killed") { 3 } else { 0 };
+            assert!(tally.failed() <= may_fail, "{}: {client}: {:?}", self.title, tally.reasons());
+        }
+    }
+
     /// How long a client's set is behind the slices as another watch sees them.
     pub(super) fn behind(&self, clients: &[&str]) -> String {
         let mut text = String::new();
-        for (client, tally) in clients.iter().zip(&self.tallies) {
+        for (client, tally) in clients.iter().zip(&self.tallies).filter(|_| !self.steady) {
             let behind = |known: Option<Instant>, at: &Instant| Some(known?.saturating_duration_since(*at));
             // A moment earlier: it may be the first to hear.
             let early = |at: &Instant| at.checked_sub(Duration::from_millis(50)).unwrap_or(*at);
@@ -136,7 +142,7 @@ pub(super) fn write(table: &str) {
 }
 
 /// The least and the most of the pods, in percent.
-fn spread(shares: &BTreeMap<&str, usize>) -> String {
+fn spread(shares: &BTreeMap<IpAddr, usize>) -> String {
     let total: usize = shares.values().sum();
     let percent = |part: Option<&usize>| 100 * part.copied().unwrap_or(0) / total.max(1);
     format!("{}-{} % of {}", percent(shares.values().min()), percent(shares.values().max()), shares.len())

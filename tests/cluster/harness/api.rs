@@ -94,13 +94,6 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object, `Kind`, in the way of its default.
-    pub(crate) async fn delete(&self, kind: &str, namespace: &str, name: &str) {
-        let version = if kind == "Deployment" || kind == "StatefulSet" { "apps/v1" } else { "v1" };
-        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"namespace": namespace, "name": name}});
-        api_of(&self.client(), &object).delete(name, &Default::default()).await.unwrap();
-    }
-
     /// What `kubectl rollout restart` does.
     pub(crate) async fn restart(&self, kind: &str, namespace: &str, name: &str) {
         static RESTARTS: AtomicU32 = AtomicU32::new(0);

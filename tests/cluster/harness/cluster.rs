@@ -17,7 +17,7 @@ use super::{
     dns::{self, Dns},
     keys::{self, Keys},
     kubelet::Kubelet,
-    node::{Node, SharedNode},
+    node::{FOLDER, Node, SharedNode},
     options::ProxyMode,
     packets::Dropping,
     place::Place,
@@ -106,7 +106,7 @@ impl Cluster {
     async fn start(node: SharedNode, programs: Programs, options: Options) -> Fallible<Arc<Self>> {
         let keys = keys::write(&node)?;
         let client = api::client(&keys)?;
-        let kubelet = Kubelet::new(node.clone(), programs.clone(), options.clone(), keys.clone());
+        let kubelet = Kubelet::new(node.clone(), &programs, options.clone(), keys.clone());
         let cluster = Arc::new(Self { node, kubelet, client, options, components: Mutex::default() });
         cluster.start_control_plane(&programs)?;
         cluster.ready("the API server", api::is_ready(&cluster.client)).await?;
@@ -194,6 +194,13 @@ impl Cluster {
         let mut components = self.lock();
         let component = components.get_mut(name).unwrap_or_else(|| panic!("no component {name}"));
         component.program = self.node.start(name, component.command.make(), &component.place).unwrap();
+    }
+
+    /// Ends etcd, takes all that it holds away, and starts it again.
+    pub(crate) async fn empty_etcd(&self) {
+        self.kill("etcd").await;
+        std::fs::remove_dir_all(self.node.path(format!("{FOLDER}/etcd"))).unwrap();
+        self.start_again("etcd");
     }
 
     fn program(&self, name: &str) -> Program {

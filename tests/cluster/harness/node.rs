@@ -69,11 +69,6 @@ impl Node {
         &self.place
     }
 
-    /// The process that holds the namespaces.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// The path by which this process reaches a file of the node.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();

@@ -34,21 +34,9 @@ impl Options {
         self
     }
 
-    /// No controllers: no slices but those that the test writes, no Deployments, no default accounts.
-    pub(crate) fn without_controllers(mut self) -> Self {
-        self.controllers = false;
-        self
-    }
-
     /// Services and pods may have IPv6 addresses too.
     pub(crate) fn dual_stack(mut self) -> Self {
         self.dual_stack = true;
-        self
-    }
-
-    /// A feature gate of all components, `Name=true`.
-    pub(crate) fn feature_gate(mut self, gate: &str) -> Self {
-        self.feature_gates.push(gate.to_owned());
         self
     }
 }

@@ -44,11 +44,6 @@ impl Program {
         Ok(Self { pid, alive, exit })
     }
 
-    /// The process's id, as this process sees it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid.as_raw().unsigned_abs()
-    }
-
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.exit.borrow()

@@ -39,6 +39,12 @@ impl Cluster {
         Api::<Pod>::namespaced(self.client(), namespace).list(&params).await.map_or(Vec::new(), |list| list.items)
     }
 
+    /// Whether the API answers, and knows of nothing in the namespace.
+    pub(crate) async fn is_empty(&self, namespace: &str) -> bool {
+        let api = Api::<EndpointSlice>::namespaced(self.client(), namespace);
+        api.list(&ListParams::default()).await.is_ok_and(|list| list.items.is_empty())
+    }
+
     /// The slices of a Service.
     pub(crate) async fn slices(&self, namespace: &str, service: &str) -> Vec<EndpointSlice> {
         let params = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));

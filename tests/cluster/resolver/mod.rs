@@ -165,19 +165,23 @@ async fn watch(upstream: &Upstream, seen: &Mutex<Seen>) {
     }
 }
 
+impl Seen {
+    /// What came of one pick.
+    fn note(&mut self, error: Option<String>, stale: bool) {
+        self.picks += 1;
+        self.errors.extend(error);
+        if self.stale.last().map_or(stale, |(_, last)| *last != stale) {
+            self.stale.push((Instant::now(), stale));
+        }
+    }
+}
+
 async fn pick(upstream: &Upstream, seen: &Mutex<Seen>) {
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     loop {
         pace.tick().await;
         let (picked, stale) = (upstream.pick(), upstream.endpoints().is_stale());
-        note(&mut seen.lock().unwrap(), picked.err(), stale);
-    }
-}
-
-fn note(seen: &mut Seen, error: Option<discovery_core::Error>, stale: bool) {
-    seen.picks += 1;
-    seen.errors.extend(error.map(|error| error.to_string()));
-    if seen.stale.last().map_or(stale, |(_, last)| *last != stale) {
-        seen.stale.push((Instant::now(), stale));
+        seen.lock().unwrap().note(picked.err().map(|error| error.to_string()), stale);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

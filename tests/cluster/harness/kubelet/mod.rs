@@ -31,7 +31,6 @@ use super::{components::NODE_NAME, keys::Keys, node::SharedNode, options::Option
 #[derive(Debug)]
 pub(crate) struct Kubelet {
     pub(super) node: SharedNode,
-    pub(super) programs: Programs,
     pub(super) options: Options,
     pub(super) keys: Keys,
     /// Where the programs of pods are looked for first.
@@ -45,7 +44,6 @@ pub(crate) struct Kubelet {
 /// The task of one pod, and how it hears of changes.
 #[derive(Debug)]
 struct Worker {
-    name: String,
     latest: watch::Sender<Latest>,
 }
 
@@ -59,14 +57,13 @@ pub(super) enum Latest {
 }
 
 impl Kubelet {
-    pub(crate) fn new(node: SharedNode, programs: Programs, options: Options, keys: Keys) -> Arc<Self> {
+    pub(crate) fn new(node: SharedNode, programs: &Programs, options: Options, keys: Keys) -> Arc<Self> {
         let inherited = std::env::var("PATH").unwrap_or_default();
         let own =
             std::path::Path::new(env!("CARGO_BIN_EXE_test-pod")).parent().map(|folder| folder.display().to_string());
         let path = format!("{}:{}:{inherited}", own.unwrap_or_default(), programs.folder().display());
         Arc::new(Self {
             node,
-            programs,
             options,
             keys,
             path,
@@ -109,13 +106,13 @@ impl Kubelet {
             }
             return;
         }
-        let (uid, name) = (pod.uid().unwrap_or_default(), full_name(&pod));
+        let uid = pod.uid().unwrap_or_default();
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(worker) = workers.get(&uid) {
             worker.latest.send_replace(Latest::There(Box::new(pod)));
         } else if node_name == Some(NODE_NAME) {
             let (latest, changes) = watch::channel(Latest::There(Box::new(pod)));
-            workers.insert(uid, Worker { name, latest });
+            workers.insert(uid, Worker { latest });
             tokio::spawn(life::live(Arc::clone(self), client.clone(), changes));
         }
     }
