@@ -184,7 +184,10 @@ fn is_left(process: u32) -> Vec<String> {
 #[test]
 fn nothing_is_left_of_a_cluster_however_its_process_ends() {
     for ends in ["panic", "SIGINT", "SIGKILL"] {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        // A test that was started in the background ignores SIGINT, and so would its children.
+        let mut child = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "basics::a_process_that_ends_badly", "--nocapture"])
             .env("DISCOVERY_ENDS", ends)
             .stdout(Stdio::piped())
@@ -211,8 +214,14 @@ fn nothing_is_left_of_a_cluster_however_its_process_ends() {
                 nix::sys::signal::kill(pid, signal).unwrap();
             }
         }
-        child.wait().unwrap();
         let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(20) {
+                child.kill().unwrap();
+                panic!("{ends} did not end it: {:?}", child.wait());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         while !is_left(process).is_empty() {
             assert!(begun.elapsed() < Duration::from_secs(20), "{ends}: {:?}", is_left(process));
             std::thread::sleep(Duration::from_millis(20));
