@@ -87,7 +87,7 @@ fn the_pods_stay_while_the_api_server_is_away() {
                 let follow = async {
                     loop {
                         let set = watch.next().await;
-                        if tell.send(addrs(&set)).is_err() {
+                        if tell.send((addrs(&set), web.explain().to_string())).is_err() {
                             return;
                         }
                     }
@@ -101,7 +101,7 @@ fn the_pods_stay_while_the_api_server_is_away() {
         });
         let mut next =
             async || tokio::time::timeout(Duration::from_secs(60), told.recv()).await.expect("a set").unwrap();
-        assert_eq!(next().await.len(), 3);
+        assert_eq!(next().await.0.len(), 3);
         for away in ["killed", "stopped"] {
             match away {
                 "killed" => cluster.kill("apiserver").await,
@@ -118,8 +118,8 @@ fn the_pods_stay_while_the_api_server_is_away() {
             cluster.patch("apps/v1", "Deployment", "shop", "web", patch).await;
             // No set in between is smaller than both.
             loop {
-                let set = next().await;
-                assert!(set.len() >= replicas.min(3), "{away}: {set:?}");
+                let (set, why) = next().await;
+                assert!(set.len() >= replicas.min(3), "{away}: {set:?}\n{why}");
                 if set.len() == replicas {
                     break;
                 }

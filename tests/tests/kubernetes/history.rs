@@ -72,6 +72,28 @@ async fn refusals_of_an_api_server_that_is_just_starting_change_nothing() {
     assert_eq!(dns.total(), 0);
 }
 
+/// The same where the API server goes right after the first list, before a watch has worked for long enough to be sure
+/// that the Role has that verb.
+#[tokio::test]
+async fn refusals_of_a_starting_api_server_change_nothing_where_there_was_only_a_list() {
+    let (mut server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
+    server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
+    server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.1"]));
+    server.set(Mode::Refuse(500, "watch"));
+    let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
+    server.until("a watch was tried", |state| state.journal.iter().any(|line| line.starts_with("watch"))).await;
+    server.kill().await;
+    server.set(Mode::Refuse(403, ""));
+    server.with(|state| state.journal.clear());
+    server.accept().await;
+    server.until("refused, again and again", |state| state.journal.len() > 5).await;
+    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080"], "{}", orders.explain());
+    server.set(Mode::Serve);
+    fresh(&orders).await;
+    assert_eq!(dns.total(), 0);
+}
+
 #[tokio::test]
 async fn an_emptied_etcd_takes_nothing_away() {
     let (mut server, dns, orders) = with_orders().await;

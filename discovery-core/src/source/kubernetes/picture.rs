@@ -21,7 +21,7 @@ pub(super) struct Picture {
 pub(super) struct Watched {
     /// A whole list has come at some time.
     pub(super) listed: bool,
-    /// A watch has worked at some time.
+    /// A watch has worked for a moment at some time.
     pub(super) granted: bool,
     pub(super) health: Health,
 }

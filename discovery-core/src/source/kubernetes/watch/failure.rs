@@ -10,7 +10,7 @@ pub(super) enum Failure {
     /// 401: the token is not, or no longer, a good one.
     Unauthorized(String),
     /// 403.
-    Forbidden(String),
+    Forbidden(Verb, String),
     /// 404: there is no such resource.
     Missing(String),
     /// 429 and the like, with how long the server wants us to wait.
@@ -19,23 +19,30 @@ pub(super) enum Failure {
     Other(String),
 }
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    List,
+    Watch,
+}
+
 impl Failure {
     /// Before anything was sent.
     pub(super) fn local(error: &kube::Error) -> Self {
         Self::Other(chain(error))
     }
 
-    pub(super) fn of(error: &kube::Error) -> Self {
+    pub(super) fn of(verb: Verb, error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Other(chain(error)) };
-        Self::of_status(status)
+        Self::of_status(verb, status)
     }
 
-    pub(super) fn of_status(status: &kube::core::Status) -> Self {
+    pub(super) fn of_status(verb: Verb, status: &kube::core::Status) -> Self {
         let text = format!("{} {}: {}", status.code, status.reason, status.message);
         match (status.code, &*status.reason) {
             (410, _) | (_, "Expired" | "Gone") => Self::Gone,
             (401, _) => Self::Unauthorized(text),
-            (403, _) => Self::Forbidden(text),
+            (403, _) => Self::Forbidden(verb, text),
             (404, _) => Self::Missing(text),
             _ => match status.details.as_ref().map_or(0, |details| details.retry_after_seconds) {
                 0 => Self::Other(text),
@@ -53,7 +60,7 @@ impl Failure {
         match self {
             Self::Gone => "410 Gone",
             Self::Unauthorized(text)
-            | Self::Forbidden(text)
+            | Self::Forbidden(_, text)
             | Self::Missing(text)
             | Self::Busy(text, _)
             | Self::Other(text) => text,

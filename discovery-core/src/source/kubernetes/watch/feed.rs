@@ -21,7 +21,7 @@ use super::{
         picture::{Health, Picture},
     },
     Connection, Timing,
-    failure::Failure,
+    failure::{Failure, Verb},
     reflect::Reflector,
     resource::Resource,
 };
@@ -143,15 +143,21 @@ impl Feed {
         self.tell();
     }
 
-    /// A request failed. Whether it is worth while to ask again only rarely: it was refused, and never granted before.
-    /// An API server that is just starting refuses everybody for a moment.
+    /// A request failed. Whether it is worth while to ask again only rarely: it was refused, and its verb never granted
+    /// before. An API server that is just starting refuses everybody for a moment; a watch that is refused right after
+    /// a list was granted is refused by a Role without `watch`.
     pub(super) fn failed<T: Resource>(&self, failure: &Failure, now: Instant) -> bool {
         let error = self.error::<T>(failure);
         let refused = {
             let mut picture = self.picture();
             let watched = T::watched(&mut picture);
             match failure {
-                Failure::Forbidden(_) if !watched.granted => watched.health = Health::Forbidden(error.clone()),
+                Failure::Forbidden(Verb::List, _) if !watched.listed => {
+                    watched.health = Health::Forbidden(error.clone())
+                }
+                Failure::Forbidden(Verb::Watch, _) if !watched.granted => {
+                    watched.health = Health::Forbidden(error.clone())
+                }
                 Failure::Missing(_) if !watched.listed => watched.health = Health::Refused(error.clone()),
                 _ => watched.fail(error.clone(), now),
             }
@@ -169,7 +175,7 @@ impl Feed {
     fn error<T: Resource>(&self, failure: &Failure) -> Error {
         let (namespace, what, text) = (&self.namespace, T::WHAT, failure.text());
         match failure {
-            Failure::Forbidden(_) => Error::transient(format!(
+            Failure::Forbidden(..) => Error::transient(format!(
                 "{what} of namespace `{namespace}` are forbidden ({text}): bind this pod's service account to a Role \
                  with the verbs get, list and watch on `endpointslices` of `discovery.k8s.io` and on `services` in \
                  namespace `{namespace}` (deploy/role.yaml); until then DNS answers"

@@ -14,7 +14,7 @@ use kube::{
 use tokio::time::timeout_at;
 
 use super::{
-    failure::Failure,
+    failure::{Failure, Verb},
     feed::Feed,
     resource::Resource,
     wire::{Interner, ListOf},
@@ -137,7 +137,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let request = Request::new(T::path(self.feed.namespace())).list(params);
         let request = request.map_err(|error| Failure::Other(error.to_string()))?;
         let answer = tokio::time::timeout(ANSWER, client.request(request)).await;
-        answer.map_err(|_| Failure::late("no answer", ANSWER))?.map_err(|error| Failure::of(&error))
+        answer.map_err(|_| Failure::late("no answer", ANSWER))?.map_err(|error| Failure::of(Verb::List, &error))
     }
 
     /// Asks which version is current, with a list of one: after an API server has come back with an older history (its
@@ -190,7 +190,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let request = Request::new(T::path(self.feed.namespace())).watch(&params, &version);
         let request = request.map_err(|error| Failure::Other(error.to_string()))?;
         let events = timeout_at(deadline, client.request_events::<T::Wire>(request)).await;
-        let mut events = pin!(events.map_err(|_| late())?.map_err(|error| Failure::of(&error))?);
+        let mut events = pin!(events.map_err(|_| late())?.map_err(|error| Failure::of(Verb::Watch, &error))?);
         // A refusal comes with the head of the answer; a watch that has begun may say nothing for minutes.
         let begun_well = (clock::now() + BEGUN).min(begun + patience);
         let mut until = tokio::time::Instant::from(begun_well);
@@ -201,7 +201,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
                     until = deadline;
                 }
                 Err(_) => return Err(late()),
-                Ok(Err(error)) => return Err(Failure::of(&error)),
+                Ok(Err(error)) => return Err(Failure::of(Verb::Watch, &error)),
                 Ok(Ok(None)) => return Ok(ended_in_time(begun, whole)),
                 Ok(Ok(Some(event))) => self.heard(event)?,
             }
@@ -224,7 +224,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
                 T::meta(&wire).resource_version.clone()
             }
             WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
-            WatchEvent::Error(status) => return Err(Failure::of_status(&status)),
+            WatchEvent::Error(status) => return Err(Failure::of_status(Verb::Watch, &status)),
         };
         self.feed.alive::<T>();
         self.highest = self.highest.max(number(&version));
