@@ -19,17 +19,21 @@ enum Inner {
     Request(reqwest::Error),
 }
 
-/// Why a request that might have gone to another endpoint did not.
+/// What else there is to say: why a request that might have gone to another endpoint did not, or where it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     Stream,
     Budget,
+    Proxy,
 }
 
 impl Note {
     fn text(self) -> &'static str {
         match self {
             Self::Stream => "not sent to another endpoint: its body is a stream",
+            Self::Proxy => {
+                "through the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; NO_PROXY names hosts that need none"
+            }
             Self::Budget => "not sent to another endpoint: the budget for retries is spent",
         }
     }
@@ -60,6 +64,18 @@ impl Error {
         match &self.inner {
             Inner::Discovery(_) => None,
             Inner::Request(error) => Some(error),
+        }
+    }
+
+    /// reqwest's own error without what is known beside it; this one again where it was not reqwest that failed.
+    ///
+    /// # Errors
+    /// This error, when there was no endpoint.
+    #[cfg(feature = "middleware")]
+    pub(crate) fn into_reqwest(self) -> Result<reqwest::Error, Self> {
+        match self.inner {
+            Inner::Request(error) => Ok(error),
+            Inner::Discovery(_) => Err(self),
         }
     }
 

@@ -46,6 +46,33 @@
 //! [`ServiceDns`] is for those who want a plain `reqwest::Client`: it resolves through the same resolver, but
 //! balances new connections only.
 //!
+//! # Redirects, cookies, timeouts
+//!
+//! * A redirect is followed by the client of the endpoint that gave it: to the same scheme, host and port it stays with
+//!   that endpoint, to any other Service it is resolved as by [`ServiceDns`]. What goes wrong after a redirect is never
+//!   sent to another endpoint. The policy is reqwest's own, ten redirects, unless [`ClientBuilder::configure`] sets
+//!   another.
+//! * Cookies are kept in one store for all endpoints, if at all: `ClientBuilder::cookie_store`, feature `cookies`.
+//! * A timeout of reqwest's (`timeout`, `read_timeout`, `connect_timeout`, which is 3 s here) bounds each attempt.
+//!   [`ClientBuilder::patience`] bounds the wait for an endpoint, [`ClientBuilder::attempt_timeout`] that for an endpoint
+//!   that hangs. To bound all of it together, put `tokio::time::timeout` around: dropping a request in any state leaves
+//!   nothing behind.
+//! * An answer of 5xx or 429 is an answer, and counts against its endpoint for a while, as long as `Retry-After` says
+//!   where it says so; a failure to connect or a broken connection does, too.
+//!
+//! # Proxies
+//!
+//! Services are reached directly, whatever `HTTP_PROXY` says. A host that the environment's `HTTP_PROXY`, `HTTPS_PROXY` or
+//! `ALL_PROXY` applies to, and that `NO_PROXY` does not except, is asked through the proxy, which is told its name. A name
+//! that may be either (`example.com` may be Service `example` of namespace `com`) is looked up first: it is a Service if
+//! DNS or another source knows it as one, else a host, also where nobody can be asked. [`ClientBuilder::no_proxy`]
+//! switches this off. A proxy that [`ClientBuilder::configure`] sets is the application's own affair: it gets every
+//! request that it applies to, those for Services too, and the endpoint's address is not used then.
+//!
+//! # Middleware
+//!
+//! With the feature `middleware`, a [`Client`] is the last link of a chain of `reqwest_middleware`.
+//!
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS
@@ -57,6 +84,8 @@ mod client;
 mod dns;
 mod error;
 mod kept;
+#[cfg(feature = "middleware")]
+mod middleware;
 mod request;
 
 pub use client::{Client, ClientBuilder, EndpointsTried};

@@ -188,7 +188,7 @@ impl Told {
             let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { state, ttl, definitive, evidence: Vec::new() };
+        let update = Update { ttl, definitive, ..Update::new(state) };
         Round { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     endpoint::EndpointSet,
     name::Target,
+    plan::Reading,
     source::{Evidence, State},
 };
 
@@ -23,6 +24,8 @@ pub struct Explanation {
     pub steps: Vec<Step>,
     /// The source that won the last round.
     pub winner: Option<&'static str>,
+    /// How the name was read, where a source knows: as a Service, one of its pods, or a host.
+    pub reading: Option<Reading>,
     /// How things stand, such as `fresh` or `stale: …`.
     pub standing: String,
     /// The endpoints that requests go to now.
@@ -68,7 +71,10 @@ impl fmt::Display for Explanation {
                 writeln!(f, "      {evidence}")?;
             }
         }
-        writeln!(f, "  now {}", self.standing)?;
+        match self.reading {
+            Some(reading) => writeln!(f, "  read as {reading}, now {}", self.standing)?,
+            None => writeln!(f, "  now {}", self.standing)?,
+        }
         for endpoint in self.endpoints.iter().take(LISTED) {
             writeln!(f, "      {endpoint}")?;
         }

@@ -80,6 +80,7 @@ impl Shared {
             context: Vec::new(),
             steps: Vec::new(),
             winner: None,
+            reading: None,
             standing: "not asked yet".to_owned(),
             endpoints: set,
         };

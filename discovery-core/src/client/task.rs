@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    plan::Plan,
+    plan::{Plan, Reading},
     refresh::{Standing, View},
     source::{State, Update, clock, entropy},
 };
@@ -124,6 +124,8 @@ impl Task {
             context,
             steps: round.steps,
             winner: round.winner,
+            // What is known of a name stays known while nobody answers.
+            reading: round.update.reading.or(self.shared.explanation().reading),
             standing: standing(&view.standing),
             endpoints: view.set.clone(),
         });
@@ -152,7 +154,7 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
                 let view = shared.refresh().on_early(&update, clock::now());
                 if let Some(view) = view {
                     trace(shared, &view);
-                    shared.explain(early_explanation(shared, &view));
+                    shared.explain(early_explanation(shared, &view, update.reading));
                     shared.publish(view, None);
                 }
             }
@@ -174,9 +176,9 @@ fn standing(standing: &Standing) -> String {
 }
 
 /// What there is to say before the round is over.
-fn early_explanation(shared: &Shared, view: &View) -> Explanation {
+fn early_explanation(shared: &Shared, view: &View, reading: Option<Reading>) -> Explanation {
     let standing = format!("{}; the rest of the answer is on its way", standing(&view.standing));
-    Explanation { standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
+    Explanation { reading, standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
 }
 
 /// Takes what requests have reported.

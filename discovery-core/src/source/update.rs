@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, endpoint::Endpoint};
+use crate::{Error, endpoint::Endpoint, plan::Reading};
 
 /// What a source says about a target: full state, how long it holds, and how the source came to it.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Update {
     /// The source is the authority and tells of every change in its order: what the state lacks has gone, and needs no
     /// second question. DNS is none, whose servers disagree for a moment.
     pub definitive: bool,
+    /// How the name was read by those who know it, where that is known: as a Service, as one of its pods, or as a host.
+    pub reading: Option<Reading>,
     /// What was asked and answered on the way.
     pub evidence: Vec<Evidence>,
 }
@@ -24,7 +26,7 @@ impl Update {
     /// A state that holds until the source tells otherwise.
     #[must_use]
     pub fn new(state: State) -> Self {
-        Self { state, ttl: None, definitive: false, evidence: Vec::new() }
+        Self { state, ttl: None, definitive: false, reading: None, evidence: Vec::new() }
     }
 
     /// Limits how long the state holds.
@@ -38,6 +40,13 @@ impl Update {
     #[must_use]
     pub fn as_definitive(mut self) -> Self {
         self.definitive = true;
+        self
+    }
+
+    /// Says how the name was read: see [`reading`](Self::reading).
+    #[must_use]
+    pub fn with_reading(mut self, reading: Reading) -> Self {
+        self.reading = Some(reading);
         self
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::Resolver;
 
-use super::{Client, send};
+use super::{Client, proxied::SystemProxies, send};
 use crate::{Error, ServiceDns};
 
 /// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
@@ -29,20 +29,23 @@ pub struct ClientBuilder {
 pub(super) struct Settings {
     configure: Configure,
     tls: Option<Configure>,
+    cookies: Option<Configure>,
     dns: ServiceDns,
+    /// The system's proxies may be used.
+    proxies: bool,
     pub(super) patience: Duration,
     pub(super) attempt_timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// The builder of one endpoint's client. Hosts that a redirect leads to are resolved in the same way.
-    pub(super) fn client(&self) -> reqwest::ClientBuilder {
+    /// The builder of one endpoint's client; with the system's proxies where `proxies` says so and nobody has switched
+    /// them off. Hosts that a redirect leads to are resolved in the same way.
+    pub(super) fn client(&self, proxies: bool) -> reqwest::ClientBuilder {
         let ours = reqwest::Client::builder().dns_resolver(self.dns.clone()).connect_timeout(CONNECT);
+        let ours = if proxies && self.proxies { ours } else { ours.no_proxy() };
         let builder = (self.configure)(send::watch_redirects(ours));
-        match &self.tls {
-            Some(tls) => tls(builder),
-            None => builder,
-        }
+        let more = [&self.tls, &self.cookies];
+        more.into_iter().flatten().fold(builder, |builder, set| set(builder))
     }
 }
 
@@ -54,7 +57,9 @@ impl ClientBuilder {
             settings: Settings {
                 configure: Arc::new(|builder| builder),
                 tls: None,
+                cookies: None,
                 dns,
+                proxies: true,
                 patience: PATIENCE,
                 attempt_timeout: None,
             },
@@ -100,13 +105,35 @@ impl ClientBuilder {
         self
     }
 
+    /// Leaves the system's proxies (`HTTP_PROXY` and the like) alone. Without it they are used for hosts as in
+    /// reqwest, and never for Services: see [the crate's page](crate#proxies).
+    pub fn no_proxy(mut self) -> Self {
+        self.settings.proxies = false;
+        self
+    }
+
+    /// Keeps the cookies that responses set and sends them with later requests, to whichever endpoint they go. One
+    /// that reqwest's own `cookie_store` makes in [`configure`](Self::configure) is each endpoint's own, and of no use.
+    #[cfg(feature = "cookies")]
+    pub fn cookie_store(self) -> Self {
+        self.cookie_provider(Arc::new(reqwest::cookie::Jar::default()))
+    }
+
+    /// As [`cookie_store`](Self::cookie_store), with a store of the application's own.
+    #[cfg(feature = "cookies")]
+    pub fn cookie_provider(mut self, store: Arc<impl reqwest::cookie::CookieStore + 'static>) -> Self {
+        self.settings.cookies = Some(Arc::new(move |builder| builder.cookie_provider(store.clone())));
+        self
+    }
+
     /// Makes the client. Nothing is asked or connected yet.
     ///
     /// # Errors
     /// What `reqwest::ClientBuilder::build` says of the configuration, tried once here.
     pub fn build(self) -> Result<Client, Error> {
-        let template = self.settings.client().build().map_err(|error| Error::request(error, 0))?;
-        Ok(Client::assemble(self.resolver, self.settings, template))
+        let template = self.settings.client(true).build().map_err(|error| Error::request(error, 0))?;
+        let proxies = if self.settings.proxies { SystemProxies::read() } else { SystemProxies::none() };
+        Ok(Client::assemble(self.resolver, self.settings, proxies, template))
     }
 }
 

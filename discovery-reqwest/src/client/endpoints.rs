@@ -29,7 +29,8 @@ impl Pool {
 /// that this takes a resource running out.
 pub(super) type Built = std::sync::Arc<reqwest::Error>;
 
-pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) -> Result<Pool, Error> {
+/// The pool of a target, whose clients use the system's proxies where `proxies` says so.
+pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings, proxies: bool) -> Result<Pool, Error> {
     let host = match target.host() {
         Host::Name { name, .. } => Some(name.as_str().to_owned()),
         // Addresses and `localhost` are dialled as they stand in the URL.
@@ -45,9 +46,9 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings) ->
                 let port = |addr: SocketAddr| if Some(addr.port()) == meant { 0 } else { addr.port() };
                 let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
                 // The host may stand in the URL with its final dot.
-                settings.client().resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
+                settings.client(proxies).resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
             }
-            None => settings.client(),
+            None => settings.client(proxies),
         };
         builder.build().map_err(Built::new)
     });

@@ -2,6 +2,8 @@
 
 mod builder;
 mod endpoints;
+mod proxied;
+mod route;
 mod send;
 
 use std::{fmt, sync::Arc};
@@ -9,10 +11,14 @@ use std::{fmt, sync::Arc};
 use discovery_core::{Resolver, name::Target};
 use http::{Method, header};
 use reqwest::{IntoUrl, Request, Response};
+use url::Position;
 
 pub use self::{builder::ClientBuilder, send::EndpointsTried};
-use self::{builder::Settings, endpoints::Pool};
-use url::Position;
+use self::{
+    builder::Settings,
+    proxied::SystemProxies,
+    route::{Route, Way},
+};
 
 use crate::{Error, RequestBuilder, kept::Kept};
 
@@ -23,9 +29,10 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     resolver: Resolver,
     settings: Settings,
+    proxies: SystemProxies,
     /// Builds requests; it sends none.
     template: reqwest::Client,
-    pools: Kept<Arc<Pool>>,
+    routes: Kept<Arc<Route>>,
 }
 
 impl Client {
@@ -44,8 +51,8 @@ impl Client {
         ClientBuilder::new(resolver)
     }
 
-    fn assemble(resolver: Resolver, settings: Settings, template: reqwest::Client) -> Self {
-        Self(Arc::new(Inner { resolver, settings, template, pools: Kept::new(now()) }))
+    fn assemble(resolver: Resolver, settings: Settings, proxies: SystemProxies, template: reqwest::Client) -> Self {
+        Self(Arc::new(Inner { resolver, settings, proxies, template, routes: Kept::new(now()) }))
     }
 
     /// Begins a request with any method.
@@ -98,11 +105,16 @@ impl Client {
     pub async fn execute(&self, mut request: Request) -> Result<Response, Error> {
         self.hide_credentials(&mut request);
         let url = request.url();
-        let pool = self.0.pools.get_or_try_insert(&url[..Position::BeforePath], now, || {
+        let route = self.0.routes.get_or_try_insert(&url[..Position::BeforePath], now, || {
             let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
-            endpoints::pool(&self.0.resolver, &target, &self.0.settings).map(Arc::new)
+            let proxied = self.0.proxies.stand_before(url);
+            Route::new(&self.0.resolver, &target, &self.0.settings, proxied).map(Arc::new)
         })?;
-        send::send(&pool, request, self.0.settings.patience, self.0.settings.attempt_timeout).await
+        let settings = &self.0.settings;
+        match route.choose(settings.patience).await {
+            Way::Endpoints(pool) => send::send(pool, request, settings.patience, settings.attempt_timeout).await,
+            Way::Proxy(proxied) => proxied.send(request).await,
+        }
     }
 
     /// Moves user and password from the URL, which errors show, to the header, as the request builder does.

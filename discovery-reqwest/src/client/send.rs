@@ -26,7 +26,8 @@ const MOST: usize = 3;
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let pod = FakePod::start("orders-0").await?;
-/// # let client = Client::new(Resolver::builder().surroundings(Surroundings::none()).build()?);
+/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// # let client = Client::builder(resolver).no_proxy().build()?;
 /// # let url = format!("http://{}/", pod.addr());
 /// let response = client.get(url).send().await?;
 /// assert_eq!(response.extensions().get::<EndpointsTried>().map(|tried| tried.get()), Some(1));
@@ -38,6 +39,8 @@ const MOST: usize = 3;
 pub struct EndpointsTried(usize);
 
 impl EndpointsTried {
+    pub(super) const ONE: Self = Self(1);
+
     /// The number; 1 when the first endpoint answered.
     #[must_use]
     pub fn get(self) -> usize {

@@ -14,48 +14,53 @@ use std::{
 use ::reqwest::{Body, Method, Request, Response, StatusCode, Url};
 use bytes::Bytes;
 use discovery_core::{ResolverBuilder, Surroundings, policy::RoundRobin};
-use discovery_reqwest::{Client, EndpointsTried, Error, ServiceDns};
+use discovery_reqwest::{Client, ClientBuilder, EndpointsTried, Error, ServiceDns};
 use discovery_testing::{FakeCluster, FakeDns, FakePod, FakeService, ManualSource};
 use futures_util::{FutureExt, StreamExt, stream};
 use http_body_util::Full;
 use tests::{PATIENCE, brisk, in_pod, until};
 
-struct World {
-    service: FakeService,
-    cluster: FakeCluster,
+pub(super) struct World {
+    pub(super) service: FakeService,
+    pub(super) cluster: FakeCluster,
 }
 
 impl World {
     /// A cluster whose DNS gives no TTL, so that changes are seen at once.
-    async fn new(replicas: usize) -> Self {
+    pub(super) async fn new(replicas: usize) -> Self {
         let cluster = FakeCluster::with_dns(FakeDns::builder().ttl(0).start().await.unwrap());
         let service = cluster.service("shop", "orders").replicas(replicas).start().await.unwrap();
         Self { service, cluster }
     }
 
-    fn resolver(&self) -> ResolverBuilder {
+    pub(super) fn resolver(&self) -> ResolverBuilder {
         in_pod(self.cluster.dns(), "shop").refresh(brisk())
     }
 
-    fn client(&self) -> Client {
-        Client::new(self.resolver().build().unwrap())
+    pub(super) fn client(&self) -> Client {
+        self.builder().build().unwrap()
     }
 
-    fn url(&self) -> String {
+    /// Whatever proxies there are on this machine, they are not meant.
+    pub(super) fn builder(&self) -> ClientBuilder {
+        Client::builder(self.resolver().build().unwrap()).no_proxy()
+    }
+
+    pub(super) fn url(&self) -> String {
         format!("http://orders.shop:{}/", self.service.port())
     }
 
-    fn pod(&self, index: usize) -> FakePod {
+    pub(super) fn pod(&self, index: usize) -> FakePod {
         self.service.pods().swap_remove(index)
     }
 
-    fn received(&self) -> Vec<usize> {
+    pub(super) fn received(&self) -> Vec<usize> {
         self.service.pods().iter().map(FakePod::requests).collect()
     }
 }
 
 /// Bounds a hang. Thousands of requests take a while on a machine that has other work.
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(6 * PATIENCE, future).await {
         Ok(result) => result,
         Err(_) => panic!("{what}: not within {:?}", 6 * PATIENCE),
@@ -63,7 +68,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Sends GET requests, so many at a time; returns why some failed, and how many were sent again.
-async fn send(client: &Client, url: &str, requests: usize, at_a_time: usize) -> (Vec<Error>, usize) {
+pub(super) async fn send(client: &Client, url: &str, requests: usize, at_a_time: usize) -> (Vec<Error>, usize) {
     let calls = (0..requests).map(|_| client.get(url).send());
     let results: Vec<_> = within("all answers", stream::iter(calls).buffer_unordered(at_a_time).collect()).await;
     let again = results.iter().flatten().filter(|response| tried(response) > 1).count();
@@ -74,12 +79,12 @@ fn tried(response: &Response) -> usize {
     response.extensions().get::<EndpointsTried>().unwrap().get()
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+pub(super) fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// The error and all of its causes, as a log shows them.
-fn texts(error: &Error) -> String {
+pub(super) fn texts(error: &Error) -> String {
     let mut all = format!("{error:?}");
     let mut next: Option<&dyn StdError> = Some(error);
     while let Some(error) = next {
@@ -407,7 +412,7 @@ async fn a_request_that_takes_too_long_is_not_sent_again() {
 #[tokio::test]
 async fn a_pod_that_hangs_is_left_for_another_one_when_its_time_is_over() {
     let world = World::new(3).await;
-    let client = Client::builder(world.resolver().build().unwrap()).attempt_timeout(Duration::from_millis(100));
+    let client = world.builder().attempt_timeout(Duration::from_millis(100));
     let client = client.build().unwrap();
     world.pod(0).hang();
     let (errors, again) = send(&client, &world.url(), 300, 4).await;
@@ -507,7 +512,7 @@ async fn a_plain_client_resolves_through_service_dns_and_spreads_its_connections
 async fn no_endpoint_fails_after_the_patience_and_not_before() {
     let world = World::new(0).await;
     let patience = Duration::from_millis(150);
-    let client = Client::builder(world.resolver().build().unwrap()).patience(patience).build().unwrap();
+    let client = world.builder().patience(patience).build().unwrap();
     let begun = Instant::now();
     let error = within("an answer", client.get(world.url()).send()).await.unwrap_err();
     assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
@@ -521,7 +526,7 @@ async fn no_endpoint_fails_after_the_patience_and_not_before() {
 #[tokio::test]
 async fn without_patience_only_the_first_request_waits_for_an_answer() {
     let world = World::new(1).await;
-    let client = Client::builder(world.resolver().build().unwrap()).patience(Duration::ZERO).build().unwrap();
+    let client = world.builder().patience(Duration::ZERO).build().unwrap();
     assert_eq!(within("an answer", client.get(world.url()).send()).await.unwrap().status(), 200);
 
     let nobody = "http://nobody.shop/";
@@ -533,7 +538,7 @@ async fn without_patience_only_the_first_request_waits_for_an_answer() {
 #[tokio::test]
 async fn a_request_waits_for_an_endpoint_within_its_patience() {
     let world = World::new(0).await;
-    let client = Client::builder(world.resolver().build().unwrap()).patience(PATIENCE).build().unwrap();
+    let client = world.builder().patience(PATIENCE).build().unwrap();
     let mut call = pin!(client.get(world.url()).send());
     assert!(call.as_mut().now_or_never().is_none());
     world.service.add_pod().await.unwrap();
@@ -556,7 +561,7 @@ async fn an_error_never_shows_credentials() {
     const SECRET: &str = "hunter2";
     let world = World::new(1).await;
     world.service.kill(0).await;
-    let builder = Client::builder(world.resolver().build().unwrap()).patience(Duration::ZERO);
+    let builder = world.builder().patience(Duration::ZERO);
     let client = builder.build().unwrap();
     let port = world.service.port();
     let refused = [

@@ -89,7 +89,10 @@ impl DnsLookup {
             Err(error) => (State::Failed(error), None),
         };
         evidence.extend(self.refused.iter().map(|what| Evidence::new("not asked", what)));
-        let update = Update::new(state).with_evidence(evidence);
+        let mut update = Update::new(state).with_evidence(evidence);
+        if matches!(update.state, State::Ready(_)) {
+            update.reading = self.memory.winner.and_then(|at| self.candidates.get(at)).and_then(reading);
+        }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
             None => update,
@@ -162,7 +165,9 @@ impl DnsLookup {
                 };
                 let port = self.port;
                 let mut tell = |ips: &[IpAddr], ttl: Duration| {
-                    early(Update::new(State::Ready(hosts(&candidate, ips, port))).with_ttl(ttl));
+                    let mut update = Update::new(State::Ready(hosts(&candidate, ips, port))).with_ttl(ttl);
+                    update.reading = reading(&candidate);
+                    early(update);
                 };
                 let answer = question.ask(&mut memory, evidence, &mut tell).await;
                 let reply = self.of_addresses(&candidate, answer);
@@ -217,6 +222,11 @@ impl Lookup for DnsLookup {
     fn ask<'a>(&'a mut self, early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
         Box::pin(self.round(early))
     }
+}
+
+/// How a candidate reads the name. A name within the cluster's domain that is no Service's is none of the readings.
+fn reading(candidate: &Candidate) -> Option<Reading> {
+    (candidate.reading != Reading::Host || !candidate.in_cluster).then_some(candidate.reading)
 }
 
 /// The endpoints of a name: one for each address, but one with both addresses where there is one of each

@@ -18,7 +18,7 @@ use crate::{
     Error,
     endpoint::Endpoint,
     name::{ServiceName, Target},
-    plan::Plan,
+    plan::{Plan, Reading},
 };
 
 /// The source `env`: the variables of the Services of the own namespace.
@@ -72,7 +72,7 @@ impl EnvSource {
             Ok(None) => State::Silent,
             Err(error) => State::Failed(error),
         };
-        Update::new(state).with_evidence(family.into_evidence())
+        Update::new(state).with_reading(Reading::Service).with_evidence(family.into_evidence())
     }
 }
 

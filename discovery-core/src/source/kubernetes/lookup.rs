@@ -71,6 +71,8 @@ impl KubernetesLookup {
     /// What was heard last is given once, to whoever asks for the first time; after that it is a failure to hear
     /// more, which keeps what was given and says that it is old.
     fn ready(&mut self, at: usize, state: State, stale: Option<Error>, evidence: Vec<Evidence>) -> Update {
+        let pod = self.services.get(at).is_some_and(|service| service.pod.is_some());
+        let reading = if pod { Reading::Pod } else { Reading::Service };
         let Some(asked) = self.asked.get_mut(at) else { return Update::new(state) };
         let before = std::mem::replace(&mut asked.told, asked.seen);
         let update = match stale {
@@ -80,7 +82,7 @@ impl KubernetesLookup {
             }
             Some(_) => Update::new(state).with_ttl(AGAIN),
         };
-        update.with_evidence(evidence)
+        update.with_reading(reading).with_evidence(evidence)
     }
 
     /// Waits for the first list, no longer than [`PATIENCE`].

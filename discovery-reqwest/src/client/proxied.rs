@@ -1,0 +1,60 @@
+//! Proxies of the environment: `HTTP_PROXY` and the like, for hosts and not for Services.
+
+use std::sync::OnceLock;
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::{Request, Response, Url};
+
+use super::{builder::Settings, send::EndpointsTried};
+use crate::{Error, error::Note};
+
+/// The system's proxies, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+pub(super) struct SystemProxies(Option<Matcher>);
+
+impl SystemProxies {
+    pub(super) fn read() -> Self {
+        Self(Some(Matcher::from_system()))
+    }
+
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Whether a plain client would send requests for `url` through a proxy.
+    pub(super) fn stand_before(&self, url: &Url) -> bool {
+        let intercepts = |matcher: &Matcher| {
+            let uri: Result<Uri, _> = url.as_str().parse();
+            uri.is_ok_and(|uri| matcher.intercept(&uri).is_some())
+        };
+        self.0.as_ref().is_some_and(intercepts)
+    }
+}
+
+/// A target whose requests go through a proxy.
+pub(super) struct Proxied {
+    settings: Settings,
+    /// Resolves nothing: the proxy is told the name.
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Proxied {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), client: OnceLock::new() }
+    }
+
+    /// Sends a request through the proxy.
+    pub(super) async fn send(&self, request: Request) -> Result<Response, Error> {
+        let through = |error, tried| Error::request(error, tried).with_note(Note::Proxy);
+        let client = match self.client.get() {
+            Some(client) => client,
+            None => {
+                let made = self.settings.client(true).build().map_err(|error| through(error, 0))?;
+                self.client.get_or_init(|| made)
+            }
+        };
+        let mut response = client.execute(request).await.map_err(|error| through(error, 1))?;
+        response.extensions_mut().insert(EndpointsTried::ONE);
+        Ok(response)
+    }
+}
