@@ -103,6 +103,8 @@
 //! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
 //!
 //! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
+//!
+//! `proxy-k8s`: objects of [`proxy::object`] `From` those of `k8s-openapi`, and nothing else: no client, no runtime.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]

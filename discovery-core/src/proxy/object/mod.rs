@@ -4,6 +4,9 @@
 //! holds what a manifest has below `metadata`, `spec` and `status`. Addresses and CIDRs are text, as in the API,
 //! because how they are read ([`parse_ip`](super::parse_ip)) is part of the rules. Ports are `i32`, as in the
 //! API: what is out of range is for [`validate`](super::validate) to refuse and for the proxy to skip.
+//!
+//! With the feature `proxy-k8s`, each of them is made `From` a reference to the type of `k8s-openapi` that has its
+//! name: what a watch delivers goes to [`Proxier::apply_service`](super::Proxier::apply_service) and the others.
 #![expect(
     clippy::exhaustive_structs,
     reason = "written as literals with `..Default::default()`, like the manifests that they stand for"
@@ -11,6 +14,8 @@
 
 mod endpoint_slice;
 mod endpoints;
+#[cfg(feature = "proxy-k8s")]
+mod k8s;
 mod node;
 mod protocol;
 mod service;
