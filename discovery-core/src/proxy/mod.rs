@@ -118,7 +118,7 @@ pub use flow::{Flow, LocalDetector, Sender};
 pub use health::{HealthAnswer, HealthCheck, NoLocalEndpoints};
 pub use mode::{
     Connection, DIAL_TIMEOUTS, Dial, DialAttempt, Era, IptablesConfig, IpvsConfig, Kernel, Maglev, Mode, ModeError,
-    Scheduler, Selected, SourceHash, select,
+    Scheduler, Selected, SourceHash, UnknownScheduler, select,
 };
 pub use proxier::Proxier;
 pub use service_port::{DEFAULT_AFFINITY_TIMEOUT, NamespacedName, ServicePortInfo, ServicePortName, service_ports};

@@ -19,7 +19,7 @@ pub use iptables::IptablesConfig;
 #[cfg(test)]
 pub(super) use iptables::probability;
 pub(super) use iptables::uniform;
-pub use ipvs::{Connection, IpvsConfig, Maglev, Scheduler, SourceHash};
+pub use ipvs::{Connection, IpvsConfig, Maglev, Scheduler, SourceHash, UnknownScheduler};
 pub use select::{Era, Kernel, ModeError, Selected, select};
 pub use userspace::{DIAL_TIMEOUTS, Dial, DialAttempt};
 

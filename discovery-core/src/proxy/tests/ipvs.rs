@@ -472,3 +472,15 @@ fn kernels_without_it_are_historically_passed_by_and_refused_today() {
     assert_eq!(historical("", kernel).warning, None);
     assert_eq!(select("", kernel, Era::Current).unwrap().mode, iptables());
 }
+
+/// The names that `--ipvs-scheduler` takes.
+#[test]
+fn schedulers_have_the_kernels_names() {
+    let names = ["rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh"];
+    let parsed: Vec<Scheduler> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let each: std::collections::BTreeSet<String> = parsed.iter().map(|one| format!("{one:?}")).collect();
+    assert_eq!(each.len(), names.len(), "{each:?}");
+    assert_eq!("".parse(), Ok(Scheduler::default()));
+    let unknown = "fifo".parse::<Scheduler>().unwrap_err().to_string();
+    assert_eq!(unknown, "`fifo` is no IPVS scheduler: choose one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh");
+}

@@ -20,6 +20,8 @@ mod schedule;
 mod server;
 mod servers;
 
+use std::{error, fmt, str::FromStr};
+
 pub use connection::Connection;
 pub use hashing::SourceHash;
 pub use maglev::Maglev;
@@ -49,6 +51,38 @@ pub enum Scheduler {
     DestinationHashing,
     /// `mh`: by the client's address, with few clients moving when destinations change.
     Maglev(Maglev),
+}
+
+/// No scheduler of the kernel has that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownScheduler(String);
+
+impl fmt::Display for UnknownScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no IPVS scheduler: choose one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh", self.0)
+    }
+}
+
+impl error::Error for UnknownScheduler {}
+
+impl FromStr for Scheduler {
+    type Err = UnknownScheduler;
+
+    /// The kernel's short name, as `--ipvs-scheduler` takes it; nothing is `rr`.
+    fn from_str(text: &str) -> Result<Self, UnknownScheduler> {
+        Ok(match text {
+            "" | "rr" => Self::RoundRobin,
+            "wrr" => Self::WeightedRoundRobin,
+            "lc" => Self::LeastConnection,
+            "wlc" => Self::WeightedLeastConnection,
+            "sed" => Self::ShortestExpectedDelay,
+            "nq" => Self::NeverQueue,
+            "sh" => Self::SourceHashing(SourceHash::default()),
+            "dh" => Self::DestinationHashing,
+            "mh" => Self::Maglev(Maglev::default()),
+            unknown => return Err(UnknownScheduler(unknown.to_owned())),
+        })
+    }
 }
 
 /// What can be set of IPVS mode.

@@ -1,0 +1,196 @@
+//! A cluster of two nodes, with just enough of a control plane: it allocates addresses and node ports, runs pods, and
+//! writes slices. kube-proxy is the real subject.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
+
+use discovery_core::{
+    policy::SplitMix64,
+    proxy::{
+        Cidr, Config, LocalDetector, Mode, NamespacedName, Proxier, Snapshot,
+        object::{
+            EndpointSlice, IpFamily, Node as NodeObject, SERVICE_NAME_LABEL, Service, ServiceType, SliceEndpoint,
+            SlicePort,
+        },
+        validate::Rules,
+    },
+};
+
+use super::{
+    manifests::{Labels, Manifests, Pods},
+    options::{Node, Options},
+};
+
+/// The cluster, and what kube-proxy of one of its nodes has published.
+pub(crate) struct Cluster {
+    pub services: Vec<Service>,
+    /// Endpoints of Services that kube-proxy does not know: headless ones.
+    pub slices: Vec<EndpointSlice>,
+    pub node: Node,
+    pub mode: Mode,
+    pub snapshot: Arc<Snapshot>,
+    pub rng: SplitMix64,
+}
+
+struct Pod {
+    namespace: String,
+    labels: Labels,
+    ports: BTreeMap<String, i32>,
+    ip: Ipv4Addr,
+    node: Node,
+}
+
+impl Node {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::A => "node-a",
+            Self::B => "node-b",
+        }
+    }
+
+    pub(crate) const fn ip(self) -> IpAddr {
+        match self {
+            Self::A => IpAddr::V4(Ipv4Addr::new(192, 168, 0, 11)),
+            Self::B => IpAddr::V4(Ipv4Addr::new(192, 168, 0, 12)),
+        }
+    }
+
+    /// An address that a pod on this node may have.
+    pub(crate) const fn pod_ip(self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self as u8 + 1, number)
+    }
+}
+
+impl Cluster {
+    pub(crate) fn run(manifests: Manifests, options: &Options) -> Result<Self, String> {
+        let pods = start(&manifests.pods);
+        let services = allocate(&manifests.services)?;
+        let mut slices = manifests.slices;
+        for (service, selector) in services.iter().filter(|(_, selector)| !selector.is_empty()) {
+            slices.extend(slices_of(service, selector, &pods));
+        }
+        for endpoints in &manifests.endpoints {
+            slices.extend(endpoints.to_slices());
+        }
+        let config = Config::new(IpFamily::V4, options.mode.clone())
+            .with_node_name(options.node.name())
+            .with_detector(LocalDetector::Cidr(cidr("10.244.0.0/16")?))
+            .with_service_cidrs([cidr("10.96.0.0/12")?]);
+        let mut proxier = Proxier::new(config);
+        proxier.apply_node(&NodeObject {
+            name: options.node.name().to_owned(),
+            addresses: vec![options.node.ip().to_string()],
+            ..NodeObject::default()
+        });
+        services.iter().for_each(|(service, _)| proxier.apply_service(service));
+        slices.iter().for_each(|slice| proxier.apply_endpoint_slice(slice));
+        // The same every time.
+        let mut rng = SplitMix64::with_seed(1);
+        let snapshot = proxier.sync(Instant::now(), &mut rng).snapshot;
+        let services = services.into_iter().map(|(service, _)| service).collect();
+        Ok(Self { services, slices, node: options.node, mode: options.mode.clone(), snapshot, rng })
+    }
+
+    /// The endpoints of a Service as slices name them, for one that has no virtual address.
+    pub(crate) fn endpoints(&self, service: &Service) -> Vec<&str> {
+        let named = NamespacedName::new(&service.namespace, &service.name);
+        let of = |slice: &&EndpointSlice| {
+            slice.service_name().is_some_and(|name| NamespacedName::new(&slice.namespace, name) == named)
+        };
+        let endpoints = self.slices.iter().filter(of).flat_map(|slice| &slice.endpoints);
+        endpoints.flat_map(|endpoint| endpoint.addresses.first()).map(String::as_str).collect()
+    }
+}
+
+fn cidr(text: &str) -> Result<Cidr, String> {
+    Cidr::parse(text).ok_or_else(|| format!("`{text}` is no range"))
+}
+
+/// Pods take turns on the nodes.
+fn start(all: &[Pods]) -> Vec<Pod> {
+    let each = all.iter().flat_map(|pods| (0..pods.replicas).map(move |_| pods));
+    let pod = |(number, pods): (usize, &Pods)| {
+        let node = if number % 2 == 0 { Node::A } else { Node::B };
+        Pod {
+            namespace: pods.namespace.clone(),
+            labels: pods.labels.clone(),
+            ports: pods.ports.clone(),
+            ip: node.pod_ip(u8::try_from(number / 2 + 3).unwrap_or(u8::MAX)),
+            node,
+        }
+    };
+    each.enumerate().map(pod).collect()
+}
+
+/// What the API server does: it refuses, or fills in what is missing.
+fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, String> {
+    let rules = Rules::default().with_service_cidrs([cidr("10.96.0.0/12")?]);
+    let taken: Vec<&str> = services.iter().map(|(service, _)| service.cluster_ip.as_str()).collect();
+    let mut ips = (20..).map(|last| Ipv4Addr::from_bits(Ipv4Addr::new(10, 96, 0, 0).to_bits() + last));
+    let mut node_ports = 30_200..;
+    let mut all = services.to_vec();
+    for (service, _) in &mut all {
+        let errors = rules.service(service);
+        if !errors.is_empty() {
+            let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
+            let text = list.join("\n");
+            return Err(format!("the API server refuses Service `{}/{}`:\n{text}", service.namespace, service.name));
+        }
+        if service.service_type != ServiceType::ExternalName && service.cluster_ip.is_empty() {
+            let free = ips.by_ref().map(|ip| ip.to_string()).find(|ip| !taken.contains(&ip.as_str()));
+            service.cluster_ip = free.unwrap_or_default();
+        }
+        if service.cluster_ips.is_empty() {
+            service.cluster_ips = vec![service.cluster_ip.clone()];
+        }
+        if matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer) {
+            for port in service.ports.iter_mut().filter(|port| port.node_port == 0) {
+                port.node_port = node_ports.next().unwrap_or_default();
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What the slice controller writes: a slice for each set of numbers that the ports lead to.
+fn slices_of(service: &Service, selector: &Labels, pods: &[Pod]) -> Vec<EndpointSlice> {
+    let is_meant = |pod: &&Pod| {
+        pod.namespace == service.namespace && selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+    };
+    let mut by_ports: BTreeMap<Vec<Option<i32>>, Vec<&Pod>> = BTreeMap::new();
+    for pod in pods.iter().filter(is_meant) {
+        let number = |port: &discovery_core::proxy::object::ServicePort| match port.target_port.as_str() {
+            "" => Some(port.port),
+            target => target.parse().ok().or_else(|| pod.ports.get(target).copied()),
+        };
+        by_ports.entry(service.ports.iter().map(number).collect()).or_default().push(pod);
+    }
+    let slice = |(at, (numbers, pods)): (usize, (Vec<Option<i32>>, Vec<&Pod>))| EndpointSlice {
+        namespace: service.namespace.clone(),
+        name: format!("{}-{at}", service.name),
+        labels: [(SERVICE_NAME_LABEL.to_owned(), service.name.clone())].into(),
+        ports: service
+            .ports
+            .iter()
+            .zip(numbers)
+            .filter_map(|(port, number)| {
+                let name = Some(port.name.clone());
+                number.map(|_| SlicePort { name, protocol: port.protocol, port: number })
+            })
+            .collect(),
+        endpoints: pods
+            .iter()
+            .map(|pod| SliceEndpoint {
+                addresses: vec![pod.ip.to_string()],
+                node_name: Some(pod.node.name().to_owned()),
+                ..SliceEndpoint::default()
+            })
+            .collect(),
+        ..EndpointSlice::default()
+    };
+    by_ports.into_iter().enumerate().map(slice).collect()
+}

@@ -1,0 +1,64 @@
+//! What kube-proxy makes of your Services: how each is reached from a pod, from the node and from outside, which of its
+//! addresses answer a ping, and what becomes of any flow: `cargo run -p examples --bin kube_proxy`.
+
+mod cluster;
+mod flow;
+mod manifests;
+mod options;
+mod reach;
+
+use std::{
+    env,
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use options::{Asked, Options, Wrong};
+
+/// The Services that every introduction draws.
+const CLASSICS: &str = include_str!("../../../kube_proxy/classics.yaml");
+
+fn main() -> ExitCode {
+    let options = match Options::read(env::args().skip(1)) {
+        Ok(options) => options,
+        Err(Wrong(text)) => {
+            eprintln!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut texts = Vec::new();
+    for file in &options.files {
+        texts.push(std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?);
+    }
+    if texts.is_empty() {
+        texts.push(CLASSICS.to_owned());
+    }
+    let manifests = manifests::read(&texts)?;
+    let cluster = cluster::Cluster::run(manifests, options)?;
+    let mut out = String::new();
+    match &options.asked {
+        Asked::Reach => reach::print(&mut out, &cluster)?,
+        Asked::Flow { from, to, protocol } => flow::print(&mut out, &cluster, *from, *to, *protocol)?,
+    }
+    match io::stdout().write_all(out.as_bytes()) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
