@@ -5,6 +5,7 @@
 mod balance;
 mod measure;
 mod pick;
+mod proxy;
 mod publish;
 mod read;
 mod refresh;
@@ -23,6 +24,7 @@ const ALL: &[Bench] = &[
     ("refresh", refresh::run),
     ("publish", publish::run),
     ("balance", balance::run),
+    ("proxy", proxy::run),
 ];
 
 fn main() {

@@ -47,6 +47,9 @@ pub struct Proxier {
     /// Services with IPVS destinations that drain.
     draining: BTreeSet<NamespacedName>,
     snapshot: Arc<Snapshot>,
+    /// Former snapshots that somebody still reads. Whoever lets go of the last reference to one frees the memory that
+    /// no newer one shares: that is the proxy's work, not a reader's.
+    retired: Vec<Arc<Snapshot>>,
 }
 
 impl Proxier {
@@ -79,6 +82,7 @@ impl Proxier {
             moved: false,
             draining: BTreeSet::new(),
             snapshot: Arc::new(snapshot),
+            retired: Vec::new(),
         }
     }
 
@@ -151,7 +155,8 @@ impl Proxier {
         &self.snapshot
     }
 
-    /// Publishes what has been applied since the last time. Call it once for many objects, as at the start.
+    /// Publishes what has been applied since the last time. Call it once for many objects, as at the start. Former
+    /// snapshots are freed here once nobody reads them any more, never by a reader.
     ///
     /// `rng` shuffles endpoints in userspace mode, `now` starts the time of what drains.
     pub fn sync(&mut self, now: Instant, rng: &mut dyn Rng) -> Changes {
@@ -167,8 +172,9 @@ impl Proxier {
             let route = new.as_ref().and_then(|_| routes.next());
             self.dispatch.replace(old.as_deref(), route);
         }
+        self.retired.retain(|old| Arc::strong_count(old) > 1);
         if changes.published {
-            self.snapshot = Arc::new(Snapshot {
+            let new = Arc::new(Snapshot {
                 here: self.here.clone(),
                 frontends: self.dispatch.table.clone(),
                 cluster_ips: self.dispatch.cluster_ips.clone(),
@@ -176,6 +182,7 @@ impl Proxier {
                 no_local: self.no_local,
                 version: self.snapshot.version + 1,
             });
+            self.retired.push(std::mem::replace(&mut self.snapshot, new));
             changes.snapshot = self.snapshot.clone();
         }
         changes

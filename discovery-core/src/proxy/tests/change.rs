@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::world::*;
-use crate::proxy::{Mode, NamespacedName, object::*};
+use crate::{
+    policy::SplitMix64,
+    proxy::{Mode, NamespacedName, Proxier, object::*},
+};
 
 fn many(n: u8) -> World {
     let mut world = World::new(Mode::Nftables);
@@ -127,7 +130,23 @@ fn the_order_of_events_does_not_matter() {
 fn snapshots_are_for_all_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<crate::proxy::Snapshot>();
-    shared::<crate::proxy::Proxier>();
+    shared::<Proxier>();
     shared::<crate::proxy::Connection>();
     shared::<crate::proxy::Dial>();
+}
+
+/// A reader that lets go of an old snapshot frees nothing: the proxy does, at the next sync.
+#[test]
+fn readers_do_not_free_what_was_published() {
+    let mut proxy = Proxier::new(config(Mode::Nftables));
+    let mut rng = SplitMix64::with_seed(1);
+    proxy.apply_service(&named("web", "10.96.0.10"));
+    let old = proxy.sync(epoch(), &mut rng).snapshot;
+    let weak = Arc::downgrade(&old);
+    proxy.apply_service(&named("other", "10.96.0.11"));
+    proxy.sync(epoch(), &mut rng);
+    drop(old);
+    assert!(weak.upgrade().is_some(), "the reader was not the last to hold it");
+    proxy.sync(epoch(), &mut rng);
+    assert!(weak.upgrade().is_none(), "the proxy was");
 }

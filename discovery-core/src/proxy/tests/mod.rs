@@ -13,7 +13,6 @@ mod nftables;
 mod node_ports;
 mod property;
 mod service;
-mod speed;
 mod table;
 mod text;
 mod topology;
