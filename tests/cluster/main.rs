@@ -11,5 +11,6 @@ mod examples;
 mod harness;
 mod lifecycle;
 mod manifests;
+mod ping;
 mod resolver;
 mod slices;
