@@ -56,6 +56,8 @@
 mod client;
 mod dns;
 mod error;
+#[cfg(feature = "eureka")]
+pub mod eureka;
 mod kept;
 mod request;
 

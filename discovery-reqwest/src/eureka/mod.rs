@@ -1,0 +1,3 @@
+//! Eureka.
+mod model;
+pub use model::{Instance, InstancePort, Status};
