@@ -119,6 +119,12 @@ impl Client {
         }
     }
 
+    /// The same client without its connections: what it sends goes over new ones.
+    #[cfg(feature = "eureka")]
+    pub(crate) fn with_new_connections(&self) -> Self {
+        Self::assemble(self.0.resolver.clone(), self.0.settings.clone(), self.0.template.clone())
+    }
+
     /// The resolver.
     #[must_use]
     pub fn resolver(&self) -> &Resolver {
