@@ -31,27 +31,26 @@ pub(crate) struct Choice {
     pub(crate) host_network: bool,
 }
 
-/// Finds the address to register: the explicit one; `POD_IP` and `POD_IPS`; the one from which the registry, the API
-/// server or the nameserver is reached; the own name in a hosts file that the kubelet has written.
-///
-/// A variable that is wrong is an error. What is found in other ways and is none is passed over, and told when nothing else is
-/// found.
+/// The address that somebody has said: the application, or the downward API. A variable that is wrong is an error.
+pub(crate) fn told(choice: Choice, variables: &Variables) -> Result<Option<IpAddr>, Error> {
+    match choice.explicit {
+        Some(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            Err(Error::config(format!("{ip} is no address of a pod: give one that others can connect to")))
+        }
+        Some(ip) => Ok(Some(ip)),
+        None => Rules::new(choice, variables)?.downward(variables),
+    }
+}
+
+/// The address that nobody has said: the one from which the registry, the API server or the nameserver is reached, else the own
+/// name in a hosts file that the kubelet has written. One of no use is passed over, and told when no other is found.
 pub(crate) fn find(
     choice: Choice,
     surroundings: &Surroundings,
     registry: &[SocketAddr],
     route: impl Fn(SocketAddr) -> io::Result<IpAddr>,
 ) -> Result<IpAddr, Error> {
-    if let Some(ip) = choice.explicit {
-        return match ip.is_unspecified() || ip.is_multicast() {
-            true => Err(Error::config(format!("{ip} is no address of a pod: give one that others can connect to"))),
-            false => Ok(ip),
-        };
-    }
-    let rules = Rules { choice, host: host_ip(&surroundings.variables)? };
-    if let Some(ip) = rules.downward(&surroundings.variables)? {
-        return Ok(ip);
-    }
+    let rules = Rules::new(choice, &surroundings.variables)?;
     let mut passed_over = Vec::new();
     let nameserver = ResolvConf::parse(&surroundings.resolv_conf).nameservers.first().copied();
     let targets = rules.sorted(registry).into_iter().chain(api_server(&surroundings.variables)).chain(nameserver);
@@ -79,6 +78,11 @@ struct Rules {
 }
 
 impl Rules {
+    fn new(choice: Choice, variables: &Variables) -> Result<Self, Error> {
+        let host = variables.get("HOST_IP").map(|text| parse("HOST_IP", text)).transpose()?;
+        Ok(Self { choice, host })
+    }
+
     /// Whether others can connect to it.
     fn accept(&self, ip: IpAddr) -> Result<IpAddr, String> {
         let ip = ip.to_canonical();
@@ -160,10 +164,6 @@ fn parse(name: &str, text: &str) -> Result<IpAddr, Error> {
     text.parse().map_err(|_| {
         Error::config(format!("{name}: `{text}` is no IP address; set it from the downward API (status.podIP, status.podIPs)"))
     })
-}
-
-fn host_ip(variables: &Variables) -> Result<Option<IpAddr>, Error> {
-    variables.get("HOST_IP").map(|text| parse("HOST_IP", text)).transpose()
 }
 
 fn api_server(variables: &Variables) -> Option<SocketAddr> {

@@ -274,13 +274,8 @@ impl RegistrationBuilder {
     }
 
     async fn find_ip(&self, registry: &Registry, surroundings: &Surroundings) -> Result<IpAddr, Error> {
-        match identity::find(self.address, surroundings, &[], |_| Err(std::io::Error::other("not asked yet"))) {
-            Ok(ip) => return Ok(ip),
-            // Wrong variables stay wrong.
-            Err(error) if surroundings.variables.get("POD_IP").is_some() || surroundings.variables.get("POD_IPS").is_some() => {
-                return Err(error);
-            }
-            Err(_) => {}
+        if let Some(ip) = identity::told(self.address, &surroundings.variables)? {
+            return Ok(ip);
         }
         let mut addrs = Vec::new();
         for url in registry.urls() {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use reqwest::Response;
 
-use super::{Call, url::RegistryUrl};
+use super::Call;
 use crate::eureka::Error;
 
 /// More is no registry: 100 000 instances take about 150 MB.

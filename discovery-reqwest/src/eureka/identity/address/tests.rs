@@ -17,7 +17,7 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn from_variables<const N: usize>(vars: [(&str, &str); N], choice: Choice) -> Result<IpAddr, Error> {
-    find(choice, &variables(vars), &[], |_| panic!("the downward API has said it"))
+    told(choice, &variables(vars).variables).map(|ip| ip.expect("said"))
 }
 
 #[test]
@@ -35,6 +35,11 @@ fn the_downward_api_comes_next() {
     assert_eq!(found([("POD_IP", "10.0.0.1"), ("POD_IPS", "")]), ip("10.0.0.1"));
     assert_eq!(found([("POD_IP", ""), ("POD_IPS", "10.0.0.2")]), ip("10.0.0.2"));
     assert_eq!(found([("POD_IP", "fd00::1"), ("POD_IPS", "fd00::1")]), ip("fd00::1"));
+}
+
+#[test]
+fn a_variable_that_is_empty_is_absent() {
+    assert_eq!(told(Choice::default(), &variables([("POD_IP", ""), ("POD_IPS", " ")]).variables).unwrap(), None);
 }
 
 #[test]
@@ -58,8 +63,7 @@ fn a_variable_that_is_wrong_is_an_error_and_no_fall_back() {
         ("POD_IP", "fe80::1"),
         ("POD_IP", "::1"),
     ] {
-        let found = find(Choice::default(), &variables([(name, value)]), &[], |_| Ok(ip("10.9.9.9")));
-        let error = found.unwrap_err();
+        let error = from_variables([(name, value)], Choice::default()).unwrap_err();
         assert!(error.is_config() && error.to_string().contains(name), "{name}={value}: {error}");
     }
     assert!(from_variables([("HOST_IP", "node-1"), ("POD_IP", "10.0.0.1")], Choice::default()).is_err());
