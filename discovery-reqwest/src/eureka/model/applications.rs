@@ -20,19 +20,23 @@ impl Applications {
     /// three minutes for all clients.
     pub(crate) fn apply(&mut self, delta: Page) {
         for (action, instance) in delta.entries {
-            let app: Box<str> = instance.app.to_uppercase().into();
             match action {
                 Action::Put => {
+                    let app = instance.app.to_uppercase().into();
                     self.0.entry(app).or_default().insert(instance.id.as_str().into(), instance);
                 }
-                Action::Deleted => {
-                    if let Some(instances) = self.0.get_mut(&app) {
-                        instances.remove(instance.id.as_str());
-                        if instances.is_empty() {
-                            self.0.remove(&app);
-                        }
-                    }
-                }
+                Action::Deleted => self.remove(&instance),
+            }
+        }
+    }
+
+    /// Takes an instance out, and its application with the last one.
+    pub(crate) fn remove(&mut self, instance: &Instance) {
+        let app = instance.app.to_uppercase();
+        if let Some(instances) = self.0.get_mut(app.as_str()) {
+            instances.remove(instance.id.as_str());
+            if instances.is_empty() {
+                self.0.remove(app.as_str());
             }
         }
     }

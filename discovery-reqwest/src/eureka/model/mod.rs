@@ -16,6 +16,6 @@ mod write;
 
 pub(crate) use applications::Applications;
 pub use instance::{Instance, InstancePort};
-pub(crate) use read::{Action, Page, ReadError, applications, instance};
+pub(crate) use read::{Action, Page, applications, instance};
 pub use status::Status;
 pub(crate) use write::{Body, Urls};

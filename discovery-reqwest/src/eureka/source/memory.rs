@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::eureka::{
     Error,
-    model::{Applications, Page},
+    model::{Action, Applications, Page},
 };
 
 /// When things are fetched, and for how long they are believed.
@@ -148,6 +148,11 @@ impl Memory {
     pub(super) fn on_delta(&mut self, delta: Page, now: Instant, part: f64) -> bool {
         let hash = delta.hash.clone();
         self.version += u64::from(!delta.entries.is_empty());
+        if let Some((before, _)) = &mut self.before {
+            for (_, gone) in delta.entries.iter().filter(|(action, _)| *action == Action::Deleted) {
+                before.remove(gone);
+            }
+        }
         self.known.apply(delta);
         let right = hash.is_none_or(|hash| hash == self.known.hash());
         if right {
