@@ -24,7 +24,7 @@ pub(crate) struct Server {
 /// An application of the ecosystem, with Netflix's client in it.
 #[derive(Debug)]
 pub(crate) struct Consumer {
-    _process: Java,
+    process: Java,
     addr: SocketAddr,
 }
 
@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Waits until the registry answers: its port opens before.
-    pub(crate) async fn ready(&self) {
+    pub(crate) async fn ready(&mut self) {
         self.process.until(&format!("http://{}/eureka/apps", self.addr)).await;
     }
 
@@ -80,8 +80,8 @@ impl Consumer {
             format!("--eureka.client.service-url.defaultZone={registry}/"),
         ];
         let process = Java::start(programs, "registry.Consumer", &settings, &format!("consumer-{ip}"));
-        let consumer = Self { _process: process, addr: (ip, CONSUMER_PORT).into() };
-        consumer._process.until(&format!("http://{}/hello", consumer.addr)).await;
+        let mut consumer = Self { process, addr: (ip, CONSUMER_PORT).into() };
+        consumer.process.until(&format!("http://{}/hello", consumer.addr)).await;
         consumer
     }
 
@@ -133,10 +133,15 @@ impl Java {
     }
 
     /// Waits until `url` answers with success.
-    async fn until(&self, url: &str) {
+    async fn until(&mut self, url: &str) {
         let client = reqwest::Client::new();
+        let log = self.log.clone();
+        let log = || std::fs::read_to_string(&log).unwrap_or_default();
         let answered = async {
             loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    panic!("{url}: the process has ended with {status}:\n{}", log());
+                }
                 let sent = client.get(url).header("Accept", "application/json").send().await;
                 if sent.is_ok_and(|response| response.status().is_success()) {
                     break;
@@ -145,7 +150,7 @@ impl Java {
             }
         };
         if tokio::time::timeout(super::world::PATIENCE, answered).await.is_err() {
-            panic!("{url} does not answer:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+            panic!("{url} does not answer:\n{}", log());
         }
     }
 

@@ -68,7 +68,7 @@ impl World {
             let peer = (count == 2).then(|| ip(3 - nth));
             servers.push(Server::start(&programs, ip(nth), peer).await);
         }
-        for server in &servers {
+        for server in &mut servers {
             server.ready().await;
         }
         let dns = FakeDns::start().await.unwrap();
