@@ -83,6 +83,8 @@
 mod client;
 mod dns;
 mod error;
+#[cfg(feature = "eureka")]
+pub mod eureka;
 mod kept;
 #[cfg(feature = "middleware")]
 mod middleware;

@@ -1,6 +1,10 @@
 //! What the test programs share: resolvers on the test doubles, and waiting without sleeping.
 
+mod balancer;
+
 use std::{net::SocketAddr, time::Duration};
+
+pub use balancer::Balancer;
 
 use discovery_core::{
     Resolver, ResolverBuilder, Surroundings, Upstream, context::Families, endpoint::EndpointSet,

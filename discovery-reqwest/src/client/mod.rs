@@ -131,6 +131,13 @@ impl Client {
         }
     }
 
+    /// The same client without its connections: what it sends goes over new ones.
+    #[cfg(feature = "eureka")]
+    pub(crate) fn with_new_connections(&self) -> Self {
+        let Inner { resolver, settings, proxies, template, .. } = &*self.0;
+        Self::assemble(resolver.clone(), settings.clone(), proxies.clone(), template.clone())
+    }
+
     /// The resolver.
     #[must_use]
     pub fn resolver(&self) -> &Resolver {

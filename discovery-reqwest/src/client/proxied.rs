@@ -1,6 +1,6 @@
 //! Proxies of the environment: `HTTP_PROXY` and the like, for hosts and not for Services.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -10,11 +10,12 @@ use super::{builder::Settings, send::EndpointsTried};
 use crate::{Error, error::Note};
 
 /// The system's proxies, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
-pub(super) struct SystemProxies(Option<Matcher>);
+#[derive(Clone)]
+pub(super) struct SystemProxies(Option<Arc<Matcher>>);
 
 impl SystemProxies {
     pub(super) fn read() -> Self {
-        Self(Some(Matcher::from_system()))
+        Self(Some(Arc::new(Matcher::from_system())))
     }
 
     pub(super) fn none() -> Self {
@@ -23,7 +24,7 @@ impl SystemProxies {
 
     /// Whether a plain client would send requests for `url` through a proxy.
     pub(super) fn stand_before(&self, url: &Url) -> bool {
-        let intercepts = |matcher: &Matcher| {
+        let intercepts = |matcher: &Arc<Matcher>| {
             let uri: Result<Uri, _> = url.as_str().parse();
             uri.is_ok_and(|uri| matcher.intercept(&uri).is_some())
         };

@@ -1,0 +1,157 @@
+//! Vectors of the wire contract: what servers of several ages, and the other clients' records in them, look like.
+
+use super::*;
+
+/// As a server of today writes it: Jackson's `EurekaJsonJacksonCodec` of Netflix/eureka 1.10.
+const FULL: &str = r#"{"applications":{"versions__delta":"1","apps__hashcode":"UP_1_","application":[
+ {"name":"FOO","instance":[{
+  "instanceId":"rates-7d9f4-abcde:foo:8080","hostName":"10.42.3.17","app":"FOO","ipAddr":"10.42.3.17",
+  "status":"UP","overriddenStatus":"UNKNOWN",
+  "port":{"$":8080,"@enabled":"true"},"securePort":{"$":443,"@enabled":"false"},"countryId":1,
+  "dataCenterInfo":{"@class":"com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo","name":"MyOwn"},
+  "leaseInfo":{"renewalIntervalInSecs":30,"durationInSecs":90,"registrationTimestamp":1457714988223,
+     "lastRenewalTimestamp":1457716158319,"evictionTimestamp":0,"serviceUpTimestamp":1457714988223},
+  "metadata":{"@class":"java.util.Collections$EmptyMap"},
+  "homePageUrl":"http://10.42.3.17:8080/","vipAddress":"foo","secureVipAddress":"foo",
+  "isCoordinatingDiscoveryServer":"false",
+  "lastUpdatedTimestamp":"1457714988223","lastDirtyTimestamp":"1457714988172","actionType":"ADDED"}]}]}}"#;
+
+#[test]
+fn what_a_server_of_today_writes() {
+    let page = applications(FULL.as_bytes()).unwrap();
+    assert_eq!(page.hash.as_deref(), Some("UP_1_"));
+    let [(Action::Put, instance)] = &page.entries[..] else { panic!("{page:?}") };
+    let expected = Instance {
+        app: "FOO".to_owned(),
+        id: "rates-7d9f4-abcde:foo:8080".to_owned(),
+        host_name: "10.42.3.17".to_owned(),
+        ip_addr: Some("10.42.3.17".to_owned()),
+        status: Status::Up,
+        port: Some(InstancePort { number: 8080, enabled: true }),
+        secure_port: Some(InstancePort { number: 443, enabled: false }),
+        vip_addresses: vec!["foo".to_owned()],
+        secure_vip_addresses: vec!["foo".to_owned()],
+        metadata: BTreeMap::new(),
+        last_dirty: Some(1_457_714_988_172),
+    };
+    assert_eq!(*instance, expected);
+}
+
+fn one(fields: &str) -> Instance {
+    instance(format!(r#"{{"instance":{{{fields}}}}}"#).as_bytes()).unwrap()
+}
+
+#[test]
+fn one_object_stands_for_a_list_of_one() {
+    let xstream = r#"{"applications":{"versions__delta":1,"apps__hashcode":"UP_1_","application":
+        {"name":"FOO","instance":{"hostName":"h","status":"UP"}}}}"#;
+    let page = applications(xstream.as_bytes()).unwrap();
+    assert_eq!(page.entries.len(), 1);
+    assert_eq!(page.entries[0].1.app, "FOO");
+}
+
+#[test]
+fn an_empty_registry_has_many_forms() {
+    for body in [
+        r#"{"applications":{"versions__delta":"1","apps__hashcode":"","application":[]}}"#,
+        r#"{"applications":{"versions__delta":1,"apps__hashcode":null,"application":null}}"#,
+        r#"{"applications":{"versions__delta":"-1","apps__hashcode":""}}"#,
+        r#"{"applications":{}}"#,
+        r#"{"applications":{"application":[{"name":"FOO","instance":[]},{"name":"BAR"}]}}"#,
+    ] {
+        assert!(applications(body.as_bytes()).unwrap().entries.is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_an_error() {
+    for body in ["", "<applications/>", "[]", "null", r#"{"applications":null}"#, r#"{"application":{}}"#, "{\"appl"] {
+        assert!(applications(body.as_bytes()).is_err(), "{body}");
+    }
+    assert!(instance(br#"{"applications":{}}"#).is_err());
+}
+
+#[test]
+fn numbers_and_truths_may_be_texts() {
+    let port = |number, enabled| Some(InstancePort { number, enabled });
+    assert_eq!(one(r#""port":{"$":"8080","@enabled":true}"#).port, port(8080, true));
+    assert_eq!(one(r#""port":{"@enabled":"FALSE","$":8080}"#).port, port(8080, false));
+    assert_eq!(one(r#""port":{"$":8080}"#).port, port(8080, true));
+    assert_eq!(one(r#""securePort":{"$":8443}"#).secure_port, port(8443, false));
+    assert_eq!(one(r#""port":8080"#).port, port(8080, true));
+    assert_eq!(one(r#""port":"8080""#).port, port(8080, true));
+    assert_eq!(one(r#""lastDirtyTimestamp":1457714988172"#).last_dirty, Some(1_457_714_988_172));
+    assert_eq!(one(r#""lastDirtyTimestamp":"1457714988172""#).last_dirty, Some(1_457_714_988_172));
+    assert_eq!(one(r#""lastDirtyTimestamp":"x""#).last_dirty, None);
+}
+
+#[test]
+fn a_port_that_is_absent_stays_absent() {
+    for body in ["", r#""port":null"#, r#""port":{}"#, r#""port":{"$":0}"#, r#""port":{"$":70000}"#, r#""port":[1]"#] {
+        assert_eq!(one(body).port, None, "{body}");
+    }
+    assert_eq!(one("").secure_port, None);
+}
+
+#[test]
+fn metadata_is_flat_text_without_javas_class() {
+    let read = |metadata: &str| one(&format!(r#""metadata":{metadata}"#)).metadata;
+    assert!(read("null").is_empty());
+    assert!(read(r#"{"@class":"java.util.Collections$EmptyMap"}"#).is_empty());
+    assert!(read("[]").is_empty());
+    let metadata = read(r#"{"@class":"java.util.HashMap","zone":"a","n":8081,"t":true,"nothing":null,"deep":{"x":1}}"#);
+    let expected = [("n", "8081"), ("t", "true"), ("zone", "a")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(metadata, BTreeMap::from(expected));
+}
+
+#[test]
+fn an_id_that_is_absent_is_amazons_or_the_host_name() {
+    let amazon = r#""hostName":"h","dataCenterInfo":{"@class":"x.AmazonInfo","name":"Amazon",
+        "metadata":{"instance-id":"i-1","availability-zone":"us-east-1a"}}"#;
+    assert_eq!(one(amazon).id, "i-1");
+    assert_eq!(one(amazon).zone(), Some("us-east-1a"));
+    assert_eq!(one(r#""instanceId":"","hostName":"h""#).id, "h");
+    assert_eq!(one(r#""hostName":"h""#).id, "h");
+    let other = r#""hostName":"h","dataCenterInfo":{"@class":"any","name":"MyOwn","metadata":{"instance-id":"i-1"}}"#;
+    assert_eq!(one(other).id, "h");
+    assert_eq!(one(r#""hostName":"h:8080""#).id, "h:8080");
+}
+
+#[test]
+fn a_status_of_another_case_is_unknown() {
+    for (text, status) in [
+        (r#""UP""#, Status::Up),
+        (r#""OUT_OF_SERVICE""#, Status::OutOfService),
+        (r#""up""#, Status::Unknown),
+        (r#""PAUSED""#, Status::Unknown),
+        ("null", Status::Unknown),
+        ("[]", Status::Unknown),
+    ] {
+        assert_eq!(one(&format!(r#""status":{text}"#)).status, status, "{text}");
+    }
+    for overridden in ["overriddenStatus", "overriddenstatus"] {
+        let both = format!(r#""status":"OUT_OF_SERVICE","{overridden}":"OUT_OF_SERVICE""#);
+        assert_eq!(one(&both).status, Status::OutOfService);
+    }
+}
+
+#[test]
+fn null_and_unknown_fields_do_no_harm() {
+    let record = one(r#""ipAddr":null,"vipAddress":null,"dataCenterInfo":null,"asgName":null,"leaseInfo":
+        {"renewalTimestamp":1,"evictionDurationInSecs":{"a":[]}},"future":{"a":[1,{"b":null}]},"list":[[],{}]"#);
+    assert_eq!(record, Instance::default());
+}
+
+#[test]
+fn vips_are_a_list_with_commas() {
+    assert_eq!(one(r#""vipAddress":"a,b, c,,""#).vip_addresses, ["a", "b", "c"]);
+}
+
+#[test]
+fn an_address_may_stand_where_the_host_name_does() {
+    let ip = |fields| one(fields).ip().map(|ip| ip.to_string());
+    assert_eq!(ip(r#""ipAddr":"10.0.0.1","hostName":"h""#).as_deref(), Some("10.0.0.1"));
+    assert_eq!(ip(r#""hostName":"10.0.0.2""#).as_deref(), Some("10.0.0.2"));
+    assert_eq!(ip(r#""ipAddr":"","hostName":"[2001:db8::1]""#).as_deref(), Some("2001:db8::1"));
+    assert_eq!(ip(r#""ipAddr":"unknown","hostName":"h""#), None);
+}

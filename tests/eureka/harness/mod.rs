@@ -1,0 +1,10 @@
+//! Real servers, pods of ours, and the Service in front of the registry: see `README.md`.
+
+mod java;
+mod programs;
+mod world;
+
+pub(crate) use self::{
+    java::{Consumer, Server},
+    world::{URL, on_eureka, until, until_endpoints, within},
+};
