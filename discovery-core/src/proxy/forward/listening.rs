@@ -1,0 +1,107 @@
+//! What is listened at, and by which tasks.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::TcpListener,
+    task::{AbortHandle, JoinHandle},
+};
+
+use super::{bind, shared::Shared, tcp, udp, worker::Worker};
+use crate::proxy::{StaleFlows, object::Protocol};
+
+/// One address that is listened at.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) local: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+    datagrams: Option<Arc<udp::Table>>,
+}
+
+impl Listening {
+    /// Listens at `local` for what is sent to `destination`. With several workers, each has a listener of its own.
+    pub(super) fn open(
+        protocol: Protocol,
+        destination: SocketAddr,
+        local: SocketAddr,
+        shared: &Arc<Shared>,
+        workers: &[Worker],
+    ) -> io::Result<Self> {
+        match protocol {
+            Protocol::Udp => Self::datagrams(destination, local, shared, workers),
+            _ => Self::connections(destination, local, shared, workers),
+        }
+    }
+
+    fn connections(
+        destination: SocketAddr,
+        mut local: SocketAddr,
+        shared: &Arc<Shared>,
+        workers: &[Worker],
+    ) -> io::Result<Self> {
+        // All or none: a listener that is closed again would reset what has come meanwhile.
+        let mut listeners = Vec::new();
+        for _ in workers {
+            let listener = bind::tcp(local, workers.len() > 1, shared.settings.keepalive)?;
+            local = listener.local_addr()?;
+            listeners.push(listener);
+        }
+        let mut tasks = Vec::new();
+        for (worker, listener) in workers.iter().zip(listeners) {
+            let _entered = worker.runtime.enter();
+            let listener = TcpListener::from_std(listener)?;
+            let (shared, live) = (shared.clone(), worker.live.clone());
+            tasks.push(worker.runtime.spawn(tcp::serve(listener, destination, shared, live)));
+        }
+        Ok(Self { local, tasks, datagrams: None })
+    }
+
+    /// One socket: datagrams of a client have to meet its association.
+    fn datagrams(
+        destination: SocketAddr,
+        local: SocketAddr,
+        shared: &Arc<Shared>,
+        workers: &[Worker],
+    ) -> io::Result<Self> {
+        let socket = bind::udp(local)?;
+        let local = socket.local_addr()?;
+        let at = usize::from(destination.port()) % workers.len().max(1);
+        let worker = workers.get(at).ok_or(io::ErrorKind::NotConnected)?;
+        let _entered = worker.runtime.enter();
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        let table = Arc::new(udp::Table::new(socket, destination, shared.clone(), worker.runtime.clone()));
+        let task = worker.runtime.spawn(udp::serve(table.clone()));
+        Ok(Self { local, tasks: vec![task], datagrams: Some(table) })
+    }
+
+    /// Forgets stale associations.
+    pub(super) fn purge(&self, stale: &StaleFlows) {
+        if let Some(table) = &self.datagrams {
+            table.purge(stale);
+        }
+    }
+
+    /// The UDP associations that there are.
+    pub(super) fn associations(&self) -> usize {
+        self.datagrams.as_ref().map_or(0, |table| table.len())
+    }
+
+    /// Takes nothing new from now on; resolves when the address is free, but for UDP replies that may still come.
+    pub(super) async fn close(mut self) -> Option<Arc<udp::Table>> {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            // It was aborted, which is what is waited for.
+            let _ = task.await;
+        }
+        self.datagrams.take()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.tasks.iter().map(JoinHandle::abort_handle).for_each(|task: AbortHandle| task.abort());
+        if let Some(table) = &self.datagrams {
+            table.clear();
+        }
+    }
+}
