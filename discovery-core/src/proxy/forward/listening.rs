@@ -1,11 +1,13 @@
 //! What is listened at, and by which tasks.
 
-use std::{io, net::SocketAddr, sync::Arc};
-
-use tokio::{
-    net::TcpListener,
-    task::{AbortHandle, JoinHandle},
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    sync::Arc,
 };
+
+use socket2::SockRef;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{bind, shared::Shared, tcp, udp, worker::Worker};
 use crate::proxy::{StaleFlows, object::Protocol};
@@ -14,6 +16,7 @@ use crate::proxy::{StaleFlows, object::Protocol};
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) local: SocketAddr,
+    listeners: Vec<Arc<TcpListener>>,
     tasks: Vec<JoinHandle<()>>,
     datagrams: Option<Arc<udp::Table>>,
 }
@@ -46,14 +49,15 @@ impl Listening {
             local = listener.local_addr()?;
             listeners.push(listener);
         }
-        let mut tasks = Vec::new();
+        let mut open = Self { local, listeners: Vec::new(), tasks: Vec::new(), datagrams: None };
         for (worker, listener) in workers.iter().zip(listeners) {
             let _entered = worker.runtime.enter();
-            let listener = TcpListener::from_std(listener)?;
-            let (shared, live) = (shared.clone(), worker.live.clone());
-            tasks.push(worker.runtime.spawn(tcp::serve(listener, destination, shared, live)));
+            let listener = Arc::new(TcpListener::from_std(listener)?);
+            let task = tcp::serve(listener.clone(), destination, shared.clone(), worker.live.clone());
+            open.tasks.push(worker.runtime.spawn(task));
+            open.listeners.push(listener);
         }
-        Ok(Self { local, tasks, datagrams: None })
+        Ok(open)
     }
 
     /// One socket: datagrams of a client have to meet its association.
@@ -71,7 +75,7 @@ impl Listening {
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         let table = Arc::new(udp::Table::new(socket, destination, shared.clone(), worker.runtime.clone()));
         let task = worker.runtime.spawn(udp::serve(table.clone()));
-        Ok(Self { local, tasks: vec![task], datagrams: Some(table) })
+        Ok(Self { local, listeners: Vec::new(), tasks: vec![task], datagrams: Some(table) })
     }
 
     /// Forgets stale associations.
@@ -86,8 +90,9 @@ impl Listening {
         self.datagrams.as_ref().map_or(0, |table| table.len())
     }
 
-    /// Takes nothing new from now on; resolves when the address is free, but for UDP replies that may still come.
+    /// Takes nothing new from now on, and resolves when that is so. The table carries replies that still come.
     pub(super) async fn close(mut self) -> Option<Arc<udp::Table>> {
+        self.stop_listening();
         for task in std::mem::take(&mut self.tasks) {
             task.abort();
             // It was aborted, which is what is waited for.
@@ -95,11 +100,20 @@ impl Listening {
         }
         self.datagrams.take()
     }
+
+    /// At once, and not when the tasks have been seen to end.
+    fn stop_listening(&self) {
+        for listener in &self.listeners {
+            // Where that does nothing (Linux knows it, others may not), the listener goes with its task.
+            let _ = SockRef::from(&**listener).shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.tasks.iter().map(JoinHandle::abort_handle).for_each(|task: AbortHandle| task.abort());
+        self.stop_listening();
+        self.tasks.iter().for_each(JoinHandle::abort);
         if let Some(table) = &self.datagrams {
             table.clear();
         }

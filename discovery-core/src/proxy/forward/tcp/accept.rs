@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Accepts until it is aborted. When there are as many connections as may be, the next ones wait in the kernel's queue.
 pub(in crate::proxy::forward) async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     destination: SocketAddr,
     shared: Arc<Shared>,
     live: Arc<Live>,

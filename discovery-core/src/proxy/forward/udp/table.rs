@@ -47,18 +47,18 @@ impl Table {
     /// Sends a client's datagram on its way.
     pub(super) fn forward(self: &Arc<Self>, client: SocketAddr, datagram: &[u8]) {
         let mut association = self.association(client);
-        // An error may be of an earlier datagram (an ICMP message has come), and this one has not been sent: it is sent
-        // again, once.
+        // An error is of an earlier datagram, which is lost: an ICMP message has come. This one has not been sent, and is
+        // sent again, once.
         for _ in 0..2 {
             let Some(one) = &association else { return };
             match one.send(datagram, clock::now()) {
                 Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) if self.ends_on_error() => {
-                    self.remove(one);
-                    association = self.association(client);
-                }
-                Err(_) => {}
+                Err(_) => self.shared.stats.lost.add(),
+            }
+            if self.ends_on_error() {
+                self.remove(one);
+                association = self.association(client);
             }
         }
         self.shared.stats.lost.add();
