@@ -50,11 +50,14 @@ async fn a_client_stays_with_its_pod_and_clients_are_spread() {
         let (_pods, addrs) = udp_pods(3).await;
         let world = World::new(mode.clone()).serving(&service(), &addrs);
         let mut reached = BTreeSet::new();
+        // Kept, so that none gets the port of another.
+        let mut clients = Vec::new();
         for n in 1..=24 {
             let client = Client::new(&world).await;
             let pod = client.ask().await;
             assert_eq!([client.ask().await, client.ask().await], [pod, pod], "{mode:?}");
             reached.insert(pod);
+            clients.push(client);
             assert_eq!(world.forwarder.stats().associations, n, "{mode:?}");
         }
         assert_eq!(reached, addrs.iter().copied().collect(), "{mode:?}");
