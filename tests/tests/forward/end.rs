@@ -57,6 +57,6 @@ async fn a_forwarder_that_is_dropped_leaves_no_socket() {
         let end = within("the connection ends", stream.read(&mut [0; 1])).await;
         assert!(matches!(end, Ok(0) | Err(_)));
         assert!(is_refused(tcp).await);
-        until("the UDP address is free", || std::net::UdpSocket::bind(udp).is_ok()).await;
+        until("the UDP socket is closed", || std::net::UdpSocket::bind(udp).is_ok()).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 
-use discovery_core::proxy::{Mode, NamespacedName, object::*};
+use discovery_core::proxy::{Mode, NamespacedName, forward::Forwarder, object::*};
 use tests::PATIENCE;
 use tokio::net::UdpSocket;
 
@@ -148,6 +148,23 @@ async fn nothing_is_left_of_a_service_without_endpoints_or_that_is_gone() {
         };
         assert_eq!(within("a refusal", refused).await, io::ErrorKind::ConnectionRefused);
     }
+}
+
+/// Its old socket may not be closed yet when the address is wanted again.
+#[tokio::test]
+async fn an_address_that_was_given_up_can_be_had_again_at_once() {
+    let (_pods, addrs) = udp_pods(1).await;
+    let own = addresses(1)[0];
+    let builder = Forwarder::builder().listen_at(move |_, to| Some(SocketAddr::new(own, to.port() + 8000)));
+    let mut world = World::with(Mode::Nftables, builder).serving(&service(), &addrs);
+    for _ in 0..10 {
+        world.pods(&[]);
+        world.pods(&addrs);
+        assert_eq!(Client::new(&world).await.ask().await, addrs[0]);
+    }
+    // A socket of somebody else is respected.
+    let error = std::net::UdpSocket::bind(world.local(Protocol::Udp)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
 
 /// The datagram that finds out is lost, as with kube-proxy.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// As long a queue as the system allows: `net.core.somaxconn` cuts it.
 const BACKLOG: i32 = 4096;
@@ -36,8 +36,18 @@ pub(super) fn tcp(local: SocketAddr, shared: bool, keepalive: Option<Duration>) 
 pub(super) fn udp(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, local)?;
+    // Past sockets that have been given up, and past no others.
+    give_up_udp(&socket)?;
     socket.bind(&local.into())?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuse_address(false)?;
     Ok(socket.into())
+}
+
+/// Lets another socket have the address of this one, which its tasks are going to close. (Linux asks both sockets
+/// whether they share, when the second is bound; socket(7). Elsewhere the second has to wait.)
+pub(super) fn give_up_udp<'a>(socket: impl Into<SockRef<'a>>) -> io::Result<()> {
+    if cfg!(target_os = "linux") { socket.into().set_reuse_address(true) } else { Ok(()) }
 }
 
 /// A socket for datagrams between one client and one endpoint.

@@ -107,6 +107,9 @@ impl Listening {
             // Where that does nothing (Linux knows it, others may not), the listener goes with its task.
             let _ = SockRef::from(&**listener).shutdown(Shutdown::Both);
         }
+        if let Some(table) = &self.datagrams {
+            table.give_up();
+        }
     }
 }
 

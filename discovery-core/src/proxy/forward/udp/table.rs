@@ -133,6 +133,12 @@ impl Table {
         }
     }
 
+    /// Lets another socket have the address, before this one is closed.
+    pub(in crate::proxy::forward) fn give_up(&self) {
+        // Where that cannot be, the address is free a little later.
+        let _ = bind::give_up_udp(&*self.socket);
+    }
+
     pub(in crate::proxy::forward) fn clear(&self) {
         self.lock().clear();
     }
