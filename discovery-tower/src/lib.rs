@@ -51,10 +51,20 @@
 //! [`Discover`] feeds tower's own `p2c::Balance`, or any other consumer of `Change`s; it never yields an
 //! error and does not end while it is held, because tower's balancer takes either for the end of everything.
 
+//!
+//! # Features
+//!
+//! `proxy`: `VipConnector`, for clients that dial Services' virtual addresses (`10.96.0.10:80`): the connection goes
+//! to a pod as kube-proxy would decide, without NAT.
+
 mod balance;
 mod discover;
 mod error;
+#[cfg(feature = "proxy")]
+mod vip;
 
 pub use balance::{Attempt, Balance, Once, Retry};
 pub use discover::Discover;
 pub use error::Error;
+#[cfg(feature = "proxy")]
+pub use vip::{VipConnector, VipEndpoint, VipError, VipStream};

@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use super::{object::Protocol, programmed::Programmed, route::Route, table::Table, verdict::Destination};
@@ -36,6 +36,22 @@ impl Key {
     /// That some Service has this cluster IP is kept in a table of its own, below a number that no port has.
     pub(super) const fn cluster_ip(ip: IpAddr) -> Self {
         Self { ip, port: 0, protocol: Protocol::Tcp }
+    }
+}
+
+impl Key {
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The address and number, unless it is that of a port on the nodes.
+    pub(super) const fn service_address(&self) -> Option<SocketAddr> {
+        if self.ip.is_unspecified() { None } else { Some(SocketAddr::new(self.ip, self.port)) }
+    }
+
+    /// The number.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
     }
 }
 

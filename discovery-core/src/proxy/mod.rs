@@ -90,6 +90,8 @@ mod conntrack;
 mod dispatch;
 mod endpoints;
 mod flow;
+#[cfg(feature = "forward")]
+pub mod forward;
 mod health;
 mod mode;
 mod node_address;
@@ -122,6 +124,6 @@ pub use mode::{
 };
 pub use proxier::Proxier;
 pub use service_port::{DEFAULT_AFFINITY_TIMEOUT, NamespacedName, ServicePortInfo, ServicePortName, service_ports};
-pub use snapshot::{ServicePortView, Snapshot};
+pub use snapshot::{Frontend, ServicePortView, Snapshot};
 pub use topology::{Topology, UsableEndpoints};
 pub use verdict::{Action, Choice, Destination, Masquerade, Matched, Reason, Scope, Verdict};

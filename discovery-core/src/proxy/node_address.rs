@@ -10,7 +10,7 @@
 //! * Loopback: never in nftables and IPVS mode, even if listed; in iptables mode `127.0.0.0/8` unless switched
 //!   off, `::1` never. Userspace mode is treated as iptables mode (chosen: its rules redirect what is local).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     Cidr, Config,
@@ -50,6 +50,12 @@ impl NodeAddresses {
             loopback: loopback(config, &ranges, match_all),
             all,
         }
+    }
+
+    /// The addresses to listen at for node ports; of loopback, `127.0.0.1`.
+    pub(super) fn listened_at(&self) -> impl Iterator<Item = IpAddr> {
+        let loopback = self.loopback.map(|_| IpAddr::V4(Ipv4Addr::LOCALHOST));
+        self.with_node_ports.iter().copied().chain(loopback)
     }
 
     /// Whether node ports answer at this address.

@@ -1,9 +1,10 @@
 //! What readers see.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    Dial, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, UsableEndpoints,
+    Config, Dial, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName,
+    UsableEndpoints,
     dispatch::Key,
     endpoints::EndpointInfo,
     mode::Mode,
@@ -54,6 +55,25 @@ impl Snapshot {
         self.find(flow).map(|found| ServicePortView { found })
     }
 
+    /// All addresses that Services are reached by, in no particular order, with those of node ports. What userspace
+    /// mode does not proxy (SCTP) is left out.
+    pub fn frontends(&self) -> impl Iterator<Item = Frontend<'_>> {
+        let is_served = |key: &Key| key.protocol() != Protocol::Sctp || self.here.config.mode != Mode::Userspace;
+        self.frontends.iter().filter(move |(key, _)| is_served(key)).flat_map(|(key, found)| {
+            let on_nodes = key.service_address().is_none();
+            let node = self.here.addresses.listened_at().filter(move |_| on_nodes);
+            let node = node.map(|ip| SocketAddr::new(ip, key.port()));
+            let frontend = |address| Frontend { protocol: key.protocol(), address, port: ServicePortView { found } };
+            key.service_address().into_iter().chain(node).map(frontend)
+        })
+    }
+
+    /// The settings that it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.here.config
+    }
+
     /// What the health check port of a Service answers; `None` for a Service that has none.
     #[must_use]
     pub fn health_check(&self, service: &NamespacedName) -> Option<&HealthCheck> {
@@ -101,6 +121,18 @@ impl Snapshot {
             _ => Verdict::new(Action::Untouched, Reason::NoService),
         }
     }
+}
+
+/// An address that a Service is reached by.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Frontend<'a> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The address and number.
+    pub address: SocketAddr,
+    /// Whose it is.
+    pub port: ServicePortView<'a>,
 }
 
 /// What is known of a port of a Service.

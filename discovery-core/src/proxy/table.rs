@@ -44,8 +44,13 @@ impl<K: Eq + Hash, V> Table<K, V> {
     }
 
     /// All entries, in no order that means anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.shards.iter().flat_map(|shard| &shard.slots).flat_map(|slot| &slot.0).map(|(key, value)| (key, value))
+    }
+
+    /// All values, in no order that means anything.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.shards.iter().flat_map(|shard| &shard.slots).flat_map(|slot| &slot.0).map(|(_, value)| value)
+        self.iter().map(|(_, value)| value)
     }
 }
 

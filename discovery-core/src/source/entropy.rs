@@ -26,6 +26,7 @@ impl Rng for ThreadRng {
 }
 
 /// Uniform in `[0, 1)`, with the 53 bits that an `f64` holds.
+#[cfg(feature = "resolver")]
 pub(crate) fn unit() -> f64 {
     (ThreadRng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

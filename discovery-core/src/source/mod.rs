@@ -4,12 +4,12 @@
 //! always tells the full state, never a delta, and keeps what it has learned about one target (which name
 //! won, whether answers are large) in the target's own [`Lookup`].
 
-#[cfg(feature = "resolver")]
+#[cfg(any(feature = "resolver", feature = "forward"))]
 pub(crate) mod clock;
 mod contract;
 #[cfg(feature = "resolver")]
 pub(crate) mod dns;
-#[cfg(feature = "resolver")]
+#[cfg(any(feature = "resolver", feature = "forward"))]
 pub(crate) mod entropy;
 #[cfg(feature = "resolver")]
 pub(crate) mod env;

@@ -6,6 +6,7 @@ mod change;
 mod conntrack;
 mod decide;
 mod endpoints;
+mod frontends;
 mod health;
 mod iptables;
 mod ipvs;

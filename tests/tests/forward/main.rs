@@ -1,0 +1,15 @@
+//! The forwarder on real sockets: Services are listened at on loopback, pods are 127.0.0.x.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod change;
+mod dial;
+mod end;
+mod limit;
+mod namespace;
+mod pods;
+mod refuse;
+mod tcp;
+mod tower;
+mod udp;
+mod world;

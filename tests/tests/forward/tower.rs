@@ -1,0 +1,76 @@
+//! `VipConnector` under hyper's client.
+
+use std::{collections::BTreeSet, error::Error as _, net::SocketAddr};
+
+use ::tower::ServiceExt;
+use bytes::Bytes;
+use discovery_core::proxy::{
+    Mode,
+    forward::{Dialer, Published},
+};
+use discovery_testing::FakeCluster;
+use discovery_tower::{VipConnector, VipEndpoint, VipError};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+use crate::world::*;
+
+type Http = Client<VipConnector, Empty<Bytes>>;
+
+async fn get(client: &Http) -> Result<SocketAddr, hyper_util::client::legacy::Error> {
+    let response = client.get(format!("http://{VIP}/v1/items").parse().unwrap()).await?;
+    let pod = response.extensions().get::<VipEndpoint>().unwrap().addr();
+    response.into_body().collect().await.unwrap();
+    Ok(pod)
+}
+
+#[tokio::test]
+async fn requests_to_a_virtual_address_land_on_pods() {
+    let cluster = FakeCluster::start().await.unwrap();
+    let orders = cluster.service("shop", "orders").replicas(3).start().await.unwrap();
+    let addrs: Vec<SocketAddr> = orders.pods().iter().map(|pod| pod.addr()).collect();
+    let mut world = World::new(Mode::Userspace).serving(&service(), &addrs);
+    let published = Published::new(world.proxy.snapshot().clone());
+    let connector = VipConnector::new(Dialer::new(published.clone()));
+    // A connection for each request: they take turns.
+    let each = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.clone());
+    let mut reached = BTreeSet::new();
+    for _ in 0..3 {
+        reached.insert(within("a response", get(&each)).await.unwrap());
+    }
+    assert_eq!(reached, addrs.iter().copied().collect());
+
+    // A kept one stays where it is; when its pod dies, the next one finds another.
+    let kept = Client::builder(TokioExecutor::new()).build(connector);
+    let home = within("a response", get(&kept)).await.unwrap();
+    assert_eq!(within("a response", get(&kept)).await.unwrap(), home);
+    let pod = orders.pods().into_iter().find(|pod| pod.addr() == home).unwrap();
+    pod.kill().await;
+    let next = within("a response from another pod", async {
+        loop {
+            // The request that finds the connection broken may fail.
+            if let Ok(pod) = get(&kept).await {
+                break pod;
+            }
+        }
+    });
+    assert_ne!(next.await, home);
+
+    let last = addrs.into_iter().find(|addr| *addr != home).unwrap();
+    published.publish(&world.pods(&[last]));
+    assert_eq!(within("a response", get(&each)).await.unwrap(), last);
+}
+
+#[tokio::test]
+async fn what_the_rules_refuse_is_an_error_that_says_so() {
+    let world = World::new(Mode::Nftables).serving(&service(), &[]);
+    let connector = VipConnector::new(Dialer::new(world.forwarder.published()));
+    let error = connector.clone().oneshot(format!("http://{VIP}").parse().unwrap()).await.unwrap_err();
+    assert!(error.as_dial().unwrap().is_refused());
+
+    let client: Http = Client::builder(TokioExecutor::new()).build(connector);
+    let error = client.get("http://orders.shop/".parse().unwrap()).await.unwrap_err();
+    assert!(error.is_connect());
+    let inner = error.source().unwrap().downcast_ref::<VipError>().unwrap();
+    assert!(inner.is_not_an_address() && inner.to_string().contains("orders.shop"), "{inner}");
+}
