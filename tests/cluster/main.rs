@@ -7,6 +7,9 @@
 mod basics;
 mod day;
 mod differential;
+mod eureka;
+#[path = "../eureka/harness/programs.rs"]
+mod eureka_programs;
 mod examples;
 mod harness;
 mod lifecycle;

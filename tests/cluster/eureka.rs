@@ -1,0 +1,225 @@
+//! A Eureka registry in the cluster: pods register with their own addresses, others call them there, and the registry is
+//! reached through its Service, the one URL that is the same in every cluster.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use discovery_core::{Resolver, ResolverBuilder};
+use discovery_reqwest::{
+    Client,
+    eureka::{EurekaSource, Registration},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    eureka_programs as programs,
+    harness::{Cluster, Options, on_cluster},
+    manifests,
+};
+
+const URL: &str = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
+const NAMESPACE: &str = "icg-msst-cv-rates-171832";
+
+/// Two servers that know each other by the names that a StatefulSet gives them, behind a Service. A pod's standard input is
+/// empty, and these servers end where theirs ends: each gets one on which nothing comes.
+fn registry(programs: &std::path::Path) -> String {
+    let peers: Vec<_> = (0..2).map(|nth| format!("http://rates-eureka-{nth}.peers:8080/eureka/")).collect();
+    let java = format!(
+        "exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m -Dsun.net.inetaddr.ttl=1 \
+         -Dsun.net.inetaddr.negative.ttl=1 -cp '{0}/classes:{0}/lib/*' registry.Server --server.address=0.0.0.0 \
+         --server.port=8080 --eureka.instance.hostname=$HOSTNAME.peers --eureka.client.register-with-eureka=true \
+         --eureka.client.fetch-registry=true --eureka.client.service-url.defaultZone={1} \
+         < <(exec sleep infinity)",
+        programs.display(),
+        peers.join(",")
+    );
+    let command = serde_json::json!(["bash", "-c", java]);
+    format!(
+        "\
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {NAMESPACE}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{namespace: {NAMESPACE}, name: peers}}
+spec:
+  clusterIP: None
+  publishNotReadyAddresses: true
+  selector: {{app: rates-eureka}}
+  ports: [{{name: http, port: 8080}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{namespace: {NAMESPACE}, name: rates-eureka}}
+spec:
+  selector: {{app: rates-eureka}}
+  ports: [{{name: http, port: 8080, targetPort: http}}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{namespace: {NAMESPACE}, name: rates-eureka}}
+spec:
+  replicas: 2
+  serviceName: peers
+  selector: {{matchLabels: {{app: rates-eureka}}}}
+  template:
+    metadata: {{labels: {{app: rates-eureka}}}}
+    spec:
+      terminationGracePeriodSeconds: 10
+      containers:
+      - name: main
+        image: none
+        command: {command}
+        ports: [{{name: http, containerPort: 8080}}]
+        readinessProbe: {{httpGet: {{path: /eureka/apps, port: http}}, periodSeconds: 1}}
+"
+    )
+}
+
+/// A pod that serves, and is told of itself what a registration asks for.
+fn rates(name: &str) -> String {
+    format!(
+        "\
+apiVersion: v1
+kind: Pod
+metadata: {{namespace: shop, name: {name}, labels: {{app: rates}}}}
+spec:
+  containers:
+  - name: main
+    image: none
+    command: [test-pod, serve]
+    readinessProbe: {{httpGet: {{path: /ready, port: 8080}}, periodSeconds: 1}}
+    env:
+    - {{name: POD_NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
+    - {{name: POD_NAMESPACE, valueFrom: {{fieldRef: {{fieldPath: metadata.namespace}}}}}}
+    - {{name: POD_IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
+    - {{name: POD_IPS, valueFrom: {{fieldRef: {{fieldPath: status.podIPs}}}}}}
+    - {{name: POD_UID, valueFrom: {{fieldRef: {{fieldPath: metadata.uid}}}}}}
+"
+    )
+}
+
+fn in_pod(env: &BTreeMap<String, String>) -> ResolverBuilder {
+    Resolver::builder().surroundings(manifests::surroundings(env.clone()))
+}
+
+/// Registers the server in a pod, and deregisters it when told to.
+async fn register(cluster: Arc<Cluster>, name: &str, up: oneshot::Sender<()>, down: oneshot::Receiver<()>) {
+    let work = |env: BTreeMap<String, String>| async move {
+        let client = Client::new(in_pod(&env).build().unwrap());
+        let builder = Registration::builder(&client, URL, "rates").port(8080);
+        let builder = builder.lease(Duration::from_secs(2), Duration::from_secs(30)).env(env);
+        let registration = builder.register().await.unwrap();
+        registration.settled().await.unwrap();
+        up.send(()).unwrap();
+        // The test is over where nobody says so.
+        let _ = down.await;
+        registration.shutdown(Duration::ZERO).await.unwrap();
+    };
+    cluster.in_pod(&format!("shop/{name}"), work).await;
+}
+
+/// What a consumer has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    requests: usize,
+    failed: Vec<String>,
+    /// Who answered, and the address that the request came from.
+    answers: BTreeSet<(String, IpAddr)>,
+    stale: usize,
+}
+
+/// Calls what is registered, a hundred times a second, until told to stop.
+async fn consume(cluster: Arc<Cluster>, mut stop: oneshot::Receiver<()>, begun: oneshot::Sender<()>) -> (Seen, IpAddr) {
+    let work = |env: BTreeMap<String, String>| async move {
+        let own: IpAddr = env["POD_IPS"].parse().unwrap();
+        let plain = Client::new(in_pod(&env).build().unwrap());
+        let source = EurekaSource::builder(&plain, URL).interval(Duration::from_secs(1)).build().unwrap();
+        let resolver = in_pod(&env).source(Arc::new(source)).build().unwrap();
+        let rates = resolver.upstream("http://rates").unwrap();
+        let mut watch = rates.watch();
+        while watch.next().await.len() != 3 {}
+        begun.send(()).unwrap();
+        let client = Client::new(resolver);
+        let (mut seen, mut tick) = (Seen::default(), tokio::time::interval(Duration::from_millis(10)));
+        while stop.try_recv().is_err() {
+            tick.tick().await;
+            seen.requests += 1;
+            seen.stale += usize::from(rates.endpoints().is_stale());
+            match answer(&client).await {
+                Ok(answer) => drop(seen.answers.insert(answer)),
+                Err(why) => seen.failed.push(why),
+            }
+        }
+        (seen, own)
+    };
+    cluster.in_pod("shop/client", work).await
+}
+
+async fn answer(client: &Client) -> Result<(String, IpAddr), String> {
+    let response = client.get("http://rates/").send().await.map_err(|error| format!("{error:?}"))?;
+    let text = response.error_for_status().map_err(|error| error.to_string())?.text().await;
+    let text = text.map_err(|error| error.to_string())?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [name, _own, peer] = words[..] else { return Err(format!("not an answer: {text}")) };
+    Ok((name.to_owned(), peer.parse::<SocketAddr>().map_err(|error| error.to_string())?.ip()))
+}
+
+#[test]
+fn pods_register_and_are_called_while_the_registry_is_rolled() {
+    let programs = match programs::find() {
+        Ok(programs) => programs,
+        Err(reason) => return programs::skip(reason),
+    };
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.apply(&manifests::client("shop")).await;
+        cluster.apply(&registry(programs)).await;
+        let pods = ["rates-0", "rates-1", "rates-2"];
+        for pod in pods {
+            cluster.apply(&rates(pod)).await;
+        }
+        cluster.pods_ready("shop", "client", 1).await;
+        cluster.pods_ready("shop", "rates", 3).await;
+        cluster.pods_ready(NAMESPACE, "rates-eureka", 2).await;
+
+        let mut registered = Vec::new();
+        for pod in pods {
+            let ((up, is_up), (down, told)) = (oneshot::channel(), oneshot::channel());
+            let own = cluster.clone();
+            let task = tokio::spawn(async move { register(own, pod, up, told).await });
+            is_up.await.expect("registered, and read back");
+            registered.push((down, task));
+        }
+        let ((begun, has_begun), (stop, told)) = (oneshot::channel(), oneshot::channel());
+        let consumer = tokio::spawn(consume(cluster.clone(), told, begun));
+        has_begun.await.expect("all three are found");
+
+        // Each server in turn goes and comes back with nothing in it but what its peer tells it.
+        let uids = || async {
+            let pods = cluster.pods(NAMESPACE, "rates-eureka").await;
+            pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect::<BTreeSet<String>>()
+        };
+        let before = uids().await;
+        cluster.restart("StatefulSet", NAMESPACE, "rates-eureka").await;
+        cluster.until("other servers", || async { uids().await.is_disjoint(&before) }).await;
+        cluster.pods_ready(NAMESPACE, "rates-eureka", 2).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+
+        stop.send(()).unwrap();
+        let (seen, own) = consumer.await.unwrap();
+        println!("{} requests, {} failed, {} on a stale registry", seen.requests, seen.failed.len(), seen.stale);
+        assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+        // Each pod has answered, and has seen the consumer itself.
+        let expected: BTreeSet<_> = pods.iter().map(|pod| ((*pod).to_owned(), own)).collect();
+        assert_eq!(seen.answers, expected);
+        for (down, task) in registered {
+            down.send(()).unwrap();
+            task.await.unwrap();
+        }
+    });
+}
