@@ -67,7 +67,8 @@ async fn carry(client: TcpStream, source: SocketAddr, destination: SocketAddr, s
         }
         Way::Attempts(_) | Way::Once(..) => {}
     }
-    match connect(way, destination, shared.settings.connect_timeout).await {
+    // Dialling needs more room than carrying, and is over soon: 10 000 idle connections do not keep that room.
+    match Box::pin(connect(way, destination, shared.settings.connect_timeout)).await {
         Ok(Connected { stream, endpoint, counted }) => {
             if shared.settings.drain.is_some() {
                 ticket.leads(Path { destination, endpoint });

@@ -1,0 +1,90 @@
+//! Descriptors and threads of the forwarder. A program of its own: both are the process's.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "forward/pods.rs"]
+#[allow(dead_code, reason = "shared with the tests of what is carried")]
+mod pods;
+#[path = "forward/world.rs"]
+#[allow(dead_code, reason = "shared with the tests of what is carried")]
+mod world;
+
+use std::{fs, fs::File, net::SocketAddr, time::Duration};
+
+use discovery_core::proxy::{Mode, object::Protocol};
+use rlimit::Resource;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, UdpSocket},
+};
+
+use crate::{pods::*, world::*};
+
+/// Open descriptors, and threads of forwarders, by their name.
+fn held() -> (usize, usize) {
+    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    (fs::read_dir("/proc/self/fd").unwrap().count(), names.filter(|name| name.starts_with("forward-")).count())
+}
+
+async fn everything_once(world: &World) {
+    let mut streams = Vec::new();
+    for at in 0..20 {
+        let (mut stream, _) = visit(world.tcp()).await.unwrap();
+        let sent = vec![7; 1 << (at % 22)];
+        let (mut read, mut write) = stream.split();
+        let mut received = vec![0; sent.len()];
+        let (written, read) = tokio::join!(write.write_all(&sent), read.read_exact(&mut received));
+        written.and(read.map(|_| ())).unwrap();
+        streams.push(stream);
+        if at % 3 == 0 {
+            streams.pop().unwrap().set_zero_linger().unwrap();
+        }
+    }
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(world.local(Protocol::Udp)).await.unwrap();
+    client.send(b"ping").await.unwrap();
+    world.until("an association", |stats| stats.associated > 0).await;
+}
+
+/// One after the other: they count the same descriptors.
+#[tokio::test]
+async fn descriptors_and_threads() {
+    let (_pods, addrs) = echo_pods(2).await;
+    nothing_is_left_of_a_forwarder(&addrs).await;
+    without_descriptors_accepting_pauses_and_goes_on(&addrs).await;
+}
+
+async fn nothing_is_left_of_a_forwarder(addrs: &[SocketAddr]) {
+    let before = held();
+    for round in 0..4 {
+        let world = World::with(Mode::Userspace, builder().workers(2)).serving(&service(), addrs);
+        // A thread names itself.
+        until("two threads", || held().1 == 2).await;
+        everything_once(&world).await;
+        // Once in order, once by dropping it.
+        if round % 2 == 0 {
+            world.forwarder.shutdown(Duration::ZERO).await;
+        } else {
+            drop(world);
+        }
+        until("all is closed", || held() == before).await;
+    }
+}
+
+async fn without_descriptors_accepting_pauses_and_goes_on(addrs: &[SocketAddr]) {
+    let world = World::with(Mode::Nftables, builder()).serving(&service(), addrs);
+    let (soft, hard) = Resource::NOFILE.get().unwrap();
+    Resource::NOFILE.set(soft.min(256), hard).unwrap();
+    // The client has its own already; the forwarder and the pod get none.
+    let client = TcpSocket::new_v4().unwrap();
+    let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(taken.len() > 100);
+    let mut stream = client.connect(world.tcp()).await.unwrap();
+    world.until("accepting fails", |stats| stats.accept_errors > 0).await;
+    assert_eq!(world.forwarder.stats().accepted, 0);
+    drop(taken);
+    let pod = within("it is accepted after all", greeting(&mut stream)).await.unwrap();
+    assert!(addrs.contains(&pod));
+    Resource::NOFILE.set(soft, hard).unwrap();
+}
