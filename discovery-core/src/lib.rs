@@ -103,6 +103,8 @@
 //! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
 //!
 //! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
+//!
+//! `forward`: [`proxy`] carries traffic: `proxy::forward::Forwarder` and `Dialer`. It needs none of the above.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]

@@ -77,6 +77,11 @@
 //! | node ports by default | all addresses | all, `127.0.0.1` too | all | the primary address |
 //! | sender inside, policy `Local` | ignored | cluster set | local set | cluster set |
 //!
+//! # Traffic
+//!
+//! With the feature `forward`, `forward::Forwarder` carries TCP and UDP to where a snapshot sends them, and
+//! `forward::Dialer` connects from within the process. It is the only part that touches the outside.
+//!
 //! # Two families
 //!
 //! A dual-stack node has a [`Proxier`] for each family. Apply everything to both: each takes what is its own.
