@@ -44,6 +44,10 @@ deny:
 bench *ARGS:
     cd benches && cargo bench {{ARGS}}
 
+# The forwarder beside HAProxy in TCP mode (`apt-get install haproxy`); see benches/README.md.
+bench-forward *ARGS:
+    cd benches && cargo run --release --bin forward -- {{ARGS}}
+
 # Fuzz targets need a nightly compiler and cargo-fuzz: names, resolv_conf, dns_answers.
 fuzz TARGET SECONDS="60":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -len_control=0 -max_len=600

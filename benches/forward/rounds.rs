@@ -11,7 +11,7 @@ use crate::{
 };
 
 const PODS: u16 = 18_100;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 25;
 
 /// What was measured of one proxy in one round: the figure, and its processor time for each unit of work.
 #[derive(Clone, Copy)]

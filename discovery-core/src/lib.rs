@@ -105,6 +105,8 @@
 //! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
 //!
 //! `proxy-k8s`: objects of [`proxy::object`] `From` those of `k8s-openapi`, and nothing else: no client, no runtime.
+//!
+//! `forward`: [`proxy`] carries traffic: `proxy::forward::Forwarder` and `Dialer`. It needs none of the above.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]

@@ -84,6 +84,11 @@
 //! what has changed. A decision allocates nothing and takes no lock, but for the memory of a mode that remembers
 //! something: clients with affinity, the round of a round robin, the connections of IPVS.
 //!
+//! # Traffic
+//!
+//! With the feature `forward`, `forward::Forwarder` carries TCP and UDP to where a snapshot sends them, and
+//! `forward::Dialer` connects from within the process. It is the only part that touches the outside.
+//!
 //! # Two families
 //!
 //! A dual-stack node has a [`Proxier`] for each family. Apply everything to both: each takes what is its own.

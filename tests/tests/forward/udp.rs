@@ -216,6 +216,43 @@ async fn an_idle_association_ends_and_leaves_room_for_another() {
     assert_eq!(world.forwarder.stats().associated, 2);
 }
 
+/// Time stands still but for what the test lets pass: it would go on by itself when all tasks wait.
+#[tokio::test(start_paused = true)]
+async fn traffic_in_either_direction_keeps_an_association() {
+    let idle = Duration::from_secs(30);
+    let awake = tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+    let pod = UdpSocket::bind((addresses(1)[0], 0)).await.unwrap();
+    let world =
+        World::with(Mode::Nftables, builder().udp_idle_timeout(idle)).serving(&service(), &[pod.local_addr().unwrap()]);
+    let client = Client::new(&world).await;
+    let mut buffer = [0; 64];
+    client.0.send(b"1").await.unwrap();
+    let (_, association) = pod.recv_from(&mut buffer).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::advance(idle - Duration::from_millis(2)).await;
+        client.0.send(b"more").await.unwrap();
+        assert_eq!(pod.recv_from(&mut buffer).await.unwrap().1, association);
+    }
+    for _ in 0..3 {
+        tokio::time::advance(idle - Duration::from_millis(2)).await;
+        pod.send_to(b"more", association).await.unwrap();
+        client.0.recv(&mut buffer).await.unwrap();
+    }
+    assert_eq!(world.forwarder.stats().associations, 1);
+    tokio::time::advance(idle + Duration::from_millis(2)).await;
+    while world.forwarder.stats().associations > 0 {
+        tokio::task::yield_now().await;
+    }
+    client.0.send(b"anew").await.unwrap();
+    pod.recv_from(&mut buffer).await.unwrap();
+    assert_eq!(world.forwarder.stats().associated, 2);
+    awake.abort();
+}
+
 #[tokio::test]
 async fn associations_are_bounded_and_those_that_are_there_go_on() {
     let (_pods, addrs) = udp_pods(1).await;

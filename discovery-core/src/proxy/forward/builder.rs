@@ -17,6 +17,9 @@ use super::{
 };
 use crate::proxy::{Snapshot, object::Protocol};
 
+/// What a semaphore can count on every platform.
+const MOST: u32 = 1 << 28;
+
 type ListenAt = dyn Fn(Protocol, SocketAddr) -> Option<SocketAddr> + Send + Sync;
 
 /// What a [`Forwarder`] is told before it starts.
@@ -55,17 +58,17 @@ impl ForwarderBuilder {
         self
     }
 
-    /// How many TCP connections to carry at once, from 1; 65 536 by default. Further ones wait in the kernel's queue.
+    /// How many TCP connections to carry at once, from 1 to 2^28; 65 536 by default. Further ones wait in the kernel's queue.
     /// Each needs two descriptors.
     pub fn max_connections(mut self, max: u32) -> Self {
-        self.settings.max_connections = max.max(1);
+        self.settings.max_connections = max.clamp(1, MOST);
         self
     }
 
-    /// How many UDP associations to keep, from 1; 65 536 by default. Datagrams of further clients are lost.
+    /// How many UDP associations to keep, from 1 to 2^28; 65 536 by default. Datagrams of further clients are lost.
     /// Each needs one descriptor.
     pub fn max_associations(mut self, max: u32) -> Self {
-        self.settings.max_associations = max.max(1);
+        self.settings.max_associations = max.clamp(1, MOST);
         self
     }
 
@@ -104,6 +107,9 @@ impl ForwarderBuilder {
     }
 
     /// Whether bulk data pass by `splice(2)`, on Linux; so by default. Without it they are copied.
+    ///
+    /// `splice(2)` to a connection that has broken raises SIGPIPE, which programs in Rust ignore unless they change it.
+    /// Switch it off in a process that does not.
     pub fn splice(mut self, splice: bool) -> Self {
         self.settings.splice = splice;
         self

@@ -44,7 +44,8 @@ impl Forwarder {
     }
 
     /// Follows what a sync has led to: opens and closes listeners, decides new flows by the new snapshot, and forgets
-    /// stale UDP flows. All of that has happened when it returns; it does not wait for anything.
+    /// stale UDP flows. All of that has happened when it returns, but for UDP sockets, which are closed a moment later;
+    /// it does not wait for anything.
     ///
     /// Returns the addresses that should be listened at and are not. They are tried again with each call.
     ///
