@@ -37,7 +37,10 @@ fn a_pods_life_with_two_peers() {
         .await;
         for pod in [&one, &two] {
             until("told the peer that is left", || async {
-                world.servers[1].instance("RATES", pod.registration.id()).await.is_some_and(|held| held["status"] == "UP")
+                world.servers[1]
+                    .instance("RATES", pod.registration.id())
+                    .await
+                    .is_some_and(|held| held["status"] == "UP")
             })
             .await;
         }
@@ -78,13 +81,14 @@ fn a_killed_pod_is_evicted() {
         let registered = {
             let (client, addr) = (world.client(), stays.server.addr());
             doomed.spawn(async move {
-                let registration = discovery_reqwest::eureka::Registration::builder(&client, crate::harness::URL, "rates")
-                    .ip(addr.ip())
-                    .port(1)
-                    .lease(Duration::from_secs(1), Duration::from_secs(3))
-                    .register()
-                    .await
-                    .unwrap();
+                let registration =
+                    discovery_reqwest::eureka::Registration::builder(&client, crate::harness::URL, "rates")
+                        .ip(addr.ip())
+                        .port(1)
+                        .lease(Duration::from_secs(1), Duration::from_secs(3))
+                        .register()
+                        .await
+                        .unwrap();
                 registration.settled().await.unwrap();
                 registration
             })
@@ -126,7 +130,10 @@ fn what_is_set_is_what_the_server_holds() {
         registration.set_status(Status::OutOfService);
         within("told", registration.settled()).await.unwrap();
         let record = held().await;
-        assert_eq!((&record["status"], &record["overriddenStatus"]), (&"OUT_OF_SERVICE".into(), &"OUT_OF_SERVICE".into()));
+        assert_eq!(
+            (&record["status"], &record["overriddenStatus"]),
+            (&"OUT_OF_SERVICE".into(), &"OUT_OF_SERVICE".into())
+        );
         assert_eq!(record["metadata"]["colour"], "blue & green");
         until_endpoints(&rates, 0).await;
 

@@ -42,10 +42,14 @@ fn a_registry_that_is_restarted_empty_is_told_again() {
         world.servers[0] = Server::start(&world.programs, ip, None).await;
         world.servers[0].ready().await;
         for pod in [&one, &two] {
-            until("told again", || async { pod.registration.state().lost == 1 && pod.registration.state().is_settled() }).await;
+            until("told again", || async {
+                pod.registration.state().lost == 1 && pod.registration.state().is_settled()
+            })
+            .await;
             assert!(world.servers[0].instance("RATES", pod.registration.id()).await.is_some());
         }
-        until("fetched again", || async { !rates.endpoints().is_stale() && source.instances("rates").len() == 2 }).await;
+        until("fetched again", || async { !rates.endpoints().is_stale() && source.instances("rates").len() == 2 })
+            .await;
         assert!(!calls.is_finished(), "a request failed, or an endpoint was missing: {:?}", calls.await);
         calls.abort();
     });

@@ -41,6 +41,7 @@ pub(crate) fn skip(reason: &str) {
 }
 
 fn runs(program: &str) -> bool {
-    let run = Command::new(program).arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let run =
+        Command::new(program).arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     run.is_ok_and(|status| status.success())
 }

@@ -75,7 +75,8 @@ impl World {
         let virtual_ip = ip(100);
         let service = Service::cluster_ip("icg-msst-cv-rates-171832", "rates-eureka");
         dns.apply(service.ip(&*virtual_ip.to_string()).port("http", 8080));
-        let service = Balancer::start((virtual_ip, 8080).into(), servers.iter().map(|server| server.addr)).await.unwrap();
+        let service =
+            Balancer::start((virtual_ip, 8080).into(), servers.iter().map(|server| server.addr)).await.unwrap();
         Self { programs, servers, _service: service, dns, net }
     }
 

@@ -162,7 +162,9 @@ const KUBELET_HEADER: &str = "# Kubernetes-managed hosts file";
 
 fn parse(name: &str, text: &str) -> Result<IpAddr, Error> {
     text.parse().map_err(|_| {
-        Error::config(format!("{name}: `{text}` is no IP address; set it from the downward API (status.podIP, status.podIPs)"))
+        Error::config(format!(
+            "{name}: `{text}` is no IP address; set it from the downward API (status.podIP, status.podIPs)"
+        ))
     })
 }
 

@@ -16,7 +16,7 @@ mod address;
 mod surroundings;
 mod variables;
 
-pub(crate) use address::{Choice, find, in_url, told};
 pub use address::IpFamily;
+pub(crate) use address::{Choice, find, in_url, told};
 pub(crate) use surroundings::{Surroundings, route};
 pub(crate) use variables::Variables;

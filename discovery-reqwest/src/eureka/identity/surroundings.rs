@@ -19,11 +19,7 @@ impl Surroundings {
     /// Those of this process. A file that cannot be read says nothing.
     pub(crate) fn of_process() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Self {
-            variables: Variables::of_process(),
-            resolv_conf: read("/etc/resolv.conf"),
-            hosts: read("/etc/hosts"),
-        }
+        Self { variables: Variables::of_process(), resolv_conf: read("/etc/resolv.conf"), hosts: read("/etc/hosts") }
     }
 }
 

@@ -4,13 +4,7 @@ use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, ti
 
 use tokio::sync::{mpsc, watch};
 
-use super::{
-    driver::Driver,
-    handle::Registration,
-    health::Health,
-    machine::Machine,
-    record::Record,
-};
+use super::{driver::Driver, handle::Registration, health::Health, machine::Machine, record::Record};
 use crate::{
     Client,
     client::now,

@@ -159,7 +159,9 @@ impl Driver {
             }
             (_, _, Some(error)) => tracing::debug!(%id, error = %error.in_full(), "the registry could not be told"),
             (Step::Register { .. }, ..) => tracing::info!(%id, status = %state.status, "registered"),
-            (Step::Heartbeat { .. }, Outcome::Unknown, _) => tracing::info!(%id, "the registry has forgotten this pod: told again"),
+            (Step::Heartbeat { .. }, Outcome::Unknown, _) => {
+                tracing::info!(%id, "the registry has forgotten this pod: told again")
+            }
             (Step::Verify, Outcome::Held(held), _) if !self.machine.record.is_held_as(held) => {
                 tracing::warn!(%id, address = ?held.ip_addr, "the registry holds another pod's record under this id: overwritten");
             }

@@ -19,8 +19,12 @@ const CONFLICTS: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Send the record, as of this time.
-    Register { dirty: u64 },
-    Heartbeat { dirty: u64 },
+    Register {
+        dirty: u64,
+    },
+    Heartbeat {
+        dirty: u64,
+    },
     /// Read the record back.
     Verify,
     PutOverride(Status),
@@ -123,7 +127,10 @@ impl Machine {
             (Step::Verify, Outcome::Held(held)) => self.held(&held, now, wall),
             // Another of its nodes, as it may be, which does not have the record yet: the next heartbeat decides.
             (Step::Verify, _) => self.hold_until = now + self.record.renewal,
-            (Step::Metadata(_) | Step::Heartbeat { .. } | Step::PutOverride(_) | Step::RemoveOverride(_), Outcome::Unknown) => {
+            (
+                Step::Metadata(_) | Step::Heartbeat { .. } | Step::PutOverride(_) | Step::RemoveOverride(_),
+                Outcome::Unknown,
+            ) => {
                 self.state.lost += 1;
                 self.answered(now);
                 self.change(wall);

@@ -44,6 +44,9 @@ mod tests {
         assert!(!updates.take(at(16)));
         let taken = (16..76).filter(|second| updates.take(at(*second))).count();
         assert_eq!(taken, 4);
-        assert!(updates.take(at(1000)) && updates.take(at(1000)) && !updates.take(at(1000)), "no more than two are saved");
+        assert!(
+            updates.take(at(1000)) && updates.take(at(1000)) && !updates.take(at(1000)),
+            "no more than two are saved"
+        );
     }
 }

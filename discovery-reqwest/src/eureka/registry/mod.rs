@@ -18,13 +18,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    source::BoxFuture,
-};
+use discovery_core::{policy::SplitMix64, source::BoxFuture};
 
-use self::{choice::Choice, link::Link, url::RegistryUrl};
 pub(crate) use self::{answer::Answer, call::Call};
+use self::{choice::Choice, link::Link, url::RegistryUrl};
 use super::Error;
 use crate::{Client, client::now};
 

@@ -39,8 +39,10 @@ impl RegistryUrl {
         // What stands before `@` is secret, also where the rest is wrong.
         let safe = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
         let refuse = |rule: &str| {
-            Error::config(format!("registry URL `{safe}`: {rule}; write it as http://user:password@eureka:8761/eureka, \
-                 with `/`, `@` and `:` in a password as %2F, %40 and %3A"))
+            Error::config(format!(
+                "registry URL `{safe}`: {rule}; write it as http://user:password@eureka:8761/eureka, \
+                 with `/`, `@` and `:` in a password as %2F, %40 and %3A"
+            ))
         };
         let mut base = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
@@ -123,7 +125,9 @@ mod tests {
         for shown in [url.to_string(), format!("{url:?}"), url.origin().to_string()] {
             assert!(shown.starts_with("http://eureka:8761/"), "{shown}");
         }
-        for bad in ["http://user:s3cret@", "ftp://user:s3cret@host/", "http://user:s3/cret@host", "http://u:s3,cr:et@h:x/"] {
+        for bad in
+            ["http://user:s3cret@", "ftp://user:s3cret@host/", "http://user:s3/cret@host", "http://u:s3,cr:et@h:x/"]
+        {
             let text = list(bad).unwrap_err().to_string();
             assert!(!text.contains("s3"), "{text}");
         }
@@ -131,7 +135,8 @@ mod tests {
 
     #[test]
     fn several_have_commas_between_them() {
-        let texts: Vec<_> = list("http://a:1/eureka, https://u:x,y@b/eureka/ ,").unwrap().iter().map(ToString::to_string).collect();
+        let texts: Vec<_> =
+            list("http://a:1/eureka, https://u:x,y@b/eureka/ ,").unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["http://a:1/eureka/", "https://b/eureka/"]);
         assert!(list(" , ").unwrap_err().is_config());
         assert!(list("eureka:8761").unwrap_err().is_config());

@@ -57,7 +57,8 @@ impl Question {
         }
         let up = Applications::up(&named);
         let endpoints: Vec<_> = up.iter().filter_map(|instance| self.endpoint(instance, written, zone)).collect();
-        let told = format!("{} instances, {} up, {} with an address and the port", named.len(), up.len(), endpoints.len());
+        let told =
+            format!("{} instances, {} up, {} with an address and the port", named.len(), up.len(), endpoints.len());
         match endpoints.is_empty() {
             true => (State::Empty, told),
             false => (State::Ready(endpoints), told),

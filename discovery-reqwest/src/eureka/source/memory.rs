@@ -132,7 +132,8 @@ impl Memory {
         let lost = self.known.iter().filter(|instance| !fetched.contains(instance)).count();
         if self.deltas && lost * 2 > self.known.len() && !self.timing.hold.is_zero() {
             self.counts.emptied += 1;
-            let before = std::mem::take(&mut self.known).over(&self.before.take().map_or_else(Applications::default, |b| b.0));
+            let before =
+                std::mem::take(&mut self.known).over(&self.before.take().map_or_else(Applications::default, |b| b.0));
             self.before = Some((before, now + self.timing.hold));
             self.version += 1;
         }

@@ -86,9 +86,7 @@ impl Source for EurekaSource {
             self.feed.vip().is_none_or(|vip| vip.eq_ignore_ascii_case(&question.name))
         });
         match question {
-            Some(question) => {
-                Box::new(EurekaLookup::new(self.feed.read(), &plan.target, question, self.zone.clone()))
-            }
+            Some(question) => Box::new(EurekaLookup::new(self.feed.read(), &plan.target, question, self.zone.clone())),
             None => Box::new(Silence),
         }
     }

@@ -1,10 +1,6 @@
 //! The task, on paused time, against a script in place of a registry.
 
-use std::{
-    collections::VecDeque,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Mutex, time::Duration};
 
 use discovery_core::source::BoxFuture;
 
@@ -37,7 +33,8 @@ impl Script {
 
 impl Ask for Script {
     fn ask(&self, call: Call) -> BoxFuture<'_, Result<Answer, Error>> {
-        let query: Vec<_> = call.query.iter().filter(|(k, _)| k != "lastDirtyTimestamp").map(|(k, v)| format!("{k}={v}")).collect();
+        let query: Vec<_> =
+            call.query.iter().filter(|(k, _)| k != "lastDirtyTimestamp").map(|(k, v)| format!("{k}={v}")).collect();
         let text = format!("{} {}?{}", call.method, call.path[2..].join("/"), query.join("&"));
         let text = text.trim_end_matches('?').replace("rates-0:rates:8080:10.0.0.1", "ID");
         Box::pin(async move {

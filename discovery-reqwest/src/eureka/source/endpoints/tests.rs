@@ -81,7 +81,9 @@ fn only_those_that_are_up_and_have_an_address_count() {
 
 #[test]
 fn an_endpoint_has_its_instances_id_zone_and_node() {
-    let other = BOTH.replace(r#""instanceId":"1""#, r#""instanceId":"2""#).replace(r#""zone":"a""#, r#""zone":"b","kubernetes.node":"n1""#);
+    let other = BOTH
+        .replace(r#""instanceId":"1""#, r#""instanceId":"2""#)
+        .replace(r#""zone":"a""#, r#""zone":"b","kubernetes.node":"n1""#);
     let all = all(&format!("{BOTH},{other}"));
     let (state, _) = question("rates").unwrap().answer(&all, None, Some("b"));
     let State::Ready(endpoints) = state else { panic!("{state:?}") };
