@@ -46,6 +46,11 @@
 //! [`ServiceDns`] is for those who want a plain `reqwest::Client`: it resolves through the same resolver, but
 //! balances new connections only.
 //!
+//! # Eureka
+//!
+//! With the feature `eureka` a pod registers itself with a Eureka server, and a registry is a source of a resolver: see the module
+//! `eureka`.
+//!
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS

@@ -72,6 +72,7 @@ impl Sim {
         self.machine.done(step, outcome, self.now, wall);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a step is written where it is expected")]
     fn expect(&mut self, wanted: Step, outcome: Outcome) {
         let (_, step) = self.step();
         assert_eq!(step, wanted);
