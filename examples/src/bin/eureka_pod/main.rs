@@ -3,7 +3,8 @@
 //!
 //! EUREKA_URL is the registry, such as `http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka`; without it one in this
 //! process is played. PORT is the port (8080; a free one beside the played registry), DRAIN how many seconds it serves on
-//! after it has deregistered (75; 1 beside the played registry). `--for SECONDS` ends it as SIGTERM does.
+//! after it has deregistered (75; 1 beside the played registry). IP is the address to register outside of a pod.
+//! `--for SECONDS` ends it as SIGTERM does.
 
 mod registry;
 mod server;
@@ -58,8 +59,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .port(port)
         .health_check("/health")
         .health(|| async { Status::Up });
-    if played.is_some() {
-        builder = builder.ip(Ipv4Addr::LOCALHOST.into());
+    let ip = env::var("IP").ok().or(played.is_some().then(|| Ipv4Addr::LOCALHOST.to_string()));
+    if let Some(ip) = ip {
+        builder = builder.ip(ip.parse()?);
     }
     let registration = builder.register().await?;
 
