@@ -65,7 +65,7 @@
 //!
 //! * **One URL**, as of a Service in front of several registries: one connection is kept. When it breaks, nothing comes for 8 s,
 //!   or the answer is 5xx, the same is asked once more over a new connection, which may lead to another registry. The URL is
-//!   never left alone.
+//!   never left alone. Where the Service is headless, each request goes to a registry of its own.
 //! * **Several**, with commas between them: the one that answered last is asked, three at most; those that failed come again when two
 //!   thirds have. After 20 minutes, give or take a half, the first one is tried again.
 //!

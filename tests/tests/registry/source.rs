@@ -172,6 +172,38 @@ async fn what_is_known_stays_while_the_registry_is_away() {
     crate::until("fresh", || async { !rates.endpoints().is_stale() }).await;
 }
 
+/// As of any other source: what could not be asked for longer than `max_stale` is left to those in reserve.
+#[tokio::test]
+async fn dns_takes_over_when_what_is_known_is_too_old() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let settings = brisk().with_max_stale(ms(300));
+    let resolver = in_pod(&dns, "shop").refresh(settings).source(Arc::new(source.clone())).build().unwrap();
+    let rates = resolver.resolve("http://rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
+    registry.on("GET", "apps.*", status(500)).await;
+    until_addrs(&rates, &["127.0.0.9:80"]).await;
+    registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(2)])]))).await;
+    until_addrs(&rates, &["127.0.0.1:2"]).await;
+}
+
+/// Ten thousand instances are some megabytes, unpacked and read beside the other tasks.
+#[tokio::test]
+async fn a_large_registry_is_read() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let records: Vec<_> = (1..=10_000).map(up).collect();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(page("UP_10000_", &[("RATES", &records)]).as_bytes()).unwrap();
+    registry.on("GET", "apps", json(packer.finish().unwrap()).insert_header("content-encoding", "gzip")).await;
+    let source = source(&registry).interval(Duration::from_secs(600)).build().unwrap();
+    let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
+    until(&rates, "all of them", |set| set.len() == 10_000).await;
+    assert_eq!(registry.asked().await, ["GET apps"]);
+}
+
 #[tokio::test]
 async fn a_registry_that_was_emptied_is_not_believed_at_once() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());

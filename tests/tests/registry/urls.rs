@@ -2,8 +2,12 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use discovery_reqwest::eureka::{Registration, RegistrationBuilder};
-use tests::Balancer;
+use discovery_reqwest::{
+    Client,
+    eureka::{Registration, RegistrationBuilder},
+};
+use discovery_testing::{FakeDns, Pod, Service};
+use tests::{Balancer, brisk, in_pod};
 
 use crate::{client, ms, script, script::Registry, until, within};
 
@@ -129,4 +133,34 @@ async fn of_several_urls_the_one_that_fails_is_left() {
     until("more of them", || async { two.count("PUT").await >= 8 }).await;
     assert_eq!(one.count("PUT").await, failed, "it stays with the second");
     assert!(three.asked().await.is_empty());
+}
+
+/// Each request to a registry of its own; one that is dead is passed over by the client itself.
+#[tokio::test]
+async fn a_headless_service_of_registries_is_one_url() {
+    let (one, two) = (Registry::start().await, Registry::start().await);
+    one.takes_all(8080).await;
+    two.takes_all(8080).await;
+    let first = Balancer::start(([127, 0, 0, 2], 0).into(), [one.addr()]).await.unwrap();
+    let port = first.addr().port();
+    let second = Balancer::start(([127, 0, 0, 3], port).into(), [two.addr()]).await.unwrap();
+    let dns = FakeDns::start().await.unwrap();
+    let pods = ["127.0.0.2", "127.0.0.3"].map(Pod::new);
+    dns.apply(pods.into_iter().fold(Service::headless("infra", "eureka").port("http", port), Service::pod));
+    let client = Client::new(in_pod(&dns, "shop").refresh(brisk()).build().unwrap());
+    let registration = Registration::builder(&client, format!("http://eureka.infra:{port}/eureka"), "rates")
+        .ip([127, 0, 0, 1].into())
+        .port(8080)
+        .lease(ms(50), Duration::from_secs(90))
+        .env([("POD_NAME", "rates-0")])
+        .register()
+        .await
+        .unwrap();
+    until("both are told", || async { one.count("PUT").await >= 2 && two.count("PUT").await >= 2 }).await;
+    drop(first);
+    let told = two.count("PUT").await;
+    until("the other one is told", || async { two.count("PUT").await >= told + 5 }).await;
+    assert!(registration.state().error.is_none());
+    drop(second);
+    until("an outage", || async { registration.state().error.is_some() }).await;
 }
