@@ -172,6 +172,7 @@ async fn status_override_and_metadata_have_their_paths() {
     let base = format!("/eureka/apps/RATES/{ID}");
     let expected = [
         format!("PUT {base}/status?value=OUT_OF_SERVICE"),
+        format!("PUT {base}/status?value=UP"),
         format!("DELETE {base}/status?value=UP"),
         format!("PUT {base}/metadata?a+key=a%26b%3Dc"),
     ];
