@@ -19,6 +19,14 @@ testbed:
 cluster-test *ARGS:
     DISCOVERY_TESTBED=required cargo test -p tests --test cluster {{ARGS}}
 
+# The Java programs of the Eureka tests: a server of Spring Cloud, an application. Once per machine, a minute; wants Maven.
+eureka:
+    tests/eureka/build
+
+# The tests with real Eureka servers and a Java client; fails where they cannot run.
+eureka-test *ARGS: eureka
+    DISCOVERY_EUREKA=required cargo test -p tests --test eureka {{ARGS}}
+
 # What four clients lose while things happen in a cluster: docs/cluster.md.
 day:
     DISCOVERY_TESTBED=required cargo test -p tests --test cluster a_day_in_production -- --ignored --nocapture

@@ -73,6 +73,11 @@
 //!
 //! With the feature `middleware`, a [`Client`] is the last link of a chain of `reqwest_middleware`.
 //!
+//! # Eureka
+//!
+//! With the feature `eureka` a pod registers itself with a Eureka server, and a registry is a source of a resolver: see the module
+//! `eureka`.
+//!
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS

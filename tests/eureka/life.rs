@@ -143,6 +143,15 @@ fn what_is_set_is_what_the_server_holds() {
         until_endpoints(&rates, 1).await;
         assert_eq!(source.instances("rates")[0].metadata["colour"], "blue & green");
 
+        // Registered so from the beginning, there is more to take away than an override.
+        let shy = world.pod_with("rates", "rates-2", |builder| builder.status(Status::OutOfService)).await;
+        let held_shy = || async { server.instance("RATES", shy.registration.id()).await.unwrap() };
+        assert_eq!(held_shy().await["status"], "OUT_OF_SERVICE");
+        shy.registration.set_status(Status::Up);
+        within("told", shy.registration.settled()).await.unwrap();
+        assert_eq!(held_shy().await["status"], "UP");
+        within("deregistered", shy.registration.shutdown(Duration::ZERO)).await.unwrap();
+
         registration.set_status(Status::Down);
         until_endpoints(&rates, 0).await;
         assert_eq!(held().await["status"], "DOWN");

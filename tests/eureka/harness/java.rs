@@ -59,6 +59,29 @@ impl Server {
         self.process.kill();
     }
 
+    /// Closes the pipe that the process reads from, as the end of the test does, and waits for its end.
+    pub(crate) async fn leave(mut self) {
+        drop(self.process.child.stdin.take());
+        let child = &mut self.process.child;
+        let ended = async {
+            while child.try_wait().unwrap().is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        super::world::within("its end", ended).await;
+    }
+
+    /// The ids of an application's instances.
+    pub(crate) async fn ids(&self, app: &str) -> Vec<String> {
+        let url = format!("{}/apps/{app}", self.url());
+        let sent = reqwest::Client::new().get(url).header("Accept", "application/json").send().await;
+        let Ok(response) = sent else { return Vec::new() };
+        let body = response.bytes().await.unwrap_or_default();
+        let all: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let instances = all["application"]["instance"].as_array().cloned().unwrap_or_default();
+        instances.iter().filter_map(|instance| Some(instance["instanceId"].as_str()?.to_owned())).collect()
+    }
+
     /// The instance as this server knows it, past its cache; `None` for 404.
     pub(crate) async fn instance(&self, app: &str, id: &str) -> Option<serde_json::Value> {
         let mut url = url::Url::parse(&self.url()).unwrap();

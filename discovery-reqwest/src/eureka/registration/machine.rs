@@ -114,6 +114,8 @@ impl Machine {
     /// Takes what came of a step.
     pub(super) fn done(&mut self, step: &Step, outcome: Outcome, now: Instant, wall: u64) {
         self.state.requests += 1;
+        // It may have arrived, whatever came back.
+        self.override_put |= matches!(step, Step::PutOverride(_));
         match (step, outcome) {
             (_, Outcome::Failed) => self.failed(step, now, wall),
             (Step::Register { dirty }, Outcome::Done) => self.registered(*dirty, now),
@@ -139,10 +141,7 @@ impl Machine {
                 self.metadata.retain(|key| !keys.contains(key));
                 self.answered(now);
             }
-            (Step::PutOverride(_), _) => {
-                self.override_put = true;
-                self.override_done(step, now);
-            }
+            (Step::PutOverride(_), _) => self.override_done(step, now),
             (Step::RemoveOverride(_), _) => {
                 self.override_put = false;
                 self.override_done(step, now);
@@ -163,14 +162,12 @@ impl Machine {
         if status == Status::OutOfService {
             self.override_steps.push_back(Step::PutOverride(status));
         } else {
-            // A record that was registered out of service stays so without an override to take away.
-            if self.taken_status == Status::OutOfService && !self.override_put {
-                self.override_steps.push_back(Step::PutOverride(status));
+            if self.override_put || self.taken_status == Status::OutOfService {
+                // A server takes an override only where it changes the status, so that there is none for a record that was
+                // registered out of service: this one changes it, and is taken away again.
+                self.override_steps.extend([Step::PutOverride(status), Step::RemoveOverride(status)]);
             }
-            if self.override_put || !self.override_steps.is_empty() {
-                self.override_steps.push_back(Step::RemoveOverride(status));
-            }
-            // UP is what the removal itself brings about.
+            // UP is what the override itself brings about.
             if self.override_steps.is_empty() || status != Status::Up {
                 self.change(wall);
             }

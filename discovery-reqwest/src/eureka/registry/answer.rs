@@ -12,6 +12,9 @@ use crate::eureka::Error;
 /// More is no registry: 100 000 instances take about 150 MB.
 const MOST: usize = 512 << 20;
 
+/// Unpacking and reading so much takes a millisecond or more.
+const LARGE: usize = 64 << 10;
+
 /// How much of a refusal's text is worth telling.
 const TOLD: usize = 200;
 
@@ -39,7 +42,9 @@ impl Answer {
             }
             body.extend_from_slice(&chunk);
         }
-        let body = if packed { unpack(&body)? } else { body.freeze() };
+        let body = body.freeze();
+        let body =
+            if packed { off_thread(body.len(), move || unpack(&body)).await.map_err(Unread::Left)?? } else { body };
         Ok(Self { status, body })
     }
 
@@ -57,7 +62,19 @@ impl Answer {
 pub(super) enum Unread {
     Broken(reqwest::Error),
     Unpacked(std::io::Error),
+    Left(Error),
     TooLong,
+}
+
+/// Does what takes milliseconds for a large registry where no other task waits for it.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    if size < LARGE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::closed(format!("an answer was not read: {error}")))
 }
 
 fn unpack(body: &[u8]) -> Result<Bytes, Unread> {

@@ -95,6 +95,7 @@ impl Link {
                 Error::unreachable(format!("{what} broke off"), Some(crate::Error::request(error, 1)))
             }
             Unread::Unpacked(error) => Error::unreadable(format!("{what} is not gzip: {error}")),
+            Unread::Left(error) => error,
             Unread::TooLong => Error::unreadable(format!("{what} is too long")),
         }
     }

@@ -20,7 +20,10 @@ use std::{
 
 use discovery_core::{policy::SplitMix64, source::BoxFuture};
 
-pub(crate) use self::{answer::Answer, call::Call};
+pub(crate) use self::{
+    answer::{Answer, off_thread},
+    call::Call,
+};
 use self::{choice::Choice, link::Link, url::RegistryUrl};
 use super::Error;
 use crate::{Client, client::now};

@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
+    eureka_source::EurekaSource,
     feed::Feed,
     memory::{Memory, Timing},
-    source::EurekaSource,
 };
 use crate::{
     Client,

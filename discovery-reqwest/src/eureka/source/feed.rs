@@ -17,7 +17,7 @@ use crate::{
     eureka::{
         Error,
         model::{Page, applications},
-        registry::{Ask, Call},
+        registry::{Ask, Call, off_thread},
         seed,
     },
 };
@@ -114,7 +114,8 @@ impl Feed {
         if !answer.is_success() {
             return Ok(None);
         }
-        match applications(&answer.body) {
+        let body = answer.body;
+        match off_thread(body.len(), move || applications(&body)).await? {
             Ok(page) => Ok(Some(page)),
             Err(error) => {
                 tracing::debug!(%call, %error, "an answer that cannot be read");

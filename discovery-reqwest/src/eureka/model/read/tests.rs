@@ -155,3 +155,67 @@ fn an_address_may_stand_where_the_host_name_does() {
     assert_eq!(ip(r#""ipAddr":"","hostName":"[2001:db8::1]""#).as_deref(), Some("2001:db8::1"));
     assert_eq!(ip(r#""ipAddr":"unknown","hostName":"h""#), None);
 }
+
+mod any {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::super::*;
+
+    /// Any JSON, with the names that the reader knows among its keys.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            prop_oneof![Just("UP"), Just("true"), Just("8080"), Just("Amazon"), Just("DELETED"), Just("")]
+                .prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        let key = prop_oneof![
+            Just("instance"),
+            Just("name"),
+            Just("application"),
+            Just("instanceId"),
+            Just("hostName"),
+            Just("ipAddr"),
+            Just("status"),
+            Just("port"),
+            Just("securePort"),
+            Just("$"),
+            Just("@enabled"),
+            Just("dataCenterInfo"),
+            Just("metadata"),
+            Just("vipAddress"),
+            Just("lastDirtyTimestamp"),
+            Just("actionType"),
+            Just("apps__hashcode"),
+        ];
+        leaf.prop_recursive(5, 64, 6, move |inner| {
+            let object = proptest::collection::vec((key.clone(), inner.clone()), 0..6);
+            let object = object.prop_map(|pairs| {
+                Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
+            });
+            prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::from), object]
+        })
+    }
+
+    proptest! {
+        /// A field of a shape that makes no sense is absent: it spoils neither its record nor the others.
+        #[test]
+        fn no_record_spoils_another(strange in any_json(), app in any_json()) {
+            let good = json!({"instanceId": "good", "ipAddr": "10.0.0.1", "status": "UP", "port": {"$": 1, "@enabled": "true"}});
+            let body = json!({"applications": {"application": [app, {"name": "A", "instance": [strange, good]}]}}).to_string();
+            let page = applications(body.as_bytes()).unwrap();
+            let (action, last) = page.entries.last().unwrap();
+            prop_assert_eq!((*action, last.id.as_str(), last.status), (Action::Put, "good", Status::Up));
+            prop_assert!(page.entries.iter().all(|(_, i)| i.port.is_none_or(|port| port.number != 0)));
+        }
+
+        #[test]
+        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (applications(&bytes).is_ok(), instance(&bytes).is_ok());
+        }
+    }
+}

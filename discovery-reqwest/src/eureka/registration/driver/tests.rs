@@ -145,7 +145,12 @@ async fn a_status_and_metadata_are_told_in_their_order() {
     registration.set_status(Status::Up);
     registration.settled().await.unwrap();
     let calls = script.calls();
-    let wanted = ["PUT ID/metadata?a b=c&d", "PUT ID/status?value=OUT_OF_SERVICE", "DELETE ID/status?value=UP"];
+    let wanted = [
+        "PUT ID/metadata?a b=c&d",
+        "PUT ID/status?value=OUT_OF_SERVICE",
+        "PUT ID/status?value=UP",
+        "DELETE ID/status?value=UP",
+    ];
     assert_eq!(calls[2..], wanted);
     registration.shutdown(Duration::ZERO).await.unwrap();
 }

@@ -1,0 +1,98 @@
+//! Which address is registered, as far as a server sees it. The rules themselves are tested where they are.
+
+use discovery_core::{Resolver, Surroundings};
+use discovery_reqwest::{
+    Client,
+    eureka::{IpFamily, Registration},
+};
+use serde_json::Value;
+
+use crate::{client, script::Registry};
+
+async fn registered_as<const N: usize>(registry: &Registry, env: [(&str, &str); N], family: IpFamily) -> Value {
+    let builder = Registration::builder(&client(), registry.url(), "rates").port(8080).family(family).env(env);
+    let registration = builder.register().await.unwrap();
+    let posts: Vec<_> = registry.requests().await.into_iter().filter(|request| request.method == "POST").collect();
+    drop(registration);
+    let body: Value = serde_json::from_slice(&posts.last().unwrap().body).unwrap();
+    body["instance"].clone()
+}
+
+#[tokio::test]
+async fn the_downward_api_tells_who_the_pod_is() {
+    let registry = Registry::start().await;
+    registry.takes_all(8080).await;
+    let env = [
+        ("POD_IP", "10.42.3.17"),
+        ("POD_IPS", "10.42.3.17,fd00::17"),
+        ("POD_NAME", "rates-0"),
+        ("POD_NAMESPACE", "shop"),
+        ("POD_UID", "9b1f"),
+        ("NODE_NAME", "node-3"),
+        ("HOST_IP", "192.0.2.7"),
+    ];
+    let record = registered_as(&registry, env, IpFamily::PreferV4).await;
+    assert_eq!((&record["ipAddr"], &record["hostName"]), (&"10.42.3.17".into(), &"10.42.3.17".into()));
+    assert_eq!(record["instanceId"], "rates-0:rates:8080:9b1f");
+    assert_eq!(record["metadata"]["kubernetes.node"], "node-3");
+    let record = registered_as(&registry, env, IpFamily::PreferV6).await;
+    assert_eq!(record["ipAddr"], "fd00::17");
+}
+
+#[tokio::test]
+async fn without_a_name_the_address_is_the_name() {
+    let registry = Registry::start().await;
+    registry.takes_all(8080).await;
+    let record = registered_as(&registry, [("POD_IP", "10.0.0.1")], IpFamily::PreferV4).await;
+    assert_eq!(record["instanceId"], "10.0.0.1:rates:8080:10.0.0.1");
+    let env = [("POD_IP", "10.0.0.1"), ("HOSTNAME", "rates-7d9f4")];
+    assert_eq!(
+        registered_as(&registry, env, IpFamily::PreferV4).await["instanceId"],
+        "rates-7d9f4:rates:8080:10.0.0.1"
+    );
+}
+
+/// A route to a registry on loopback begins at loopback, where no other pod gets to.
+#[tokio::test]
+async fn a_loopback_route_is_no_address() {
+    let registry = Registry::start().await;
+    let builder = Registration::builder(&client(), registry.url(), "rates").port(8080).env([("POD_NAME", "rates-0")]);
+    let error = builder.register().await.unwrap_err();
+    let route = format!("the route to {}: 127.0.0.1 is a loopback address", registry.addr());
+    assert!(error.is_config() && error.to_string().contains(&route), "{error}");
+    assert!(error.to_string().contains("Set POD_IP from the downward API"), "{error}");
+    assert!(registry.asked().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_variable_is_told() {
+    let registry = Registry::start().await;
+    for (name, value, host) in
+        [("POD_IP", "ten", ""), ("POD_IP", "127.0.0.1", ""), ("POD_IP", "192.0.2.7", "192.0.2.7")]
+    {
+        let env = [(name, value), ("HOST_IP", host)];
+        let error =
+            Registration::builder(&client(), registry.url(), "rates").port(8080).env(env).register().await.unwrap_err();
+        assert!(error.is_config() && error.to_string().contains(name), "{error}");
+    }
+    assert!(registry.asked().await.is_empty());
+}
+
+/// The registry is a Service like any other: the same URL in every cluster.
+#[tokio::test]
+async fn the_registrys_name_is_resolved_by_the_clients_resolver() {
+    let registry = Registry::start().await;
+    registry.takes_all(8080).await;
+    let port = registry.addr().port().to_string();
+    let env = [
+        ("POD_NAMESPACE", "icg-msst-cv-rates-171832"),
+        ("RATES_EUREKA_SERVICE_HOST", "127.0.0.1"),
+        ("RATES_EUREKA_SERVICE_PORT", &port),
+    ];
+    let resolver = Resolver::builder().surroundings(Surroundings::none().with_env(env)).build().unwrap();
+    let url = format!("http://rates-eureka.icg-msst-cv-rates-171832.svc:{port}/eureka");
+    let builder = Registration::builder(&Client::new(resolver), url, "rates").port(8080).ip([127, 0, 0, 1].into());
+    let _registration = builder.env([("POD_NAME", "rates-0")]).required().register().await.unwrap();
+    let host = registry.requests().await[0].headers["host"].to_str().unwrap().to_owned();
+    assert_eq!(host, format!("rates-eureka.icg-msst-cv-rates-171832.svc:{port}"));
+}

@@ -1,0 +1,289 @@
+//! A registration, request by request.
+
+use std::time::{Duration, Instant};
+
+use discovery_reqwest::eureka::{Registration, RegistrationBuilder, Status};
+use serde_json::{Value, json};
+
+use crate::{client, ms, said, script, script::Registry, until, within};
+
+const PORT: u16 = 8080;
+
+/// A pod at 127.0.0.1 with a heartbeat each 50 ms.
+fn builder(url: &str) -> RegistrationBuilder {
+    Registration::builder(&client(), url, "Rates")
+        .ip([127, 0, 0, 1].into())
+        .port(PORT)
+        .lease(ms(50), Duration::from_secs(90))
+        .env([("POD_NAME", "rates-0"), ("POD_NAMESPACE", "shop"), ("POD_UID", "")])
+}
+
+const ID: &str = "rates-0:rates:8080:127.0.0.1";
+
+#[tokio::test]
+async fn the_requests_of_a_life() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    let registration = builder(&format!("{}/", registry.url())).zone("a").register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    assert_eq!((registration.id(), registration.app()), (ID, "RATES"));
+    until("two heartbeats", || async { registry.count("PUT").await >= 2 }).await;
+    within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
+    tokio::time::sleep(ms(200)).await;
+
+    let asked = registry.asked().await;
+    assert_eq!(asked[..2], ["POST apps/RATES".to_owned(), format!("GET apps/RATES/{ID}")]);
+    assert!(asked[2..asked.len() - 1].iter().all(|asked| *asked == format!("PUT apps/RATES/{ID}")), "{asked:?}");
+    assert_eq!(*asked.last().unwrap(), format!("DELETE apps/RATES/{ID}"));
+
+    let requests = registry.requests().await;
+    for request in &requests {
+        let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("accept"), Some("application/json"));
+        assert_eq!(header("discoveryidentity-name"), Some("DefaultClient"));
+        assert_eq!(header("discoveryidentity-version"), Some("1.4"));
+        assert_eq!(header("discoveryidentity-id"), Some("127.0.0.1"));
+        assert_eq!(header("authorization"), None);
+    }
+    let post = &requests[0];
+    assert_eq!(post.headers["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(&post.body).unwrap();
+    let sent = &body["instance"];
+    let dirty = sent["lastDirtyTimestamp"].as_str().unwrap();
+    assert!(dirty.parse::<u64>().unwrap() > 1_700_000_000_000, "milliseconds: {dirty}");
+    let expected = json!({
+        "instanceId": ID, "hostName": "127.0.0.1", "app": "RATES", "ipAddr": "127.0.0.1",
+        "status": "UP", "overriddenstatus": "UNKNOWN",
+        "port": {"$": 8080, "@enabled": "true"}, "securePort": {"$": 443, "@enabled": "false"}, "countryId": 1,
+        "dataCenterInfo": {"@class": "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo", "name": "MyOwn"},
+        "leaseInfo": {"renewalIntervalInSecs": 1, "durationInSecs": 90},
+        "metadata": {"kubernetes.namespace": "shop", "kubernetes.pod": "rates-0", "zone": "a"},
+        "homePageUrl": "http://127.0.0.1:8080/", "vipAddress": "rates", "secureVipAddress": "rates",
+        "isCoordinatingDiscoveryServer": "false", "lastUpdatedTimestamp": dirty, "lastDirtyTimestamp": dirty,
+    });
+    assert_eq!(*sent, expected);
+    let query: Vec<_> = requests[2].url.query_pairs().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(query, ["status=UP".to_owned(), format!("lastDirtyTimestamp={dirty}")]);
+}
+
+#[tokio::test]
+async fn ports_with_tls_have_urls_of_their_own() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    let both = builder(&registry.url()).secure_port(8443).health_check("/health").status_page("info").vip("a,b");
+    drop(both.ip([10, 0, 0, 1].into()).register().await.unwrap());
+    let body: Value = serde_json::from_slice(&registry.requests().await[0].body).unwrap();
+    let sent = &body["instance"];
+    assert_eq!(sent["securePort"], json!({"$": 8443, "@enabled": "true"}));
+    assert_eq!(sent["healthCheckUrl"], "http://10.0.0.1:8080/health");
+    assert_eq!(sent["secureHealthCheckUrl"], "https://10.0.0.1:8443/health");
+    assert_eq!(sent["statusPageUrl"], "http://10.0.0.1:8080/info");
+    assert_eq!((&sent["vipAddress"], &sent["secureVipAddress"]), (&json!("a,b"), &json!("a,b")));
+}
+
+#[tokio::test]
+async fn an_ipv6_address_has_brackets_where_others_dial_it() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    drop(builder(&registry.url()).ip("2001:db8::1".parse().unwrap()).register().await.unwrap());
+    let body: Value = serde_json::from_slice(&registry.requests().await[0].body).unwrap();
+    assert_eq!(body["instance"]["hostName"], "[2001:db8::1]");
+    assert_eq!(body["instance"]["ipAddr"], "2001:db8::1");
+    assert_eq!(body["instance"]["homePageUrl"], "http://[2001:db8::1]:8080/");
+}
+
+/// Netflix #914: registered again at once, with a later time stamp.
+#[tokio::test]
+async fn a_heartbeat_that_is_unknown_registers_again() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    registry.next(1, "PUT", "apps/.+", script::status(404)).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    until("lost and told again", || async { registration.state().lost == 1 && registration.state().is_settled() })
+        .await;
+    let posts: Vec<_> = registry.requests().await.into_iter().filter(|request| request.method == "POST").collect();
+    let dirty = |at: usize| {
+        let body: Value = serde_json::from_slice(&posts[at].body).unwrap();
+        body["instance"]["lastDirtyTimestamp"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(posts.len(), 2);
+    assert!(dirty(1) > dirty(0));
+}
+
+/// Spring Cloud answers 400 with plain text, and says that it is JSON.
+#[tokio::test]
+async fn a_refusal_is_told_with_its_text() {
+    let registry = Registry::start().await;
+    let refusal = wiremock::ResponseTemplate::new(400).set_body_raw("Missing hostname", "application/json");
+    registry.on("POST", "apps/RATES", refusal).await;
+    let error = builder(&registry.url()).required().register().await.unwrap_err();
+    assert_eq!(error.status(), Some(400));
+    assert!(error.to_string().contains("POST apps/RATES with 400: Missing hostname"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pod_starts_without_its_registry() {
+    let registry = Registry::start().await;
+    registry.on("POST", "apps/RATES", script::status(503)).await;
+    let error = builder(&registry.url()).required().register().await.unwrap_err();
+    assert_eq!(error.status(), Some(503));
+
+    let registration = builder(&registry.url()).register().await.unwrap();
+    assert!(!registration.state().registered);
+    registry.takes_all(PORT).await;
+    within("told when it is there", registration.settled()).await.unwrap();
+}
+
+/// A record of another pod under the same id, which stays since its writer's clock was ahead: the answer to the
+/// registration is 204 all the same (Netflix #802).
+#[tokio::test]
+async fn the_own_record_is_read_back() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    let ahead = u64::MAX / 4;
+    let foreign = script::record("RATES", ID, 9999, "UP")
+        .replace(r#""status""#, &format!(r#""lastDirtyTimestamp":"{ahead}","status""#));
+    registry.next(1, "GET", "apps/RATES/.+", script::json(format!(r#"{{"instance":{foreign}}}"#))).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    assert_eq!(registration.state().conflicts, 1);
+    let second = &registry.requests().await[2];
+    let body: Value = serde_json::from_slice(&second.body).unwrap();
+    assert_eq!(body["instance"]["lastDirtyTimestamp"], (ahead + 1).to_string());
+}
+
+#[tokio::test]
+async fn status_override_and_metadata_have_their_paths() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    let registration =
+        builder(&registry.url()).lease(Duration::from_secs(30), Duration::from_secs(90)).register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    registration.set_status(Status::OutOfService);
+    within("settled", registration.settled()).await.unwrap();
+    registration.set_status(Status::Up);
+    within("settled", registration.settled()).await.unwrap();
+    registration.set_metadata("a key", "a&b=c");
+    within("settled", registration.settled()).await.unwrap();
+    let urls: Vec<_> = registry.requests().await[2..]
+        .iter()
+        .map(|r| format!("{} {}?{}", r.method, r.url.path(), r.url.query().unwrap_or_default()))
+        .collect();
+    let base = format!("/eureka/apps/RATES/{ID}");
+    let expected = [
+        format!("PUT {base}/status?value=OUT_OF_SERVICE"),
+        format!("PUT {base}/status?value=UP"),
+        format!("DELETE {base}/status?value=UP"),
+        format!("PUT {base}/metadata?a+key=a%26b%3Dc"),
+    ];
+    assert_eq!(urls, expected);
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_put_is_registered() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    // An older server, for an instance that it does not know.
+    registry.on("PUT", "apps/[^/]+/[^/]+/metadata", script::status(500)).await;
+    registration.set_metadata("colour", "blue");
+    within("settled", registration.settled()).await.unwrap();
+    let requests = registry.requests().await;
+    let last = requests.iter().rev().find(|request| request.method == "POST").unwrap();
+    let body: Value = serde_json::from_slice(&last.body).unwrap();
+    assert_eq!(body["instance"]["metadata"]["colour"], "blue");
+}
+
+#[tokio::test]
+async fn who_is_not_known_is_deregistered() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    registry.on("DELETE", "apps/.+", script::status(404)).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
+    assert_eq!(registry.count("DELETE").await, 1);
+}
+
+#[tokio::test]
+async fn a_deregistration_is_tried_twice() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    registry.next(1, "DELETE", "apps/.+", script::status(500)).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
+    assert_eq!(registry.count("DELETE").await, 2);
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_does_not_hold_up_the_end() {
+    let registry = Registry::start().await;
+    registry.takes_all(PORT).await;
+    registry.on("DELETE", "apps/.+", script::status(200).set_delay(Duration::from_secs(60))).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    let begun = Instant::now();
+    let error = within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error}");
+    // Two attempts of 2 s; the registry would take 60 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_before_anything_is_sent() {
+    let registry = Registry::start().await;
+    let url = registry.url();
+    let rules = [
+        ("port 0", builder(&url).port(0)),
+        ("instance id `a/b`", builder(&url).instance_id("a/b")),
+        ("instance id `..`", builder(&url).instance_id("..")),
+        ("a lease of", builder(&url).lease(Duration::from_secs(30), Duration::from_secs(30))),
+        ("a lease of", builder(&url).lease(Duration::ZERO, Duration::from_secs(30))),
+        ("UNKNOWN", builder(&url).status(Status::Unknown)),
+        ("no port", Registration::builder(&client(), &*url, "rates")),
+        ("application `a b`", Registration::builder(&client(), &*url, "a b").port(1)),
+        ("registry URL", Registration::builder(&client(), "eureka:8761", "rates").port(1)),
+    ];
+    for (told, builder) in rules {
+        let error = builder.register().await.unwrap_err();
+        assert!(error.is_config() && error.to_string().contains(told), "{told}: {error}");
+    }
+    assert!(registry.asked().await.is_empty());
+}
+
+/// User and password go into a header, decoded, and nowhere else.
+#[tokio::test]
+async fn credentials_are_sent_and_never_shown() {
+    let said = said::listen();
+    let registry = Registry::start().await;
+    registry.on("POST", "apps/RATES", script::status(401)).await;
+    let addr = registry.addr();
+    let url = format!("http://us%65r:s3cr%40t@{addr}/eureka");
+    let failed = builder(&url);
+    let debugged = format!("{failed:?}");
+    let error = failed.required().register().await.unwrap_err();
+    assert_eq!(error.status(), Some(401));
+    assert_eq!(registry.count("POST").await, 1, "no other connection would be let in");
+    let sent = registry.requests().await[0].headers["authorization"].to_str().unwrap().to_owned();
+    assert_eq!(sent, "Basic dXNlcjpzM2NyQHQ=", "user:s3cr@t");
+
+    // Nobody listens on port 9.
+    let unreachable = builder("http://user:s3cr%40t@127.0.0.1:9/eureka").register().await.unwrap();
+    let state = unreachable.state();
+    let broken = builder("http://user:s3cr%40t@[/eureka").register().await.unwrap_err();
+    let mut texts = vec![debugged, format!("{unreachable:?}"), format!("{state:?}")];
+    for error in [error, state.error.unwrap(), broken] {
+        texts.push(format!("{error} {error:?}"));
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            texts.push(format!("{error} {error:?}"));
+            cause = error.source();
+        }
+    }
+    for text in texts {
+        assert!(!text.contains("s3cr") && !text.contains("dXNlcjpz"), "{text}");
+    }
+    assert!(!said.containing(&addr.to_string()).is_empty(), "something was said of it");
+    assert_eq!(said.containing("s3cr"), Vec::<String>::new());
+    assert_eq!(said.containing("dXNlcjpz"), Vec::<String>::new());
+}

@@ -1,0 +1,322 @@
+//! The registry as a source of a resolver.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use discovery_core::{Resolver, Upstream, source::Source};
+use discovery_reqwest::eureka::{EurekaSource, EurekaSourceBuilder};
+use discovery_testing::{FakeDns, Pod, Service};
+use tests::{addrs, brisk, in_pod, until};
+
+use crate::{
+    client, ms,
+    script::{Registry, json, page, record, status},
+};
+
+/// Fetched each 50 ms.
+fn source(registry: &Registry) -> EurekaSourceBuilder {
+    EurekaSource::builder(&client(), registry.url()).interval(ms(50))
+}
+
+/// The source, and then DNS.
+fn resolver(source: &EurekaSource, dns: &FakeDns) -> Resolver {
+    in_pod(dns, "shop").refresh(brisk()).source(Arc::new(source.clone())).build().unwrap()
+}
+
+fn up(port: u16) -> String {
+    record("RATES", &format!("rates-{port}"), port, "UP")
+}
+
+async fn until_addrs(upstream: &Upstream, wanted: &[&str]) {
+    until(upstream, &format!("{wanted:?}"), |set| addrs(set) == wanted).await;
+}
+
+async fn until_counts(source: &EurekaSource, what: &str, is: impl Fn(&EurekaSource) -> bool) {
+    crate::until(what, || async { is(source) }).await;
+}
+
+#[tokio::test]
+async fn all_of_it_first_then_deltas() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
+    assert_eq!(rates.endpoints()[0].identity().uid(), Some("rates-1"));
+    until_counts(&source, "deltas", |source| source.counts().delta >= 2).await;
+
+    // The server's list holds a change for three minutes: it is there again and again.
+    registry.on("GET", "apps/delta", json(page("UP_2_", &[("RATES", &[up(2)])]))).await;
+    until_addrs(&rates, &["127.0.0.1:1", "127.0.0.1:2"]).await;
+    let gone = up(1).replace("ADDED", "DELETED");
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[("RATES", &[gone])]))).await;
+    until_addrs(&rates, &["127.0.0.1:2"]).await;
+    assert_eq!(registry.count("GET apps/delta").await + 1, registry.asked().await.len(), "one full answer");
+    assert_eq!(source.counts().mismatched, 0);
+}
+
+#[tokio::test]
+async fn a_hash_that_differs_fetches_all_of_it() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_2_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
+    rates.ready().await.unwrap();
+    registry.on("GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2)])]))).await;
+    until_addrs(&rates, &["127.0.0.1:1", "127.0.0.1:2"]).await;
+    assert!(source.counts().mismatched >= 1);
+}
+
+#[tokio::test]
+async fn a_delta_that_is_none_fetches_all_of_it() {
+    for delta in [status(403), status(404), json("<applications/>"), json(r#"{"applications":null}"#)] {
+        let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+        registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+        registry.on("GET", "apps/delta", delta).await;
+        let source = source(&registry).build().unwrap();
+        let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+        until_counts(&source, "all of it", |source| source.counts().full >= 3).await;
+        assert!(!rates.endpoints().is_stale());
+        assert_eq!(source.counts().failed, 0);
+    }
+}
+
+/// The Netflix WAR answers 406 to who does not take gzip, and packs everything.
+#[tokio::test]
+async fn answers_may_be_packed() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(page("UP_1_", &[("RATES", &[up(1)])]).as_bytes()).unwrap();
+    let packed = json(packer.finish().unwrap()).insert_header("content-encoding", "gzip");
+    registry.on("GET", "apps", packed).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
+    until_counts(&source, "a delta", |source| source.counts().delta >= 1).await;
+    for request in registry.requests().await {
+        assert_eq!(request.headers["accept-encoding"], "gzip");
+        assert_eq!(request.headers["accept"], "application/json");
+    }
+}
+
+/// Kubernetes discovery is the registry in reserve: asked while the registry has never answered, and left again when it does.
+#[tokio::test]
+async fn dns_answers_until_the_registry_does() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
+    // A server that warms up.
+    registry.on("GET", "apps", status(403)).await;
+    let source = source(&registry).build().unwrap();
+    let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.9:80"]);
+    let why = rates.explain().to_string();
+    assert!(
+        why.contains("eureka: failed") && why.contains("with 403") && why.contains("dns: 1 endpoint  <- won"),
+        "{why}"
+    );
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    until_addrs(&rates, &["127.0.0.1:1"]).await;
+}
+
+#[tokio::test]
+async fn names_that_are_not_registered_are_left_to_dns() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    let source = source(&registry).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    for name in ["http://orders", "http://orders.shop", "http://orders.shop.svc"] {
+        let orders = resolver.resolve(name).await.unwrap();
+        assert_eq!(addrs(&orders.endpoints()), ["127.0.0.9:80"], "{name}");
+    }
+    let error = resolver.resolve("http://nowhere").await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    assert!(error.to_string().contains("neither a VIP nor an application"), "{error}");
+}
+
+/// An operator has taken all of them out: nobody is asked who would find them all the same.
+#[tokio::test]
+async fn an_application_that_is_not_up_is_empty() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
+    let down = record("RATES", "rates-1", 1, "OUT_OF_SERVICE");
+    registry.on("GET", "apps", json(page("OUT_OF_SERVICE_1_", &[("RATES", &[down])]))).await;
+    let source = source(&registry).build().unwrap();
+    let error = resolver(&source, &dns).resolve("http://rates").await.unwrap_err();
+    assert!(error.is_empty() && error.to_string().contains("1 instances, 0 up"), "{error}");
+    assert_eq!(dns.total(), 0);
+}
+
+#[tokio::test]
+async fn what_is_known_stays_while_the_registry_is_away() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
+    registry
+        .on("GET", "apps", json(page("UP_2_", &[("RATES", &[up(1)]), ("OTHER", &[record("OTHER", "o", 2, "UP")])])))
+        .await;
+    registry.on("GET", "apps/delta", json(page("UP_2_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    let rates = resolver.resolve("http://rates").await.unwrap();
+    registry.forget().await;
+    registry.on("GET", "apps.*", status(500)).await;
+    crate::until("stale", || async { rates.endpoints().is_stale() }).await;
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
+    // Whoever asks for the first time is given what is known as well.
+    let other = resolver.resolve("http://other").await.unwrap();
+    assert_eq!(addrs(&other.endpoints()), ["127.0.0.1:2"]);
+    registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    crate::until("fresh", || async { !rates.endpoints().is_stale() }).await;
+}
+
+/// As of any other source: what could not be asked for longer than `max_stale` is left to those in reserve.
+#[tokio::test]
+async fn dns_takes_over_when_what_is_known_is_too_old() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let settings = brisk().with_max_stale(ms(300));
+    let resolver = in_pod(&dns, "shop").refresh(settings).source(Arc::new(source.clone())).build().unwrap();
+    let rates = resolver.resolve("http://rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
+    registry.on("GET", "apps.*", status(500)).await;
+    until_addrs(&rates, &["127.0.0.9:80"]).await;
+    registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(2)])]))).await;
+    until_addrs(&rates, &["127.0.0.1:2"]).await;
+}
+
+/// Ten thousand instances are some megabytes, unpacked and read beside the other tasks.
+#[tokio::test]
+async fn a_large_registry_is_read() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let records: Vec<_> = (1..=10_000).map(up).collect();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(page("UP_10000_", &[("RATES", &records)]).as_bytes()).unwrap();
+    registry.on("GET", "apps", json(packer.finish().unwrap()).insert_header("content-encoding", "gzip")).await;
+    let source = source(&registry).interval(Duration::from_secs(600)).build().unwrap();
+    let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
+    until(&rates, "all of them", |set| set.len() == 10_000).await;
+    assert_eq!(registry.asked().await, ["GET apps"]);
+}
+
+#[tokio::test]
+async fn a_registry_that_was_emptied_is_not_believed_at_once() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps", json(page("", &[]))).await;
+    registry.on("GET", "apps/delta", json(page("", &[]))).await;
+    registry.next(1, "GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2)])]))).await;
+    let source = source(&registry).hold(ms(1500)).build().unwrap();
+    let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+    until_counts(&source, "emptied", |source| source.counts().emptied == 1).await;
+    until_counts(&source, "fetched on", |source| source.counts().full >= 4).await;
+    assert_eq!(rates.endpoints().len(), 2);
+    assert!(rates.explain().to_string().contains("before it lost its memory"), "{}", rates.explain());
+    until_addrs(&rates, &[]).await;
+}
+
+/// Exact, and in full each time.
+#[tokio::test]
+async fn one_vip_alone_may_be_fetched() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
+    // A VIP of several applications.
+    let other = record("RATES-V2", "v2", 2, "UP").replace(r#""rates-v2""#, r#""rates,rates-v2""#);
+    registry.on("GET", "vips/rates", json(page("UP_2_", &[("RATES", &[up(1)]), ("RATES-V2", &[other])]))).await;
+    let source = source(&registry).vip("rates").build().unwrap();
+    let resolver = resolver(&source, &dns);
+    let rates = resolver.resolve("http://Rates").await.unwrap();
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1", "127.0.0.1:2"]);
+    until_counts(&source, "fetched again", |source| source.counts().full >= 3).await;
+    assert_eq!(registry.count("GET vips/rates").await, registry.asked().await.len());
+    let orders = resolver.resolve("http://orders").await.unwrap();
+    assert!(!orders.explain().to_string().contains("neither a VIP"), "about others it is silent");
+    // What a server says of a VIP that nobody has.
+    registry
+        .on(
+            "GET",
+            "vips/rates",
+            json(r#"{"applications":{"versions__delta":"-1","apps__hashcode":"","application":[]}}"#),
+        )
+        .await;
+    until_addrs(&rates, &[]).await;
+}
+
+#[tokio::test]
+async fn the_own_zone_comes_first() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let zone = |port: u16, zone: &str| {
+        up(port).replace(r#""@class":"java.util.Collections$EmptyMap""#, &format!(r#""zone":"{zone}""#))
+    };
+    registry.on("GET", "apps", json(page("UP_2_", &[("RATES", &[zone(1, "a"), zone(2, "b")])]))).await;
+    let source = source(&registry).zone("b").build().unwrap();
+    let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+    assert_eq!(rates.endpoints().len(), 2);
+    for _ in 0..20 {
+        assert_eq!(rates.pick().unwrap().endpoint().zone(), Some("b"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_asks_nothing_is_fetched() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    let source = source(&registry).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    tokio::time::sleep(ms(200)).await;
+    assert!(registry.asked().await.is_empty());
+    let rates = resolver.resolve("http://rates").await.unwrap();
+    let other = resolver.upstream("http://other").unwrap();
+    drop(rates);
+    let asked = registry.asked().await.len();
+    crate::until("fetched for the other one", || async { registry.asked().await.len() > asked + 2 }).await;
+    drop(other);
+    // A fetch may be on its way.
+    tokio::time::sleep(ms(200)).await;
+    let asked = registry.asked().await.len();
+    tokio::time::sleep(ms(300)).await;
+    assert_eq!(registry.asked().await.len(), asked);
+    resolver.resolve("http://rates").await.unwrap();
+    assert!(registry.asked().await.len() > asked, "what was known is old: fetched before it is given");
+}
+
+#[tokio::test]
+async fn a_hundred_names_cost_one_fetch() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let apps: Vec<_> =
+        (0..100_u16).map(|n| (format!("APP-{n}"), [record(&format!("APP-{n}"), "1", n + 1, "UP")])).collect();
+    let apps: Vec<_> = apps.iter().map(|(name, records)| (name.as_str(), &records[..])).collect();
+    registry.on("GET", "apps", json(page("UP_100_", &apps))).await;
+    let source = source(&registry).interval(Duration::from_secs(600)).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    for n in 0..100 {
+        let app = resolver.resolve(format!("http://app-{n}").as_str()).await.unwrap();
+        assert_eq!(addrs(&app.endpoints()), [format!("127.0.0.1:{}", n + 1)]);
+    }
+    assert_eq!(registry.asked().await, ["GET apps"]);
+    assert_eq!(source.name(), "eureka");
+}
+
+#[tokio::test]
+async fn a_runtime_that_goes_takes_the_fetching_to_the_next_one() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+    registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+    let source = source(&registry).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let rates = first.spawn({
+        let resolver = resolver.clone();
+        async move { resolver.resolve("http://rates").await.unwrap() }
+    });
+    let rates = rates.await.unwrap();
+    first.shutdown_background();
+    registry.forget().await;
+    registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(7)])]))).await;
+    // A use here starts the work here.
+    crate::until("seen", || async { addrs(&rates.endpoints()).contains(&"127.0.0.1:7".to_owned()) }).await;
+}
