@@ -9,6 +9,7 @@ mod day;
 mod differential;
 mod examples;
 mod harness;
+mod kube_proxy;
 mod lifecycle;
 mod manifests;
 mod resolver;
