@@ -34,7 +34,8 @@ impl Cluster {
         let node = &self.node;
         let make = || -> io::Result<Neighbour> {
             let place = node.place().new_inside(|| {
-                let mut links = format!("link set lo up\nlink add eth0 type veth peer name {name} netns {}\n", node.pid);
+                let mut links =
+                    format!("link set lo up\nlink add eth0 type veth peer name {name} netns {}\n", node.pid);
                 ips.iter().for_each(|ip| links += &format!("addr add {ip}/32 dev eth0\n"));
                 links += &format!("link set eth0 up\nroute add {GATEWAY} dev eth0 scope link\n");
                 links += &format!("route add default via {GATEWAY} dev eth0\n");

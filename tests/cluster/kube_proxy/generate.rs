@@ -148,7 +148,10 @@ impl Generator {
             }
             endpoints.push(endpoint);
         }
-        if written == Written::Slices(2) && self.one_in(3) && let Some(first) = endpoints.first() {
+        if written == Written::Slices(2)
+            && self.one_in(3)
+            && let Some(first) = endpoints.first()
+        {
             // The same address in both slices.
             let mut twin = Endpoint { slice: 1 - first.slice, ..first.clone() };
             self.set_conditions(&mut twin, 2);

@@ -11,7 +11,10 @@ mod send;
 mod shrink;
 mod world;
 
-use std::{collections::BTreeMap, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use discovery_core::policy::SplitMix64;
 

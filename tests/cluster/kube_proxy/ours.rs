@@ -75,7 +75,7 @@ impl Ours {
         let mut outcomes = BTreeSet::new();
         for _ in 0..DECISIONS {
             self.now += DAY;
-            outcomes.insert(Outcome::of_verdict(&snapshot.decide(&flow, self.now, &mut self.rng)));
+            outcomes.insert(Outcome::of_verdict(&snapshot.decide(&flow, self.now, &mut self.rng), sent));
         }
         self.now += DAY;
         (outcomes, snapshot.decide(&flow, self.now, &mut self.rng).to_string())

@@ -45,8 +45,12 @@ impl Outcome {
         }
     }
 
-    pub(super) fn of_verdict(verdict: &Verdict<'_>) -> Self {
+    pub(super) fn of_verdict(verdict: &Verdict<'_>, flow: &Sent) -> Self {
         match verdict.action {
+            // A packet from its own address is none that a pod takes: the kernel drops it as a martian.
+            Action::Endpoint { addr, masquerade: false, .. } if addr.ip() == IpAddr::V4(flow.source.ip()) => {
+                Self::Silent
+            }
             Action::Endpoint { addr, masquerade, .. } => Self::Pod { addr, masqueraded: masquerade },
             Action::Reject => Self::Refused,
             Action::Drop => Self::Silent,

@@ -89,7 +89,9 @@ async fn all_that_does_not_matter_is_taken_away() {
     let pods = (1..=6).map(|last| [10, 244, 0, last].into()).collect();
     let mut world = super::generate::Generator::new(3, pods).world(40);
     let shows = |one: &Declared| {
-        one.external_local && !one.source_ranges.is_empty() && one.endpoints.iter().any(|endpoint| endpoint.node == Some("node1"))
+        one.external_local
+            && !one.source_ranges.is_empty()
+            && one.endpoints.iter().any(|endpoint| endpoint.node == Some("node1"))
     };
     assert!(world.services.iter().any(shows));
     let mut tried = 0;

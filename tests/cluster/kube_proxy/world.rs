@@ -190,9 +190,7 @@ impl Declared {
     }
 
     fn slice(&self, at: u8) -> Value {
-        let port = |(at, port): (usize, &Port)| {
-            json!({"name": port_name(at), "protocol": port.protocol.as_str(), "port": port.target})
-        };
+        let port = |(at, port): (usize, &Port)| json!({"name": port_name(at), "protocol": port.protocol.as_str(), "port": port.target});
         let endpoints = self.endpoints.iter().filter(|endpoint| endpoint.slice == at);
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
@@ -210,9 +208,7 @@ impl Declared {
     }
 
     fn endpoints_object(&self) -> Value {
-        let port = |(at, port): (usize, &Port)| {
-            json!({"name": port_name(at), "protocol": port.protocol.as_str(), "port": port.target})
-        };
+        let port = |(at, port): (usize, &Port)| json!({"name": port_name(at), "protocol": port.protocol.as_str(), "port": port.target});
         let addresses = |ready: bool| -> Vec<Value> {
             let of = self.endpoints.iter().filter(|endpoint| endpoint.ready.unwrap_or(true) == ready);
             of.map(|endpoint| json!({"ip": endpoint.ip, "nodeName": endpoint.node})).collect()
