@@ -9,7 +9,6 @@ use std::{
 };
 
 use discovery_core::proxy::Config;
-use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ use crate::harness::Cluster;
 
 /// The cluster, and what was applied to it.
 pub(super) struct Bench {
-    cluster: Arc<Cluster>,
+    pub(super) cluster: Arc<Cluster>,
     pub(super) network: Network,
     /// The settings of our core.
     pub(super) config: Config,
@@ -72,10 +71,14 @@ impl Bench {
     pub(super) async fn apply(&mut self, world: &World) {
         let same = |one: &&Declared| world.services.iter().any(|other| other.is_same_service(one));
         let gone: Vec<&Declared> = self.present.services.iter().filter(|one| !same(one)).collect();
-        stream::iter(gone).for_each_concurrent(8, |service| self.delete(service)).await;
+        // One after the other: where two meet, the API server may keep a node port that nobody has any more.
+        for service in gone {
+            self.delete(service).await;
+        }
         let old = |new: &Declared| self.present.services.iter().find(|old| new.is_same_service(old));
-        let new = world.services.iter().map(|new| (new, old(new)));
-        stream::iter(new).for_each_concurrent(8, |(new, old)| self.create(new, old)).await;
+        for new in &world.services {
+            self.create(new, old(new)).await;
+        }
         self.present = world.clone();
         self.mirrored().await;
         self.mark().await;
@@ -85,8 +88,7 @@ impl Bench {
     pub(super) async fn compare(&self, flows: &[Sent]) -> Compared {
         let mut ours = Ours::read(&self.cluster, self.config.clone()).await;
         let possible: Vec<_> = flows.iter().map(|flow| ours.possible(flow)).collect();
-        let silent = |outcomes: &BTreeSet<Outcome>| outcomes.iter().all(|outcome| *outcome == Outcome::Silent);
-        let patience = |outcomes| if silent(outcomes) { SILENCE } else { self.patience };
+        let patience = |ours: &BTreeSet<Outcome>| if ours.contains(&Outcome::Silent) { SILENCE } else { self.patience };
         let sent = flows.iter().zip(&possible).map(|(flow, (outcomes, _))| (*flow, patience(outcomes)));
         let sent: Vec<_> = sent.collect();
         let mut compared = Compared::default();

@@ -152,9 +152,12 @@ impl Generator {
             && self.one_in(3)
             && let Some(first) = endpoints.first()
         {
-            // The same address in both slices.
+            // The same address in both slices, terminating in one of them. Anything else has no defined result: the real
+            // one walks its slices in the order of a Go map.
+            let terminating = first.terminating != Some(true);
+            let conditions = if terminating { (Some(false), Some(true), Some(true)) } else { (Some(true), None, None) };
             let mut twin = Endpoint { slice: 1 - first.slice, ..first.clone() };
-            self.set_conditions(&mut twin, 2);
+            (twin.ready, twin.serving, twin.terminating) = conditions;
             endpoints.push(twin);
         }
         endpoints
