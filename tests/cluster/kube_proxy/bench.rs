@@ -18,7 +18,7 @@ use super::{
     ours::Ours,
     outcome::Outcome,
     send::{PATIENCE, SILENCE, send},
-    world::{Declared, Endpoint, Kind, NAMESPACE, Port, Protocol, World, Written},
+    world::{Declared, Endpoint, NAMESPACE, Protocol, World, Written},
 };
 use crate::harness::Cluster;
 
@@ -170,19 +170,7 @@ impl Declared {
 
 /// The Service that is written last.
 fn marker(number: u8, pod: Ipv4Addr) -> Declared {
-    Declared {
-        number,
-        kind: Kind::ClusterIp,
-        ports: vec![Port { protocol: Protocol::Tcp, number: 80, target: super::network::TARGETS[0] }],
-        external_ip: false,
-        external_local: false,
-        internal_local: false,
-        affinity: None,
-        source_ranges: Vec::new(),
-        ip_mode: None,
-        written: Written::Slices(1),
-        endpoints: vec![Endpoint::at(pod)],
-    }
+    Declared { endpoints: vec![Endpoint::at(pod)], ..Declared::plain(number) }
 }
 
 fn mirrored(slices: &[EndpointSlice]) -> BTreeSet<(String, (String, bool))> {

@@ -1,6 +1,7 @@
 //! The real kube-proxy and our core of it, given the same clusters; flows are sent through the kernel that the real one
 //! has programmed, and must fare as ours says.
 
+mod affinity;
 mod bench;
 mod flows;
 mod generate;
@@ -8,6 +9,7 @@ mod network;
 mod ours;
 mod outcome;
 mod send;
+mod shares;
 mod shrink;
 mod world;
 

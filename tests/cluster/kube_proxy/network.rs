@@ -21,6 +21,9 @@ pub(super) const TARGETS: [u16; 2] = [8080, 8081];
 /// The addresses of the machine of the outside.
 pub(super) const OUTSIDE: [&str; 2] = ["192.0.2.10", "198.51.100.10"];
 
+/// More of its addresses, for what many clients are needed for.
+const CROWD: u8 = 240;
+
 /// The address of the world on its link to the node.
 const WORLD: &str = "169.254.1.2";
 const WORLD_PORT: u16 = 9000;
@@ -30,6 +33,8 @@ pub(super) struct Network {
     /// Those that are endpoints.
     pub(super) pods: Vec<Ipv4Addr>,
     senders: Vec<(Source, Place)>,
+    /// Many more addresses of the machine of the outside.
+    crowd: Vec<(Source, Place)>,
 }
 
 /// Who sends, by the address that it sends from.
@@ -62,7 +67,7 @@ impl Network {
         let v4 = |neighbour: &Neighbour| -> Vec<Ipv4Addr> {
             neighbour.ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect()
         };
-        let mut network = Self { pods: Vec::new(), senders: Vec::new() };
+        let mut network = Self { pods: Vec::new(), senders: Vec::new(), crowd: Vec::new() };
         for at in 0..6 {
             let pod = cluster.bare_pod(&format!("backend-{at}"));
             let ip = v4(&pod)[0];
@@ -74,8 +79,11 @@ impl Network {
         }
         let client = cluster.bare_pod("client");
         network.senders.push((Source::Pod(v4(&client)[0]), client.place));
-        let outside = cluster.outside_machine("out0", &OUTSIDE);
+        let crowd: Vec<String> = (1..=CROWD).map(|last| format!("203.0.112.{last}")).collect();
+        let addresses: Vec<&str> = OUTSIDE.into_iter().chain(crowd.iter().map(String::as_str)).collect();
+        let outside = cluster.outside_machine("out0", &addresses);
         network.senders.extend(v4(&outside).into_iter().map(|ip| (Source::Outside(ip), outside.place.clone())));
+        network.crowd = network.senders.split_off(network.senders.len() - usize::from(CROWD));
         let world = cluster.outside_machine("world0", &[WORLD]);
         cluster.everything_else_goes_to("world0", &world, WORLD_PORT);
         // It answers from the address that it was asked at.
@@ -97,9 +105,14 @@ impl Network {
         self.senders.iter().map(|(source, _)| *source).collect()
     }
 
+    /// Many that can send, all of the outside.
+    pub(super) fn crowd(&self) -> Vec<Source> {
+        self.crowd.iter().map(|(source, _)| *source).collect()
+    }
+
     /// The namespaces of a sender.
     pub(super) fn place(&self, source: Source) -> &Place {
-        let found = self.senders.iter().find(|(one, _)| *one == source);
+        let found = self.senders.iter().chain(&self.crowd).find(|(one, _)| *one == source);
         found.map_or_else(|| panic!("{source:?} is nobody"), |(_, place)| place)
     }
 }

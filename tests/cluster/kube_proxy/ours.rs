@@ -9,7 +9,7 @@ use std::{
 use discovery_core::{
     policy::SplitMix64,
     proxy::{
-        Cidr, Config, Flow, IptablesConfig, LocalDetector, Mode, Proxier,
+        Choice, Cidr, Config, Flow, IptablesConfig, LocalDetector, Mode, Proxier,
         object::{EndpointSlice, IpFamily, Node, Protocol, Service},
     },
 };
@@ -63,14 +63,18 @@ impl Ours {
         Self { proxy, now, rng }
     }
 
+    /// What becomes of a flow now, from what was decided before.
+    pub(super) fn decide(&mut self, sent: &Sent, now: Instant) -> (Option<SocketAddr>, Choice) {
+        let flow = flow(sent);
+        let snapshot = self.proxy.snapshot().clone();
+        let verdict = snapshot.decide(&flow, now, &mut self.rng);
+        let matched = verdict.matched().unwrap_or_else(|| panic!("{sent}: {verdict}"));
+        (verdict.endpoint(), matched.choice)
+    }
+
     /// All that can become of a flow whose client is not remembered, and why.
     pub(super) fn possible(&mut self, sent: &Sent) -> (BTreeSet<Outcome>, String) {
-        let source = SocketAddr::new(sent.source.ip().into(), 40_000);
-        let protocol = match sent.protocol {
-            world::Protocol::Tcp => Protocol::Tcp,
-            world::Protocol::Udp => Protocol::Udp,
-        };
-        let flow = Flow::new(protocol, source, sent.to);
+        let flow = flow(sent);
         let snapshot = self.proxy.snapshot().clone();
         let mut outcomes = BTreeSet::new();
         for _ in 0..DECISIONS {
@@ -80,6 +84,15 @@ impl Ours {
         self.now += DAY;
         (outcomes, snapshot.decide(&flow, self.now, &mut self.rng).to_string())
     }
+}
+
+fn flow(sent: &Sent) -> Flow<'static> {
+    let source = SocketAddr::new(sent.source.ip().into(), 40_000);
+    let protocol = match sent.protocol {
+        world::Protocol::Tcp => Protocol::Tcp,
+        world::Protocol::Udp => Protocol::Udp,
+    };
+    Flow::new(protocol, source, sent.to)
 }
 
 /// The addresses of the links to pods are the node's as well; the API knows nothing of them.

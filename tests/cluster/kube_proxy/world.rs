@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use super::network::TARGETS;
+
 /// The namespace of all generated Services.
 pub(super) const NAMESPACE: &str = "proxied";
 
@@ -90,6 +92,23 @@ pub(super) struct Endpoint {
 }
 
 impl Declared {
+    /// With a cluster IP, port 80 of TCP, and no endpoints yet.
+    pub(super) fn plain(number: u8) -> Self {
+        Self {
+            number,
+            kind: Kind::ClusterIp,
+            ports: vec![Port { protocol: Protocol::Tcp, number: 80, target: TARGETS[0] }],
+            external_ip: false,
+            external_local: false,
+            internal_local: false,
+            affinity: None,
+            source_ranges: Vec::new(),
+            ip_mode: None,
+            written: Written::Slices(1),
+            endpoints: Vec::new(),
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         format!("s{}", self.number)
     }
