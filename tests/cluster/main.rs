@@ -12,6 +12,7 @@ mod eureka;
 mod eureka_programs;
 mod examples;
 mod harness;
+mod kube_proxy;
 mod lifecycle;
 mod manifests;
 mod ping;

@@ -56,7 +56,7 @@
 //! | slices to endpoints | `endpoints.rs` | who they are, each once, in order |
 //! | who may be used | `topology.rs` | policies, hints, terminating ones |
 //! | one lookup | `dispatch.rs`, `node_address.rs`, `snapshot.rs` | which port a destination belongs to |
-//! | the rules | `route.rs`, `flow.rs` | source ranges, which set, masquerade, refusal or silence |
+//! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | source ranges, which set, masquerade, refusal or silence |
 //! | the choice | `mode/`, `affinity.rs` | which endpoint |
 //! | the answer | `verdict.rs` | what and why |
 //!
@@ -76,6 +76,9 @@
 //! | unallocated service address | untouched | untouched | untouched | dropped |
 //! | node ports by default | all addresses | all, `127.0.0.1` too | all | the primary address |
 //! | sender inside, policy `Local` | ignored | cluster set | local set | cluster set |
+//! | no endpoints, external address, sent by the node | closed | untouched | refused | refused |
+//! | not in a source range, no endpoints | ignored | refused | dropped | dropped |
+//! | the endpoint is the client, on no node | masqueraded | masqueraded | not | not |
 //!
 //! # What it costs
 //!
@@ -104,6 +107,7 @@ mod endpoints;
 mod flow;
 #[cfg(feature = "forward")]
 pub mod forward;
+mod hairpin;
 mod health;
 mod mode;
 mod node_address;

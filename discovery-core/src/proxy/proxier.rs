@@ -14,6 +14,7 @@ use super::{
     Changes, Config, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, Snapshot,
     dispatch::Dispatch,
     endpoints::EndpointSliceCache,
+    hairpin::Hairpins,
     health::HealthCheck,
     node_address::NodeAddresses,
     object::{EndpointSlice, Endpoints, Node, Service, ZONE_LABEL},
@@ -40,6 +41,7 @@ pub struct Proxier {
     mirrored: BTreeMap<NamespacedName, Vec<EndpointSlice>>,
     programs: Programs,
     dispatch: Dispatch,
+    hairpins: Hairpins,
     health: Table<NamespacedName, Arc<HealthCheck>>,
     no_local: NoLocalEndpoints,
     dirty: BTreeSet<NamespacedName>,
@@ -64,6 +66,7 @@ impl Proxier {
             here: here.clone(),
             frontends: dispatch.table.clone(),
             cluster_ips: dispatch.cluster_ips.clone(),
+            hairpins: Hairpins::default(),
             health: health.clone(),
             no_local: NoLocalEndpoints::default(),
             version: 0,
@@ -76,6 +79,7 @@ impl Proxier {
             mirrored: BTreeMap::new(),
             programs: Programs::default(),
             dispatch,
+            hairpins: Hairpins::default(),
             health,
             no_local: NoLocalEndpoints::default(),
             dirty: BTreeSet::new(),
@@ -171,6 +175,7 @@ impl Proxier {
         for Replaced { old, new } in &replaced {
             let route = new.as_ref().and_then(|_| routes.next());
             self.dispatch.replace(old.as_deref(), route);
+            self.hairpins.replace(&self.here.config.mode, old.as_deref(), new.as_deref());
         }
         self.retired.retain(|old| Arc::strong_count(old) > 1);
         if changes.published {
@@ -178,6 +183,7 @@ impl Proxier {
                 here: self.here.clone(),
                 frontends: self.dispatch.table.clone(),
                 cluster_ips: self.dispatch.cluster_ips.clone(),
+                hairpins: self.hairpins.clone(),
                 health: self.health.clone(),
                 no_local: self.no_local,
                 version: self.snapshot.version + 1,

@@ -12,7 +12,7 @@
 //! | others | Local | this node | cluster set | yes |
 //! | others | Local | anybody else | local set | no |
 //!
-//! And always when the endpoint is the client itself, or its replies would not pass through the node.
+//! And when the endpoint is the client itself, or its replies would not pass through the node: see `hairpin.rs`.
 //!
 //! IPVS has no short circuit: a virtual server has one set of destinations, and external traffic with policy `Local` is
 //! never masqueraded. Userspace mode knows no policies and no source ranges, and its endpoints always see the node.
@@ -26,6 +26,7 @@ use super::{
     object::Protocol,
     packed::{Packed, Range},
     programmed::{Here, Programmed},
+    snapshot::Snapshot,
     verdict::{Action, Choice, Destination, Masquerade, Matched, Reason, Scope, Verdict},
 };
 use crate::policy::Rng;
@@ -90,7 +91,8 @@ impl Route {
     }
 
     /// What becomes of a flow to this port.
-    pub(super) fn decide(&self, here: &Here, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
+    pub(super) fn decide(&self, at: &Snapshot, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
+        let here = &*at.here;
         let destination = self.destination;
         let sender = Sender::of(flow, &here.config.detector, &here.addresses.all);
         let scope = self.scope(here, destination, sender);
@@ -113,13 +115,18 @@ impl Route {
         match chosen {
             Ok((addr, choice)) => {
                 let masquerade = match self.masquerade(here, destination, sender) {
-                    Masquerade::No if addr.ip() == flow.source.ip() => Masquerade::Hairpin,
+                    Masquerade::No if addr.ip() == flow.source.ip() => {
+                        match at.hairpins.has(&here.config.mode, addr, flow.protocol) {
+                            true => Masquerade::Hairpin,
+                            false => Masquerade::No,
+                        }
+                    }
                     why => why,
                 };
                 verdict(Action::Endpoint { addr, masquerade: masquerade != Masquerade::No }, choice, masquerade)
             }
             Err(choice) => {
-                let (action, choice) = self.refusal(here, scope, choice);
+                let (action, choice) = self.refusal(here, (destination, sender, scope), choice);
                 verdict(action, choice, Masquerade::No)
             }
         }
@@ -157,23 +164,41 @@ impl Route {
         }
     }
 
-    /// Whether the source ranges let a flow to the load balancer's address pass. Where a range has this node, the
-    /// load balancer's own addresses may come in as well: a node's traffic to them has them as source at times.
+    /// Whether the source ranges let a flow to the load balancer's address pass. Where a range has this node's
+    /// primary address, the load balancer's own addresses may come in as well: a node's traffic to them has them as source at times.
     fn is_allowed(&self, here: &Here, flow: &Flow<'_>) -> bool {
         let ranges = &self.port.info.source_ranges;
-        if ranges.is_empty() || here.config.mode == Mode::Userspace {
+        // iptables mode writes the rules for source ranges only for a Service that has endpoints.
+        let is_heeded = match here.config.mode {
+            Mode::Userspace => false,
+            Mode::Iptables(_) => self.port.usable.has_any,
+            Mode::Ipvs(_) | Mode::Nftables => true,
+        };
+        if ranges.is_empty() || !is_heeded {
             return true;
         }
         let has = |ip| ranges.iter().any(|range| range.contains(ip));
         let source = flow.source.ip();
         has(source)
-            || self.port.info.load_balancer_vips.contains(&source) && here.addresses.all.iter().any(|ip| has(*ip))
+            || self.port.info.load_balancer_vips.contains(&source)
+                && here.addresses.all.first().is_some_and(|ip| has(*ip))
     }
 
     /// What happens when no endpoint can be chosen: a client that somebody could serve waits in vain when policy
     /// `Local` stands in its way, and all others are told.
-    fn refusal(&self, here: &Here, scope: Scope, choice: Choice) -> (Action, Choice) {
+    ///
+    /// iptables mode refuses for external addresses where packets come in (`KUBE-EXTERNAL-SERVICES` in INPUT and FORWARD),
+    /// and not where the node's own leave: those go where routes lead. To a node port, they come in again.
+    fn refusal(
+        &self,
+        here: &Here,
+        (destination, sender, scope): (Destination, Sender, Scope),
+        choice: Choice,
+    ) -> (Action, Choice) {
+        let leaves =
+            matches!(destination, Destination::ExternalIp | Destination::LoadBalancer) && sender == Sender::Node;
         match (scope, &here.config.mode) {
+            (_, Mode::Iptables(_)) if leaves => (Action::Untouched, choice),
             (Scope::Local, _) if self.port.usable.has_any => (Action::Drop, Choice::NoLocalEndpoints),
             (Scope::NoneLocal, _) if self.port.usable.has_any => (Action::Reject, Choice::NoLocalEndpoints),
             // The proxy accepts a TCP connection and closes it; a datagram is lost.

@@ -7,6 +7,7 @@ use super::{
     UsableEndpoints,
     dispatch::Key,
     endpoints::EndpointInfo,
+    hairpin::Hairpins,
     mode::Mode,
     object::Protocol,
     programmed::Here,
@@ -26,6 +27,7 @@ pub struct Snapshot {
     pub(super) here: Arc<Here>,
     pub(super) frontends: Table<Key, Route>,
     pub(super) cluster_ips: Table<Key, Route>,
+    pub(super) hairpins: Hairpins,
     pub(super) health: Table<NamespacedName, Arc<HealthCheck>>,
     pub(super) no_local: NoLocalEndpoints,
     pub(super) version: u64,
@@ -36,7 +38,7 @@ impl Snapshot {
     #[must_use]
     pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
-            Some(found) => found.decide(&self.here, flow, now, rng),
+            Some(found) => found.decide(self, flow, now, rng),
             None => self.unmatched(flow),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use kube::{
     Api, Client, Config,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -91,6 +91,16 @@ impl Cluster {
     pub(crate) async fn apply_status(&self, object: &Value) {
         if let Err(error) = apply(&self.client(), object, true).await {
             panic!("{error}: {object}");
+        }
+    }
+
+    /// Deletes an object; one that is not there is deleted already.
+    pub(crate) async fn delete_object(&self, object: &Value) {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match api_of(&self.client(), object).delete(name, &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{error}: {object}"),
         }
     }
 

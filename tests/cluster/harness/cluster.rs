@@ -30,7 +30,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane with one node.
 pub(crate) struct Cluster {
-    node: SharedNode,
+    pub(super) node: SharedNode,
     kubelet: Arc<Kubelet>,
     client: Client,
     options: Options,

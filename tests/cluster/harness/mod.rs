@@ -6,6 +6,7 @@ mod components;
 mod dns;
 mod keys;
 mod kubelet;
+mod neighbour;
 mod node;
 mod options;
 mod packets;
@@ -16,8 +17,11 @@ mod wait;
 
 pub(crate) use self::{
     cluster::{Cluster, PATIENCE, on_cluster},
-    node::MOUNT_TAG,
+    components::NODE_NAME,
+    neighbour::{GATEWAY, Neighbour},
+    node::{MOUNT_TAG, NODE_IP},
     options::{Options, ProxyMode},
+    place::Place,
     wait::is_ready,
 };
 

@@ -26,7 +26,7 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Node {
     holder: Mutex<Child>,
-    pid: u32,
+    pub(super) pid: u32,
     place: Place,
     processes: File,
     pods: AtomicU32,
@@ -170,7 +170,7 @@ fn show(file: &Path, at: &Path) -> io::Result<()> {
 }
 
 /// Runs many commands of `ip` in one process, in the namespaces of the calling thread.
-fn batch(lines: &str) -> io::Result<()> {
+pub(super) fn batch(lines: &str) -> io::Result<()> {
     let mut command = Command::new("ip");
     let mut ip = command.args(["-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = ip.stdin.take() {

@@ -48,6 +48,14 @@ impl Place {
         })
     }
 
+    /// Runs `work` in the network namespace, on a thread of its own, and waits for it.
+    pub(crate) fn run_in_network<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        on_thread(|| {
+            self.enter_network()?;
+            work()
+        })
+    }
+
     /// New namespaces whose mounts start as a copy of these; `furnish` runs in them.
     pub(crate) fn new_inside(&self, furnish: impl FnOnce() -> io::Result<()> + Send) -> io::Result<Self> {
         self.run(|| {

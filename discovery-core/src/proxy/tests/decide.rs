@@ -2,7 +2,9 @@
 //! TestInternalTrafficPolicy, TestLoadBalancer.
 
 use super::world::*;
-use crate::proxy::{Choice, Destination, LocalDetector, Masquerade, Mode, Scheduler, Scope, Sender, object::*};
+use crate::proxy::{
+    Choice, Destination, LocalDetector, Masquerade, Mode, NamespacedName, Scheduler, Scope, Sender, object::*,
+};
 
 const FAR: &str = "10.244.2.1:8080";
 const NEAR: &str = "10.244.1.1:8080";
@@ -142,10 +144,75 @@ fn policies_do_not_cross() {
 #[test]
 fn a_hairpin_is_masqueraded() {
     for mode in all_modes().into_iter().skip(1) {
-        let mut world = World::new(mode).service(&service()).slice(&far());
+        let mut world = World::new(mode).service(&service()).slice(&slice([local("10.244.2.1")]));
         let verdict = world.tcp("10.244.2.1:5000", CLUSTER_IP);
         assert!(verdict.is_masqueraded());
         assert_eq!(verdict.matched().unwrap().masquerade, Masquerade::Hairpin);
+    }
+}
+
+/// Seen with kube-proxy 1.36.3: the sets of nftables and IPVS mode hold endpoints of this node only, those of all
+/// Services together.
+#[test]
+fn a_hairpin_of_an_endpoint_on_no_known_node_is_masqueraded_in_iptables_mode_alone() {
+    const POD: &str = "10.244.2.1:5000";
+    let (mut chain, mut set) = (World::new(iptables()), [Mode::Nftables, ipvs(Scheduler::RoundRobin)].map(World::new));
+    chain = chain.service(&service()).slice(&far());
+    assert_eq!(chain.outcome(POD, CLUSTER_IP), format!("{FAR} masqueraded"));
+    set = set.map(|world| world.service(&service()).slice(&far()));
+    assert_eq!(set.each_mut().map(|world| world.outcome(POD, CLUSTER_IP)), [FAR, FAR]);
+    // Another Service says where the pod is; with another number, it says so of another endpoint.
+    let other = named("other", "10.96.0.11");
+    let near = slice_of("other", "other-1", [local("10.244.2.1")]);
+    let moved = EndpointSlice { ports: vec![SlicePort { port: Some(9), ..SlicePort::default() }], ..near.clone() };
+    set = set.map(|world| world.service(&other).slice(&moved));
+    assert_eq!(set.each_mut().map(|world| world.outcome(POD, CLUSTER_IP)), [FAR, FAR]);
+    set = set.map(|world| world.slice(&near));
+    for world in &mut set {
+        assert_eq!(world.outcome(POD, CLUSTER_IP), format!("{FAR} masqueraded"));
+        // Two ports want the entry; it goes with the last.
+        world.proxy.apply_service(&named("third", "10.96.0.12"));
+        world.proxy.apply_endpoint_slice(&slice_of("third", "third-1", [local("10.244.2.1")]));
+        world.sync();
+        world.proxy.delete_endpoint_slice(&near);
+        world.sync();
+        assert_eq!(world.outcome(POD, CLUSTER_IP), format!("{FAR} masqueraded"));
+        world.proxy.delete_service(&NamespacedName::new("default", "third"));
+        world.sync();
+        assert_eq!(world.outcome(POD, CLUSTER_IP), FAR);
+    }
+}
+
+/// `allLocallyReachableEndpoints` of nftables mode; `endpointsMap` of IPVS mode.
+#[test]
+fn an_endpoint_that_nobody_may_use_is_no_hairpin_of_nftables_mode() {
+    let outcomes = [Mode::Nftables, ipvs(Scheduler::RoundRobin)].map(|mode| {
+        let mut world = World::new(mode).service(&service()).slice(&far()).service(&named("other", "10.96.0.11"));
+        world = world.slice(&slice_of("other", "other-1", [unready(local("10.244.2.1"))]));
+        world.outcome("10.244.2.1:5000", CLUSTER_IP)
+    });
+    assert_eq!(outcomes, [FAR.to_owned(), format!("{FAR} masqueraded")]);
+}
+
+/// Seen with kube-proxy 1.36.3: `KUBE-EXTERNAL-SERVICES` is in INPUT and FORWARD, not in OUTPUT.
+#[test]
+fn what_the_node_sends_to_an_external_address_without_endpoints_is_untouched_in_iptables_mode() {
+    for (mode, external) in [(iptables(), ""), (Mode::Nftables, "reject")] {
+        let mut world = World::new(mode).service(&exposed());
+        assert_eq!([EXTERNAL_IP, LOAD_BALANCER].map(|to| world.outcome(NODE, to)), [external; 2]);
+        assert_eq!([CLUSTER_IP, NODE_PORT].map(|to| world.outcome(NODE, to)), ["reject"; 2]);
+    }
+}
+
+/// `usesFWChain` asks for endpoints in iptables/proxier.go, and not in nftables/proxier.go.
+#[test]
+fn without_endpoints_source_ranges_do_not_matter_in_iptables_mode() {
+    let service = Service { load_balancer_source_ranges: vec!["192.0.2.0/24".into()], ..exposed() };
+    for (mode, without) in [(iptables(), "reject"), (Mode::Nftables, "drop")] {
+        let mut world = World::new(mode).service(&service);
+        assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), without);
+        world = world.slice(&far());
+        assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), "drop");
     }
 }
 
@@ -232,7 +299,7 @@ fn source_ranges_are_for_the_load_balancer_only_and_for_pods_as_well() {
 #[test]
 fn source_ranges_are_checked_before_endpoints() {
     let service = Service { load_balancer_source_ranges: vec!["203.0.113.0/24".into()], ..exposed() };
-    let mut world = World::new(iptables()).service(&service);
+    let mut world = World::new(Mode::Nftables).service(&service);
     assert_eq!(world.outcome("192.0.2.1:5", LOAD_BALANCER), "drop");
     assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), "reject");
 }
@@ -273,7 +340,7 @@ fn of_two_services_with_one_address_the_smaller_name_has_it_until_it_goes() {
             world = world.service(&with(name, ip)).slice(&slice_of(name, name, [pod(pod_ip)]));
         }
         assert_eq!(world.to(OUTSIDE, EXTERNAL_IP), "10.244.2.1:8080");
-        world.proxy.delete_service(&crate::proxy::NamespacedName::new("default", "a"));
+        world.proxy.delete_service(&NamespacedName::new("default", "a"));
         world.sync();
         assert_eq!(world.to(OUTSIDE, EXTERNAL_IP), "10.244.2.2:8080");
         world = world.service(&with("b", "10.96.0.2")).service(&with("a", "10.96.0.1"));

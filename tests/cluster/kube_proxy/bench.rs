@@ -1,0 +1,198 @@
+//! One cluster with the real kube-proxy, which worlds are applied to one after the other.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use discovery_core::proxy::Config;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use serde_json::{Value, json};
+
+use super::{
+    network::{Network, Sent, Source, node_ip},
+    ours::Ours,
+    outcome::Outcome,
+    send::{PATIENCE, SILENCE, send},
+    world::{Declared, Endpoint, NAMESPACE, Protocol, World, Written},
+};
+use crate::harness::Cluster;
+
+/// The cluster, and what was applied to it.
+pub(super) struct Bench {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) network: Network,
+    /// The settings of our core.
+    pub(super) config: Config,
+    /// How long a flow has that ought to be answered or refused.
+    pub(super) patience: Duration,
+    present: World,
+    rounds: u8,
+}
+
+/// A flow of which the real one makes something else than ours may.
+#[derive(Debug)]
+pub(super) struct Mismatch {
+    pub(super) flow: Sent,
+    pub(super) real: Outcome,
+    pub(super) ours: BTreeSet<Outcome>,
+    pub(super) why: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ours: Vec<String> = self.ours.iter().map(ToString::to_string).collect();
+        let (ours, Self { flow, real, why, .. }) = (ours.join(" or "), self);
+        write!(f, "# {flow}\n#   the real one: {real}\n#   ours: {ours} ({why})")
+    }
+}
+
+/// What was sent, and what came of it.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    pub(super) outcomes: Vec<(Sent, Outcome)>,
+    pub(super) mismatches: Vec<Mismatch>,
+}
+
+impl Bench {
+    pub(super) async fn new(cluster: Arc<Cluster>, config: Config, services: u8) -> Self {
+        let one = |number| marker(number, Ipv4Addr::UNSPECIFIED);
+        let node_ports = (1..=services).flat_map(|at| [0, 1].map(|port| one(at).node_port(port)));
+        let network = Network::new(&cluster, node_ports).unwrap();
+        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")).await;
+        Self { cluster, network, config, patience: PATIENCE, present: World::default(), rounds: 0 }
+    }
+
+    /// Makes the cluster what `world` says, and waits until kube-proxy has heard of all of it.
+    pub(super) async fn apply(&mut self, world: &World) {
+        let same = |one: &&Declared| world.services.iter().any(|other| other.is_same_service(one));
+        let gone: Vec<&Declared> = self.present.services.iter().filter(|one| !same(one)).collect();
+        // One after the other: where two meet, the API server may keep a node port that nobody has any more.
+        for service in gone {
+            self.delete(service).await;
+        }
+        let old = |new: &Declared| self.present.services.iter().find(|old| new.is_same_service(old));
+        for new in &world.services {
+            self.create(new, old(new)).await;
+        }
+        self.present = world.clone();
+        self.mirrored().await;
+        self.mark().await;
+    }
+
+    /// Sends flows and compares.
+    pub(super) async fn compare(&self, flows: &[Sent]) -> Compared {
+        let mut ours = Ours::read(&self.cluster, self.config.clone()).await;
+        let possible: Vec<_> = flows.iter().map(|flow| ours.possible(flow)).collect();
+        let patience = |ours: &BTreeSet<Outcome>| if ours.contains(&Outcome::Silent) { SILENCE } else { self.patience };
+        let sent = flows.iter().zip(&possible).map(|(flow, (outcomes, _))| (*flow, patience(outcomes)));
+        let sent: Vec<_> = sent.collect();
+        let mut compared = Compared::default();
+        for ((flow, (ours, why)), real) in flows.iter().zip(possible).zip(send(&self.network, &sent).await) {
+            compared.outcomes.push((*flow, real.clone()));
+            if !ours.contains(&real) {
+                compared.mismatches.push(Mismatch { flow: *flow, real, ours, why });
+            }
+        }
+        compared
+    }
+
+    async fn create(&self, service: &Declared, old: Option<&Declared>) {
+        let before = old.map_or_else(Vec::new, Declared::objects);
+        let objects = service.objects();
+        for object in objects.iter().filter(|object| !before.contains(object)) {
+            self.cluster.apply_object(object).await;
+        }
+        for object in before.iter().filter(|old| objects.iter().all(|new| new["metadata"] != old["metadata"])) {
+            self.cluster.delete_object(object).await;
+        }
+        if let Some(status) = service.status().filter(|_| old.is_none()) {
+            self.cluster.apply_status(&status).await;
+        }
+    }
+
+    async fn delete(&self, service: &Declared) {
+        for object in service.objects().iter().rev() {
+            self.cluster.delete_object(object).await;
+        }
+    }
+
+    /// Waits until the controller has made slices of Endpoints objects, and deleted those that it is to delete.
+    async fn mirrored(&self) {
+        let wanted = |service: &Declared| -> BTreeSet<(String, bool)> {
+            let of = service.endpoints.iter().filter(|_| service.written == Written::Endpoints);
+            of.map(|endpoint| (endpoint.ip.to_string(), endpoint.ready.unwrap_or(true))).collect()
+        };
+        let wanted: BTreeSet<(String, (String, bool))> = self
+            .present
+            .services
+            .iter()
+            .flat_map(|service| wanted(service).into_iter().map(|endpoint| (service.name(), endpoint)))
+            .collect();
+        self.cluster
+            .until("mirrored Endpoints", || async {
+                let api = Api::<EndpointSlice>::namespaced(self.cluster.client(), NAMESPACE);
+                let by = "endpointslice.kubernetes.io/managed-by=endpointslicemirroring-controller.k8s.io";
+                let Ok(slices) = api.list(&ListParams::default().labels(by)).await else { return false };
+                mirrored(&slices.items) == wanted
+            })
+            .await;
+    }
+
+    /// A Service that nobody has seen before, written last: when it answers, kube-proxy has heard of all that came
+    /// before it in both of its watches.
+    async fn mark(&mut self) {
+        self.rounds = self.rounds % 150 + 1;
+        let marker = marker(255 - self.rounds, self.network.pods[0]);
+        for object in marker.objects() {
+            self.cluster.apply_object(&object).await;
+        }
+        let to = SocketAddr::new(marker.cluster_ip().into(), 80);
+        let probe = Sent { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
+        let network = &self.network;
+        let answered = || async move { matches!(send(network, &[(probe, SILENCE)]).await[0], Outcome::Pod { .. }) };
+        self.cluster.until("kube-proxy's next round", answered).await;
+        self.delete(&marker).await;
+    }
+}
+
+impl Declared {
+    /// Whether one becomes the other by changes of its endpoints alone.
+    fn is_same_service(&self, other: &Self) -> bool {
+        let service = |one: &Self| (one.objects().swap_remove(0), one.status(), one.written == Written::Endpoints);
+        service(self) == service(other)
+    }
+}
+
+/// The Service that is written last.
+fn marker(number: u8, pod: Ipv4Addr) -> Declared {
+    Declared { endpoints: vec![Endpoint::at(pod)], ..Declared::plain(number) }
+}
+
+fn mirrored(slices: &[EndpointSlice]) -> BTreeSet<(String, (String, bool))> {
+    let mut all = BTreeSet::new();
+    for slice in slices {
+        let service = slice.labels().get("kubernetes.io/service-name").cloned().unwrap_or_default();
+        for endpoint in slice.endpoints.iter().flatten() {
+            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
+            all.extend(endpoint.addresses.iter().map(|ip| (service.clone(), (ip.clone(), ready))));
+        }
+    }
+    all
+}
+
+/// A world as a manifest.
+pub(super) fn manifest(world: &World) -> String {
+    let of = |service: &Declared| {
+        let mut objects = service.objects();
+        objects.extend(service.status());
+        objects
+    };
+    let yaml = |object: &Value| serde_saphyr::to_string(object).unwrap_or_else(|_| json!(object).to_string());
+    let objects: Vec<String> = world.services.iter().flat_map(of).map(|object| yaml(&object)).collect();
+    objects.join("---\n")
+}
