@@ -1,8 +1,12 @@
 //! The life of a pod: register, be found, be taken out of service, go in order, be evicted.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, io::Read as _, time::Duration};
 
-use discovery_reqwest::{Client, eureka::Status};
+use discovery_core::{Resolver, Surroundings};
+use discovery_reqwest::{
+    Client,
+    eureka::{Registration, Status},
+};
 
 use crate::harness::{on_eureka, until, until_endpoints, within};
 
@@ -73,34 +77,45 @@ async fn callers(client: &Client, count: usize) -> BTreeSet<String> {
 #[test]
 fn a_killed_pod_is_evicted() {
     on_eureka(1, |world| async move {
-        let source = world.source().build().unwrap();
+        let (source, server) = (world.source().build().unwrap(), &world.servers[0]);
         let rates = world.resolver(&source).upstream("http://rates").unwrap();
         let stays = world.pod("rates", "rates-1").await;
-        // As by SIGKILL: its runtime goes with all that it would still have said.
-        let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let registered = {
-            let (client, addr) = (world.client(), stays.server.addr());
-            doomed.spawn(async move {
-                let registration =
-                    discovery_reqwest::eureka::Registration::builder(&client, crate::harness::URL, "rates")
-                        .ip(addr.ip())
-                        .port(1)
-                        .lease(Duration::from_secs(1), Duration::from_secs(3))
-                        .register()
-                        .await
-                        .unwrap();
-                registration.settled().await.unwrap();
-                registration
-            })
-        };
-        let killed = within("registered", registered).await.unwrap();
+        // This program again, for nothing but the test below.
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "life::a_pod_to_be_killed", "--ignored"])
+            .env(VICTIM, server.url())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         until_endpoints(&rates, 2).await;
-        doomed.shutdown_background();
+        let id = server.ids("RATES").await.into_iter().find(|id| id != stays.registration.id()).unwrap();
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        assert!(server.instance("RATES", &id).await.is_some(), "nobody has told the registry");
         until_endpoints(&rates, 1).await;
-        assert_eq!(world.servers[0].instance("RATES", killed.id()).await, None);
+        assert_eq!(server.instance("RATES", &id).await, None);
         assert!(stays.registration.state().is_settled(), "the other one has kept its lease");
         assert_eq!(stays.registration.state().lost, 0);
     });
+}
+
+/// The registry of the pod that is to be killed.
+const VICTIM: &str = "DISCOVERY_EUREKA_VICTIM";
+
+#[test]
+#[ignore = "it is the process that `a_killed_pod_is_evicted` starts and kills"]
+fn a_pod_to_be_killed() {
+    let Ok(url) = std::env::var(VICTIM) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let resolver = Resolver::builder().surroundings(Surroundings::none()).build().unwrap();
+    let client = Client::new(resolver);
+    let pod = Registration::builder(&client, url, "rates").ip([127, 0, 0, 1].into()).port(9);
+    let pod = pod.lease(Duration::from_secs(1), Duration::from_secs(3)).env([("POD_NAME", "rates-2")]).required();
+    let _registration = runtime.block_on(pod.register()).unwrap();
+    // Until it is killed, or the test that should do so has gone.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    std::process::exit(0);
 }
 
 /// Status, override and metadata as the server holds them.

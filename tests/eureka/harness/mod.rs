@@ -6,5 +6,5 @@ mod world;
 
 pub(crate) use self::{
     java::{Consumer, Server},
-    world::{URL, on_eureka, until, until_endpoints, within},
+    world::{on_eureka, until, until_endpoints, within},
 };

@@ -26,7 +26,7 @@ use super::{Server, programs};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The URL of the registry as applications have it, the same in every cluster.
-pub(crate) const URL: &str = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
+const URL: &str = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
 
 /// A registry of one server or two, behind the Service of [`URL`], and a DNS server that knows that Service.
 #[derive(Debug)]

@@ -122,6 +122,28 @@ async fn dns_answers_until_the_registry_does() {
 }
 
 #[tokio::test]
+async fn an_explanation_has_no_credentials() {
+    let said = crate::said::listen();
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps", status(401)).await;
+    let url = format!("http://clerk:pa55w%40rd@{}/eureka,http://clerk:pa55w%40rd@127.0.0.1:9/eureka", registry.addr());
+    let builder = EurekaSource::builder(&client(), url);
+    let mut texts = vec![format!("{builder:?}")];
+    let source = builder.build().unwrap();
+    let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
+    let error = rates.ready().await.unwrap_err();
+    assert_eq!(registry.requests().await[0].headers["authorization"], "Basic Y2xlcms6cGE1NXdAcmQ=");
+    texts.extend([error.to_string(), format!("{error:?}"), rates.explain().to_string(), format!("{source:?}")]);
+    for text in texts {
+        assert!(!text.contains("pa55w") && !text.contains("clerk") && !text.contains("Y2xlcms6"), "{text}");
+    }
+    assert!(!said.containing(&registry.addr().to_string()).is_empty(), "something was said of it");
+    for secret in ["pa55w", "Y2xlcms6"] {
+        assert_eq!(said.containing(secret), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
 async fn names_that_are_not_registered_are_left_to_dns() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));

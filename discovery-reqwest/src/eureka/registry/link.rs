@@ -9,7 +9,6 @@ use super::{Answer, Call, answer::Unread, url::RegistryUrl};
 use crate::{Client, eureka::Error};
 
 /// One URL, and the connections that are kept to it.
-#[derive(Debug)]
 pub(super) struct Link {
     url: RegistryUrl,
     connections: Mutex<Arc<Client>>,

@@ -35,7 +35,6 @@ pub(crate) trait Ask: Send + Sync + fmt::Debug + 'static {
 }
 
 /// A registry behind one URL or several.
-#[derive(Debug)]
 pub(crate) struct Registry {
     links: Vec<Link>,
     choice: Mutex<Choice>,
@@ -99,5 +98,11 @@ impl Registry {
 impl Ask for Registry {
     fn ask(&self, call: Call) -> BoxFuture<'_, Result<Answer, Error>> {
         Box::pin(async move { self.send(&call).await })
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.urls()).finish()
     }
 }

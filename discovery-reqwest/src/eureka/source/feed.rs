@@ -1,6 +1,7 @@
 //! The one task that fetches, for any number of names.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -23,7 +24,6 @@ use crate::{
 };
 
 /// What is known, shared by the task that fetches and the lookups that read.
-#[derive(Debug)]
 pub(super) struct Feed {
     registry: Arc<dyn Ask>,
     /// Only this VIP is fetched.
@@ -135,6 +135,14 @@ impl Feed {
     fn tell(&self) {
         let version = self.memory().version;
         self.changed.send_if_modified(|told| std::mem::replace(told, version) != version);
+    }
+}
+
+/// Without what is known, which may be thousands of instances.
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Feed");
+        shown.field("registry", &self.registry).field("vip", &self.vip).finish_non_exhaustive()
     }
 }
 
