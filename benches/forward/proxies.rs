@@ -33,11 +33,12 @@ impl Proxy {
         Self { name: "ours", process, port, _config: None }
     }
 
-    /// With nothing but what its manual's first example has; `splice` adds `option splice-auto`.
+    /// With nothing but what its manual's first example has; `splice` adds `splice-request` and
+    /// `splice-response` (`splice-auto` was seen not to splice).
     pub fn haproxy(port: u16, pods: u16, splice: bool) -> Self {
         let config = Config::write(port, pods, splice);
         let process = Process::start(Command::new("haproxy").args(["-db", "-q", "-f"]).arg(&config.0));
-        let name = if splice { "haproxy, splice-auto" } else { "haproxy" };
+        let name = if splice { "haproxy, splicing" } else { "haproxy" };
         Self { name, process, port, _config: Some(config) }
     }
 }
@@ -50,7 +51,7 @@ impl Config {
         let mut text = format!("global\n  nbthread {WORKERS}\n  maxconn {}\ndefaults\n  mode tcp\n", maxconn(splice));
         text += "  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n";
         if splice {
-            text += "  option splice-auto\n";
+            text += "  option splice-request\n  option splice-response\n";
         }
         for at in 0..2 {
             text += &format!("listen l{at}\n  bind 127.0.0.1:{}\n  balance roundrobin\n", port + at);

@@ -1,8 +1,14 @@
 //! What is carried, arrives; so does its end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use discovery_core::proxy::{IpvsConfig, Mode, Scheduler};
+use discovery_core::{
+    policy::SplitMix64,
+    proxy::{Config, IpvsConfig, Mode, Proxier, Scheduler, forward::Forwarder, object::*},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -217,4 +223,31 @@ async fn pods_see_the_forwarder() {
     let client = TcpStream::connect(world.tcp()).await.unwrap();
     let (_, source) = within("a connection", listener.accept()).await.unwrap();
     assert_ne!(source, client.local_addr().unwrap());
+}
+
+/// The other family has a proxy of its own.
+#[tokio::test]
+async fn ipv6_is_carried_as_ipv4_is() {
+    let pod = TcpListener::bind("[::1]:0").await.unwrap();
+    let addr = pod.local_addr().unwrap();
+    let mut proxy = Proxier::new(Config::new(IpFamily::V6, Mode::Nftables));
+    let vip: SocketAddr = "[fd00:10:96::a]:80".parse().unwrap();
+    proxy.apply_service(&Service { cluster_ip: vip.ip().to_string(), cluster_ips: Vec::new(), ..service() });
+    proxy.apply_endpoint_slice(&EndpointSlice {
+        namespace: "shop".into(),
+        name: "orders-6".into(),
+        labels: [(SERVICE_NAME_LABEL.into(), "orders".into())].into(),
+        address_type: AddressType::V6,
+        ports: vec![SlicePort { name: Some("TCP".into()), port: Some(addr.port().into()), ..SlicePort::default() }],
+        endpoints: vec![endpoint(addr)],
+    });
+    let at = |_, _| Some(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+    let forwarder = Forwarder::builder().listen_at(at).start(proxy.snapshot().clone()).unwrap();
+    let changes = proxy.sync(std::time::Instant::now(), &mut SplitMix64::with_seed(1));
+    assert!(forwarder.publish(&changes).is_empty());
+    let mut client = TcpStream::connect(forwarder.local_addr(Protocol::Tcp, vip).unwrap()).await.unwrap();
+    let (mut served, _) = within("a connection", pod.accept()).await.unwrap();
+    client.write_all(b"six").await.unwrap();
+    drop(client);
+    assert_eq!(read_all(&mut served).await, "six");
 }
