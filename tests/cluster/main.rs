@@ -7,6 +7,7 @@
 mod basics;
 mod day;
 mod differential;
+mod documentation;
 mod examples;
 mod harness;
 mod kube_proxy;
