@@ -31,6 +31,10 @@ eureka-test *ARGS: eureka
 day:
     DISCOVERY_TESTBED=required cargo test -p tests --test cluster a_day_in_production -- --ignored --nocapture
 
+# How soon kube-proxy and our core of it follow a change of the API: docs/kube-proxy.md.
+kube-proxy:
+    DISCOVERY_TESTBED=required cargo test -p tests --test cluster from_a_write_to_its_effect -- --ignored --nocapture
+
 fmt:
     cargo fmt --all
 

@@ -7,6 +7,7 @@
 mod basics;
 mod day;
 mod differential;
+mod documentation;
 mod eureka;
 #[path = "../eureka/harness/programs.rs"]
 mod eureka_programs;

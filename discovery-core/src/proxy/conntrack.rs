@@ -4,16 +4,13 @@
 //!
 //! A UDP flow has no end that one could see: as long as datagrams come, the kernel sends them where it sent the
 //! first, or leaves them alone if there was no rule then. So after a change, flows to a UDP port of a changed Service
-//! are forgotten, unless they go to an endpoint of it that still *serves*; whether it is ready, and what policies
-//! say, does not matter. TCP and SCTP end by themselves and are left alone.
+//! are forgotten, unless they go to an endpoint of it that still *serves*, by address and number; whether it is ready,
+//! and what policies say, does not matter. TCP and SCTP end by themselves and are left alone.
 //!
 //! Flows to a Service without endpoints, and to one that was deleted, are forgotten as well. (Releases 1.32 to 1.35
-//! kept them: issue 139628, PR 139629; PR 141371.) Chosen: so are flows to an address that the Service has given up.
+//! kept them, and so does 1.36.3, as seen: issue 139628, PR 139629; PR 141371.) Chosen: so are flows to an address that the Service has given up.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{object::Protocol, programmed::Programmed};
 
@@ -39,7 +36,7 @@ pub struct StaleFlows {
 struct UdpPort {
     destinations: BTreeSet<SocketAddr>,
     node_port: u16,
-    serving: BTreeSet<IpAddr>,
+    serving: BTreeSet<SocketAddr>,
 }
 
 impl StaleFlows {
@@ -53,7 +50,7 @@ impl StaleFlows {
         let mut owners = self.ports.iter().filter(is_of).peekable();
         flow.protocol == Protocol::Udp
             && owners.peek().is_some()
-            && !owners.any(|port| port.serving.contains(&flow.backend.ip()))
+            && !owners.any(|port| port.serving.contains(&flow.backend))
     }
 
     /// Whether no flow is affected.
@@ -83,7 +80,7 @@ impl StaleFlows {
             self.ports.push(UdpPort {
                 destinations: destinations(port).collect(),
                 node_port: port.info.node_port,
-                serving: serving.map(|endpoint| endpoint.addr.ip()).collect(),
+                serving: serving.map(|endpoint| endpoint.addr).collect(),
             });
         }
     }

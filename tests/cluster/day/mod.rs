@@ -24,6 +24,7 @@ use self::{
     report::Scenario,
 };
 use crate::{
+    documentation,
     harness::{Cluster, Options, on_cluster},
     manifests::{self, Workload},
 };
@@ -141,7 +142,7 @@ fn a_day_in_production() {
             print!("{}{}", scenario.reasons(&names), scenario.behind(&names));
         }
         println!("{table}");
-        report::write(&table);
+        documentation::write("cluster.md", &table);
         for scenario in &scenarios {
             scenario.is_as_promised(&names);
         }

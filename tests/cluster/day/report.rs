@@ -128,19 +128,6 @@ impl Scenario {
     }
 }
 
-/// Puts the table into the documentation, when it is asked for.
-pub(super) fn write(table: &str) {
-    if std::env::var("DISCOVERY_WRITE").is_err() {
-        return;
-    }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (begin, end) = ("<!-- measured -->\n", "<!-- end of what is measured -->");
-    let (head, rest) = text.split_once(begin).unwrap();
-    let (_, tail) = rest.split_once(end).unwrap();
-    std::fs::write(path, format!("{head}{begin}{table}{end}{tail}")).unwrap();
-}
-
 /// The least and the most of the pods, in percent.
 fn spread(shares: &BTreeMap<IpAddr, usize>) -> String {
     let total: usize = shares.values().sum();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -111,6 +111,43 @@ fn a_client_stays_and_is_forgotten_as_ours_says_in_nftables_mode() {
 #[test]
 fn a_client_stays_and_is_forgotten_as_ours_says_in_iptables_mode() {
     a_client_stays_and_is_forgotten_as_ours_says(ProxyMode::Iptables);
+}
+
+/// A client's pod is told not to be ready: the client moves at once, and is remembered where it has gone.
+fn a_client_leaves_a_pod_that_is_not_ready(mode: ProxyMode) {
+    on_cluster(Options::default().proxy(mode), move |cluster| async move {
+        let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
+        let mut world = World { services: vec![service(&bench, 4, 10_800)] };
+        bench.apply(&world).await;
+        let to = SocketAddr::new(world.services[0].cluster_ip().into(), 80);
+        let flow = Sent { protocol: Protocol::Tcp, source: bench.network.crowd()[0], to };
+        let [first] = pods(&bench.network, &[flow]).await[..] else { panic!("one pod") };
+        let mut ours = Ours::read(&cluster, bench.config.clone()).await;
+        let now = Instant::now();
+        // Ours draws for itself, and may have drawn another pod: what it remembers is what has to go.
+        let drawn = ours.decide(&flow, now).0.unwrap();
+        for endpoint in &mut world.services[0].endpoints {
+            let ip = IpAddr::V4(endpoint.ip);
+            endpoint.ready = Some(first.ip() != ip && drawn.ip() != ip);
+        }
+        bench.apply(&world).await;
+        let then = pods(&bench.network, &[flow; 10]).await;
+        assert!(then[0] != first && then.iter().all(|pod| *pod == then[0]), "{first}, then {then:?}");
+        ours.read_again(&cluster).await;
+        let decided = [(); 10].map(|()| ours.decide(&flow, now));
+        assert_eq!(decided[0].1, Choice::Recorded);
+        assert!(decided[0].0 != Some(drawn) && decided[1..].iter().all(|one| one.0 == decided[0].0), "{decided:?}");
+    });
+}
+
+#[test]
+fn a_client_leaves_a_pod_that_is_not_ready_in_nftables_mode() {
+    a_client_leaves_a_pod_that_is_not_ready(ProxyMode::Nftables);
+}
+
+#[test]
+fn a_client_leaves_a_pod_that_is_not_ready_in_iptables_mode() {
+    a_client_leaves_a_pod_that_is_not_ready(ProxyMode::Iptables);
 }
 
 /// 240 clients, two pods, each client twice, one after the other: how many are remembered the second time. In iptables

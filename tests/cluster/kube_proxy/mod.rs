@@ -5,12 +5,16 @@ mod affinity;
 mod bench;
 mod flows;
 mod generate;
+mod health;
+mod latency;
 mod network;
 mod ours;
 mod outcome;
 mod send;
 mod shares;
 mod shrink;
+mod stale;
+mod watch;
 mod world;
 
 use std::{
@@ -81,6 +85,7 @@ fn the_kernel_does_as_ours_says(mode: ProxyMode) {
         let mut rng = SplitMix64::with_seed(seed ^ 0x5eed);
         let mut world = generator.world(SERVICES);
         let mut all = Vec::new();
+        let mut checks = (0, 0);
         for round in 0..ROUNDS {
             if round > 0 {
                 world = generator.change(&world);
@@ -96,12 +101,16 @@ fn the_kernel_does_as_ours_says(mode: ProxyMode) {
                 let manifest = manifest(&smallest);
                 panic!("set DISCOVERY_SEED={seed} to see it again; the smallest cluster:\n{manifest}\n{last}");
             }
+            let (somebody, nobody) = health::compare(&bench, &world).await;
+            (checks.0, checks.1) = (checks.0 + somebody, checks.1 + nobody);
             all.push(compared);
         }
         let counts = tell(&all);
         let flows: usize = counts.values().sum();
         println!("{mode:?}, seed {seed}: {flows} flows in {:.1} s: {counts:?}", begun.elapsed().as_secs_f64());
+        println!("health checks: {} of Services with endpoints here, {} without", checks.0, checks.1);
         assert!(flows >= 500, "{flows} flows");
+        assert!(checks.0 > 0 && checks.1 > 0, "{checks:?}");
         for kind in ["a pod that sees the client", "a pod that sees the node", "refused", "silence", "untouched"] {
             assert!(counts.get(kind).is_some_and(|count| *count >= 10), "{kind}: {counts:?}");
         }

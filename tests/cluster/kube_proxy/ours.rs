@@ -9,7 +9,7 @@ use std::{
 use discovery_core::{
     policy::SplitMix64,
     proxy::{
-        Choice, Cidr, Config, Flow, IptablesConfig, LocalDetector, Mode, Proxier,
+        Changes, Choice, Cidr, Config, Flow, HealthCheck, IptablesConfig, LocalDetector, Mode, NamespacedName, Proxier,
         object::{EndpointSlice, IpFamily, Node, Protocol, Service},
     },
 };
@@ -43,24 +43,46 @@ pub(super) struct Ours {
     proxy: Proxier,
     now: Instant,
     rng: SplitMix64,
+    /// What was read last.
+    services: Vec<NamespacedName>,
+    slices: Vec<EndpointSlice>,
 }
 
 impl Ours {
     pub(super) async fn read(cluster: &Cluster, config: Config) -> Self {
+        let proxy = Proxier::new(config);
+        let (now, rng) = (Instant::now(), SplitMix64::with_seed(1));
+        let mut ours = Self { proxy, now, rng, services: Vec::new(), slices: Vec::new() };
+        ours.read_again(cluster).await;
+        ours
+    }
+
+    /// Takes in what has changed meanwhile.
+    pub(super) async fn read_again(&mut self, cluster: &Cluster) -> Changes {
         let (client, all) = (cluster.client(), ListParams::default());
-        let mut proxy = Proxier::new(config);
         for node in Api::<v1::Node>::all(client.clone()).list(&all).await.unwrap() {
-            proxy.apply_node(&with_links(&node));
+            self.proxy.apply_node(&with_links(&node));
         }
-        for service in Api::<v1::Service>::all(client.clone()).list(&all).await.unwrap() {
-            proxy.apply_service(&Service::from(&service));
+        let services = Api::<v1::Service>::all(client.clone()).list(&all).await.unwrap();
+        let services: Vec<Service> = services.iter().map(Service::from).collect();
+        let slices = Api::<discovery::EndpointSlice>::all(client).list(&all).await.unwrap();
+        let slices: Vec<EndpointSlice> = slices.iter().map(EndpointSlice::from).collect();
+        services.iter().for_each(|service| self.proxy.apply_service(service));
+        slices.iter().for_each(|slice| self.proxy.apply_endpoint_slice(slice));
+        let is =
+            |one: &EndpointSlice, other: &EndpointSlice| (&one.namespace, &one.name) == (&other.namespace, &other.name);
+        for gone in self.slices.iter().filter(|old| !slices.iter().any(|new| is(old, new))) {
+            self.proxy.delete_endpoint_slice(gone);
         }
-        for slice in Api::<discovery::EndpointSlice>::all(client).list(&all).await.unwrap() {
-            proxy.apply_endpoint_slice(&EndpointSlice::from(&slice));
-        }
-        let (now, mut rng) = (Instant::now(), SplitMix64::with_seed(1));
-        proxy.sync(now, &mut rng);
-        Self { proxy, now, rng }
+        let names: Vec<_> = services.iter().map(|one| NamespacedName::new(&one.namespace, &one.name)).collect();
+        self.services.iter().filter(|old| !names.contains(old)).for_each(|gone| self.proxy.delete_service(gone));
+        (self.services, self.slices) = (names, slices);
+        self.proxy.sync(Instant::now(), &mut self.rng)
+    }
+
+    /// What load balancers are told of a Service.
+    pub(super) fn health_check(&self, namespace: &str, name: &str) -> Option<HealthCheck> {
+        self.proxy.snapshot().health_check(&NamespacedName::new(namespace, name)).cloned()
     }
 
     /// What becomes of a flow now, from what was decided before.

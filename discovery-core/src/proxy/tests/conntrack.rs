@@ -41,6 +41,17 @@ fn flows_to_an_endpoint_that_is_gone_are_forgotten_and_others_kept() {
     }
 }
 
+/// `net.JoinHostPort(replySrc, replyPortSrcStr)` of k/k 1.36 pkg/proxy/conntrack/cleanup.go; seen with kube-proxy 1.36.3.
+#[test]
+fn flows_to_another_number_of_the_same_pod_are_forgotten() {
+    let mut world = world();
+    let ports = vec![SlicePort { protocol: Protocol::Udp, port: Some(5454), ..SlicePort::default() }];
+    world.proxy.apply_endpoint_slice(&EndpointSlice { ports, ..endpoints(pods(2)) });
+    let stale = world.sync().stale_flows;
+    assert!(is_stale(&stale, VIP, ONE));
+    assert!(!is_stale(&stale, VIP, "10.244.2.1:5454"));
+}
+
 #[test]
 fn flows_that_nothing_translated_are_forgotten() {
     let mut world = World::new(iptables()).service(&udp("web", "10.96.0.10"));
