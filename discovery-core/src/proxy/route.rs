@@ -132,6 +132,21 @@ impl Route {
         }
     }
 
+    /// What becomes of a flow to the node port of this port at an address of the node where it is not open, in iptables
+    /// mode; `None` where nothing does.
+    pub(super) fn refuse_elsewhere(&self, here: &Here, flow: &Flow<'_>) -> Option<Verdict<'_>> {
+        let (action, choice) = match self.port.usable.has_any {
+            false => (Action::Reject, Choice::NoEndpoints),
+            true if self.external_local && self.local.len == 0 => (Action::Drop, Choice::NoLocalEndpoints),
+            true => return None,
+        };
+        let sender = Sender::of(flow, &here.config.detector, &here.addresses.all);
+        let scope = if self.external_local { Scope::Local } else { Scope::Cluster };
+        let (destination, masquerade) = (Destination::NodePort, Masquerade::No);
+        let matched = Matched { port: &self.port, sender, destination, scope, choice, masquerade };
+        Some(Verdict::new(action, Reason::Service(matched)))
+    }
+
     /// Which endpoints a flow may use.
     fn scope(&self, here: &Here, destination: Destination, sender: Sender) -> Scope {
         let is_internal = destination == Destination::ClusterIp;

@@ -39,7 +39,7 @@ impl Snapshot {
     pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
             Some(found) => found.decide(self, flow, now, rng),
-            None => self.unmatched(flow),
+            None => self.closed_node_port(flow).unwrap_or_else(|| self.unmatched(flow)),
         }
     }
 
@@ -110,6 +110,16 @@ impl Snapshot {
         service()
             .filter(|_| !ip.is_unspecified())
             .or_else(|| node_port().filter(|_| self.here.addresses.has_node_ports(ip)))
+    }
+
+    /// A node port at an address of the node that has none. iptables mode opens node ports at some of the addresses, and
+    /// refuses at all of them where a Service has no endpoints: k/k pkg/proxy/iptables/proxier.go,
+    /// `KUBE-EXTERNAL-SERVICES` with `--dst-type LOCAL`.
+    fn closed_node_port(&self, flow: &Flow<'_>) -> Option<Verdict<'_>> {
+        let (ip, port) = (flow.destination.ip(), flow.destination.port());
+        let is_local = ip.is_loopback() || self.here.addresses.all.contains(&ip);
+        let refuses = matches!(self.here.config.mode, Mode::Iptables(_)) && is_local && port != 0;
+        self.frontends.get(&Key::node_port(port, flow.protocol)).filter(|_| refuses)?.refuse_elsewhere(&self.here, flow)
     }
 
     /// Only nftables mode answers for what is nobody's: k/k pkg/proxy/nftables/proxier.go, `cluster-ips-check`.

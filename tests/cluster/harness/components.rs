@@ -68,6 +68,7 @@ pub(crate) fn proxy(programs: &Programs, options: &Options) -> Option<Command> {
         .args(["--cluster-cidr", if options.dual_stack { "10.244.0.0/16,fd00:10:244::/64" } else { "10.244.0.0/16" }]);
     // The size of the machine's table is the machine's.
     command.args(["--conntrack-max-per-core", "0", "--conntrack-min", "0"]);
+    command.args(options.proxy_flags);
     Some(with_gates(command, options))
 }
 

@@ -8,6 +8,7 @@ pub(crate) struct Options {
     pub(super) controllers: bool,
     pub(super) dual_stack: bool,
     pub(super) feature_gates: Vec<String>,
+    pub(super) proxy_flags: &'static [&'static str],
 }
 
 /// What kube-proxy does.
@@ -25,6 +26,12 @@ impl Options {
     /// The mode of kube-proxy.
     pub(crate) fn proxy(mut self, mode: ProxyMode) -> Self {
         self.proxy = mode;
+        self
+    }
+
+    /// More flags of kube-proxy.
+    pub(crate) fn proxy_flags(mut self, flags: &'static [&'static str]) -> Self {
+        self.proxy_flags = flags;
         self
     }
 
@@ -49,6 +56,7 @@ impl Default for Options {
             controllers: true,
             dual_stack: false,
             feature_gates: Vec::new(),
+            proxy_flags: &[],
         }
     }
 }

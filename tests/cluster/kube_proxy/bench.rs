@@ -14,13 +14,13 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
 use super::{
-    network::{Network, Sent, Source, node_ip},
+    network::{Network, Sent, Source, TARGETS, node_ip},
     ours::Ours,
     outcome::Outcome,
     send::{PATIENCE, SILENCE, send},
     world::{Declared, Endpoint, NAMESPACE, Protocol, World, Written},
 };
-use crate::harness::Cluster;
+use crate::harness::{Cluster, NODE_NAME};
 
 /// The cluster, and what was applied to it.
 pub(super) struct Bench {
@@ -64,7 +64,37 @@ impl Bench {
         let node_ports = (1..=services).flat_map(|at| [0, 1].map(|port| one(at).node_port(port)));
         let network = Network::new(&cluster, node_ports).unwrap();
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")).await;
-        Self { cluster, network, config, patience: PATIENCE, present: World::default(), rounds: 0 }
+        let bench = Self { cluster, network, config, patience: PATIENCE, present: World::default(), rounds: 0 };
+        bench.tell_zone().await;
+        bench
+    }
+
+    /// Tells kube-proxy its zone, and waits until it follows hints.
+    ///
+    /// 1.36.3 may start without: it takes notice of the node's label in a handler that may be called before anybody is
+    /// registered with it, and from then on only of changes (cmd/kube-proxy/app/server.go, pkg/proxy/config/config.go
+    /// `handleNodeEvent`).
+    async fn tell_zone(&self) {
+        for zone in ["zone-x", "zone-a"] {
+            let labels = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}});
+            self.cluster.patch("v1", "Node", "", NODE_NAME, labels).await;
+        }
+        let pods = &self.network.pods;
+        let zones = ["zone-a"].into_iter().chain(std::iter::repeat("zone-x"));
+        let endpoints = pods.iter().zip(zones).map(|(ip, zone)| Endpoint { zones: vec![zone], ..Endpoint::at(*ip) });
+        let hinted = Declared { endpoints: endpoints.collect(), ..Declared::plain(255) };
+        for object in hinted.objects() {
+            self.cluster.apply_object(&object).await;
+        }
+        let to = SocketAddr::new(hinted.cluster_ip().into(), 80);
+        let probe = Sent { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
+        let (network, first) = (&self.network, SocketAddr::new(pods[0].into(), TARGETS[0]));
+        let follows = || async move {
+            let outcomes = send(network, &[(probe, SILENCE); 12]).await;
+            outcomes.iter().all(|outcome| matches!(outcome, Outcome::Pod { addr, .. } if *addr == first))
+        };
+        self.cluster.until("kube-proxy follows hints", follows).await;
+        self.delete(&hinted).await;
     }
 
     /// Makes the cluster what `world` says, and waits until kube-proxy has heard of all of it.

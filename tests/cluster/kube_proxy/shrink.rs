@@ -47,8 +47,9 @@ fn simpler(service: &Declared) -> Vec<Declared> {
         fewer.endpoints.remove(at);
         all.push(fewer);
     }
-    let changes: [fn(&mut Declared); 9] = [
+    let changes: [fn(&mut Declared); 10] = [
         |one| one.ports.truncate(1),
+        |one| drop(one.ports.drain(..one.ports.len() - 1)),
         |one| one.external_ip = false,
         |one| one.external_local = false,
         |one| one.internal_local = false,

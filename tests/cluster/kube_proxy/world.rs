@@ -165,6 +165,10 @@ impl Declared {
         // The API server refuses a policy for external traffic where there can be none.
         if self.external_local && self.kind != Kind::ExternalName && (self.has_node_ports() || self.external_ip) {
             spec["externalTrafficPolicy"] = json!("Local");
+            if self.kind == Kind::LoadBalancer {
+                // Or it would be one that the node itself listens on.
+                spec["healthCheckNodePort"] = json!(32_000 + u16::from(self.number));
+            }
         }
         if self.internal_local {
             spec["internalTrafficPolicy"] = json!("Local");

@@ -86,3 +86,25 @@ fn a_node_that_gets_another_address_answers_there() {
     assert_eq!(world.outcome(OUTSIDE, NODE_PORT), "");
     assert_eq!(world.to(OUTSIDE, "192.168.0.2:3001"), "10.244.2.1:8080");
 }
+
+/// Seen with kube-proxy 1.36.3: `KUBE-EXTERNAL-SERVICES` asks for `--dst-type LOCAL`, not for `--nodeport-addresses`.
+#[test]
+fn iptables_refuses_at_every_local_address_where_there_are_no_endpoints() {
+    let local = Service { external_traffic_policy: TrafficPolicy::Local, ..exposed() };
+    let closed = ["172.16.0.1:3001", "127.0.0.1:3001"];
+    for (mode, refused, dropped) in [(iptables(), "reject", "drop"), (Mode::Nftables, "", "")] {
+        let mut world = World::with(with(mode, &["192.168.0.0/16"])).service(&local);
+        for from in [POD, NODE, OUTSIDE] {
+            assert_eq!(closed.map(|to| world.outcome(from, to)), [refused; 2]);
+            assert_eq!(world.outcome(from, "192.168.0.2:3001"), "", "another machine's address");
+        }
+        world = world.slice(&slice(pods(1)));
+        for from in [POD, NODE, OUTSIDE] {
+            assert_eq!(closed.map(|to| world.outcome(from, to)), [dropped; 2], "even from inside");
+        }
+        world = world.slice(&slice([super::world::local("10.244.1.1")]));
+        assert_eq!(closed.map(|to| world.outcome(OUTSIDE, to)), [""; 2]);
+        world = world.service(&exposed()).slice(&slice(pods(1)));
+        assert_eq!(closed.map(|to| world.outcome(OUTSIDE, to)), [""; 2]);
+    }
+}
