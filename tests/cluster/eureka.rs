@@ -13,6 +13,7 @@ use discovery_reqwest::{
     Client,
     eureka::{EurekaSource, Registration},
 };
+use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -170,6 +171,25 @@ async fn answer(client: &Client) -> Result<(String, IpAddr), String> {
     Ok((name.to_owned(), peer.parse::<SocketAddr>().map_err(|error| error.to_string())?.ip()))
 }
 
+/// Waits until there are two ready servers, none of them one of `former`; gives their UIDs. Java takes its time to start, and on
+/// two cores that other clusters use as well it takes a lot of it.
+async fn servers(cluster: &Cluster, former: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_ready = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let ready = conditions.filter(|condition| condition.type_ == "Ready").any(|ready| ready.status == "True");
+        ready && pod.metadata.deletion_timestamp.is_none()
+    };
+    for _ in 0..2_400 {
+        let pods = cluster.pods(NAMESPACE, "rates-eureka").await;
+        let uids: BTreeSet<String> = pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
+        if uids.len() == 2 && uids.is_disjoint(former) && pods.iter().all(is_ready) {
+            return uids;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no two servers within four minutes");
+}
+
 #[test]
 fn pods_register_and_are_called_while_the_registry_is_rolled() {
     let programs = match programs::find() {
@@ -185,7 +205,7 @@ fn pods_register_and_are_called_while_the_registry_is_rolled() {
         }
         cluster.pods_ready("shop", "client", 1).await;
         cluster.pods_ready("shop", "rates", 3).await;
-        cluster.pods_ready(NAMESPACE, "rates-eureka", 2).await;
+        let before = servers(&cluster, &BTreeSet::new()).await;
 
         let mut registered = Vec::new();
         for pod in pods {
@@ -200,14 +220,8 @@ fn pods_register_and_are_called_while_the_registry_is_rolled() {
         has_begun.await.expect("all three are found");
 
         // Each server in turn goes and comes back with nothing in it but what its peer tells it.
-        let uids = || async {
-            let pods = cluster.pods(NAMESPACE, "rates-eureka").await;
-            pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect::<BTreeSet<String>>()
-        };
-        let before = uids().await;
         cluster.restart("StatefulSet", NAMESPACE, "rates-eureka").await;
-        cluster.until("other servers", || async { uids().await.is_disjoint(&before) }).await;
-        cluster.pods_ready(NAMESPACE, "rates-eureka", 2).await;
+        servers(&cluster, &before).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
 
         stop.send(()).unwrap();
