@@ -1,6 +1,7 @@
 //! What the test programs share: resolvers on the test doubles, and waiting without sleeping.
 
 mod balancer;
+pub mod said;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -5,7 +5,7 @@ use tests::{addrs, until};
 
 use super::{
     objects::{service, slice},
-    resolver, said,
+    resolver,
     server::{ApiServer, Mode},
     source,
 };
@@ -20,7 +20,7 @@ async fn both() -> (ApiServer, FakeDns) {
 
 #[tokio::test]
 async fn a_missing_role_is_said_once_and_dns_goes_on() {
-    let said = said::listen();
+    let said = tests::said::listen(tracing::Level::WARN);
     let (server, dns) = both().await;
     // Only this test asks about that namespace.
     dns.apply(Service::cluster_ip("billing", "orders").ip("127.0.0.7"));
@@ -45,7 +45,7 @@ async fn a_missing_role_is_said_once_and_dns_goes_on() {
 /// `example.com` may be Service `example` of namespace `com`; that this one is forbidden is no news.
 #[tokio::test]
 async fn nothing_is_said_of_a_namespace_that_is_likely_none() {
-    let said = said::listen();
+    let said = tests::said::listen(tracing::Level::WARN);
     let (server, dns) = both().await;
     dns.record("example.com", "127.0.0.8");
     server.set(Mode::Refuse(403, "endpointslices"));

@@ -8,7 +8,6 @@ mod history;
 mod in_cluster;
 mod memory;
 mod objects;
-mod said;
 mod server;
 mod watches;
 

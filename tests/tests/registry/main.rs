@@ -4,7 +4,6 @@
 
 mod identity;
 mod registration;
-mod said;
 mod script;
 mod source;
 mod urls;

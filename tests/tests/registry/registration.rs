@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use discovery_reqwest::eureka::{Registration, RegistrationBuilder, Status};
 use serde_json::{Value, json};
 
-use crate::{client, ms, said, script, script::Registry, until, within};
+use crate::{client, ms, script, script::Registry, until, within};
 
 const PORT: u16 = 8080;
 
@@ -254,7 +254,7 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
 /// User and password go into a header, decoded, and nowhere else.
 #[tokio::test]
 async fn credentials_are_sent_and_never_shown() {
-    let said = said::listen();
+    let said = tests::said::listen(tracing::Level::TRACE);
     let registry = Registry::start().await;
     registry.on("POST", "apps/RATES", script::status(401)).await;
     let addr = registry.addr();

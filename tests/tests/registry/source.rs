@@ -123,7 +123,7 @@ async fn dns_answers_until_the_registry_does() {
 
 #[tokio::test]
 async fn an_explanation_has_no_credentials() {
-    let said = crate::said::listen();
+    let said = tests::said::listen(tracing::Level::TRACE);
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", status(401)).await;
     let url = format!("http://clerk:pa55w%40rd@{}/eureka,http://clerk:pa55w%40rd@127.0.0.1:9/eureka", registry.addr());
