@@ -7,6 +7,7 @@
 //!
 //! With the feature `proxy-k8s`, each of them is made `From` a reference to the type of `k8s-openapi` that has its
 //! name: what a watch delivers goes to [`Proxier::apply_service`](super::Proxier::apply_service) and the others.
+//! `tests/cluster/kube_proxy/watch.rs` does so with kube's `watcher`, on a real API server.
 #![expect(
     clippy::exhaustive_structs,
     reason = "written as literals with `..Default::default()`, like the manifests that they stand for"
