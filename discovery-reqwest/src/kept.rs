@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
+
 /// What nobody has used for so long, or twice as long at most, goes with its background work when the next new one
 /// comes: an application that follows links into the open would otherwise keep every host that it has ever seen up
 /// to date.
@@ -22,7 +24,7 @@ pub(crate) struct Kept<T> {
 }
 
 struct Entries<T> {
-    by_text: HashMap<Box<str>, Entry<T>>,
+    by_text: HashMap<Box<str>, Entry<T>, RandomState>,
     /// When what was unused went, and the others began to count as unused. A mark for each entry instead of a time:
     /// a use does not read the clock.
     swept: Instant,
@@ -36,7 +38,18 @@ struct Entry<T> {
 
 impl<T: Clone> Kept<T> {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { entries: RwLock::new(Entries { by_text: HashMap::new(), swept: now }) }
+        Self { entries: RwLock::new(Entries { by_text: HashMap::default(), swept: now }) }
+    }
+
+    /// The value of `key`, if there is one.
+    pub(crate) fn get(&self, key: &str) -> Option<T> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.by_text.get(key)?;
+        // Read first: a write would take the line from the other processors each time.
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        Some(entry.value.clone())
     }
 
     /// The value of `key`, made if there is none. Others go on while it is made; if two make it at a time, the first
@@ -47,12 +60,8 @@ impl<T: Clone> Kept<T> {
         now: impl FnOnce() -> Instant,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).by_text.get(key) {
-            // Read first: a write would take the line from the other processors each time.
-            if !entry.used.load(Ordering::Relaxed) {
-                entry.used.store(true, Ordering::Relaxed);
-            }
-            return Ok(entry.value.clone());
+        if let Some(value) = self.get(key) {
+            return Ok(value);
         }
         let (value, now) = (make()?, now());
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);

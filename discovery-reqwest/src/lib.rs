@@ -35,8 +35,9 @@
 //! * `Host`, SNI and the name in the certificate stay those of the URL. So does `:authority` of HTTP/2, but for one
 //!   case: when a source of one's own gives an endpoint another port than the URL writes, it lacks the port.
 //! * When no connection comes about, or it breaks before a response and the method is idempotent, the request
-//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only. Such
-//!   retries add no more than a fifth to the requests of a target, and 10 a second:
+//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only. What an
+//!   HTTP/2 endpoint refuses before it has begun (`GOAWAY`, `REFUSED_STREAM`: a pod that is about to stop) goes on
+//!   too, whatever the method. Such retries add no more than a fifth to the requests of a target, and 10 a second:
 //!   [`RetryBudget`](discovery_core::policy::RetryBudget).
 //! * The target of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` asks for the port by
 //!   its name; `Host` is `orders.shop` then.

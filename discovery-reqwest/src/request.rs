@@ -1,11 +1,11 @@
 //! Building a request.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, future::Future, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Request, Response};
 
-use crate::{Client, Error};
+use crate::{Client, Error, client::send::send};
 
 /// Builds a request, as [`reqwest::RequestBuilder`] does; [`with`](Self::with) is the door to what is not
 /// repeated here.
@@ -84,9 +84,8 @@ impl RequestBuilder {
     ///
     /// # Cancel safety
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
-    pub async fn send(self) -> Result<Response, Error> {
+    pub fn send(self) -> impl Future<Output = Result<Response, Error>> + Send {
         let Self { client, inner } = self;
-        let request = inner.build().map_err(|error| Error::request(error, 0))?;
-        client.execute(request).await
+        send(client, move || inner.build())
     }
 }

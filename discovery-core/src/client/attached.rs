@@ -50,6 +50,7 @@ struct Inner<T> {
 
 /// What is attached to one published state, in the order of its set.
 struct Table<T> {
+    generation: u64,
     published: Arc<Published>,
     attached: Box<[Place<T>]>,
     /// Nothing was made when the table was: the first endpoints, or all of them new. Requests then make what they need
@@ -58,9 +59,9 @@ struct Table<T> {
 }
 
 impl<T> Table<T> {
-    fn new(published: Arc<Published>, attached: Box<[Place<T>]>) -> Self {
+    fn new(generation: u64, published: Arc<Published>, attached: Box<[Place<T>]>) -> Self {
         let is_fresh = !attached.iter().any(|place| place.get().is_some());
-        Self { published, attached, is_fresh }
+        Self { generation, published, attached, is_fresh }
     }
 }
 
@@ -75,12 +76,12 @@ impl<T: Send + Sync + 'static> Attached<T> {
         upstream.0.revive();
         // Before the state is read, so that no later one is missed.
         let changes = upstream.0.shared.subscribe();
-        let published = upstream.0.shared.load_full();
+        let (generation, published) = (upstream.0.shared.generation(), upstream.0.shared.load_full());
         let attached = published.snapshot.set().iter().map(|_| Place::default()).collect();
         let inner = Arc::new(Inner {
             upstream,
             make: Box::new(make),
-            table: ArcSwap::from_pointee(Table::new(published, attached)),
+            table: ArcSwap::from_pointee(Table::new(generation, published, attached)),
             rebuild: Mutex::new(()),
             keeper: Mutex::new(None),
         });
@@ -156,7 +157,7 @@ const OTHERS: usize = 8;
 
 impl<T> Inner<T> {
     fn is_current(&self, table: &Table<T>) -> bool {
-        std::ptr::eq(&**self.upstream.0.shared.load(), &*table.published)
+        self.upstream.0.shared.generation() == table.generation
     }
 
     fn is_kept(&self) -> bool {
@@ -210,7 +211,7 @@ impl<T> Inner<T> {
         if self.is_current(&old) {
             return;
         }
-        let published = self.upstream.0.shared.load_full();
+        let (generation, published) = (self.upstream.0.shared.generation(), self.upstream.0.shared.load_full());
         let mut before = old.published.snapshot.set().iter().zip(&old.attached).peekable();
         let attached = published
             .snapshot
@@ -224,7 +225,7 @@ impl<T> Inner<T> {
                 same.map_or_else(Place::default, |(_, place)| place.clone())
             })
             .collect();
-        self.table.store(Arc::new(Table::new(published, attached)));
+        self.table.store(Arc::new(Table::new(generation, published, attached)));
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     explanation: ArcSwap<Explanation>,
     /// Counts publications, so that waiting for one can be told from having it.
     published: watch::Sender<u64>,
+    /// The number of the current publication: tells a newer one for less than loading it.
+    generation: AtomicU64,
     /// Here and not in the task, so that a task on another runtime can go on where one was shut down.
     refresh: Mutex<Refresh>,
     reports: Arc<Reports>,
@@ -90,6 +92,7 @@ impl Shared {
             current: ArcSwap::from_pointee(Published { snapshot, standing: Standing::Unknown, error: None }),
             explanation: ArcSwap::from_pointee(explanation),
             published: watch::Sender::new(0),
+            generation: AtomicU64::new(0),
             refresh: Mutex::new(refresh),
             reports,
             waiting: AtomicUsize::new(0),
@@ -103,6 +106,11 @@ impl Shared {
 
     pub(super) fn load_full(&self) -> Arc<Published> {
         self.current.load_full()
+    }
+
+    /// Read before [`load_full`](Self::load_full), it is that of what is loaded, or of what came before.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
@@ -131,6 +139,7 @@ impl Shared {
         let snapshot = before.snapshot.next(view.set.clone(), &*self.policy, entropy::seed());
         let error = error.filter(|_| view.set.is_empty());
         self.current.store(Arc::new(Published { snapshot, standing: view.standing, error }));
+        self.generation.fetch_add(1, Ordering::Release);
         self.published.send_modify(|count| *count += 1);
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::Resolver;
 
-use super::{Client, proxied::SystemProxies, send};
+use super::{Client, proxied::SystemProxies, sent};
 use crate::{Error, ServiceDns};
 
 /// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
@@ -38,12 +38,27 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The builder of one endpoint's client; with the system's proxies where `proxies` says so and nobody has switched
-    /// them off. Hosts that a redirect leads to are resolved in the same way.
+    /// The builder of one endpoint's client. It sends nothing again by itself: that would be to the same endpoint,
+    /// beside the budget, and takes a copy of each request.
+    pub(super) fn endpoint(&self, proxies: bool) -> reqwest::ClientBuilder {
+        let builder = reqwest::Client::builder();
+        // Without our feature the application may have HTTP/2 all the same, and we could not tell what was refused.
+        #[cfg(feature = "http2")]
+        let builder = builder.retry(reqwest::retry::never().max_retries_per_request(0));
+        self.configured(builder, proxies)
+    }
+
+    /// The builder of a client that is not an endpoint's.
     pub(super) fn client(&self, proxies: bool) -> reqwest::ClientBuilder {
-        let ours = reqwest::Client::builder().dns_resolver(self.dns.clone()).connect_timeout(CONNECT);
+        self.configured(reqwest::Client::builder(), proxies)
+    }
+
+    /// With the system's proxies where `proxies` says so and nobody has switched them off. Hosts that a redirect leads
+    /// to are resolved in the same way.
+    fn configured(&self, builder: reqwest::ClientBuilder, proxies: bool) -> reqwest::ClientBuilder {
+        let ours = builder.dns_resolver(self.dns.clone()).connect_timeout(CONNECT);
         let ours = if proxies && self.proxies { ours } else { ours.no_proxy() };
-        let builder = (self.configure)(send::watch_redirects(ours));
+        let builder = (self.configure)(sent::watch_redirects(ours));
         let more = [&self.tls, &self.cookies];
         more.into_iter().flatten().fold(builder, |builder, set| set(builder))
     }
@@ -67,8 +82,9 @@ impl ClientBuilder {
     }
 
     /// Configures the `reqwest::Client` of every endpoint; it is called once for each. It begins with a limit of
-    /// 3 s to connecting, and with reqwest's own redirect policy. With another redirect policy, a request that
-    /// has been redirected and then finds no connection may be sent to another endpoint.
+    /// 3 s to connecting, with reqwest's own redirect policy, and without its retries, which would go to the same
+    /// endpoint: the client's own go to another one. With another redirect policy, a request that has been redirected
+    /// and then finds no connection may be sent to another endpoint.
     pub fn configure(
         mut self,
         configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync + 'static,

@@ -46,9 +46,9 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings, pr
                 let port = |addr: SocketAddr| if Some(addr.port()) == meant { 0 } else { addr.port() };
                 let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
                 // The host may stand in the URL with its final dot.
-                settings.client(proxies).resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
+                settings.endpoint(proxies).resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
             }
-            None => settings.client(proxies),
+            None => settings.endpoint(proxies),
         };
         builder.build().map_err(Built::new)
     });

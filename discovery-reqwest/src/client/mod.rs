@@ -4,21 +4,20 @@ mod builder;
 mod endpoints;
 mod proxied;
 mod route;
-mod send;
+pub(crate) mod send;
+mod sent;
+mod spare;
+mod tried;
 
 use std::{fmt, sync::Arc};
 
 use discovery_core::{Resolver, name::Target};
 use http::{Method, header};
-use reqwest::{IntoUrl, Request, Response};
+use reqwest::{IntoUrl, Request, Response, Url};
 use url::Position;
 
-pub use self::{builder::ClientBuilder, send::EndpointsTried};
-use self::{
-    builder::Settings,
-    proxied::SystemProxies,
-    route::{Route, Way},
-};
+pub use self::{builder::ClientBuilder, tried::EndpointsTried};
+use self::{builder::Settings, proxied::SystemProxies, route::Route};
 
 use crate::{Error, RequestBuilder, kept::Kept};
 
@@ -93,8 +92,9 @@ impl Client {
     /// Sends a request to an endpoint of its target. When no connection comes about, or the connection breaks
     /// before a response and the method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE), the
     /// request goes to an endpoint not yet tried, three at most, within the target's
-    /// [`RetryBudget`](discovery_core::policy::RetryBudget). The response tells how many:
-    /// [`EndpointsTried`](crate::EndpointsTried).
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget). So does any request that an HTTP/2 endpoint has refused
+    /// before it began with it; where there is no other endpoint, to the same one over another connection. The response
+    /// tells how many: [`EndpointsTried`](crate::EndpointsTried).
     ///
     /// # Errors
     /// When the URL's host is no valid name, when there is no endpoint within the client's patience, or when
@@ -102,19 +102,24 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
-    pub async fn execute(&self, mut request: Request) -> Result<Response, Error> {
-        self.hide_credentials(&mut request);
+    pub async fn execute(&self, request: Request) -> Result<Response, Error> {
+        send::send(self, move || Ok(request)).await
+    }
+
+    /// The route of a request, whose credentials go where they belong.
+    fn route(&self, request: &mut Request) -> Result<Arc<Route>, Error> {
+        let routes = &self.0.routes;
+        // Nothing is kept for an origin with credentials in it, so that they need not be looked for first.
+        if let Some(route) = routes.get(origin(request.url())) {
+            return Ok(route);
+        }
+        self.hide_credentials(request);
         let url = request.url();
-        let route = self.0.routes.get_or_try_insert(&url[..Position::BeforePath], now, || {
+        routes.get_or_try_insert(origin(url), now, || {
             let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
             let proxied = self.0.proxies.stand_before(url);
             Route::new(&self.0.resolver, &target, &self.0.settings, proxied).map(Arc::new)
-        })?;
-        let settings = &self.0.settings;
-        match route.choose(settings.patience).await {
-            Way::Endpoints(pool) => send::send(pool, request, settings.patience, settings.attempt_timeout).await,
-            Way::Proxy(proxied) => proxied.send(request).await,
-        }
+        })
     }
 
     /// Moves user and password from the URL, which errors show, to the header, as the request builder does.
@@ -149,6 +154,11 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("resolver", &self.0.resolver).finish_non_exhaustive()
     }
+}
+
+/// What decides where a request goes, and stands in the URL as it is.
+fn origin(url: &Url) -> &str {
+    &url[..Position::BeforePath]
 }
 
 /// The clock, through tokio so that a test that pauses time drives everything.

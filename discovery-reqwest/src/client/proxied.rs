@@ -6,7 +6,7 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Request, Response, Url};
 
-use super::{builder::Settings, send::EndpointsTried};
+use super::builder::Settings;
 use crate::{Error, error::Note};
 
 /// The system's proxies, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
@@ -54,8 +54,6 @@ impl Proxied {
                 self.client.get_or_init(|| made)
             }
         };
-        let mut response = client.execute(request).await.map_err(|error| through(error, 1))?;
-        response.extensions_mut().insert(EndpointsTried::ONE);
-        Ok(response)
+        client.execute(request).await.map_err(|error| through(error, 1))
     }
 }

@@ -1,166 +1,137 @@
 //! Sending one request.
 
-use std::{
-    cell::Cell,
-    future::{Future, poll_fn},
-    pin::pin,
-    time::Duration,
-};
+#[cfg(feature = "http2")]
+use std::error::Error as StdError;
+use std::{borrow::Borrow, pin::pin};
 
 use discovery_core::policy::{Outcome, Pick, Tried};
 use http::{HeaderValue, Method, header};
-use reqwest::{Request, Response, Url, redirect};
+use reqwest::{Request, Response, Url};
 
-use super::{endpoints::Pool, now};
+use super::{
+    Client,
+    endpoints::Built,
+    now,
+    route::{Route, Way},
+    sent::Sent,
+    spare::Spare,
+    tried::EndpointsTried,
+};
 use crate::{Error, error::Note};
 
 /// How many endpoints one request tries at most.
 const MOST: usize = 3;
 
-/// How many endpoints a request was sent to, the one that answered included: an extension of each response.
+/// Sends one request.
 ///
-/// ```
-/// # use discovery_testing::FakePod;
-/// # use discovery_core::{Resolver, Surroundings};
-/// use discovery_reqwest::{Client, EndpointsTried};
-///
-/// # tokio::runtime::Runtime::new()?.block_on(async {
-/// # let pod = FakePod::start("orders-0").await?;
-/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
-/// # let client = Client::builder(resolver).no_proxy().build()?;
-/// # let url = format!("http://{}/", pod.addr());
-/// let response = client.get(url).send().await?;
-/// assert_eq!(response.extensions().get::<EndpointsTried>().map(|tried| tried.get()), Some(1));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointsTried(usize);
-
-impl EndpointsTried {
-    pub(super) const ONE: Self = Self(1);
-
-    /// The number; 1 when the first endpoint answered.
-    #[must_use]
-    pub fn get(self) -> usize {
-        self.0
-    }
-}
-
-/// `attempt` is how long one endpoint has to begin its answer, where another one may be asked instead.
-pub(super) async fn send(
-    pool: &Pool,
-    mut request: Request,
-    patience: Duration,
-    attempt: Option<Duration>,
+/// One future does it all, and what few requests need is in boxes: each future that a request or a response is moved
+/// through costs as much as choosing the endpoint.
+pub(crate) async fn send(
+    client: impl Borrow<Client>,
+    request: impl FnOnce() -> Result<Request, reqwest::Error>,
 ) -> Result<Response, Error> {
-    let mut tried = Tried::new();
-    let mut nth = 0;
-    let mut last: Option<Error> = None;
-    let idempotent = is_idempotent(request.method());
+    let client: &Client = client.borrow();
+    let mut request = match request() {
+        Ok(request) => request,
+        Err(error) => return Err(Error::request(error, 0)),
+    };
+    let settings = &client.0.settings;
+    let route = client.route(&mut request)?;
+    let pool = match &*route {
+        Route::Endpoints(pool) => pool,
+        route => match Box::pin(route.choose(settings.patience)).await {
+            Way::Endpoints(pool) => pool,
+            Way::Proxy(proxied) => return Box::pin(proxied.send(request)).await,
+        },
+    };
     pool.budget.request();
-    loop {
-        let (pick, client) = match (pick(pool, &tried, patience).await, last.take()) {
+    let idempotent = is_idempotent(request.method());
+    let mut tried = Tried::new();
+    let (mut nth, mut last): (usize, Option<Error>) = (0, None);
+    'endpoints: loop {
+        let picked = match pool.clients.pick(&tried) {
+            Err(_) => Box::pin(pool.clients.pick_within(&tried, settings.patience)).await,
+            picked => picked,
+        };
+        let (pick, client) = match (made(picked), last.take()) {
             (Ok(picked), _) => picked,
-            (Err(_), Some(error)) => return Err(error),
-            (Err(error), None) => return Err(error),
+            (Err(_), Some(error)) | (Err(error), None) => return Err(error),
         };
+        let soon = settings.attempt_timeout.filter(|_| idempotent && nth + 1 < MOST);
+        let port = pick.endpoint().port();
+        let aims = needs_aim(request.url(), port);
+        let mut spare = Spare::of(&request, aims || soon.is_some());
+        if aims {
+            aim(&mut request, port);
+        }
         nth += 1;
-        let mut copy = copy(&request);
-        aim(&mut request, pick.endpoint().port());
-        let mut sent = pin!(watch(client.execute(request)));
-        let in_time = match attempt {
-            Some(soon) if idempotent && nth < MOST && copy.is_some() => {
-                tokio::time::timeout(soon, &mut sent).await.ok()
+        let soon = soon.filter(|_| !matches!(spare, Spare::Stream));
+        let response = pin!(client.execute(request));
+        let mut sent = Sent::new(response, soon);
+        let result = loop {
+            if let Some(result) = (&mut sent).await {
+                break result;
             }
-            _ => Some(sent.as_mut().await),
-        };
-        let (result, redirected) = match in_time {
-            Some(done) => done,
-            None => {
-                tried.add(pick.endpoint().identity());
-                if let Some(copy) = copy.take_if(|_| pool.has_untried(&tried) && pool.budget.retry(now())) {
-                    pick.complete(Outcome::Failure, now);
-                    request = copy;
-                    continue;
-                }
-                // Nobody else may be asked: this one has all the time that the request has.
-                sent.await
+            tried.add(pick.endpoint().identity());
+            if pool.has_untried(&tried)
+                && pool.budget.retry(now())
+                && let Some(next) = spare.request(None)
+            {
+                pick.complete(Outcome::Failure, now);
+                request = next;
+                continue 'endpoints;
             }
+            // Nobody else may be asked: this one has all the time that the request has.
         };
         // Whoever redirects has answered: what goes wrong afterwards is not its fault.
+        let redirected = sent.redirected;
         let outcome = if redirected { Outcome::Success } else { outcome(&result) };
         let error = match result {
             Ok(mut response) => {
                 pick.complete(outcome, now);
-                response.extensions_mut().insert(EndpointsTried(nth));
+                if nth > 1 {
+                    response.extensions_mut().insert(EndpointsTried(nth));
+                }
                 return Ok(response);
             }
             Err(error) => error,
         };
         tried.add(pick.endpoint().identity());
         pick.complete(outcome, now);
-        let elsewhere = !redirected && may_go_elsewhere(&error, idempotent) && tried.len() < MOST;
-        let error = Error::request(error, tried.len());
-        request = match copy {
-            _ if !elsewhere => return Err(error),
+        let refused = is_refused(&error);
+        let again = !redirected && nth < MOST && (refused || may_go_elsewhere(&error, idempotent));
+        let next = spare.request(error.url());
+        let error = Error::request(error, nth);
+        if refused && !pool.has_untried(&tried) {
+            // It may take the request over another connection.
+            tried.clear();
+        }
+        request = match next {
+            _ if !again => return Err(error),
             None => return Err(error.with_note(Note::Stream)),
             Some(_) if !pool.has_untried(&tried) => return Err(error),
             Some(_) if !pool.budget.retry(now()) => return Err(error.with_note(Note::Budget)),
-            Some(copy) => copy,
+            Some(next) => next,
         };
         last = Some(error);
     }
 }
 
-/// What to send to another endpoint; `None` when the body is a stream.
-///
-/// Most requests have no body and no timeout of their own. What reqwest sends is complete without its `try_clone` then,
-/// which would make room for a timeout that is not there: four allocations instead of one.
-fn copy(request: &Request) -> Option<Request> {
-    if request.body().is_some() || request.timeout().is_some() {
-        return request.try_clone();
+/// An endpoint whose client could be made.
+fn made(
+    picked: Result<(Pick, Result<reqwest::Client, Built>), discovery_core::Error>,
+) -> Result<(Pick, reqwest::Client), Error> {
+    match picked? {
+        (pick, Ok(client)) => Ok((pick, client)),
+        (pick, Err(error)) => {
+            Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into())
+        }
     }
-    let mut copy = Request::new(request.method().clone(), request.url().clone());
-    copy.headers_mut().clone_from(request.headers());
-    *copy.version_mut() = request.version();
-    Some(copy)
 }
 
-thread_local! {
-    /// Whether the request that is being polled has been redirected.
-    static REDIRECTED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Makes redirects seen; what they do is up to reqwest's own policy.
-pub(super) fn watch_redirects(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-    let policy = redirect::Policy::default();
-    builder.redirect(redirect::Policy::custom(move |attempt| {
-        REDIRECTED.set(true);
-        policy.redirect(attempt)
-    }))
-}
-
-/// Waits for the response, and tells whether the request was redirected: then the endpoint has seen it, whatever the
-/// error says. reqwest asks its policy while it is polled.
-async fn watch<T>(sent: impl Future<Output = T>) -> (T, bool) {
-    let (mut sent, mut redirected) = (pin!(sent), false);
-    let result = poll_fn(|context| {
-        let outer = REDIRECTED.replace(false);
-        let polled = sent.as_mut().poll(context);
-        redirected |= REDIRECTED.replace(outer);
-        polled
-    });
-    (result.await, redirected)
-}
-
-async fn pick(pool: &Pool, tried: &Tried, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
-    let (pick, client) = pool.clients.pick_within(tried, patience).await?;
-    match client {
-        Ok(client) => Ok((pick, client)),
-        Err(error) => Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into()),
-    }
+fn needs_aim(url: &Url, port: u16) -> bool {
+    url.host_str().is_some_and(|host| host.starts_with('_'))
+        || url.port().is_some_and(|written| port != 0 && written != port)
 }
 
 /// Points the request at a port of the endpoint without letting it show: `Host` stays that of the URL.
@@ -195,6 +166,25 @@ fn authority(url: &Url) -> String {
 /// that took too long would take too long again.
 fn may_go_elsewhere(error: &reqwest::Error, idempotent: bool) -> bool {
     error.is_connect() || idempotent && error.is_request() && !error.is_timeout()
+}
+
+/// An HTTP/2 server that ends a connection in good order, or has too much to do, says which requests it has not begun
+/// (RFC 9113, 6.8 and 8.7): those may be sent again, whatever they are.
+fn is_refused(error: &reqwest::Error) -> bool {
+    #[cfg(feature = "http2")]
+    {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(said) = error.downcast_ref::<h2::Error>() {
+                let reason = said.reason();
+                let ended = said.is_go_away() && reason == Some(h2::Reason::NO_ERROR);
+                return said.is_remote() && (ended || said.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM));
+            }
+            cause = error.source();
+        }
+    }
+    let _ = error;
+    false
 }
 
 /// RFC 9110, 9.2.2.

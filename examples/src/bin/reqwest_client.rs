@@ -45,7 +45,7 @@ async fn send(what: &str, client: &Client, url: &str) -> Result<(), Box<dyn Erro
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("?");
         *by_pod.entry(header("x-pod").to_owned()).or_default() += 1;
         host = header("x-host").to_owned();
-        again += usize::from(response.extensions().get::<EndpointsTried>().is_some_and(|tried| tried.get() > 1));
+        again += usize::from(EndpointsTried::of(&response).get() > 1);
     }
     println!("{what}: {by_pod:?}, Host {host}, {again} sent again");
     Ok(())

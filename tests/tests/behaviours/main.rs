@@ -11,6 +11,7 @@ mod incumbent;
 mod lifecycle;
 mod proxies;
 mod query_budget;
+mod refusals;
 mod reqwest;
 mod smoke;
 mod surprises;

@@ -1,0 +1,177 @@
+//! What an HTTP/2 endpoint refuses before it has begun: frames as RFC 9113 has them, written by hand.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use ::reqwest::Method;
+use discovery_core::policy::RoundRobin;
+use discovery_reqwest::{Client, EndpointsTried};
+use discovery_testing::{FakeDns, ManualSource};
+use tests::in_pod;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::reqwest::{streamed, texts, within};
+
+const PREFACE: usize = 24;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+/// Of SETTINGS.
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
+
+/// What a pod says instead of an answer.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Reset(u32),
+    GoAway(u32),
+}
+
+/// A pod that refuses its first requests, and takes those that come then.
+struct Pod {
+    addr: SocketAddr,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Pod {
+    async fn start(refusal: Refusal, times: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, seen) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let counter = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, refusal, times, counter.clone()));
+            }
+        });
+        Self { addr, seen }
+    }
+
+    fn seen(&self) -> usize {
+        self.seen.load(Relaxed)
+    }
+}
+
+/// Ends when the client closes.
+async fn serve(mut client: TcpStream, refusal: Refusal, times: usize, seen: Arc<AtomicUsize>) -> std::io::Result<()> {
+    client.read_exact(&mut [0; PREFACE]).await?;
+    client.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    let mut refused = 0;
+    loop {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        client.read_exact(&mut payload).await?;
+        let stream = u32::from_be_bytes(stream);
+        if kind == SETTINGS && flags & ACK == 0 {
+            client.write_all(&frame(SETTINGS, ACK, 0, &[])).await?;
+        }
+        if kind == HEADERS && seen.fetch_add(1, Relaxed) < times {
+            refused = stream;
+            let refusal = match refusal {
+                Refusal::Reset(code) => frame(RST_STREAM, 0, stream, &code.to_be_bytes()),
+                // The last stream that was begun is the one before.
+                Refusal::GoAway(code) => {
+                    frame(GOAWAY, 0, 0, &[(stream - 1).to_be_bytes(), code.to_be_bytes()].concat())
+                }
+            };
+            client.write_all(&refusal).await?;
+        } else if (kind == HEADERS || kind == DATA) && flags & END_STREAM != 0 && stream != refused {
+            // 0x88 is `:status: 200` (RFC 7541, appendix A).
+            client.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, stream, &[0x88])).await?;
+        }
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A client of Service `orders`, which these pods are.
+async fn client(pods: &[&Pod]) -> Client {
+    let dns = FakeDns::start().await.unwrap();
+    let (source, handle) = ManualSource::new();
+    let addrs: Vec<_> = pods.iter().map(|pod| pod.addr.to_string()).collect();
+    handle.set(addrs.iter().map(String::as_str));
+    let resolver = in_pod(&dns, "shop").policy(RoundRobin::new()).source(Arc::new(source)).build().unwrap();
+    Client::builder(resolver).no_proxy().configure(::reqwest::ClientBuilder::http2_prior_knowledge).build().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_pod_refuses_goes_to_another_one_whatever_the_method() {
+    for refusal in [Refusal::Reset(REFUSED_STREAM), Refusal::GoAway(NO_ERROR)] {
+        let (stopping, good) = (Pod::start(refusal, usize::MAX).await, Pod::start(refusal, 0).await);
+        let client = client(&[&stopping, &good]).await;
+        let mut again = 0;
+        for nth in 0..12 {
+            let method = [Method::POST, Method::PATCH, Method::GET][nth % 3].clone();
+            let request = client.request(method.clone(), "http://orders/").body("an order");
+            let response = within("an answer", request.send()).await;
+            let response = response.unwrap_or_else(|error| panic!("{refusal:?}, {method}: {}", texts(&error)));
+            assert_eq!(response.status(), 200);
+            again += EndpointsTried::of(&response).get() - 1;
+        }
+        assert_eq!((good.seen(), stopping.seen()), (12, again), "{refusal:?}");
+        assert!(again >= 4, "{refusal:?}: {again} of 12 in turn");
+    }
+}
+
+/// nginx ends each connection after so many requests, and Go servers can be told to: with one pod there is nobody else.
+#[tokio::test]
+async fn where_there_is_no_other_pod_it_goes_to_the_same_one_over_another_connection() {
+    for refusal in [Refusal::Reset(REFUSED_STREAM), Refusal::GoAway(NO_ERROR)] {
+        let pod = Pod::start(refusal, 2).await;
+        let client = client(&[&pod]).await;
+        let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
+        assert_eq!((EndpointsTried::of(&response).get(), pod.seen()), (3, 3), "{refusal:?}");
+
+        let pod = Pod::start(refusal, 3).await;
+        let client = self::client(&[&pod]).await;
+        let error = within("an error", client.post("http://orders/").body("an order").send()).await.unwrap_err();
+        assert_eq!((error.endpoints_tried(), pod.seen()), (3, 3), "{refusal:?}: {}", texts(&error));
+    }
+}
+
+/// Any other reset may come after the pod has begun.
+#[tokio::test]
+async fn what_a_pod_breaks_off_is_not_sent_again_unless_that_does_no_harm() {
+    for refusal in [Refusal::Reset(INTERNAL_ERROR), Refusal::GoAway(INTERNAL_ERROR)] {
+        for (method, sent) in [(Method::POST, 1), (Method::PUT, 2)] {
+            let (one, other) = (Pod::start(refusal, usize::MAX).await, Pod::start(refusal, usize::MAX).await);
+            let client = client(&[&one, &other]).await;
+            let request = client.request(method.clone(), "http://orders/").body("an order");
+            let error = within("an error", request.send()).await.unwrap_err();
+            assert_eq!(one.seen() + other.seen(), sent, "{refusal:?}, {method}: {}", texts(&error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_refused_cannot_be_sent_again() {
+    let (one, other) = (
+        Pod::start(Refusal::Reset(REFUSED_STREAM), usize::MAX).await,
+        Pod::start(Refusal::Reset(REFUSED_STREAM), usize::MAX).await,
+    );
+    let client = client(&[&one, &other]).await;
+    let error = within("an error", client.post("http://orders/").body(streamed()).send()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the endpoint failed the request (not sent to another endpoint: its body is a stream)"
+    );
+    assert_eq!(one.seen() + other.seen(), 1);
+}
