@@ -10,7 +10,7 @@ use reqwest::{Request, Response, Url};
 
 use super::{
     Client,
-    endpoints::Built,
+    endpoints::{Built, Pool},
     now,
     route::{Route, Way},
     sent::Sent,
@@ -45,75 +45,108 @@ pub(crate) async fn send(
         },
     };
     pool.budget.request();
-    let idempotent = is_idempotent(request.method());
-    let mut tried = Tried::new();
-    let (mut nth, mut last): (usize, Option<Error>) = (0, None);
+    let mut exchange = Exchange::new(pool, request.method());
+    let mut last: Option<Error> = None;
     'endpoints: loop {
-        let picked = match pool.clients.pick(&tried) {
-            Err(_) => Box::pin(pool.clients.pick_within(&tried, settings.patience)).await,
+        let picked = match pool.clients.pick(&exchange.tried) {
+            Err(_) => Box::pin(pool.clients.pick_within(&exchange.tried, settings.patience)).await,
             picked => picked,
         };
         let (pick, client) = match (made(picked), last.take()) {
             (Ok(picked), _) => picked,
             (Err(_), Some(error)) | (Err(error), None) => return Err(error),
         };
-        let soon = settings.attempt_timeout.filter(|_| idempotent && nth + 1 < MOST);
+        let soon = settings.attempt_timeout.filter(|_| exchange.may_be_left());
         let port = pick.endpoint().port();
         let aims = needs_aim(request.url(), port);
         let mut spare = Spare::of(&request, aims || soon.is_some());
         if aims {
             aim(&mut request, port);
         }
-        nth += 1;
-        let soon = soon.filter(|_| !matches!(spare, Spare::Stream));
+        exchange.sent += 1;
         let response = pin!(client.execute(request));
-        let mut sent = Sent::new(response, soon);
-        let result = loop {
-            if let Some(result) = (&mut sent).await {
-                break result;
-            }
-            tried.add(pick.endpoint().identity());
-            if pool.has_untried(&tried)
-                && pool.budget.retry(now())
-                && let Some(next) = spare.request(None)
-            {
-                pick.complete(Outcome::Failure, now);
-                request = next;
-                continue 'endpoints;
-            }
-            // Nobody else may be asked: this one has all the time that the request has.
-        };
-        // Whoever redirects has answered: what goes wrong afterwards is not its fault.
-        let redirected = sent.redirected;
-        let outcome = if redirected { Outcome::Success } else { outcome(&result) };
-        let error = match result {
-            Ok(mut response) => {
-                pick.complete(outcome, now);
-                if nth > 1 {
-                    response.extensions_mut().insert(EndpointsTried(nth));
+        let mut sent = Sent::new(response, soon.filter(|_| !matches!(spare, Spare::Stream)));
+        let error = loop {
+            match (&mut sent).await {
+                Some(Ok(mut response)) => {
+                    // Whoever redirects has answered: what comes afterwards is not its fault.
+                    let outcome = if sent.redirected { Outcome::Success } else { response_outcome(&response) };
+                    pick.complete(outcome, now);
+                    if exchange.sent > 1 {
+                        response.extensions_mut().insert(EndpointsTried(exchange.sent));
+                    }
+                    return Ok(response);
                 }
-                return Ok(response);
+                Some(Err(error)) => break error,
+                None => {
+                    if let Some(next) = exchange.left(&pick, &mut spare) {
+                        pick.complete(Outcome::Failure, now);
+                        request = next;
+                        continue 'endpoints;
+                    }
+                    // Nobody else may be asked: this one has all the time that the request has.
+                }
             }
-            Err(error) => error,
         };
-        tried.add(pick.endpoint().identity());
-        pick.complete(outcome, now);
+        exchange.tried.add(pick.endpoint().identity());
+        pick.complete(if sent.redirected { Outcome::Success } else { error_outcome(&error) }, now);
+        let failed;
+        (request, failed) = exchange.failed(error, sent.redirected, &mut spare)?;
+        last = Some(failed);
+    }
+}
+
+/// What is known of a request that has been sent, and the rules for sending it again.
+struct Exchange<'a> {
+    pool: &'a Pool,
+    idempotent: bool,
+    tried: Tried,
+    sent: usize,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(pool: &'a Pool, method: &Method) -> Self {
+        Self { pool, idempotent: is_idempotent(method), tried: Tried::new(), sent: 0 }
+    }
+
+    /// Whether the next endpoint may be left for another one while it has not answered.
+    fn may_be_left(&self) -> bool {
+        self.idempotent && self.sent + 1 < MOST
+    }
+
+    /// What to send to another endpoint while this one has not answered.
+    fn left(&mut self, pick: &Pick, spare: &mut Spare) -> Option<Request> {
+        self.tried.add(pick.endpoint().identity());
+        let may = self.pool.has_untried(&self.tried) && self.pool.budget.retry(now());
+        if may { spare.request(None) } else { None }
+    }
+
+    /// What to send to another endpoint, and the error for the case that there is none.
+    fn failed(
+        &mut self,
+        error: reqwest::Error,
+        redirected: bool,
+        spare: &mut Spare,
+    ) -> Result<(Request, Error), Error> {
         let refused = is_refused(&error);
-        let again = !redirected && nth < MOST && (refused || may_go_elsewhere(&error, idempotent));
+        let again = refused || may_go_elsewhere(&error, self.idempotent);
         let next = spare.request(error.url());
-        let error = Error::request(error, nth);
-        if refused && !pool.has_untried(&tried) {
-            // It may take the request over another connection.
-            tried.clear();
+        let error = Error::request(error, self.sent);
+        if redirected || !again || self.sent >= MOST {
+            return Err(error);
         }
-        request = match next {
-            _ if !again => return Err(error),
-            None => return Err(error.with_note(Note::Stream)),
-            Some(_) if !pool.has_untried(&tried) => return Err(error),
-            Some(_) if !pool.budget.retry(now()) => return Err(error.with_note(Note::Budget)),
-            Some(next) => next,
-        };
-        last = Some(error);
+        let Some(next) = next else { return Err(error.with_note(Note::Stream)) };
+        if !self.pool.has_untried(&self.tried) {
+            if !refused {
+                return Err(error);
+            }
+            // It may take the request over another connection.
+            self.tried.clear();
+        }
+        if !self.pool.budget.retry(now()) {
+            return Err(error.with_note(Note::Budget));
+        }
+        Ok((next, error))
     }
 }
 
@@ -192,16 +225,20 @@ fn is_idempotent(method: &Method) -> bool {
     method.is_safe() || matches!(*method, Method::PUT | Method::DELETE)
 }
 
-fn outcome(result: &Result<Response, reqwest::Error>) -> Outcome {
-    match result {
-        Err(error) if error.is_connect() => Outcome::Unreachable,
-        Err(error) if error.is_builder() => Outcome::Success,
-        Err(_) => Outcome::Failure,
-        // Most are, and need no search for a header.
-        Ok(response) if response.status().as_u16() < 429 => Outcome::Success,
-        Ok(response) => {
-            let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            Outcome::of_http_status(response.status().as_u16(), retry_after)
-        }
+fn response_outcome(response: &Response) -> Outcome {
+    let status = response.status().as_u16();
+    // Most are, and need no search for a header.
+    if status < 429 {
+        return Outcome::Success;
+    }
+    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Outcome::of_http_status(status, retry_after)
+}
+
+fn error_outcome(error: &reqwest::Error) -> Outcome {
+    match error {
+        error if error.is_connect() => Outcome::Unreachable,
+        error if error.is_builder() => Outcome::Success,
+        _ => Outcome::Failure,
     }
 }

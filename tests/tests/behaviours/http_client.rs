@@ -67,6 +67,32 @@ async fn a_redirect_within_the_service_stays_with_the_endpoint() {
     assert!(requests.values().all(|of_pod| of_pod % 2 == 0), "both requests to one pod: {requests:?}");
 }
 
+/// Whoever redirects has answered.
+#[tokio::test]
+async fn what_another_service_answers_after_a_redirect_is_not_the_fault_of_the_first() {
+    let world = World::new(0).await;
+    let broken = world
+        .cluster
+        .service("shop", "broken")
+        .replicas(1)
+        .handler(|_| Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR).body(Bytes::new()).unwrap());
+    let broken = broken.start().await.unwrap();
+    let location = format!("http://broken.shop:{}/", broken.port());
+    let till = world.cluster.service("shop", "till").replicas(1).handler(move |_| {
+        let response = Response::builder().status(StatusCode::FOUND).header(header::LOCATION, &location);
+        response.body(Bytes::new()).unwrap()
+    });
+    let till = till.start().await.unwrap();
+    let client = world.client();
+    for (service, penalty) in [(&till, 0), (&broken, 1)] {
+        let url = format!("http://{}:{}/", service.name(), service.port());
+        let response = within("an answer", client.get(&url).send()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let upstream = client.resolver().resolve(url.as_str()).await.unwrap();
+        assert_eq!(upstream.pick().unwrap().slot().load().penalty(Instant::now()), penalty, "{url}");
+    }
+}
+
 /// Pods that are quick to refuse look idle: they get less all the same.
 #[tokio::test]
 async fn a_pod_that_fails_fast_or_asks_to_be_spared_gets_less() {
