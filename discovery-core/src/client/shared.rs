@@ -109,6 +109,7 @@ impl Shared {
     }
 
     /// Read before [`load_full`](Self::load_full), it is that of what is loaded, or of what came before.
+    #[inline]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -165,6 +166,7 @@ impl Shared {
         self.published.send_modify(|count| *count += 1);
     }
 
+    #[inline]
     pub(super) fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed)
     }

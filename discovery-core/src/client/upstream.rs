@@ -163,6 +163,7 @@ impl Upstream {
 impl Handle {
     /// Starts the background task where there is none: the first time, and when the runtime that it ran on
     /// has shut down.
+    #[inline]
     pub(super) fn revive(self: &Arc<Self>) {
         if !self.shared.is_running() {
             self.start();

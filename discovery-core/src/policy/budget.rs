@@ -46,6 +46,7 @@ impl RetryBudget {
     }
 
     /// Counts a request, not a retry.
+    #[inline]
     pub fn request(&self) {
         self.requests.fetch_add(1, Relaxed);
     }

@@ -55,6 +55,7 @@ pub struct PickArgs<'a> {
 impl<'a> PickArgs<'a> {
     /// The arguments of one pick.
     #[must_use]
+    #[inline]
     pub fn new(clock: &'a dyn Clock, rng: &'a mut dyn Rng, tried: &'a Tried) -> Self {
         Self { clock, now: Cell::new(None), rng, tried }
     }
@@ -72,6 +73,7 @@ impl<'a> PickArgs<'a> {
 
     /// The time of the pick, if a policy has asked for it.
     #[must_use]
+    #[inline]
     pub fn known_now(&self) -> Option<Instant> {
         self.now.get()
     }

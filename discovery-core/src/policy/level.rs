@@ -31,6 +31,7 @@ impl Level {
     }
 
     /// The picker's decision, with the index in the whole set.
+    #[inline]
     pub(super) fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
         match (self.picker.pick(args), &self.places) {
             (Decision::Endpoint(at), Some(places)) => match places.get(at) {

@@ -56,14 +56,17 @@ impl Load {
         u64::from(self.in_flight()) + u64::from(self.penalty(clock))
     }
 
+    #[inline]
     pub(super) fn started(&self) {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    #[inline]
     pub(super) fn ended(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
+    #[inline]
     pub(super) fn succeeded(&self, clock: &impl Clock) {
         // The usual case writes nothing, and needs no time.
         if self.penalty.load(Relaxed) != 0 {
@@ -77,6 +80,7 @@ impl Load {
         self.punish(now, |penalty| penalty.raised(until));
     }
 
+    #[cold]
     fn punish(&self, now: Instant, change: impl Fn(Penalty) -> Penalty) {
         let now = self.millis(now);
         let _ =

@@ -20,6 +20,7 @@ pub struct Pick {
 }
 
 impl Pick {
+    #[inline]
     pub(super) fn start(slot: Arc<Slot>, started: Option<Instant>) -> Self {
         slot.load().started();
         Self { slot, started }
@@ -27,6 +28,7 @@ impl Pick {
 
     /// The chosen endpoint.
     #[must_use]
+    #[inline]
     pub fn endpoint(&self) -> &Endpoint {
         self.slot.endpoint()
     }
@@ -46,22 +48,30 @@ impl Pick {
     /// Records how the request went, and ends it. `clock` is the time, or what to ask for it: `Instant::now` is
     /// called only if the endpoint has failed lately or now.
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
+    #[inline]
     pub fn complete(self, outcome: Outcome, clock: impl Clock) {
-        // Before the drop takes it out of flight, so that a failure is never seen as an idle endpoint.
-        let load = self.slot.load();
         match outcome {
-            Outcome::Success => load.succeeded(&clock),
-            Outcome::Failure => load.failed(clock.now(), Duration::ZERO),
-            Outcome::Overloaded { retry_after } => load.failed(clock.now(), retry_after.unwrap_or_default()),
-            Outcome::Unreachable => {
-                load.failed(clock.now(), Duration::ZERO);
-                self.slot.unreachable();
-            }
+            Outcome::Success => self.slot.load().succeeded(&clock),
+            outcome => self.failed(outcome, clock.now()),
+        }
+    }
+
+    /// Before the drop takes it out of flight, so that a failure is never seen as an idle endpoint.
+    #[cold]
+    fn failed(&self, outcome: Outcome, now: Instant) {
+        let pause = match outcome {
+            Outcome::Overloaded { retry_after } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        self.slot.load().failed(now, pause);
+        if outcome == Outcome::Unreachable {
+            self.slot.unreachable();
         }
     }
 }
 
 impl Drop for Pick {
+    #[inline]
     fn drop(&mut self) {
         self.slot.load().ended();
     }

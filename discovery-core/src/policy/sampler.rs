@@ -26,7 +26,10 @@ impl Sampler {
     /// Two different indexes, the second one only if there is another with a weight; `None` when there are no
     /// endpoints.
     pub(super) fn draw_two(&self, rng: &mut dyn Rng) -> Option<(usize, Option<usize>)> {
-        if self.line.is_some() || self.count < 2 {
+        if self.count == 1 {
+            return Some((0, None));
+        }
+        if self.line.is_some() || self.count == 0 {
             let first = self.draw(None, rng)?;
             return Some((first, self.draw(Some(first), rng)));
         }

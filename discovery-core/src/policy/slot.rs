@@ -25,6 +25,7 @@ impl Slot {
 
     /// The endpoint.
     #[must_use]
+    #[inline]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -37,6 +38,7 @@ impl Slot {
 
     /// The endpoint's statistics.
     #[must_use]
+    #[inline]
     pub fn load(&self) -> &Arc<Load> {
         &self.load
     }

@@ -81,6 +81,7 @@ impl Snapshot {
     /// Chooses an endpoint by its index in the set, for callers that keep something of their own for each
     /// endpoint, in the same order. [`start`](Self::start) begins the request.
     #[must_use]
+    #[inline]
     pub fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
         let mut decision = Decision::Wait;
         for level in &self.levels {
@@ -95,6 +96,7 @@ impl Snapshot {
     /// Starts a request to the endpoint with this index in the set; `None` when there is no such index. `started` is
     /// the time, if known: [`PickArgs::known_now`] after the choice.
     #[must_use]
+    #[inline]
     pub fn start(&self, index: usize, started: Option<Instant>) -> Option<Pick> {
         self.slots.get(index).map(|slot| Pick::start(slot.clone(), started))
     }

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "http2")]
 use std::error::Error as StdError;
-use std::{borrow::Borrow, pin::pin};
+use std::{borrow::Borrow, pin::pin, time::Duration};
 
 use discovery_core::policy::{Outcome, Pick, Tried};
 use http::{HeaderValue, Method, header};
@@ -10,7 +10,7 @@ use reqwest::{Request, Response, Url};
 
 use super::{
     Client,
-    endpoints::{Built, Pool},
+    endpoints::Pool,
     now,
     route::{Route, Way},
     sent::Sent,
@@ -48,13 +48,12 @@ pub(crate) async fn send(
     let mut exchange = Exchange::new(pool, request.method());
     let mut last: Option<Error> = None;
     'endpoints: loop {
-        let picked = match pool.clients.pick(&exchange.tried) {
-            Err(_) => Box::pin(pool.clients.pick_within(&exchange.tried, settings.patience)).await,
-            picked => picked,
-        };
-        let (pick, client) = match (made(picked), last.take()) {
-            (Ok(picked), _) => picked,
-            (Err(_), Some(error)) | (Err(error), None) => return Err(error),
+        let (pick, client) = match pool.clients.pick(&exchange.tried) {
+            Ok((pick, Ok(client))) => (pick, client),
+            _ => match Box::pin(exchange.wait(settings.patience)).await {
+                Ok(picked) => picked,
+                Err(error) => return Err(last.unwrap_or(error)),
+            },
         };
         let soon = settings.attempt_timeout.filter(|_| exchange.may_be_left());
         let port = pick.endpoint().port();
@@ -109,6 +108,16 @@ impl<'a> Exchange<'a> {
         Self { pool, idempotent: is_idempotent(method), tried: Tried::new(), sent: 0 }
     }
 
+    /// An endpoint, as soon as there is one.
+    async fn wait(&self, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
+        match self.pool.clients.pick_within(&self.tried, patience).await? {
+            (pick, Ok(client)) => Ok((pick, client)),
+            (pick, Err(error)) => {
+                Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into())
+            }
+        }
+    }
+
     /// Whether the next endpoint may be left for another one while it has not answered.
     fn may_be_left(&self) -> bool {
         self.idempotent && self.sent + 1 < MOST
@@ -147,18 +156,6 @@ impl<'a> Exchange<'a> {
             return Err(error.with_note(Note::Budget));
         }
         Ok((next, error))
-    }
-}
-
-/// An endpoint whose client could be made.
-fn made(
-    picked: Result<(Pick, Result<reqwest::Client, Built>), discovery_core::Error>,
-) -> Result<(Pick, reqwest::Client), Error> {
-    match picked? {
-        (pick, Ok(client)) => Ok((pick, client)),
-        (pick, Err(error)) => {
-            Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into())
-        }
     }
 }
 
