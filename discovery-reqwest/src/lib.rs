@@ -35,9 +35,9 @@
 //! * `Host`, SNI and the name in the certificate stay those of the URL. So does `:authority` of HTTP/2, but for one
 //!   case: when a source of one's own gives an endpoint another port than the URL writes, it lacks the port.
 //! * When no connection comes about, or it breaks before a response and the method is idempotent, the request
-//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only. What an
-//!   HTTP/2 endpoint refuses before it has begun (`GOAWAY`, `REFUSED_STREAM`: a pod that is about to stop) goes on
-//!   too, whatever the method. Such retries add no more than a fifth to the requests of a target, and 10 a second:
+//!   goes to an endpoint not yet tried, three at most; a request whose body is a stream goes to one only. With the
+//!   feature `http2`, what an endpoint refuses before it has begun (`GOAWAY`, `REFUSED_STREAM`: a pod that is about to
+//!   stop) goes on too, whatever the method, and to the same one where there is no other. Such retries add no more than a fifth to the requests of a target, and 10 a second:
 //!   [`RetryBudget`](discovery_core::policy::RetryBudget).
 //! * The target of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` asks for the port by
 //!   its name; `Host` is `orders.shop` then.
@@ -50,8 +50,8 @@
 //! # Redirects, cookies, timeouts
 //!
 //! * A redirect is followed by the client of the endpoint that gave it: to the same scheme, host and port it stays with
-//!   that endpoint, to any other Service it is resolved as by [`ServiceDns`]. What goes wrong after a redirect is never
-//!   sent to another endpoint. The policy is reqwest's own, ten redirects, unless [`ClientBuilder::configure`] sets
+//!   that endpoint, to any other Service it is resolved as by [`ServiceDns`]. What goes wrong after a redirect is not
+//!   sent to another endpoint, unless an HTTP/2 server has refused it and the method is idempotent. The policy is reqwest's own, ten redirects, unless [`ClientBuilder::configure`] sets
 //!   another.
 //! * Cookies are kept in one store for all endpoints, if at all: `ClientBuilder::cookie_store`, feature `cookies`.
 //! * A timeout of reqwest's (`timeout`, `read_timeout`, `connect_timeout`, which is 3 s here) bounds each attempt.

@@ -50,7 +50,6 @@ struct Inner<T> {
 
 /// What is attached to one published state, in the order of its set.
 struct Table<T> {
-    generation: u64,
     published: Arc<Published>,
     attached: Box<[Place<T>]>,
     /// Nothing was made when the table was: the first endpoints, or all of them new. Requests then make what they need
@@ -59,9 +58,9 @@ struct Table<T> {
 }
 
 impl<T> Table<T> {
-    fn new(generation: u64, published: Arc<Published>, attached: Box<[Place<T>]>) -> Self {
+    fn new(published: Arc<Published>, attached: Box<[Place<T>]>) -> Self {
         let is_fresh = !attached.iter().any(|place| place.get().is_some());
-        Self { generation, published, attached, is_fresh }
+        Self { published, attached, is_fresh }
     }
 }
 
@@ -76,12 +75,12 @@ impl<T: Send + Sync + 'static> Attached<T> {
         upstream.0.revive();
         // Before the state is read, so that no later one is missed.
         let changes = upstream.0.shared.subscribe();
-        let (generation, published) = (upstream.0.shared.generation(), upstream.0.shared.load_full());
+        let published = upstream.0.shared.load_full();
         let attached = published.snapshot.set().iter().map(|_| Place::default()).collect();
         let inner = Arc::new(Inner {
             upstream,
             make: Box::new(make),
-            table: ArcSwap::from_pointee(Table::new(generation, published, attached)),
+            table: ArcSwap::from_pointee(Table::new(published, attached)),
             rebuild: Mutex::new(()),
             keeper: Mutex::new(None),
         });
@@ -157,7 +156,7 @@ const OTHERS: usize = 8;
 
 impl<T> Inner<T> {
     fn is_current(&self, table: &Table<T>) -> bool {
-        self.upstream.0.shared.generation() == table.generation
+        self.upstream.0.shared.generation() == table.published.generation
     }
 
     fn is_kept(&self) -> bool {
@@ -211,7 +210,11 @@ impl<T> Inner<T> {
         if self.is_current(&old) {
             return;
         }
-        let (generation, published) = (self.upstream.0.shared.generation(), self.upstream.0.shared.load_full());
+        let published = self.upstream.0.shared.load_full();
+        if Arc::ptr_eq(&published, &old.published) {
+            // About to be published.
+            return;
+        }
         let mut before = old.published.snapshot.set().iter().zip(&old.attached).peekable();
         let attached = published
             .snapshot
@@ -225,7 +228,7 @@ impl<T> Inner<T> {
                 same.map_or_else(Place::default, |(_, place)| place.clone())
             })
             .collect();
-        self.table.store(Arc::new(Table::new(generation, published, attached)));
+        self.table.store(Arc::new(Table::new(published, attached)));
     }
 }
 

@@ -7,6 +7,8 @@ use crate::{Error, endpoint::EndpointSet, policy::Snapshot, refresh::Standing};
 /// One published state: immutable, replaced as a whole.
 #[derive(Debug)]
 pub(super) struct Published {
+    /// Counts publications: tells a newer one for less than loading it.
+    pub(super) generation: u64,
     pub(super) snapshot: Snapshot,
     pub(super) standing: Standing,
     /// Why there are no endpoints; `None` while there are some, or nothing is known yet.

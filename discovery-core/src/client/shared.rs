@@ -31,7 +31,7 @@ pub(super) struct Shared {
     explanation: ArcSwap<Explanation>,
     /// Counts publications, so that waiting for one can be told from having it.
     published: watch::Sender<u64>,
-    /// The number of the current publication: tells a newer one for less than loading it.
+    /// That of what is published, or about to be.
     generation: AtomicU64,
     /// Here and not in the task, so that a task on another runtime can go on where one was shut down.
     refresh: Mutex<Refresh>,
@@ -89,7 +89,12 @@ impl Shared {
         Self {
             target,
             policy,
-            current: ArcSwap::from_pointee(Published { snapshot, standing: Standing::Unknown, error: None }),
+            current: ArcSwap::from_pointee(Published {
+                generation: 0,
+                snapshot,
+                standing: Standing::Unknown,
+                error: None,
+            }),
             explanation: ArcSwap::from_pointee(explanation),
             published: watch::Sender::new(0),
             generation: AtomicU64::new(0),
@@ -108,7 +113,7 @@ impl Shared {
         self.current.load_full()
     }
 
-    /// Read before [`load_full`](Self::load_full), it is that of what is loaded, or of what came before.
+    /// Whoever has seen a publication sees its number here, or a later one.
     #[inline]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -139,8 +144,9 @@ impl Shared {
         let before = self.current.load();
         let snapshot = before.snapshot.next(view.set.clone(), &*self.policy, entropy::seed());
         let error = error.filter(|_| view.set.is_empty());
-        self.current.store(Arc::new(Published { snapshot, standing: view.standing, error }));
-        self.generation.fetch_add(1, Ordering::Release);
+        let generation = before.generation + 1;
+        self.generation.store(generation, Ordering::Release);
+        self.current.store(Arc::new(Published { generation, snapshot, standing: view.standing, error }));
         self.published.send_modify(|count| *count += 1);
     }
 

@@ -24,6 +24,11 @@ impl Tried {
         }
     }
 
+    /// Forgets an endpoint, which may be tried again.
+    pub fn remove(&mut self, identity: &Identity) {
+        self.identities.retain(|tried| tried != identity);
+    }
+
     /// Whether the endpoint has been tried.
     #[must_use]
     pub fn contains(&self, identity: &Identity) -> bool {

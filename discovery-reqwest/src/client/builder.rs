@@ -82,8 +82,8 @@ impl ClientBuilder {
     }
 
     /// Configures the `reqwest::Client` of every endpoint; it is called once for each. It begins with a limit of
-    /// 3 s to connecting, with reqwest's own redirect policy, and without its retries, which would go to the same
-    /// endpoint: the client's own go to another one. With another redirect policy, a request that has been redirected
+    /// 3 s to connecting, with reqwest's own redirect policy, and for endpoints, with the feature `http2`, without
+    /// reqwest's retries, which would go to the same endpoint: the client's own go to another one. With another redirect policy, a request that has been redirected
     /// and then finds no connection may be sent to another endpoint.
     pub fn configure(
         mut self,

@@ -92,9 +92,10 @@ impl Client {
     /// Sends a request to an endpoint of its target. When no connection comes about, or the connection breaks
     /// before a response and the method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE), the
     /// request goes to an endpoint not yet tried, three at most, within the target's
-    /// [`RetryBudget`](discovery_core::policy::RetryBudget). So does any request that an HTTP/2 endpoint has refused
-    /// before it began with it; where there is no other endpoint, to the same one over another connection. The response
-    /// tells how many: [`EndpointsTried`](crate::EndpointsTried).
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget). So does, with the feature `http2`, any request that an
+    /// endpoint has refused before it began with it; where there is no other endpoint, to the same one again. The
+    /// first such refusal of a request takes nothing from the budget. The response tells how many endpoints it took:
+    /// [`EndpointsTried`](crate::EndpointsTried).
     ///
     /// # Errors
     /// When the URL's host is no valid name, when there is no endpoint within the client's patience, or when
@@ -128,12 +129,14 @@ impl Client {
         if url.username().is_empty() && url.password().is_none() {
             return;
         }
-        if let Ok(built) = self.0.template.get(url.clone()).build() {
-            *request.url_mut() = built.url().clone();
-            if let Some(credentials) = built.headers().get(header::AUTHORIZATION) {
-                request.headers_mut().entry(header::AUTHORIZATION).or_insert(credentials.clone());
-            }
+        if let Ok(built) = self.0.template.get(url.clone()).build()
+            && let Some(credentials) = built.headers().get(header::AUTHORIZATION)
+        {
+            request.headers_mut().entry(header::AUTHORIZATION).or_insert(credentials.clone());
         }
+        // Those that are no UTF-8 are not sent, as by the builder, and do not stay here either.
+        let _ = request.url_mut().set_username("");
+        let _ = request.url_mut().set_password(None);
     }
 
     /// The same client without its connections: what it sends goes over new ones.

@@ -4,7 +4,10 @@
 use std::error::Error as StdError;
 use std::{borrow::Borrow, pin::pin, time::Duration};
 
-use discovery_core::policy::{Outcome, Pick, Tried};
+use discovery_core::{
+    endpoint::Identity,
+    policy::{Outcome, Pick, Tried},
+};
 use http::{HeaderValue, Method, header};
 use reqwest::{Request, Response, Url};
 
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::{Error, error::Note};
 
-/// How many endpoints one request tries at most.
+/// How often one request is sent at most.
 const MOST: usize = 3;
 
 /// Sends one request.
@@ -70,15 +73,18 @@ pub(crate) async fn send(
                 Some(Ok(mut response)) => {
                     // Whoever redirects has answered: what comes afterwards is not its fault.
                     let outcome = if sent.redirected { Outcome::Success } else { response_outcome(&response) };
-                    pick.complete(outcome, now);
                     if exchange.sent > 1 {
-                        response.extensions_mut().insert(EndpointsTried(exchange.sent));
+                        exchange.tried.add(pick.endpoint().identity());
+                        response.extensions_mut().insert(EndpointsTried(exchange.tried.len()));
                     }
+                    pick.complete(outcome, now);
                     return Ok(response);
                 }
                 Some(Err(error)) => break error,
                 None => {
-                    if let Some(next) = exchange.left(&pick, &mut spare) {
+                    if !sent.redirected
+                        && let Some(next) = exchange.left(&pick, &mut spare)
+                    {
                         pick.complete(Outcome::Failure, now);
                         request = next;
                         continue 'endpoints;
@@ -87,10 +93,11 @@ pub(crate) async fn send(
                 }
             }
         };
-        exchange.tried.add(pick.endpoint().identity());
+        let identity = pick.endpoint().identity().clone();
+        exchange.tried.add(&identity);
         pick.complete(if sent.redirected { Outcome::Success } else { error_outcome(&error) }, now);
         let failed;
-        (request, failed) = exchange.failed(error, sent.redirected, &mut spare)?;
+        (request, failed) = exchange.failed(&identity, error, sent.redirected, &mut spare)?;
         last = Some(failed);
     }
 }
@@ -100,17 +107,27 @@ struct Exchange<'a> {
     pool: &'a Pool,
     idempotent: bool,
     tried: Tried,
+    /// Who has refused it last, and may be asked again when there is nobody else.
+    refused: Option<Identity>,
     sent: usize,
 }
 
 impl<'a> Exchange<'a> {
     fn new(pool: &'a Pool, method: &Method) -> Self {
-        Self { pool, idempotent: is_idempotent(method), tried: Tried::new(), sent: 0 }
+        Self { pool, idempotent: is_idempotent(method), tried: Tried::new(), refused: None, sent: 0 }
     }
 
     /// An endpoint, as soon as there is one.
-    async fn wait(&self, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
-        match self.pool.clients.pick_within(&self.tried, patience).await? {
+    async fn wait(&mut self, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
+        let clients = &self.pool.clients;
+        let mut picked = clients.pick_within(&self.tried, patience).await;
+        if picked.as_ref().is_err_and(discovery_core::Error::is_all_tried)
+            && let Some(refused) = self.refused.take()
+        {
+            self.tried.remove(&refused);
+            picked = clients.pick(&self.tried);
+        }
+        match picked? {
             (pick, Ok(client)) => Ok((pick, client)),
             (pick, Err(error)) => {
                 Err(discovery_core::Error::config(format!("no client for {}: {error}", pick.endpoint())).into())
@@ -133,29 +150,37 @@ impl<'a> Exchange<'a> {
     /// What to send to another endpoint, and the error for the case that there is none.
     fn failed(
         &mut self,
+        identity: &Identity,
         error: reqwest::Error,
         redirected: bool,
         spare: &mut Spare,
     ) -> Result<(Request, Error), Error> {
         let refused = is_refused(&error);
-        let again = refused || may_go_elsewhere(&error, self.idempotent);
+        // After a redirect there is the first request to be sent again, which somebody has answered.
+        let again = if redirected { refused && self.idempotent } else { refused || self.may_go_elsewhere(&error) };
         let next = spare.request(error.url());
-        let error = Error::request(error, self.sent);
-        if redirected || !again || self.sent >= MOST {
+        let error = Error::request(error, self.tried.len());
+        if !again || self.sent >= MOST {
             return Err(error);
         }
         let Some(next) = next else { return Err(error.with_note(Note::Stream)) };
-        if !self.pool.has_untried(&self.tried) {
-            if !refused {
-                return Err(error);
-            }
-            // It may take the request over another connection.
-            self.tried.clear();
+        if refused {
+            self.refused = Some(identity.clone());
+        } else if self.refused.is_none() && !self.pool.has_untried(&self.tried) {
+            return Err(error);
         }
-        if !self.pool.budget.retry(now()) {
+        let is_free = refused && self.sent == 1;
+        if !is_free && !self.pool.budget.retry(now()) {
             return Err(error.with_note(Note::Budget));
         }
         Ok((next, error))
+    }
+
+    /// When no connection came about, the endpoint has not seen the request. When the connection broke before a
+    /// response, it may have: the request goes to another endpoint only if doing it twice does no harm. A request
+    /// that took too long would take too long again.
+    fn may_go_elsewhere(&self, error: &reqwest::Error) -> bool {
+        error.is_connect() || self.idempotent && error.is_request() && !error.is_timeout()
     }
 }
 
@@ -189,13 +214,6 @@ fn without_srv_labels(host: &str) -> Option<&str> {
 fn authority(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())
-}
-
-/// When no connection came about, the endpoint has not seen the request. When the connection broke before a
-/// response, it may have: the request goes to another endpoint only if doing it twice does no harm. A request
-/// that took too long would take too long again.
-fn may_go_elsewhere(error: &reqwest::Error, idempotent: bool) -> bool {
-    error.is_connect() || idempotent && error.is_request() && !error.is_timeout()
 }
 
 /// An HTTP/2 server that ends a connection in good order, or has too much to do, says which requests it has not begun

@@ -93,6 +93,24 @@ async fn what_another_service_answers_after_a_redirect_is_not_the_fault_of_the_f
     }
 }
 
+#[tokio::test]
+async fn whoever_redirects_in_time_is_not_left_for_another_one() {
+    let world = World::new(0).await;
+    let slow = FakePod::start("slow").await.unwrap();
+    slow.hang();
+    let location = format!("http://{}/", slow.addr());
+    let till = world.cluster.service("shop", "till").replicas(2).handler(move |_| {
+        let response = Response::builder().status(StatusCode::FOUND).header(header::LOCATION, &location);
+        response.body(Bytes::new()).unwrap()
+    });
+    let till = till.start().await.unwrap();
+    let client = world.builder().attempt_timeout(Duration::from_millis(100)).build().unwrap();
+    let request = client.get(format!("http://till.shop:{}/", till.port())).timeout(Duration::from_millis(500));
+    let error = within("an error", request.send()).await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!((till.requests().values().sum::<usize>(), slow.requests()), (1, 1));
+}
+
 /// Pods that are quick to refuse look idle: they get less all the same.
 #[tokio::test]
 async fn a_pod_that_fails_fast_or_asks_to_be_spared_gets_less() {

@@ -9,9 +9,10 @@ use std::{
 };
 
 use ::reqwest::Method;
-use discovery_core::policy::RoundRobin;
+use bytes::Bytes;
+use discovery_core::{endpoint::Endpoint, policy::RoundRobin};
 use discovery_reqwest::{Client, EndpointsTried};
-use discovery_testing::{FakeDns, ManualSource};
+use discovery_testing::{FakeDns, FakePod, ManualSource};
 use tests::in_pod;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,20 +45,27 @@ enum Refusal {
 /// A pod that refuses its first requests, and takes those that come then.
 struct Pod {
     addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
     seen: Arc<AtomicUsize>,
 }
 
 impl Pod {
     async fn start(refusal: Refusal, times: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, seen) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let counter = seen.clone();
+        let addr = listener.local_addr().unwrap();
+        let (connections, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let pod = Self { addr, connections: connections.clone(), seen: seen.clone() };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, refusal, times, counter.clone()));
+                connections.fetch_add(1, Relaxed);
+                tokio::spawn(serve(stream, refusal, times, seen.clone()));
             }
         });
-        Self { addr, seen }
+        pod
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
     }
 
     fn seen(&self) -> usize {
@@ -104,10 +112,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A client of Service `orders`, which these pods are.
 async fn client(pods: &[&Pod]) -> Client {
+    client_of(pods.iter().map(|pod| Endpoint::new(pod.addr))).await
+}
+
+async fn client_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Client {
     let dns = FakeDns::start().await.unwrap();
     let (source, handle) = ManualSource::new();
-    let addrs: Vec<_> = pods.iter().map(|pod| pod.addr.to_string()).collect();
-    handle.set(addrs.iter().map(String::as_str));
+    handle.set_endpoints(endpoints);
     let resolver = in_pod(&dns, "shop").policy(RoundRobin::new()).source(Arc::new(source)).build().unwrap();
     Client::builder(resolver).no_proxy().configure(::reqwest::ClientBuilder::http2_prior_knowledge).build().unwrap()
 }
@@ -120,7 +131,9 @@ async fn what_a_pod_refuses_goes_to_another_one_whatever_the_method() {
         let mut again = 0;
         for nth in 0..12 {
             let method = [Method::POST, Method::PATCH, Method::GET][nth % 3].clone();
-            let request = client.request(method.clone(), "http://orders/").body("an order");
+            let request = client.request(method.clone(), "http://orders/v1?a=b");
+            // With a body and without: what is kept of them is not the same.
+            let request = if method == Method::GET { request } else { request.body("an order") };
             let response = within("an answer", request.send()).await;
             let response = response.unwrap_or_else(|error| panic!("{refusal:?}, {method}: {}", texts(&error)));
             assert_eq!(response.status(), 200);
@@ -133,18 +146,68 @@ async fn what_a_pod_refuses_goes_to_another_one_whatever_the_method() {
 
 /// nginx ends each connection after so many requests, and Go servers can be told to: with one pod there is nobody else.
 #[tokio::test]
-async fn where_there_is_no_other_pod_it_goes_to_the_same_one_over_another_connection() {
-    for refusal in [Refusal::Reset(REFUSED_STREAM), Refusal::GoAway(NO_ERROR)] {
+async fn where_there_is_no_other_pod_it_goes_to_the_same_one() {
+    for (refusal, connections) in [(Refusal::Reset(REFUSED_STREAM), 1), (Refusal::GoAway(NO_ERROR), 3)] {
         let pod = Pod::start(refusal, 2).await;
         let client = client(&[&pod]).await;
         let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
-        assert_eq!((EndpointsTried::of(&response).get(), pod.seen()), (3, 3), "{refusal:?}");
+        assert_eq!((EndpointsTried::of(&response).get(), pod.seen()), (1, 3), "{refusal:?}");
+        assert_eq!(pod.connections(), connections, "{refusal:?}");
 
         let pod = Pod::start(refusal, 3).await;
         let client = self::client(&[&pod]).await;
         let error = within("an error", client.post("http://orders/").body("an order").send()).await.unwrap_err();
-        assert_eq!((error.endpoints_tried(), pod.seen()), (3, 3), "{refusal:?}: {}", texts(&error));
+        assert_eq!((error.endpoints_tried(), pod.seen()), (1, 3), "{refusal:?}: {}", texts(&error));
+        assert_eq!(error.to_string(), "the endpoint failed the request");
     }
+}
+
+/// Not to the one that cannot be reached, nor to one that is never picked.
+#[tokio::test]
+async fn it_goes_to_the_same_one_where_the_others_are_of_no_use() {
+    let refusal = Refusal::GoAway(NO_ERROR);
+    for _ in 0..4 {
+        let (gone, pod) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Pod::start(refusal, 1).await);
+        let dead = gone.local_addr().unwrap();
+        drop(gone);
+        let client = client_of([Endpoint::new(dead), Endpoint::new(pod.addr)]).await;
+        let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
+        assert_eq!((response.status().as_u16(), pod.seen()), (200, 2));
+    }
+    let (pod, idle) = (Pod::start(refusal, 2).await, Pod::start(refusal, 0).await);
+    let client = client_of([Endpoint::new(pod.addr), Endpoint::new(idle.addr).with_weight(0)]).await;
+    let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
+    assert_eq!((response.status().as_u16(), pod.seen(), idle.seen()), (200, 3, 0));
+}
+
+/// Whoever redirects has answered; where the request goes then, it may be refused as well.
+#[tokio::test]
+async fn what_is_refused_after_a_redirect_is_sent_again_if_that_does_no_harm() {
+    for (method, again) in [(Method::GET, true), (Method::POST, false)] {
+        let next = Pod::start(Refusal::GoAway(NO_ERROR), 1).await;
+        let location = format!("http://{}/next", next.addr);
+        let redirect = move |_: http::Request<Bytes>| {
+            let response = http::Response::builder().status(307).header("location", &location);
+            response.body(Bytes::new()).unwrap()
+        };
+        let first = FakePod::with_handler("first", redirect).await.unwrap();
+        let client = client_of([Endpoint::new(first.addr())]).await;
+        let result = within("an answer", client.request(method.clone(), "http://orders/").send()).await;
+        assert_eq!((result.is_ok(), first.requests()), (again, 1 + usize::from(again)), "{method}: {result:?}");
+    }
+}
+
+/// A hundred at once when a pod ends a connection, and twice as many: the first refusal of each costs nothing.
+#[tokio::test]
+async fn the_budget_does_not_count_the_first_refusal_of_a_request() {
+    let (stopping, good) =
+        (Pod::start(Refusal::Reset(REFUSED_STREAM), usize::MAX).await, Pod::start(Refusal::Reset(0), 0).await);
+    let client = client(&[&stopping, &good]).await;
+    let calls = (0..400).map(|_| client.post("http://orders/").body("an order").send());
+    let results = within("all answers", futures_util::future::join_all(calls)).await;
+    let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).map(texts).collect();
+    assert!(errors.is_empty(), "{} of 400: {}", errors.len(), errors[0]);
+    assert!(stopping.seen() > 100, "{}: no more than the budget's reserve", stopping.seen());
 }
 
 /// Any other reset may come after the pod has begun.

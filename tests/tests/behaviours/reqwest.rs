@@ -286,6 +286,27 @@ async fn what_is_sent_again_is_the_whole_request() {
     }
 }
 
+/// The first attempt is aimed at its endpoint's port; the second has another one.
+#[tokio::test]
+async fn host_stays_that_of_the_url_when_a_request_is_sent_again() {
+    let (dns, pod) = (FakeDns::start().await.unwrap(), FakePod::start("registered").await.unwrap());
+    let gone = FakePod::start("gone").await.unwrap();
+    gone.kill().await;
+    let (source, handle) = ManualSource::new();
+    handle.set([pod.addr().to_string().as_str(), gone.addr().to_string().as_str()]);
+    let resolver = in_pod(&dns, "shop").policy(RoundRobin::new()).source(Arc::new(source)).build().unwrap();
+    for url in ["http://orders:8080/", "http://orders/", "http://_http._tcp.orders.shop/"] {
+        let (client, mut again) = (Client::new(resolver.clone()), false);
+        for _ in 0..4 {
+            let response = within("an answer", client.get(url).send()).await.unwrap();
+            again |= tried(&response) > 1;
+            let expected = url.trim_start_matches("http://").trim_start_matches("_http._tcp.").trim_end_matches('/');
+            assert_eq!(header(&response, "x-host"), expected, "after {} attempts", tried(&response));
+        }
+        assert!(again, "{url}: in turn, yet never to the one that refuses");
+    }
+}
+
 #[tokio::test]
 async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
     for (replicas, tried, text) in [(1, 1, "the endpoint failed"), (2, 2, "the last of 2"), (5, 3, "the last of 3")] {
@@ -579,6 +600,13 @@ async fn an_error_never_shows_credentials() {
         assert!(!format!("{request:?}").contains(SECRET), "{request:?}");
         let error = within("an answer", request.send()).await.unwrap_err();
         assert!(!texts(&error).contains(SECRET), "{}", texts(&error));
+    }
+    // A user or password that is no UTF-8 is nobody's, and no reason to show the other.
+    for odd in [format!("%FF:{SECRET}"), format!(":%FF{SECRET}")] {
+        for host in [format!("orders.shop:{port}"), "nobody.shop".to_owned()] {
+            let error = within("an answer", client.get(format!("http://{odd}@{host}/")).send()).await.unwrap_err();
+            assert!(!texts(&error).contains(SECRET), "{}", texts(&error));
+        }
     }
     // Around the builder, which would have taken them out of the URL.
     for host in [format!("orders.shop:{port}"), "nobody.shop".to_owned(), "orders_v2.shop".to_owned()] {
