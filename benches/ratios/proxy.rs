@@ -13,10 +13,8 @@ use std::{
 
 use allocation_counter::measure;
 use arc_swap::ArcSwap;
-use discovery_core::{
-    policy::{Rng, SplitMix64},
-    proxy::{Config, Flow, IptablesConfig, Mode, Proxier, Snapshot, object::*},
-};
+use discovery_core::policy::{Rng, SplitMix64};
+use discovery_proxy::{Config, Flow, IptablesConfig, Mode, Proxier, Snapshot, object::*};
 
 use crate::{
     measure::{compare, median, opt_out_returning, side},

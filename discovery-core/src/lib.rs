@@ -42,7 +42,6 @@
 //! | [`refresh`] | state, update, now | what readers see, and when to ask next |
 //! | [`endpoint`] | | [`EndpointSet`](endpoint::EndpointSet): an immutable sorted set |
 //! | [`policy`] | set | [`Pick`](policy::Pick): one endpoint, and the guard that learns how it went |
-//! | [`proxy`] | Services, slices, a flow | [`Verdict`](proxy::Verdict): what kube-proxy would do with it, in each mode |
 //!
 //! [`Resolver`] and [`Upstream`] put them together. All but `source` and the resolver are pure: they take `now`
 //! and a generator of random numbers as arguments, and give the same answer for the same input.
@@ -103,10 +102,6 @@
 //! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
 //!
 //! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
-//!
-//! `proxy-k8s`: objects of [`proxy::object`] `From` those of `k8s-openapi`, and nothing else: no client, no runtime.
-//!
-//! `forward`: [`proxy`] carries traffic: `proxy::forward::Forwarder` and `Dialer`. It needs none of the above.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]
@@ -114,16 +109,23 @@
 
 #[cfg(feature = "resolver")]
 mod client;
+#[cfg(feature = "resolver")]
+mod clock;
 pub mod context;
 pub mod endpoint;
+mod entropy;
+#[cfg(feature = "resolver")]
+mod environment;
 mod error;
 pub mod name;
 pub mod plan;
 pub mod policy;
-pub mod proxy;
 pub mod refresh;
 pub mod source;
 
 #[cfg(feature = "resolver")]
-pub use client::{Attached, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Surroundings, Upstream, Watch};
+pub use client::{Attached, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Upstream, Watch};
+pub use entropy::ThreadRng;
+#[cfg(feature = "resolver")]
+pub use environment::Surroundings;
 pub use error::Error;

@@ -74,11 +74,6 @@
 //!
 //! With the feature `middleware`, a [`Client`] is the last link of a chain of `reqwest_middleware`.
 //!
-//! # Eureka
-//!
-//! With the feature `eureka` a pod registers itself with a Eureka server, and a registry is a source of a resolver: see the module
-//! `eureka`.
-//!
 //! # TLS
 //!
 //! Nothing is compiled in for https unless the application asks for it: by the feature `rustls` here or a TLS
@@ -89,8 +84,6 @@
 mod client;
 mod dns;
 mod error;
-#[cfg(feature = "eureka")]
-pub mod eureka;
 mod kept;
 #[cfg(feature = "middleware")]
 mod middleware;

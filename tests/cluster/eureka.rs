@@ -9,10 +9,8 @@ use std::{
 };
 
 use discovery_core::{Resolver, ResolverBuilder};
-use discovery_reqwest::{
-    Client,
-    eureka::{EurekaSource, Registration},
-};
+use discovery_eureka::{EurekaSource, Registration};
+use discovery_reqwest::Client;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::oneshot;
 

@@ -3,10 +3,8 @@
 use std::{collections::BTreeSet, io::Read as _, time::Duration};
 
 use discovery_core::{Resolver, Surroundings};
-use discovery_reqwest::{
-    Client,
-    eureka::{Registration, Status},
-};
+use discovery_eureka::{Registration, Status};
+use discovery_reqwest::Client;
 
 use crate::harness::{on_eureka, until, until_endpoints, within};
 

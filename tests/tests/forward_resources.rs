@@ -11,7 +11,7 @@ mod world;
 
 use std::{fs, fs::File, net::SocketAddr, time::Duration};
 
-use discovery_core::proxy::{Mode, object::Protocol};
+use discovery_proxy::{Mode, object::Protocol};
 use rlimit::Resource;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -6,10 +6,9 @@ use std::{
     time::Instant,
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{Config, Mode, Proxier, forward::Forwarder, object::*},
-};
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{Config, Mode, Proxier, forward::Forwarder, object::*};
 
 use crate::pods;
 

@@ -11,10 +11,9 @@ use tokio::task::AbortHandle;
 
 use super::{published::Published, upstream::Upstream};
 use crate::{
-    Error,
+    Error, ThreadRng, clock,
     endpoint::Endpoint,
     policy::{Decision, Pick, PickArgs, Snapshot, Tried},
-    source::{clock, entropy::ThreadRng},
 };
 
 /// Keeps one `T` for each endpoint of an upstream: made once, soon after the endpoint comes, dropped when it
@@ -166,7 +165,7 @@ impl<T> Inner<T> {
 
     fn choose(&self, table: &Table<T>, tried: &Tried) -> Result<(Pick, usize), Error> {
         let snapshot: &Snapshot = &table.published.snapshot;
-        let mut rng = ThreadRng;
+        let mut rng = ThreadRng::new();
         let mut args = PickArgs::new(&clock::now, &mut rng, tried);
         let index = match snapshot.choose(&mut args) {
             Decision::Endpoint(index) => index,

@@ -2,20 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-#[cfg(feature = "kubernetes")]
-use super::in_cluster;
 use super::{
     context_cell::{ContextCell, Setup},
     resolver::Resolver,
-    surroundings::Surroundings,
 };
+#[cfg(feature = "kubernetes")]
+use crate::source::kubernetes::in_cluster;
 use crate::{
-    Error,
+    Error, clock,
     context::{Families, Settings},
+    environment::Surroundings,
     name::{ClusterDomain, Namespace},
     policy::{LeastRequest, Policy},
     refresh::RefreshSettings,
-    source::{Source, clock},
+    source::Source,
 };
 
 /// Configures a [`Resolver`]. What is set here wins over `DISCOVERY_*` variables, and these over what is

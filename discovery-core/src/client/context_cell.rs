@@ -6,20 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    fixed::FixedSource,
-    probing::ProbingDns,
-    routes,
-    surroundings::{Stamp, Surroundings},
-};
 use crate::{
     Error,
     context::{Context, Inputs, ResolvConf, Settings},
+    environment::{Stamp, Surroundings},
     plan::Scope,
     source::{
         Evidence, Source,
-        dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource},
+        dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource, ProbingDns},
         env::EnvSource,
+        fixed::FixedSource,
+        routes,
     },
 };
 

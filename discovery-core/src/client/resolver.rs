@@ -13,11 +13,10 @@ use super::{
     upstream::{Handle, Upstream},
 };
 use crate::{
-    Error,
+    Error, clock,
     name::{NameError, Target},
     policy::Policy,
     refresh::RefreshSettings,
-    source::clock,
 };
 
 /// Finds the endpoints of any target that an application has, and keeps them up to date.

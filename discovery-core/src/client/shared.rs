@@ -17,10 +17,10 @@ use super::{explain::Explanation, published::Published};
 use crate::{
     Error,
     endpoint::{Endpoint, EndpointSet, Identity},
+    entropy,
     name::Target,
     policy::{Listener, Policy, Snapshot},
     refresh::{Refresh, RefreshSettings, Standing, View},
-    source::entropy,
 };
 
 /// The state of one target.

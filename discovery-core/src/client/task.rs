@@ -11,10 +11,10 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    Error,
+    Error, clock, entropy,
     plan::{Plan, Reading},
     refresh::{Standing, View},
-    source::{State, Update, clock, entropy},
+    source::{State, Update},
 };
 
 /// Works for one target until it is aborted. On another end, by a runtime's shutdown, it gives the claim

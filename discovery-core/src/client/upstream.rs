@@ -17,11 +17,10 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    Error,
+    Error, ThreadRng, clock,
     error::Kind,
     name::Target,
     policy::{Pick, PickArgs, Tried},
-    source::{clock, entropy::ThreadRng},
 };
 
 /// The live view of one target: its endpoints now, and how to pick one.
@@ -78,7 +77,7 @@ impl Upstream {
         let published = self.0.shared.load();
         published
             .snapshot
-            .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng, tried))
+            .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried))
             .map_err(|error| if error.is_empty() { self.no_endpoint(&published) } else { error.into() })
     }
 

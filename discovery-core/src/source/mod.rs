@@ -4,16 +4,16 @@
 //! always tells the full state, never a delta, and keeps what it has learned about one target (which name
 //! won, whether answers are large) in the target's own [`Lookup`].
 
-#[cfg(any(feature = "resolver", feature = "forward"))]
-pub(crate) mod clock;
 mod contract;
 #[cfg(feature = "resolver")]
 pub(crate) mod dns;
-#[cfg(any(feature = "resolver", feature = "forward"))]
-pub(crate) mod entropy;
 #[cfg(feature = "resolver")]
 pub(crate) mod env;
+#[cfg(feature = "resolver")]
+pub(crate) mod fixed;
 pub mod kubernetes;
+#[cfg(feature = "resolver")]
+pub(crate) mod routes;
 mod update;
 
 pub use contract::{BoxFuture, Lookup, Source};

@@ -139,9 +139,12 @@ impl Client {
         let _ = request.url_mut().set_password(None);
     }
 
-    /// The same client without its connections: what it sends goes over new ones.
-    #[cfg(feature = "eureka")]
-    pub(crate) fn with_new_connections(&self) -> Self {
+    /// A client with the same resolver and settings, and connection pools of its own.
+    ///
+    /// Its requests open new connections; those of this client stay open for the requests that use them. Take it to
+    /// leave a connection that leads to a dead backend of a virtual IP: kube-proxy chooses anew for each connection.
+    #[must_use]
+    pub fn with_new_connections(&self) -> Self {
         let Inner { resolver, settings, proxies, template, .. } = &*self.0;
         Self::assemble(resolver.clone(), settings.clone(), proxies.clone(), template.clone())
     }

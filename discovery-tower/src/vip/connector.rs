@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use discovery_core::proxy::forward::Dialer;
+use discovery_proxy::forward::Dialer;
 use http::Uri;
 use tower::Service;
 
@@ -25,10 +25,8 @@ use super::{VipError, VipStream};
 /// use std::time::Instant;
 ///
 /// use bytes::Bytes;
-/// use discovery_core::{
-///     policy::SplitMix64,
-///     proxy::{Config, Mode, Proxier, forward::{Dialer, Published}, object::*},
-/// };
+/// use discovery_core::policy::SplitMix64;
+/// use discovery_proxy::{Config, Mode, Proxier, forward::{Dialer, Published}, object::*};
 /// use discovery_tower::{VipConnector, VipEndpoint};
 /// use http_body_util::Empty;
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};

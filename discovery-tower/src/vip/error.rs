@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use discovery_core::proxy::forward::DialError;
+use discovery_proxy::forward::DialError;
 use http::Uri;
 
 /// Why a [`VipConnector`](super::VipConnector) has no connection. Opaque; ask it with the predicates.

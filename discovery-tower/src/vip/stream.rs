@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use discovery_core::proxy::forward::Dialed;
+use discovery_proxy::forward::Dialed;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection},

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::proxy::Choice;
+use discovery_proxy::Choice;
 
 use super::{
     bench::Bench,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::proxy::Config;
+use discovery_proxy::Config;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};

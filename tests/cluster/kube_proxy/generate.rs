@@ -198,7 +198,7 @@ impl Generator {
 #[test]
 fn the_outside_is_in_some_source_ranges_and_not_in_others() {
     let ranges = ["192.0.2.0/24", "192.0.2.128/25", "198.51.100.0/24"].map(|range| {
-        let range = discovery_core::proxy::Cidr::parse(range).unwrap();
+        let range = discovery_proxy::Cidr::parse(range).unwrap();
         OUTSIDE.iter().filter(|ip| range.contains(ip.parse().unwrap())).count()
     });
     assert_eq!(ranges, [1, 0, 1]);

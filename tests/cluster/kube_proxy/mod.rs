@@ -22,10 +22,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{Cidr, Config},
-};
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{Cidr, Config};
 
 use self::{
     bench::{Bench, Compared, Mismatch, manifest},

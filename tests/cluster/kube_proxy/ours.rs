@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{
-        Changes, Choice, Cidr, Config, Flow, HealthCheck, IptablesConfig, LocalDetector, Mode, NamespacedName, Proxier,
-        object::{EndpointSlice, IpFamily, Node, Protocol, Service},
-    },
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{
+    Changes, Choice, Cidr, Config, Flow, HealthCheck, IptablesConfig, LocalDetector, Mode, NamespacedName, Proxier,
+    object::{EndpointSlice, IpFamily, Node, Protocol, Service},
 };
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};
 use kube::{Api, api::ListParams};

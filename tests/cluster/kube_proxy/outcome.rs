@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use discovery_core::proxy::{Action, Verdict};
+use discovery_proxy::{Action, Verdict};
 
 use super::{network::Sent, send::masqueraded};
 

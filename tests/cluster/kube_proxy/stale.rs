@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::proxy::{TrackedFlow, object};
+use discovery_proxy::{TrackedFlow, object};
 use tokio::{net::UdpSocket, time::timeout};
 
 use super::{

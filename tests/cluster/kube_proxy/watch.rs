@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{
-        Config, Flow, NamespacedName, Proxier, Snapshot,
-        object::{EndpointSlice, Service},
-    },
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{
+    Config, Flow, NamespacedName, Proxier, Snapshot,
+    object::{EndpointSlice, Service},
 };
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};

@@ -12,10 +12,8 @@ use std::{
 };
 
 use discovery_core::{Resolver, Upstream};
-use discovery_reqwest::{
-    Client,
-    eureka::{EurekaSource, EurekaSourceBuilder, Registration, RegistrationBuilder},
-};
+use discovery_eureka::{EurekaSource, EurekaSourceBuilder, Registration, RegistrationBuilder};
+use discovery_reqwest::Client;
 use discovery_testing::{FakeDns, FakePod, Service};
 use tests::{Balancer, in_pod};
 

@@ -1,9 +1,8 @@
 //! Whatever is sent, in whatever pieces, and whoever ends first: it arrives, and then its end.
 
-use discovery_core::{
-    policy::{Rng, SplitMix64},
-    proxy::Mode,
-};
+use discovery_core::policy::{Rng, SplitMix64};
+
+use discovery_proxy::Mode;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,

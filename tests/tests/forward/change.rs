@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use discovery_core::proxy::{Mode, NamespacedName, object::*};
+use discovery_proxy::{Mode, NamespacedName, object::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use discovery_core::proxy::{
+use discovery_proxy::{
     Mode,
     forward::{Dialer, Published},
     object::*,

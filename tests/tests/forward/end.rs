@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use discovery_core::proxy::{Mode, object::Protocol};
+use discovery_proxy::{Mode, object::Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{pods::*, world::*};

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use discovery_core::proxy::{Mode, forward::Forwarder};
+use discovery_proxy::{Mode, forward::Forwarder};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{pods::*, world::*};
@@ -73,8 +73,8 @@ async fn an_address_that_the_machine_does_not_have_is_told_with_its_remedy() {
 
 #[test]
 fn a_forwarder_needs_a_runtime_or_threads() {
-    let proxy = discovery_core::proxy::Proxier::new(discovery_core::proxy::Config::new(
-        discovery_core::proxy::object::IpFamily::V4,
+    let proxy = discovery_proxy::Proxier::new(discovery_proxy::Config::new(
+        discovery_proxy::object::IpFamily::V4,
         Mode::Userspace,
     ));
     let error = builder().start(proxy.snapshot().clone()).unwrap_err();

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use discovery_core::proxy::{forward::Forwarder, object::Protocol};
+use discovery_proxy::{forward::Forwarder, object::Protocol};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UdpSocket,

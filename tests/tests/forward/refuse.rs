@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use discovery_core::proxy::{Mode, object::*};
+use discovery_proxy::{Mode, object::*};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{pods::*, world::*};

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{Config, IpvsConfig, Mode, Proxier, Scheduler, forward::Forwarder, object::*},
-};
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{Config, IpvsConfig, Mode, Proxier, Scheduler, forward::Forwarder, object::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},

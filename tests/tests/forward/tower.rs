@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, error::Error as _, net::SocketAddr};
 
 use ::tower::ServiceExt;
 use bytes::Bytes;
-use discovery_core::proxy::{
+use discovery_proxy::{
     Mode,
     forward::{Dialer, Published},
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 
-use discovery_core::proxy::{Mode, NamespacedName, forward::Forwarder, object::*};
+use discovery_proxy::{Mode, NamespacedName, forward::Forwarder, object::*};
 use tests::PATIENCE;
 use tokio::net::UdpSocket;
 

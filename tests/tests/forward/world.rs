@@ -5,13 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{
-        Changes, Config, IptablesConfig, IpvsConfig, Mode, Proxier, Scheduler,
-        forward::{Forwarder, ForwarderBuilder, Stats},
-        object::*,
-    },
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{
+    Changes, Config, IptablesConfig, IpvsConfig, Mode, Proxier, Scheduler,
+    forward::{Forwarder, ForwarderBuilder, Stats},
+    object::*,
 };
 use tests::PATIENCE;
 

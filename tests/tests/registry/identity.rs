@@ -1,10 +1,8 @@
 //! Which address is registered, as far as a server sees it. The rules themselves are tested where they are.
 
 use discovery_core::{Resolver, Surroundings};
-use discovery_reqwest::{
-    Client,
-    eureka::{IpFamily, Registration},
-};
+use discovery_eureka::{IpFamily, Registration};
+use discovery_reqwest::Client;
 use serde_json::Value;
 
 use crate::{client, script::Registry};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use discovery_reqwest::eureka::{Registration, RegistrationBuilder, Status};
+use discovery_eureka::{Registration, RegistrationBuilder, Status};
 use serde_json::{Value, json};
 
 use crate::{client, ms, script, script::Registry, until, within};

@@ -3,7 +3,7 @@
 use std::{io::Write as _, sync::Arc, time::Duration};
 
 use discovery_core::{Resolver, Upstream, source::Source};
-use discovery_reqwest::eureka::{EurekaSource, EurekaSourceBuilder};
+use discovery_eureka::{EurekaSource, EurekaSourceBuilder};
 use discovery_testing::{FakeDns, Pod, Service};
 use tests::{addrs, brisk, in_pod, until};
 

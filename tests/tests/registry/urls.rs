@@ -2,10 +2,9 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use discovery_reqwest::{
-    Client,
-    eureka::{Registration, RegistrationBuilder},
-};
+use discovery_eureka::{Registration, RegistrationBuilder};
+
+use discovery_reqwest::Client;
 use discovery_testing::{FakeDns, Pod, Service};
 use tests::{Balancer, brisk, in_pod};
 

@@ -12,11 +12,7 @@ use super::{
     families::FamilyMemory,
     record::{Record, Rtype},
 };
-use crate::{
-    Error,
-    plan::Families,
-    source::{Evidence, clock},
-};
+use crate::{Error, clock, plan::Families, source::Evidence};
 
 /// How long the first family's addresses wait for the other family before they are published alone.
 /// RFC 8305 section 3 recommends 50 ms in all; half of it leaves room for the way to the request.

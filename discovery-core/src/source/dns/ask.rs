@@ -8,11 +8,7 @@ use super::{
     record::{Data, Query, Record, Rtype},
     servers::Servers,
 };
-use crate::{
-    Error,
-    name::ClusterDomain,
-    source::{Evidence, clock},
-};
+use crate::{Error, clock, name::ClusterDomain, source::Evidence};
 
 /// Asks questions and follows aliases.
 #[derive(Debug)]

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn f10_a_family_that_loses_its_addresses_is_asked_again_before_it_is_left_out() {
-        let now = crate::source::clock::now();
+        let now = crate::clock::now();
         let mut memory = FamilyMemory::default();
         memory.v4.found(vec![[10, 0, 0, 1].into()], now);
         memory.v6.found(vec![std::net::Ipv6Addr::LOCALHOST.into()], now);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn an_empty_family_is_asked_every_tenth_time() {
-        let now = crate::source::clock::now();
+        let now = crate::clock::now();
         let mut memory = FamilyMemory::default();
         let mut asked = 0;
         for _ in 0..31 {

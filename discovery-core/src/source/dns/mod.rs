@@ -19,6 +19,7 @@ mod ask;
 mod exchange;
 mod families;
 mod lookup;
+mod probing;
 mod record;
 mod servers;
 mod services;
@@ -28,6 +29,7 @@ mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub(crate) use self::probing::ProbingDns;
 use self::{ask::Asker, lookup::DnsLookup, servers::Servers, transport::Sockets};
 use super::{Lookup, Source};
 use crate::{Error, name::ClusterDomain, plan::Families, plan::Plan};

@@ -10,7 +10,7 @@ use super::{
     exchange::{Exchange, Exchanged, Via},
     record::{Query, Rcode},
 };
-use crate::{Error, error::Kind, source::clock};
+use crate::{Error, clock, error::Kind};
 
 /// A nameserver that did not answer is asked last for so long.
 const AVOID_FOR: Duration = Duration::from_secs(10);

@@ -15,12 +15,7 @@ use super::{
     families::FamilyMemory,
     record::{Record, Rtype, Srv},
 };
-use crate::{
-    Error,
-    name::Hostname,
-    plan::Families,
-    source::{Evidence, clock},
-};
+use crate::{Error, clock, name::Hostname, plan::Families, source::Evidence};
 
 /// Targets whose addresses are missing are looked up at most so many at a time.
 const PARALLEL: usize = 8;

@@ -15,7 +15,7 @@ use hickory_net::{
     xfer::{DnsExchange, DnsHandle, FirstAnswer},
 };
 
-use crate::source::clock;
+use crate::clock;
 
 /// A connection that nobody used for so long is closed: it pins one replica of the DNS service.
 const IDLE: Duration = Duration::from_secs(10);

@@ -143,11 +143,11 @@ fn f7_a_thousand_addresses_are_read_from_one_packet() {
     }
     let packet = message.to_vec().unwrap();
 
-    let begun = crate::source::clock::now();
+    let begun = crate::clock::now();
     let message = Message::from_vec(&packet).unwrap();
     let query = Query::new("orders.shop.svc.cluster.local", super::record::Rtype::A);
     let answer = super::answer::read(&query, &wire::response(&message), 0).unwrap();
-    let took = crate::source::clock::now() - begun;
+    let took = crate::clock::now() - begun;
 
     println!("1000 addresses, {} octets: {took:?}", packet.len());
     let super::answer::Answer::Found { records, .. } = answer else { panic!("{answer:?}") };

@@ -9,10 +9,10 @@ use super::{
     watch::{Lease, Registry},
 };
 use crate::{
-    Error,
+    Error, clock,
     name::Target,
     plan::{Families, Plan, Reading, ServiceRef},
-    source::{BoxFuture, Evidence, Lookup, State, Update, clock},
+    source::{BoxFuture, Evidence, Lookup, State, Update},
 };
 
 pub(super) struct KubernetesLookup {

@@ -25,6 +25,8 @@
 #[cfg(feature = "kubernetes")]
 mod builder;
 #[cfg(feature = "kubernetes")]
+pub(crate) mod in_cluster;
+#[cfg(feature = "kubernetes")]
 mod lookup;
 pub mod merge;
 pub mod model;

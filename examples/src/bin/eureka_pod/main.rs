@@ -19,10 +19,8 @@ use std::{
 };
 
 use discovery_core::Resolver;
-use discovery_reqwest::{
-    Client,
-    eureka::{EurekaSource, Registration, Status},
-};
+use discovery_eureka::{EurekaSource, Registration, Status};
+use discovery_reqwest::Client;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},

@@ -8,16 +8,14 @@ use std::{
     time::Instant,
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{
-        Cidr, Config, LocalDetector, Mode, NamespacedName, Proxier, Snapshot,
-        object::{
-            EndpointSlice, IpFamily, Node as NodeObject, SERVICE_NAME_LABEL, Service, ServiceType, SliceEndpoint,
-            SlicePort,
-        },
-        validate::Rules,
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{
+    Cidr, Config, LocalDetector, Mode, NamespacedName, Proxier, Snapshot,
+    object::{
+        EndpointSlice, IpFamily, Node as NodeObject, SERVICE_NAME_LABEL, Service, ServiceType, SliceEndpoint, SlicePort,
     },
+    validate::Rules,
 };
 
 use super::{
@@ -163,7 +161,7 @@ fn slices_of(service: &Service, selector: &Labels, pods: &[Pod]) -> Vec<Endpoint
     };
     let mut by_ports: BTreeMap<Vec<Option<i32>>, Vec<&Pod>> = BTreeMap::new();
     for pod in pods.iter().filter(is_meant) {
-        let number = |port: &discovery_core::proxy::object::ServicePort| match port.target_port.as_str() {
+        let number = |port: &discovery_proxy::object::ServicePort| match port.target_port.as_str() {
             "" => Some(port.port),
             target => target.parse().ok().or_else(|| pod.ports.get(target).copied()),
         };

@@ -7,10 +7,9 @@ use std::{
     time::Instant,
 };
 
-use discovery_core::{
-    policy::SplitMix64,
-    proxy::{Action, Flow, Mode, Snapshot, object::Protocol},
-};
+use discovery_core::policy::SplitMix64;
+
+use discovery_proxy::{Action, Flow, Mode, Snapshot, object::Protocol};
 
 use super::cluster::Cluster;
 

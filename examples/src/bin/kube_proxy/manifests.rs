@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error};
 
-use discovery_core::proxy::object::{EndpointSlice, Endpoints, Service};
+use discovery_proxy::object::{EndpointSlice, Endpoints, Service};
 use k8s_openapi::{
     DeepMerge,
     api::{apps::v1 as apps, core::v1, discovery::v1 as discovery},

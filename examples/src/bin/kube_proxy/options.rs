@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use discovery_core::proxy::{IptablesConfig, IpvsConfig, Mode, object::Protocol};
+use discovery_proxy::{IptablesConfig, IpvsConfig, Mode, object::Protocol};
 
 const USAGE: &str = "\
 usage: kube_proxy [FILE ...] [--mode MODE] [--node NAME] [--from IP[:PORT] --to IP:PORT[/PROTOCOL]]

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use discovery_core::proxy::{
+use discovery_proxy::{
     Action, Flow, Masquerade, Mode, Verdict,
     object::{IpMode, Protocol, Service, ServicePort, ServiceType},
 };
@@ -138,7 +138,7 @@ fn seen(verdict: &Verdict<'_>) -> String {
     }
 }
 
-/// Source: the modes' own pages in `discovery_core::proxy`; Kubernetes documentation, "Virtual IPs and Service Proxies".
+/// Source: the modes' own pages in `discovery_proxy`; Kubernetes documentation, "Virtual IPs and Service Proxies".
 fn ping_cluster_ip(mode: &Mode) -> &'static str {
     match mode {
         Mode::Ipvs(_) => "answers, and says nothing: the node itself has it, on kube-ipvs0, with or without endpoints",

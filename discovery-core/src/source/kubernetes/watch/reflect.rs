@@ -19,7 +19,7 @@ use super::{
     resource::Resource,
     wire::{Interner, ListOf},
 };
-use crate::source::{clock, entropy};
+use crate::{clock, entropy};
 
 /// Keeps one resource of one namespace up to date.
 pub(super) struct Reflector<'a, T> {

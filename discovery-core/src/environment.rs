@@ -1,0 +1,173 @@
+//! What a process finds around itself: environment variables and files.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use crate::Error;
+
+/// Where the nameservers and the search list stand (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Where the kubelet puts the pod's namespace, unless `automountServiceAccountToken` is false.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Environment variables, `resolv.conf` and the service-account namespace, as a [`Resolver`](crate::Resolver)
+/// sees them. A test passes its own.
+///
+/// ```
+/// use discovery_core::Surroundings;
+///
+/// let surroundings = Surroundings::none()
+///     .with_env([("POD_NAMESPACE", "shop"), ("ORDERS_SERVICE_HOST", "127.0.0.1")])
+///     .with_resolv_conf("nameserver 127.0.0.1\nsearch shop.svc.cluster.local svc.cluster.local");
+/// # let _ = surroundings;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    env: BTreeMap<String, String>,
+    resolv_conf: Text,
+    namespace: Text,
+    #[cfg(feature = "kubernetes")]
+    service_account: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Text {
+    #[default]
+    Absent,
+    Given(String),
+    File(PathBuf),
+}
+
+impl Surroundings {
+    /// Those of this process: its environment at the time of the call, `/etc/resolv.conf`, and the
+    /// service-account namespace file. Variables that are not Unicode are left out.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the process environment")]
+    pub fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            env: std::env::vars_os().filter_map(text).collect(),
+            resolv_conf: Text::File(RESOLV_CONF.into()),
+            namespace: Text::File(NAMESPACE_FILE.into()),
+            #[cfg(feature = "kubernetes")]
+            service_account: None,
+        }
+    }
+
+    /// No variables and no files.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds variables; a later one replaces an earlier one of the same name.
+    #[must_use]
+    pub fn with_env<N: Into<String>, V: Into<String>>(mut self, vars: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.env.extend(vars.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// Takes `text` for the content of `resolv.conf`.
+    #[must_use]
+    pub fn with_resolv_conf(mut self, text: impl Into<String>) -> Self {
+        self.resolv_conf = Text::Given(text.into());
+        self
+    }
+
+    /// Reads `resolv.conf` from `path`, and again whenever it changes.
+    #[must_use]
+    pub fn with_resolv_conf_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.resolv_conf = Text::File(path.into());
+        self
+    }
+
+    /// Takes `text` for the content of the service-account namespace file.
+    #[must_use]
+    pub fn with_namespace(mut self, text: impl Into<String>) -> Self {
+        self.namespace = Text::Given(text.into());
+        self
+    }
+
+    /// Reads the own namespace from `path` instead of the service-account directory.
+    #[must_use]
+    pub fn with_namespace_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.namespace = Text::File(path.into());
+        self
+    }
+
+    /// Finds the files `token` and `ca.crt` for the API server in this directory instead of the service account's.
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    pub fn with_service_account_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.service_account = Some(path.into());
+        self
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn service_account(&self) -> Option<&Path> {
+        self.service_account.as_deref()
+    }
+
+    pub(crate) fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    pub(crate) fn resolv_conf(&self) -> Result<String, Error> {
+        Ok(self.resolv_conf.read()?.unwrap_or_default())
+    }
+
+    pub(crate) fn namespace(&self) -> Result<Option<String>, Error> {
+        self.namespace.read()
+    }
+
+    /// Something that differs when `resolv.conf` has changed.
+    pub(crate) fn resolv_conf_stamp(&self) -> Stamp {
+        let Text::File(path) = &self.resolv_conf else { return None };
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
+    }
+}
+
+/// When a file was written, its length, and which file it is: one that is moved into its place keeps the time of
+/// its own writing.
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
+}
+
+impl Text {
+    fn read(&self) -> Result<Option<String>, Error> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Given(text) => Ok(Some(text.clone())),
+            Self::File(path) => read_file(path),
+        }
+    }
+}
+
+/// A file that is not there is no error: on a laptop there is no service account, on some systems no
+/// `resolv.conf`.
+fn read_file(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let what = format!("{} cannot be read: {error}", path.display());
+            Err(Error::with_source(crate::error::Kind::Config, what, error))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How kube-proxy reads addresses: as Go did before 1.17.
+//!
+//! Source: k/k pkg/proxy/util (`netutils.ParseIPSloppy`, `ParseCIDRSloppy`), test `TestBadIPs`. Leading zeros are
+//! decimal, so that `172.30.0.041` is `172.30.0.41` and not an error or an octal number; what is written out
+//! is canonical. An IPv4 address mapped into IPv6 is the IPv4 address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Reads an address; `None` when it is none.
+///
+/// ```
+/// # use discovery_proxy::parse_ip;
+/// assert_eq!(parse_ip("172.30.0.041"), parse_ip("172.30.0.41"));
+/// assert_eq!(parse_ip("172.30.0"), None);
+/// ```
+#[must_use]
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    if !text.contains(':') {
+        return parse_v4(text).map(IpAddr::V4);
+    }
+    let ip = parse_v6(text)?;
+    Some(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4))
+}
+
+fn parse_v4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        *octet = u8::try_from(parse_decimal(parts.next()?)?).ok()?;
+    }
+    parts.next().is_none().then(|| octets.into())
+}
+
+/// The last 32 bits may be written as an IPv4 address, sloppily as well.
+fn parse_v6(text: &str) -> Option<Ipv6Addr> {
+    match text.rsplit_once(':') {
+        Some((head, tail)) if tail.contains('.') => format!("{head}:{}", parse_v4(tail)?).parse().ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+/// A number of digits only, with any number of leading zeros.
+pub(super) fn parse_decimal(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}

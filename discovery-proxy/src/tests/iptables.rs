@@ -1,0 +1,156 @@
+//! Coin tosses and xt_recent.
+
+use super::world::*;
+use crate::{Choice, IptablesConfig, Mode, mode::probability, object::*};
+
+/// `%0.10f` of 1/(n-i): 1/3, 1/2, and the last takes the rest.
+#[test]
+fn the_probabilities_are_those_of_the_rules() {
+    assert_eq!([0, 1, 2].map(|at| probability(at, 3)), ["0.3333333333", "0.5000000000", "1.0000000000"]);
+}
+
+/// The rules one after the other, as the kernel compares them, give each endpoint the same share.
+#[test]
+fn the_chain_of_tosses_is_uniform() {
+    let n = 1000;
+    let threshold = |at| (probability(at, n).parse::<f64>().unwrap() * 2_f64.powi(31)).round();
+    let mut left = 1.0;
+    for at in 0..n {
+        let taken = left * threshold(at) / 2_f64.powi(31);
+        assert!((taken * n as f64 - 1.0).abs() < 1e-6, "{at}: {taken}");
+        left -= taken;
+    }
+}
+
+#[test]
+fn each_endpoint_is_as_likely() {
+    let mut world = World::new(iptables()).service(&service()).slice(&slice(pods(5)));
+    let mut counts = [0; 5];
+    for _ in 0..50_000 {
+        let addr = world.tcp(POD, CLUSTER_IP).endpoint().unwrap();
+        counts[addr.to_string().as_bytes()[9] as usize - b'1' as usize] += 1;
+    }
+    // 4 degrees of freedom: 18.5 is passed once in a thousand.
+    assert!(chi_square(&counts) < 18.5, "{counts:?}");
+}
+
+fn choice(world: &mut World, from: &str, to: &str) -> Choice {
+    world.tcp(from, to).matched().unwrap().choice
+}
+
+#[test]
+fn a_client_is_known_up_to_and_including_the_timeout() {
+    let mut world = World::new(iptables()).service(&sticky(10)).slice(&slice(pods(9)));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+    let first = world.to(POD, CLUSTER_IP);
+    world.pass(secs(10));
+    assert_eq!(world.to(POD, CLUSTER_IP), first);
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Remembered);
+    world.pass(ms(10_001));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+}
+
+#[test]
+fn each_new_connection_refreshes() {
+    let mut world = World::new(iptables()).service(&sticky(10)).slice(&slice(pods(9)));
+    let first = world.to(POD, CLUSTER_IP);
+    for _ in 0..30 {
+        world.pass(secs(9));
+        assert_eq!(world.to(POD, CLUSTER_IP), first);
+    }
+}
+
+#[test]
+fn all_addresses_of_a_port_share_the_lists() {
+    let service = Service { session_affinity: Affinity::ClientIp, ..exposed() };
+    let mut world = World::new(iptables()).service(&service).slice(&slice(pods(9)));
+    let first = world.to(OUTSIDE, CLUSTER_IP);
+    for to in [EXTERNAL_IP, LOAD_BALANCER, NODE_PORT] {
+        assert_eq!(world.to(OUTSIDE, to), first);
+    }
+}
+
+/// Issue 103000.
+#[test]
+fn two_ports_do_not_share_them() {
+    let port = |name: &str, port| ServicePort { name: name.into(), port, ..ServicePort::default() };
+    let service = Service { ports: vec![port("a", 80), port("b", 81)], ..sticky(10) };
+    let ports = ["a", "b"].map(|name| SlicePort { name: Some(name.into()), port: Some(8080), ..SlicePort::default() });
+    let mut world =
+        World::new(iptables()).service(&service).slice(&EndpointSlice { ports: ports.into(), ..slice(pods(9)) });
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+    assert_eq!(choice(&mut world, POD, "10.96.0.10:81"), Choice::Recorded);
+}
+
+#[test]
+fn of_several_lists_the_first_in_order_inside_the_usable_set_wins() {
+    let local_policy =
+        Service { external_traffic_policy: TrafficPolicy::Local, session_affinity: Affinity::ClientIp, ..exposed() };
+    // The cluster set is the far one only, by zone hints; the local set is the near one.
+    let zone = |zone: &str, endpoint: SliceEndpoint| SliceEndpoint {
+        hints: Some(Hints { for_zones: vec![zone.into()], for_nodes: vec![] }),
+        ..endpoint
+    };
+    let split = slice([zone("zone-a", pod("10.244.2.2")), zone("zone-b", local("10.244.2.1"))]);
+    let mut world = World::new(iptables()).service(&local_policy).slice(&split);
+    assert_eq!(world.to(OUTSIDE, CLUSTER_IP), "10.244.2.2:8080");
+    assert_eq!(world.to(OUTSIDE, LOAD_BALANCER), "10.244.2.1:8080");
+    // Both are in the cluster set now: .1 comes first.
+    let mut world = world.slice(&slice([pod("10.244.2.2"), local("10.244.2.1")]));
+    for _ in 0..20 {
+        assert_eq!(world.to(OUTSIDE, CLUSTER_IP), "10.244.2.1:8080");
+    }
+}
+
+#[test]
+fn the_list_of_an_endpoint_goes_with_it() {
+    let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+    world = world.slice(&slice([unready(pod("10.244.2.1")), pod("10.244.2.2")]));
+    assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.2:8080", "an unready endpoint keeps no client (issue 110302)");
+    world = world.slice(&slice(pods(1)));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+}
+
+#[test]
+fn affinity_that_is_switched_off_forgets() {
+    let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+    world = world.service(&service());
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Balanced);
+    world = world.service(&sticky(1000));
+    assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
+}
+
+fn client(n: u32) -> String {
+    format!("10.244.{}.{}:1", n / 250, n % 250 + 1)
+}
+
+/// `ip_list_tot`.
+#[test]
+fn a_list_holds_a_hundred_clients_and_drops_the_one_refreshed_longest_ago() {
+    let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
+    for n in 0..100 {
+        world.pass(ms(1));
+        assert_eq!(choice(&mut world, &client(n), CLUSTER_IP), Choice::Recorded);
+    }
+    world.pass(ms(1));
+    assert_eq!(choice(&mut world, &client(0), CLUSTER_IP), Choice::Remembered, "refreshed: client 1 is the oldest now");
+    world.pass(ms(1));
+    assert_eq!(choice(&mut world, &client(100), CLUSTER_IP), Choice::Recorded);
+    world.pass(ms(1));
+    for n in [0, 2, 99, 100] {
+        assert_eq!(choice(&mut world, &client(n), CLUSTER_IP), Choice::Remembered, "{n}");
+    }
+    assert_eq!(choice(&mut world, &client(1), CLUSTER_IP), Choice::Recorded);
+}
+
+#[test]
+fn the_limit_can_be_lifted() {
+    let mode = Mode::Iptables(IptablesConfig::default().with_recent_limit(None));
+    let mut world = World::new(mode).service(&sticky(1000)).slice(&slice(pods(1)));
+    for n in 0..300 {
+        world.to(&client(n), CLUSTER_IP);
+    }
+    assert!((0..300).all(|n| choice(&mut world, &client(n), CLUSTER_IP) == Choice::Remembered));
+}

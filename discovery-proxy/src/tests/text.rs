@@ -1,0 +1,44 @@
+//! Addresses and ranges.
+
+use super::world::cidr;
+use crate::{Cidr, parse_ip};
+
+fn canonical(text: &str) -> String {
+    parse_ip(text).map_or_else(String::new, |ip| ip.to_string())
+}
+
+/// TestBadIPs.
+#[test]
+fn leading_zeros_are_decimal() {
+    assert_eq!(canonical("172.30.0.041"), "172.30.0.41");
+    assert_eq!(canonical("203.0.113.000"), "203.0.113.0");
+    assert_eq!(canonical("010.001.0000.00255"), "10.1.0.255");
+    assert_eq!(cidr("203.0.113.000/025").to_string(), "203.0.113.0/25");
+}
+
+#[test]
+fn what_is_no_address_is_none() {
+    for text in ["", "10.0.0", "10.0.0.0.1", "10.0.0.256", "10.0.0.-1", "10.0.0.+1", "10.0.0.1 ", "a.b.c.d", "1::2::3"]
+    {
+        assert_eq!(parse_ip(text), None, "{text}");
+    }
+    for text in ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8/8"] {
+        assert_eq!(Cidr::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn an_ipv4_address_inside_ipv6_is_ipv4() {
+    assert_eq!(canonical("::ffff:10.0.0.01"), "10.0.0.1");
+    assert_eq!(canonical("64:ff9b::10.0.0.1"), "64:ff9b::a00:1");
+}
+
+#[test]
+fn ranges_hold_what_shares_their_prefix() {
+    assert!(cidr("10.244.3.4/16").contains([10, 244, 9, 9].into()));
+    assert!(!cidr("10.244.0.0/16").contains([10, 245, 0, 0].into()));
+    assert!(cidr("0.0.0.0/0").contains([1, 2, 3, 4].into()));
+    assert!(!cidr("0.0.0.0/0").contains("::1".parse().unwrap()));
+    assert!(cidr("::/0").contains("fd00::1".parse().unwrap()) && cidr("::/0").is_zero());
+    assert!(cidr("10.0.0.1/32").contains([10, 0, 0, 1].into()));
+}

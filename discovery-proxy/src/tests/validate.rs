@@ -1,0 +1,212 @@
+//! What the API server refuses, in its words. TestValidateService, TestValidateEndpointSlice.
+
+use super::world::*;
+use crate::{
+    object::*,
+    validate::{ErrorKind, Rules},
+};
+
+fn rules() -> Rules {
+    Rules::default().with_service_cidrs([cidr("10.96.0.0/12")])
+}
+
+fn refused(service: &Service) -> Vec<String> {
+    rules().service(service).iter().map(ToString::to_string).collect()
+}
+
+fn refused_slice(slice: &EndpointSlice) -> Vec<String> {
+    rules().endpoint_slice(slice).iter().map(ToString::to_string).collect()
+}
+
+fn with_port(port: ServicePort) -> Service {
+    Service { service_type: ServiceType::NodePort, ports: vec![port], ..service() }
+}
+
+fn http() -> ServicePort {
+    ServicePort { name: "http".into(), port: 80, ..ServicePort::default() }
+}
+
+#[test]
+fn valid_objects_pass() {
+    assert!(refused(&service()).is_empty());
+    assert!(refused(&with_port(ServicePort { node_port: 30_080, ..http() })).is_empty());
+    assert!(refused(&named("headless", "None")).is_empty());
+    assert!(refused_slice(&slice(pods(3))).is_empty());
+    let alias = Service {
+        service_type: ServiceType::ExternalName,
+        external_name: "db.example.com".into(),
+        cluster_ip: String::new(),
+        cluster_ips: vec![],
+        ports: vec![],
+        ..service()
+    };
+    assert!(refused(&alias).is_empty());
+}
+
+#[test]
+fn a_node_port_is_in_the_range() {
+    let errors = rules().service(&with_port(ServicePort { node_port: 80, ..http() }));
+    assert_eq!(
+        errors[0].to_string(),
+        "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is \
+         30000-32767"
+    );
+    assert_eq!((errors[0].field(), errors[0].kind()), ("spec.ports[0].nodePort", ErrorKind::Invalid));
+    assert!(rules().with_node_ports(3_000..=4_000).service(&exposed()).is_empty());
+}
+
+#[test]
+fn a_cluster_ip_service_has_no_node_port() {
+    let service =
+        Service { service_type: ServiceType::ClusterIp, ..with_port(ServicePort { node_port: 30_080, ..http() }) };
+    assert_eq!(refused(&service), ["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"]);
+}
+
+#[test]
+fn a_cluster_ip_is_in_the_service_range() {
+    assert_eq!(
+        refused(&named("web", "10.244.0.1")),
+        ["spec.clusterIPs: Invalid value: [\"10.244.0.1\"]: failed to allocate IP 10.244.0.1: the provided IP \
+          (10.244.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/12"]
+    );
+    assert!(Rules::default().service(&named("web", "10.244.0.1")).is_empty());
+    assert_eq!(
+        refused(&named("web", "10.96.0")),
+        [
+            "spec.clusterIPs[0]: Invalid value: \"10.96.0\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        ]
+    );
+}
+
+#[test]
+fn cluster_ips_agree_with_each_other() {
+    let service = Service { cluster_ips: vec!["10.96.0.11".into()], ..service() };
+    assert!(refused(&service)[0].ends_with("first value must match `clusterIP`"));
+    let families = Service { ip_families: vec![IpFamily::V6], ..super::world::service() };
+    assert_eq!(refused(&families), ["spec.clusterIPs[0]: Invalid value: \"10.96.0.10\": expected an IPv6 value"]);
+    let three = Service {
+        cluster_ips: ["10.96.0.10", "fd00::1", "10.96.0.12"].map(Into::into).into(),
+        ..super::world::service()
+    };
+    assert!(refused(&three)[0].contains("may only hold up to 2 values"));
+    let headless = Service { service_type: ServiceType::NodePort, ..named("web", "None") };
+    assert!(refused(&headless)[0].contains("may not be set to 'None'"));
+}
+
+#[test]
+fn names_are_labels() {
+    for name in ["", "Web", "1web", "web-", "web_1", &"w".repeat(64)] {
+        let errors = rules().service(&named(name, "10.96.0.10"));
+        assert_eq!(errors.iter().map(|error| error.field()).collect::<Vec<_>>(), ["metadata.name"], "{name}");
+    }
+    let port = with_port(ServicePort { name: "HTTP".into(), ..http() });
+    assert!(refused(&port)[0].starts_with("spec.ports[0].name: Invalid value: \"HTTP\": a lowercase RFC 1123 label"));
+}
+
+#[test]
+fn ports_have_names_and_numbers_of_their_own() {
+    assert_eq!(refused(&Service { ports: vec![], ..service() }), ["spec.ports: Required value"]);
+    let zero = with_port(ServicePort { port: 0, ..http() });
+    assert_eq!(refused(&zero), ["spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"]);
+    let unnamed = Service { ports: vec![http(), ServicePort { name: String::new(), port: 81, ..http() }], ..service() };
+    assert_eq!(refused(&unnamed), ["spec.ports[1].name: Required value"]);
+    let twice = Service { ports: vec![http(), http()], ..service() };
+    assert_eq!(
+        refused(&twice),
+        ["spec.ports[1].name: Duplicate value: \"http\"", "spec.ports[1]: Duplicate value: 80"]
+    );
+    let udp = ServicePort { name: "udp".into(), protocol: Protocol::Udp, ..http() };
+    assert!(refused(&Service { ports: vec![http(), udp], ..service() }).is_empty());
+}
+
+#[test]
+fn an_alias_has_a_name_and_no_address() {
+    let alias = Service { service_type: ServiceType::ExternalName, ..service() };
+    assert_eq!(
+        refused(&alias),
+        ["spec.clusterIP: Forbidden: may not be set for ExternalName services", "spec.externalName: Required value"]
+    );
+}
+
+#[test]
+fn affinity_lasts_up_to_a_day() {
+    assert!(refused(&sticky(86_400)).is_empty());
+    for seconds in [0, -1, 86_401] {
+        assert_eq!(
+            refused(&sticky(seconds)),
+            [format!(
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: {seconds}: must be greater than 0 and \
+                 less than 86400"
+            )]
+        );
+    }
+    let none = Service { session_affinity_timeout: Some(10), ..service() };
+    assert!(refused(&none)[0].ends_with("Forbidden: must not be set when session affinity is None"));
+}
+
+#[test]
+fn what_is_external_needs_external_access() {
+    let local = Service { external_traffic_policy: TrafficPolicy::Local, ..service() };
+    assert_eq!(
+        refused(&local),
+        ["spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services"]
+    );
+    let ranges = Service { load_balancer_source_ranges: vec!["10.0.0.0/8".into()], ..service() };
+    assert!(refused(&ranges)[0].contains("may only be used when `type` is 'LoadBalancer'"));
+    let health = Service { health_check_node_port: 30_100, ..service() };
+    assert!(refused(&health)[0].starts_with("spec.healthCheckNodePort: Invalid value: 30100"));
+    let loopback = Service { external_ips: vec!["127.0.0.1".into()], ..service() };
+    assert!(refused(&loopback)[0].contains("loopback range"));
+    let ingress = LoadBalancerIngress { hostname: "lb".into(), ip_mode: Some(IpMode::Vip), ..Default::default() };
+    let host = Service { load_balancer_ingress: vec![ingress], ..service() };
+    assert!(refused(&host)[0].ends_with("Forbidden: may not be specified when `ip` is not set"));
+}
+
+#[test]
+fn endpoints_have_addresses_that_others_can_reach() {
+    for (ip, detail) in [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.0.1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("fd00::1", "must be an IPv4 address"),
+    ] {
+        assert_eq!(
+            refused_slice(&slice([pod(ip)])),
+            [format!("endpoints[0].addresses[0]: Invalid value: {ip:?}: {detail}")]
+        );
+    }
+    let none = SliceEndpoint::default();
+    assert_eq!(
+        refused_slice(&slice([none])),
+        ["endpoints[0].addresses: Required value: must contain at least 1 address"]
+    );
+}
+
+#[test]
+fn a_slice_has_at_most_a_thousand_endpoints() {
+    let many = slice((0..1001).map(|n| pod(&format!("10.244.{}.{}", n / 250, n % 250 + 1))));
+    assert_eq!(refused_slice(&many), ["endpoints: Too many: 1001: must have at most 1000 items"]);
+}
+
+#[test]
+fn the_ports_of_a_slice_have_names_of_their_own() {
+    let port = SlicePort { name: Some("a".into()), port: Some(0), ..SlicePort::default() };
+    let twice = EndpointSlice { ports: vec![port.clone(), SlicePort { port: Some(1), ..port }], ..slice(pods(1)) };
+    assert_eq!(
+        refused_slice(&twice),
+        [
+            "ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "ports[1].name: Duplicate value: \"a\""
+        ]
+    );
+}
+
+#[test]
+fn words_that_the_api_does_not_know_are_errors_of_their_own() {
+    let error = "HTTP".parse::<Protocol>().unwrap_err();
+    assert_eq!(
+        crate::validate::FieldError::unsupported("spec.ports[0].protocol", &error).to_string(),
+        "spec.ports[0].protocol: Unsupported value: \"HTTP\": supported values: \"SCTP\", \"TCP\", \"UDP\""
+    );
+}

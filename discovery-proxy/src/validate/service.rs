@@ -1,0 +1,177 @@
+//! A Service. Source: k/k pkg/apis/core/validation/validation.go (`ValidateService`), and the allocators in
+//! pkg/registry/core/service.
+
+use std::collections::BTreeSet;
+
+use super::{
+    FieldError, Rules,
+    field::{dns_1035_label, dns_1123_label, not_an_ip, port_number, special_ip},
+};
+use crate::{
+    Cidr,
+    object::{Affinity, IpFamily, IpMode, Service, ServicePort, ServiceType, TrafficPolicy},
+    parse_ip,
+};
+
+pub(super) fn validate(service: &Service, rules: &Rules) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = dns_1035_label("metadata.name", &service.name).into_iter().collect();
+    errors.extend(dns_1123_label("metadata.namespace", &service.namespace));
+    if service.service_type == ServiceType::ExternalName {
+        alias(service, &mut errors);
+    } else {
+        cluster_ips(service, rules, &mut errors);
+    }
+    ports(service, rules, &mut errors);
+    affinity(service, &mut errors);
+    external(service, &mut errors);
+    errors
+}
+
+fn is_headless(service: &Service) -> bool {
+    service.cluster_ip == "None"
+}
+
+/// `ExternalName` has a name and no addresses.
+fn alias(service: &Service, errors: &mut Vec<FieldError>) {
+    if !service.cluster_ip.is_empty() {
+        errors.push(FieldError::forbidden("spec.clusterIP", "may not be set for ExternalName services"));
+    }
+    if service.external_name.is_empty() {
+        errors.push(FieldError::required("spec.externalName", ""));
+    }
+}
+
+fn cluster_ips(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
+    if service.cluster_ips.len() > 2 {
+        let detail = "may only hold up to 2 values";
+        errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
+    }
+    if service.cluster_ips.first().is_some_and(|first| *first != service.cluster_ip) {
+        let detail = "first value must match `clusterIP`";
+        errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
+    }
+    let lone = [service.cluster_ip.clone()];
+    let all = if service.cluster_ips.is_empty() { &lone[..] } else { &service.cluster_ips };
+    for (at, text) in all.iter().enumerate().filter(|(_, text)| !matches!(text.as_str(), "" | "None")) {
+        let field = format!("spec.clusterIPs[{at}]");
+        let Some(ip) = parse_ip(text) else {
+            errors.push(not_an_ip(&field, text));
+            continue;
+        };
+        let family = IpFamily::of(ip);
+        if service.ip_families.get(at).is_some_and(|wanted| *wanted != family) {
+            errors.push(FieldError::invalid(&field, text, format!("expected an {} value", other(family))));
+        }
+        let ranges = || rules.service_cidrs.iter().filter(|range| range.family() == family);
+        if ranges().next().is_some() && !ranges().any(|range| range.contains(ip)) {
+            let valid: Vec<_> = ranges().map(Cidr::to_string).collect();
+            let detail = format!(
+                "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
+                valid.join(", ")
+            );
+            errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
+        }
+    }
+    if is_headless(service) && service.service_type != ServiceType::ClusterIp {
+        let detail = "may not be set to 'None' for NodePort and LoadBalancer services";
+        errors.push(FieldError::invalid("spec.clusterIPs[0]", &service.cluster_ip, detail));
+    }
+}
+
+const fn other(family: IpFamily) -> IpFamily {
+    match family {
+        IpFamily::V4 => IpFamily::V6,
+        IpFamily::V6 => IpFamily::V4,
+    }
+}
+
+fn ports(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
+    if service.ports.is_empty() && !is_headless(service) && service.service_type != ServiceType::ExternalName {
+        errors.push(FieldError::required("spec.ports", ""));
+    }
+    let (mut names, mut numbers, mut node_ports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (at, port) in service.ports.iter().enumerate() {
+        let field = |name: &str| format!("spec.ports[{at}].{name}");
+        if port.name.is_empty() {
+            if service.ports.len() > 1 {
+                errors.push(FieldError::required(field("name"), ""));
+            }
+        } else {
+            errors.extend(dns_1123_label(&field("name"), &port.name));
+            if !names.insert(&port.name) {
+                errors.push(FieldError::duplicate(field("name"), &port.name));
+            }
+        }
+        errors.extend(port_number(&field("port"), port.port));
+        if !numbers.insert((port.port, port.protocol)) {
+            errors.push(FieldError::duplicate(format!("spec.ports[{at}]"), port.port));
+        }
+        if port.node_port != 0 {
+            errors.extend(node_port(service, port, &field("nodePort"), rules));
+            if !node_ports.insert((port.node_port, port.protocol)) {
+                errors.push(FieldError::duplicate(field("nodePort"), port.node_port));
+            }
+        }
+    }
+}
+
+fn node_port(service: &Service, port: &ServicePort, field: &str, rules: &Rules) -> Option<FieldError> {
+    if matches!(service.service_type, ServiceType::ClusterIp | ServiceType::ExternalName) {
+        return Some(FieldError::forbidden(field, "may not be used when `type` is 'ClusterIP'"));
+    }
+    let (first, last) = (rules.node_ports.start(), rules.node_ports.end());
+    let detail = format!("provided port is not in the valid range. The range of valid ports is {first}-{last}");
+    (!rules.node_ports.contains(&port.node_port)).then(|| FieldError::invalid(field, port.node_port, detail))
+}
+
+fn affinity(service: &Service, errors: &mut Vec<FieldError>) {
+    const CONFIG: &str = "spec.sessionAffinityConfig";
+    match (service.session_affinity, service.session_affinity_timeout) {
+        (Affinity::None, Some(_)) => {
+            errors.push(FieldError::forbidden(CONFIG, "must not be set when session affinity is None"));
+        }
+        (Affinity::ClientIp, Some(seconds)) if !(1..=86_400).contains(&seconds) => {
+            let detail = "must be greater than 0 and less than 86400";
+            errors.push(FieldError::invalid(format!("{CONFIG}.clientIP.timeoutSeconds"), seconds, detail));
+        }
+        _ => {}
+    }
+}
+
+/// What is outside of the cluster.
+fn external(service: &Service, errors: &mut Vec<FieldError>) {
+    for (at, ip) in service.external_ips.iter().enumerate() {
+        errors.extend(special_ip(&format!("spec.externalIPs[{at}]"), ip));
+    }
+    let is_balanced = service.service_type == ServiceType::LoadBalancer;
+    for (at, range) in service.load_balancer_source_ranges.iter().enumerate() {
+        if !is_balanced {
+            let detail = "may only be used when `type` is 'LoadBalancer'";
+            errors.push(FieldError::forbidden("spec.LoadBalancerSourceRanges", detail));
+        } else if Cidr::parse(range.trim()).is_none() {
+            let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            errors.push(FieldError::invalid(format!("spec.LoadBalancerSourceRanges[{at}]"), range, detail));
+        }
+    }
+    for (at, ingress) in service.load_balancer_ingress.iter().enumerate() {
+        let field = format!("status.loadBalancer.ingress[{at}]");
+        if !ingress.ip.is_empty() && parse_ip(&ingress.ip).is_none() {
+            errors.push(not_an_ip(&format!("{field}.ip"), &ingress.ip));
+        }
+        if ingress.ip.is_empty() && ingress.ip_mode.is_some_and(|mode| matches!(mode, IpMode::Vip | IpMode::Proxy)) {
+            errors.push(FieldError::forbidden(format!("{field}.ipMode"), "may not be specified when `ip` is not set"));
+        }
+    }
+    let is_external = is_balanced
+        || service.service_type == ServiceType::NodePort
+        || (service.service_type == ServiceType::ClusterIp && !service.external_ips.is_empty());
+    let is_local = service.external_traffic_policy == TrafficPolicy::Local;
+    if is_local && !is_external {
+        let detail = "may only be set for externally-accessible services";
+        errors.push(FieldError::invalid("spec.externalTrafficPolicy", "Local", detail));
+    }
+    if service.health_check_node_port != 0 && !(is_balanced && is_local) {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(FieldError::invalid("spec.healthCheckNodePort", service.health_check_node_port, detail));
+    }
+}
