@@ -8,7 +8,7 @@ use std::{
 };
 
 use discovery_core::{Resolver, Upstream, policy::Outcome};
-use discovery_tower::{Attempt, Balance};
+use discovery_tower::{RetryPolicy, Balance};
 use http::{Request, Response};
 use tokio::runtime::Runtime;
 use tower::{
@@ -61,9 +61,9 @@ pub fn run(table: &mut Table) {
     .map(|cost| Cost { allocs: None, ..cost });
 
     table.add(Row::costs("balance: 1 thread, judge that says yes", one[0], PEER, one[1], LINE));
-    table.add(Row::costs("balance: 1 thread, Retry over http types", one[2], PEER, one[3], LINE));
+    table.add(Row::costs("balance: 1 thread, HttpRetry over http types", one[2], PEER, one[3], LINE));
     table.add(Row::costs("balance: 2 threads, wall per call", two[0], PEER, two[1], LINE));
-    table.add(Row::costs("balance: 2 threads, Retry over http types", two[2], PEER, two[3], LINE));
+    table.add(Row::costs("balance: 2 threads, HttpRetry over http types", two[2], PEER, two[3], LINE));
     let scaling = |one: Cost, two: Cost| one.ns / two.ns;
     let (ours, theirs) = (scaling(two[4], two[0]), scaling(two[5], two[1]));
     table.add(Row::plain(
@@ -80,7 +80,7 @@ pub fn run(table: &mut Table) {
 fn ours(runtime: &Runtime) -> (Upstream, impl Call<()>, impl Call<Request<()>>) {
     let orders = runtime.block_on(world::upstream(Resolver::builder(), world::endpoints(PODS)));
     let _guard = runtime.enter();
-    let judged = Balance::new(orders.clone(), |_| service_fn(|()| Answer::answer(()))).with_attempt(Fine);
+    let judged = Balance::new(orders.clone(), |_| service_fn(|()| Answer::answer(()))).with_retry_policy(Fine);
     let default = Balance::new(orders.clone(), |_| service_fn(|request: Request<()>| request.answer()));
     (orders, judged, default)
 }
@@ -153,7 +153,7 @@ async fn many<R>(mut service: impl Call<R>, n: u64, request: fn() -> R) {
 #[derive(Clone, Copy, Debug)]
 struct Fine;
 
-impl<Err> Attempt<(), (), Err> for Fine {
+impl<Err> RetryPolicy<(), (), Err> for Fine {
     fn outcome(&self, _: &Result<(), Err>) -> Outcome {
         Outcome::Success
     }

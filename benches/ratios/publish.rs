@@ -15,7 +15,7 @@ use crate::{
     world,
 };
 use discovery_core::{
-    Resolver, Surroundings,
+    Resolver, Environment,
     endpoint::Endpoint,
     policy::{LeastRequest, Snapshot},
     refresh::{Refresh, RefreshSettings},
@@ -132,7 +132,7 @@ fn end_to_end(table: &mut Table) {
     handle.set_endpoints(one.clone());
     let settings = RefreshSettings::default().with_removal_hold(Duration::ZERO);
     let resolver = Resolver::builder()
-        .surroundings(Surroundings::none())
+        .environment(Environment::empty())
         .refresh(settings)
         .source(Arc::new(source))
         .build()

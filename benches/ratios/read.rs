@@ -1,4 +1,4 @@
-//! Reading a name that is resolved: `Upstream::endpoints` beside hickory's answer from its cache.
+//! NameKind a name that is resolved: `Upstream::endpoints` beside hickory's answer from its cache.
 
 use discovery_core::Upstream;
 use discovery_testing::FakeDns;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use discovery_core::{Resolver, ResolverBuilder, Surroundings, Upstream, context::Families, endpoint::Endpoint};
+use discovery_core::{Resolver, ResolverBuilder, Environment, Upstream, context::Families, endpoint::Endpoint};
 use discovery_testing::{FakeDns, ManualSource, Pod, Service};
 use hickory_resolver::{
     TokioResolver,
@@ -48,10 +48,10 @@ pub fn headless(name: &str, pods: usize) -> Service {
 
 /// Our resolver, on this nameserver.
 pub fn ours(dns: &FakeDns) -> ResolverBuilder {
-    let surroundings = Surroundings::none()
+    let environment = Environment::empty()
         .with_env([("POD_NAMESPACE", "shop"), ("DISCOVERY_NAMESERVERS", &dns.addr().to_string())])
         .with_resolv_conf(dns.resolv_conf("shop"));
-    Resolver::builder().surroundings(surroundings).families(Families::V4)
+    Resolver::builder().environment(environment).families(Families::V4)
 }
 
 /// hickory's resolver, on the same nameserver, set up as it should be in a cluster: it is given absolute
@@ -73,6 +73,6 @@ pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
 pub async fn upstream(builder: ResolverBuilder, endpoints: Vec<Endpoint>) -> Upstream {
     let (source, handle) = ManualSource::new();
     handle.set_endpoints(endpoints);
-    let resolver = builder.surroundings(Surroundings::none()).source(Arc::new(source)).build().expect("a resolver");
+    let resolver = builder.environment(Environment::empty()).source(Arc::new(source)).build().expect("a resolver");
     resolver.resolve("orders.shop:8080").await.expect("endpoints")
 }

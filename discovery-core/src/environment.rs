@@ -19,15 +19,15 @@ const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/name
 /// sees them. A test passes its own.
 ///
 /// ```
-/// use discovery_core::Surroundings;
+/// use discovery_core::Environment;
 ///
-/// let surroundings = Surroundings::none()
+/// let environment = Environment::empty()
 ///     .with_env([("POD_NAMESPACE", "shop"), ("ORDERS_SERVICE_HOST", "127.0.0.1")])
 ///     .with_resolv_conf("nameserver 127.0.0.1\nsearch shop.svc.cluster.local svc.cluster.local");
-/// # let _ = surroundings;
+/// # let _ = environment;
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct Environment {
     env: BTreeMap<String, String>,
     resolv_conf: Text,
     namespace: Text,
@@ -43,12 +43,12 @@ enum Text {
     File(PathBuf),
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process: its environment at the time of the call, `/etc/resolv.conf`, and the
     /// service-account namespace file. Variables that are not Unicode are left out.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the process environment")]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
@@ -63,7 +63,7 @@ impl Surroundings {
 
     /// No variables and no files.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self::default()
     }
 

@@ -71,7 +71,7 @@ impl Error {
 
     /// The input is not a valid target.
     #[must_use]
-    pub fn is_name(&self) -> bool {
+    pub fn is_invalid_name(&self) -> bool {
         self.0.kind == Kind::Name
     }
 
@@ -89,7 +89,7 @@ impl Error {
 
     /// The name exists and has no endpoint now.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn is_no_endpoints(&self) -> bool {
         self.0.kind == Kind::Empty
     }
 

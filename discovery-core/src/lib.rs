@@ -2,7 +2,7 @@
 //! laptop and in a test, with no sidecar and no code that knows where it runs.
 //!
 //! ```
-//! use discovery_core::{Resolver, Surroundings, policy::Outcome};
+//! use discovery_core::{Resolver, Environment, policy::Outcome};
 //! use discovery_testing::{FakeDns, Pod, Service};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -12,10 +12,10 @@
 //! dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
 //!
 //! // In a pod this is `Resolver::new()?`.
-//! let surroundings = Surroundings::none()
+//! let environment = Environment::empty()
 //!     .with_env([("POD_NAMESPACE", "shop")])
 //!     .with_resolv_conf(dns.resolv_conf("shop"));
-//! let resolver = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()?;
+//! let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
 //!
 //! let orders = resolver.resolve("http://orders:8080").await?;
 //! assert_eq!(orders.endpoints().len(), 2);
@@ -124,8 +124,8 @@ pub mod refresh;
 pub mod source;
 
 #[cfg(feature = "resolver")]
-pub use client::{Attached, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Upstream, Watch};
+pub use client::{EndpointMap, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Upstream, Watch};
 pub use entropy::ThreadRng;
 #[cfg(feature = "resolver")]
-pub use environment::Surroundings;
+pub use environment::Environment;
 pub use error::Error;

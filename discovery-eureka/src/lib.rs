@@ -2,7 +2,7 @@
 //!
 //! ```
 //! # use std::sync::{Arc, Mutex};
-//! # use discovery_core::{Resolver, Surroundings};
+//! # use discovery_core::{Resolver, Environment};
 //! # use discovery_testing::FakePod;
 //! use std::time::Duration;
 //!
@@ -29,7 +29,7 @@
 //! # })
 //! # .await?;
 //! # let url = format!("http://{}/eureka", registry.addr());
-//! # let plain = Resolver::builder().surroundings(Surroundings::none()).build()?;
+//! # let plain = Resolver::builder().environment(Environment::empty()).build()?;
 //! # let pod = FakePod::start("rates-0").await?;
 //! # let listener = pod.addr();
 //! // let plain = Resolver::new()?;
@@ -45,9 +45,9 @@
 //! registration.settled().await?;              // the registry holds it, and it has been read back
 //!
 //! let eureka = EurekaSource::builder(&client, url.as_str()).build()?;
-//! # let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
+//! # let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
 //! let resolver = Resolver::builder().source(Arc::new(eureka));
-//! # let resolver = resolver.surroundings(surroundings);
+//! # let resolver = resolver.environment(environment);
 //! let response = Client::new(resolver.build()?).get("http://rates/v1/eur").send().await?;
 //! assert_eq!(response.text().await?, "rates-0");
 //!
@@ -153,6 +153,9 @@ mod source;
 mod wall;
 
 use std::hash::BuildHasher as _;
+
+pub use discovery_core::{Environment, Resolver, ResolverBuilder};
+pub use discovery_reqwest::Client;
 
 pub use error::Error;
 pub use identity::IpFamily;

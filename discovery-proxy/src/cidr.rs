@@ -40,7 +40,7 @@ impl Cidr {
     /// The family of its addresses.
     #[must_use]
     pub const fn family(&self) -> IpFamily {
-        IpFamily::of(self.network)
+        IpFamily::from_ip(self.network)
     }
 }
 

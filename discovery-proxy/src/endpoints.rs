@@ -159,7 +159,7 @@ impl EndpointSliceCache {
 
     fn info(&self, endpoint: &SliceEndpoint) -> Option<EndpointInfo> {
         let ip: IpAddr = parse_ip(endpoint.addresses.first()?)?;
-        if IpFamily::of(ip) != self.family {
+        if IpFamily::from_ip(ip) != self.family {
             return None;
         }
         let conditions = endpoint.conditions;

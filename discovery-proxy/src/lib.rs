@@ -133,8 +133,8 @@ pub use endpoints::EndpointInfo;
 pub use flow::{Flow, LocalDetector, Sender};
 pub use health::{HealthAnswer, HealthCheck, NoLocalEndpoints};
 pub use mode::{
-    Connection, DIAL_TIMEOUTS, Dial, DialAttempt, Era, IptablesConfig, IpvsConfig, Kernel, Maglev, Mode, ModeError,
-    Scheduler, Selected, SourceHash, UnknownScheduler, select,
+    Connection, DIAL_TIMEOUTS, Dial, DialAttempt, IptablesConfig, IpvsConfig, Kernel, KubeProxyFallback, Maglev, Mode,
+    ModeError, ModeSelection, Scheduler, SourceHash, UnknownScheduler, select,
 };
 pub use proxier::Proxier;
 pub use service_port::{DEFAULT_AFFINITY_TIMEOUT, NamespacedName, ServicePortInfo, ServicePortName, service_ports};

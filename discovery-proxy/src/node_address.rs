@@ -34,7 +34,7 @@ impl NodeAddresses {
     pub(super) fn new(config: &Config, node: Option<&Node>) -> Self {
         let texts = node.into_iter().flat_map(|node| &node.addresses);
         let mut all: Vec<IpAddr> = Vec::new();
-        for ip in texts.filter_map(|text| parse_ip(text)).filter(|ip| IpFamily::of(*ip) == config.family) {
+        for ip in texts.filter_map(|text| parse_ip(text)).filter(|ip| IpFamily::from_ip(*ip) == config.family) {
             if !all.contains(&ip) {
                 all.push(ip);
             }

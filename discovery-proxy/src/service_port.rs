@@ -154,7 +154,7 @@ fn should_skip(service: &Service) -> bool {
 
 fn cluster_ip(service: &Service, family: IpFamily) -> Option<IpAddr> {
     if service.ip_families.is_empty() {
-        return parse_ip(&service.cluster_ip).filter(|ip| IpFamily::of(*ip) == family);
+        return parse_ip(&service.cluster_ip).filter(|ip| IpFamily::from_ip(*ip) == family);
     }
     let at = service.ip_families.iter().position(|one| *one == family)?;
     parse_ip(service.cluster_ips.get(at)?)
@@ -162,7 +162,7 @@ fn cluster_ip(service: &Service, family: IpFamily) -> Option<IpAddr> {
 
 /// What all ports of a Service have in common.
 fn common(service: &Service, cluster_ip: IpAddr, family: IpFamily) -> ServicePortInfo {
-    let of_family = |ip: &IpAddr| IpFamily::of(*ip) == family;
+    let of_family = |ip: &IpAddr| IpFamily::from_ip(*ip) == family;
     let captured = service.load_balancer_ingress.iter().filter(|ingress| ingress.ip_mode != Some(IpMode::Proxy));
     let ranges = service.load_balancer_source_ranges.iter().filter_map(|range| Cidr::parse(range.trim()));
     let timeout = service.session_affinity_timeout.and_then(|seconds| u64::try_from(seconds).ok());

@@ -16,22 +16,22 @@ use crate::{client::now, kept::Kept};
 /// requests.
 ///
 /// ```
-/// # use discovery_core::{Resolver, Surroundings};
-/// use discovery_reqwest::ServiceDns;
+/// # use discovery_core::{Resolver, Environment};
+/// use discovery_reqwest::DiscoveryResolver;
 ///
-/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
-/// let client = reqwest::Client::builder().dns_resolver(ServiceDns::new(resolver)).build()?;
+/// # let resolver = Resolver::builder().environment(Environment::empty()).build()?;
+/// let client = reqwest::Client::builder().dns_resolver(DiscoveryResolver::new(resolver)).build()?;
 /// # drop(client);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ServiceDns {
+pub struct DiscoveryResolver {
     resolver: Resolver,
     /// Held, so that a name is refreshed in the background and no connection waits for it again.
     held: Arc<Kept<Upstream>>,
 }
 
-impl ServiceDns {
+impl DiscoveryResolver {
     /// Resolves through `resolver`.
     #[must_use]
     pub fn new(resolver: Resolver) -> Self {
@@ -40,12 +40,12 @@ impl ServiceDns {
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
         let upstream = self.held.get_or_try_insert(&host, now, || self.resolver.upstream(host.as_str()))?;
-        upstream.ready().await?;
+        upstream.first_answer().await?;
         Ok(Box::new(in_picking_order(&upstream).into_iter()))
     }
 }
 
-impl Resolve for ServiceDns {
+impl Resolve for DiscoveryResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(self.clone().addresses(name.as_str().to_owned()))
     }

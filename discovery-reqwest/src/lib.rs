@@ -8,10 +8,10 @@
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! # let cluster = FakeCluster::start().await?;
 //! # let service = cluster.service("shop", "orders").replicas(3).start().await?;
-//! # let surroundings = discovery_core::Surroundings::none()
+//! # let environment = discovery_core::Environment::empty()
 //! #     .with_env(cluster.env("shop"))
 //! #     .with_resolv_conf(cluster.resolv_conf("shop"));
-//! # let resolver = Resolver::builder().surroundings(surroundings).build()?;
+//! # let resolver = Resolver::builder().environment(environment).build()?;
 //! # let url = format!("http://orders.shop:{}/v1/items", service.port());
 //! // let resolver = Resolver::new()?;
 //! // let url = "http://orders.shop:8080/v1/items";
@@ -44,18 +44,18 @@
 //! * Any other URL works too: `https://api.example.com` is resolved, balanced and kept up to date in the same
 //!   way, an address or `localhost` is taken as it is.
 //!
-//! [`ServiceDns`] is for those who want a plain `reqwest::Client`: it resolves through the same resolver, but
+//! [`DiscoveryResolver`] is for those who want a plain `reqwest::Client`: it resolves through the same resolver, but
 //! balances new connections only.
 //!
 //! # Redirects, cookies, timeouts
 //!
 //! * A redirect is followed by the client of the endpoint that gave it: to the same scheme, host and port it stays with
-//!   that endpoint, to any other Service it is resolved as by [`ServiceDns`]. What goes wrong after a redirect is not
+//!   that endpoint, to any other Service it is resolved as by [`DiscoveryResolver`]. What goes wrong after a redirect is not
 //!   sent to another endpoint, unless an HTTP/2 server has refused it and the method is idempotent. The policy is reqwest's own, ten redirects, unless [`ClientBuilder::configure`] sets
 //!   another.
 //! * Cookies are kept in one store for all endpoints, if at all: `ClientBuilder::cookie_store`, feature `cookies`.
 //! * A timeout of reqwest's (`timeout`, `read_timeout`, `connect_timeout`, which is 3 s here) bounds each attempt.
-//!   [`ClientBuilder::patience`] bounds the wait for an endpoint, [`ClientBuilder::attempt_timeout`] that for an endpoint
+//!   [`ClientBuilder::endpoint_timeout`] bounds the wait for an endpoint, [`ClientBuilder::attempt_timeout`] that for an endpoint
 //!   that hangs. To bound all of it together, put `tokio::time::timeout` around: dropping a request in any state leaves
 //!   nothing behind.
 //! * An answer of 5xx or 429 is an answer, and counts against its endpoint for a while, as long as `Retry-After` says
@@ -89,7 +89,9 @@ mod kept;
 mod middleware;
 mod request;
 
-pub use client::{Client, ClientBuilder, EndpointsTried};
-pub use dns::ServiceDns;
+pub use discovery_core::{Environment, Resolver, ResolverBuilder};
+
+pub use client::{Client, ClientBuilder, ResponseExt};
+pub use dns::DiscoveryResolver;
 pub use error::Error;
 pub use request::RequestBuilder;

@@ -12,12 +12,12 @@ use crate::Client;
 ///
 /// ```
 /// # use discovery_testing::FakePod;
-/// # use discovery_core::{Resolver, Surroundings};
+/// # use discovery_core::{Resolver, Environment};
 /// use discovery_reqwest::Client;
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let pod = FakePod::start("orders-0").await?;
-/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// # let resolver = Resolver::builder().environment(Environment::empty()).build()?;
 /// # let url = format!("http://{}/", pod.addr());
 /// let last = Client::builder(resolver).no_proxy().build()?;
 /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())

@@ -65,7 +65,7 @@ pub use cluster::{FakeCluster, FakeService, FakeServiceBuilder};
 pub use dns::{FakeDns, FakeDnsBuilder};
 pub use ip::IntoIp;
 pub use manual::{ManualHandle, ManualSource};
-pub use pod::{Behaviour, Counters, FakePod};
+pub use pod::{Behavior, Counters, FakePod};
 pub use question::{Asked, QType, Transport};
 pub use script::{Rule, RuleId};
 pub use zone::{Glue, Pod, PodRecords, Service};

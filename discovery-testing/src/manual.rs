@@ -18,14 +18,14 @@ use tokio::sync::watch;
 /// ```
 /// use std::sync::Arc;
 ///
-/// use discovery_core::{Resolver, Surroundings, endpoint::Endpoint};
+/// use discovery_core::{Resolver, Environment, endpoint::Endpoint};
 /// use discovery_testing::ManualSource;
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// let (source, handle) = ManualSource::new();
 /// handle.set(["127.0.0.2:8080", "127.0.0.3:8080"]);
 ///
-/// let resolver = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source)).build()?;
+/// let resolver = Resolver::builder().environment(Environment::empty()).source(Arc::new(source)).build()?;
 /// let orders = resolver.resolve("orders").await?;
 /// assert_eq!(orders.endpoints().len(), 2);
 ///
@@ -48,7 +48,7 @@ impl ManualSource {
     /// A source and its handle.
     #[must_use]
     pub fn new() -> (Self, ManualHandle) {
-        let state = Arc::new(watch::Sender::new(State::Silent));
+        let state = Arc::new(watch::Sender::new(State::NotApplicable));
         (Self(state.clone()), ManualHandle(state))
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use discovery_testing::{FakeCluster, FakePod, FakeService};
+use discovery_testing::{Behavior, FakeCluster, FakePod, FakeService};
 use hickory_proto::rr::{RData, RecordType};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -94,15 +94,15 @@ async fn handler_sees_the_body_and_decides_the_answer() {
 #[tokio::test]
 async fn behaviours() {
     let pod = FakePod::start("web-0").await.expect("start");
-    pod.broken(StatusCode::SERVICE_UNAVAILABLE);
+    pod.set_behavior(Behavior::Failing(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(get(pod.addr()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    pod.slow(Duration::from_millis(1));
+    pod.set_behavior(Behavior::Slow(Duration::from_millis(1)));
     assert_eq!(get(pod.addr()).await.status(), StatusCode::OK);
-    pod.hang();
+    pod.set_behavior(Behavior::Hanging);
     let mut sender = http1(pod.addr()).await;
     let hanging = tokio::spawn(sender.send_request(request("a")));
     timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
-    pod.heal();
+    pod.set_behavior(Behavior::Healthy);
     assert_eq!(get(pod.addr()).await.status(), StatusCode::OK);
     assert!(!hanging.is_finished());
     pod.kill().await;
@@ -125,7 +125,7 @@ async fn kill_refuses_and_restart_listens_again() {
 #[tokio::test]
 async fn stop_finishes_what_is_in_flight() {
     let pod = FakePod::start("web-0").await.expect("start");
-    pod.slow(Duration::from_millis(50));
+    pod.set_behavior(Behavior::Slow(Duration::from_millis(50)));
     let mut sender = http1(pod.addr()).await;
     let mut idle = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
@@ -141,7 +141,7 @@ async fn stop_finishes_what_is_in_flight() {
 #[tokio::test]
 async fn stop_gives_up_after_the_grace_period() {
     let pod = FakePod::start("web-0").await.expect("start");
-    pod.slow(FOREVER);
+    pod.set_behavior(Behavior::Slow(FOREVER));
     let mut sender = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
     timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
@@ -153,7 +153,7 @@ async fn stop_gives_up_after_the_grace_period() {
 #[tokio::test]
 async fn kill_ends_a_stop_that_waits() {
     let pod = FakePod::start("web-0").await.expect("start");
-    pod.hang();
+    pod.set_behavior(Behavior::Hanging);
     let mut sender = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
     timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
@@ -161,7 +161,7 @@ async fn kill_ends_a_stop_that_waits() {
     let both = async { tokio::join!(stopping, pod.kill()) };
     timeout(PATIENCE, both).await.expect("in time");
     request.await.expect("joined").expect_err("cut");
-    pod.heal();
+    pod.set_behavior(Behavior::Healthy);
     pod.restart().await.expect("restart");
     assert_eq!(text(get(pod.addr()).await).await, "web-0");
 }
@@ -171,7 +171,7 @@ async fn drop_closes_everything() {
     let pod = FakePod::start("web-0").await.expect("start");
     let addr = pod.addr();
     let mut sender = http1(addr).await;
-    pod.hang();
+    pod.set_behavior(Behavior::Hanging);
     let request = tokio::spawn(sender.send_request(request("a")));
     timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
     drop(pod);
@@ -228,7 +228,7 @@ async fn rolling_restart_replaces_every_pod() {
     let web = web.start().await.expect("start");
     let old = web.pods();
     let before = pod_ips(&web);
-    old[0].slow(Duration::from_millis(20));
+    old[0].set_behavior(Behavior::Slow(Duration::from_millis(20)));
     let mut sender = http1(old[0].addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
     timeout(PATIENCE, old[0].when(|seen| seen.in_flight == 1)).await.expect("in time");

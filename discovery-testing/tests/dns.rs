@@ -179,7 +179,7 @@ async fn scripted_codes() {
         let answer = udp(dns.addr(), &question).await;
         assert_eq!((answer.response_code, answer.authorities.len()), (code, authorities));
         assert!(answer.answers.is_empty());
-        assert!(dns.unscript(id));
+        assert!(dns.remove_rule(id));
     }
     dns.script(Rule::any().ttl(7));
     assert_eq!(udp(dns.addr(), &question).await.answers[0].ttl, 7);

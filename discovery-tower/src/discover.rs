@@ -23,12 +23,12 @@ use tower::discover::Change;
 /// inserted again under its key, which replaces it.
 ///
 /// ```
-/// # use discovery_core::{Resolver, Surroundings};
+/// # use discovery_core::{Resolver, Environment};
 /// use discovery_tower::Discover;
 /// use tower::{balance::p2c::Balance, load::Constant, service_fn};
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
-/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// # let resolver = Resolver::builder().environment(Environment::empty()).build()?;
 /// let upstream = resolver.upstream("127.0.0.1:8080")?;
 /// let discover = Discover::new(upstream, |endpoint| {
 ///     let addr = endpoint.addr();

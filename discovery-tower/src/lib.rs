@@ -13,10 +13,10 @@
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! # let cluster = FakeCluster::start().await?;
 //! # let service = cluster.service("shop", "orders").replicas(3).start().await?;
-//! # let surroundings = discovery_core::Surroundings::none()
+//! # let environment = discovery_core::Environment::empty()
 //! #     .with_env(cluster.env("shop"))
 //! #     .with_resolv_conf(cluster.resolv_conf("shop"));
-//! # let resolver = Resolver::builder().surroundings(surroundings).build()?;
+//! # let resolver = Resolver::builder().environment(environment).build()?;
 //! # let target = format!("http://orders.shop:{}", service.port());
 //! // let resolver = Resolver::new()?;
 //! // let target = "http://orders.shop:8080";
@@ -63,7 +63,9 @@ mod error;
 #[cfg(feature = "proxy")]
 mod vip;
 
-pub use balance::{Attempt, Balance, Once, Retry};
+pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpoint::Endpoint, policy::Outcome};
+
+pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy};
 pub use discover::Discover;
 pub use error::Error;
 #[cfg(feature = "proxy")]

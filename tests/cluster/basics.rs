@@ -121,9 +121,9 @@ fn our_resolver_finds_its_way_from_what_a_pod_has() {
         cluster.ready_endpoints("shop", "web", 3).await;
         let (found, why) = cluster
             .in_pod("shop/client", |env| async {
-                let resolver = Resolver::builder().surroundings(manifests::surroundings(env)).build().unwrap();
+                let resolver = Resolver::builder().environment(manifests::environment(env)).build().unwrap();
                 let web = resolver.upstream("http://web:8080").unwrap();
-                web.available().await.unwrap();
+                web.ready().await.unwrap();
                 tests::until(&web, "three endpoints", |set| set.len() == 3).await;
                 (addrs(&web.endpoints()), web.explain().to_string())
             })

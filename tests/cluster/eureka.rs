@@ -104,7 +104,7 @@ spec:
 }
 
 fn in_pod(env: &BTreeMap<String, String>) -> ResolverBuilder {
-    Resolver::builder().surroundings(manifests::surroundings(env.clone()))
+    Resolver::builder().environment(manifests::environment(env.clone()))
 }
 
 /// Registers the server in a pod, and deregisters it when told to.
@@ -138,7 +138,7 @@ async fn consume(cluster: Arc<Cluster>, mut stop: oneshot::Receiver<()>, begun: 
     let work = |env: BTreeMap<String, String>| async move {
         let own: IpAddr = env["POD_IPS"].parse().unwrap();
         let plain = Client::new(in_pod(&env).build().unwrap());
-        let source = EurekaSource::builder(&plain, URL).interval(Duration::from_secs(1)).build().unwrap();
+        let source = EurekaSource::builder(&plain, URL).fetch_interval(Duration::from_secs(1)).build().unwrap();
         let resolver = in_pod(&env).source(Arc::new(source)).build().unwrap();
         let rates = resolver.upstream("http://rates").unwrap();
         let mut watch = rates.watch();

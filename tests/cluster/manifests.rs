@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use discovery_core::Surroundings;
+use discovery_core::Environment;
 
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// What a process in a pod would see by itself. Work of a test runs in the pod's namespaces, but variables belong to
 /// the whole process.
-pub(crate) fn surroundings(env: BTreeMap<String, String>) -> Surroundings {
-    Surroundings::none()
+pub(crate) fn environment(env: BTreeMap<String, String>) -> Environment {
+    Environment::empty()
         .with_env(env)
         .with_resolv_conf_file("/etc/resolv.conf")
         .with_namespace_file(Path::new(ACCOUNT).join("namespace"))

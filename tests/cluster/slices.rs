@@ -28,7 +28,7 @@ async fn role(cluster: &Cluster) {
 }
 
 fn in_pod(env: std::collections::BTreeMap<String, String>) -> ResolverBuilder {
-    Resolver::builder().surroundings(manifests::surroundings(env)).endpoint_slices()
+    Resolver::builder().environment(manifests::environment(env)).endpoint_slices()
 }
 
 async fn winner(upstream: &Upstream, wanted: &str) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Read as _, time::Duration};
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_eureka::{Registration, Status};
 use discovery_reqwest::Client;
 
@@ -106,7 +106,7 @@ const VICTIM: &str = "DISCOVERY_EUREKA_VICTIM";
 fn a_pod_to_be_killed() {
     let Ok(url) = std::env::var(VICTIM) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let resolver = Resolver::builder().surroundings(Surroundings::none()).build().unwrap();
+    let resolver = Resolver::builder().environment(Environment::empty()).build().unwrap();
     let client = Client::new(resolver);
     let pod = Registration::builder(&client, url, "rates").ip([127, 0, 0, 1].into()).port(9);
     let pod = pod.lease(Duration::from_secs(1), Duration::from_secs(3)).env([("POD_NAME", "rates-2")]).required();

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 pub use balancer::Balancer;
 
 use discovery_core::{
-    Resolver, ResolverBuilder, Surroundings, Upstream, context::Families, endpoint::EndpointSet,
+    Environment, Resolver, ResolverBuilder, Upstream, context::Families, endpoint::EndpointSet,
     refresh::RefreshSettings,
 };
 use discovery_testing::{FakeCluster, FakeDns};
@@ -18,9 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A builder as a pod of `namespace` would have it, on `dns`, for IPv4 only.
 pub fn in_pod(dns: &FakeDns, namespace: &str) -> ResolverBuilder {
-    let surroundings =
-        Surroundings::none().with_env([("POD_NAMESPACE", namespace)]).with_resolv_conf(dns.resolv_conf(namespace));
-    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4)
+    let environment =
+        Environment::empty().with_env([("POD_NAMESPACE", namespace)]).with_resolv_conf(dns.resolv_conf(namespace));
+    Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4)
 }
 
 /// A resolver as a pod of `namespace` of the cluster would have it, for IPv4 only.
@@ -29,9 +29,9 @@ pub fn in_pod(dns: &FakeDns, namespace: &str) -> ResolverBuilder {
 /// When the cluster hands out a configuration that is not valid.
 #[must_use]
 pub fn in_cluster(cluster: &FakeCluster, namespace: &str) -> Resolver {
-    let surroundings =
-        Surroundings::none().with_env(cluster.env(namespace)).with_resolv_conf(cluster.resolv_conf(namespace));
-    let built = Resolver::builder().surroundings(surroundings).families(Families::V4).build();
+    let environment =
+        Environment::empty().with_env(cluster.env(namespace)).with_resolv_conf(cluster.resolv_conf(namespace));
+    let built = Resolver::builder().environment(environment).families(Families::V4).build();
     built.unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use discovery_core::{
-    Attached, Resolver, Surroundings, Upstream,
+    EndpointMap, Environment, Resolver, Upstream,
     policy::{LeastRequest, Outcome, Policy, Random, RoundRobin, Tried},
 };
 use discovery_testing::ManualSource;
@@ -21,7 +21,7 @@ async fn upstream(policy: impl Policy) -> Upstream {
     let (source, handle) = ManualSource::new();
     let addrs: Vec<String> = (1..=100).map(|n| format!("10.0.0.{n}:80")).collect();
     handle.set(addrs.iter().map(String::as_str));
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source));
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source));
     let upstream = builder.policy(policy).build().unwrap().resolve("orders:80").await.unwrap();
     assert_eq!(upstream.endpoints().len(), 100);
     upstream
@@ -72,7 +72,7 @@ async fn a_pick_of_what_is_attached_allocates_nothing() {
     let orders = upstream(LeastRequest::new()).await;
     let made = Arc::new(AtomicUsize::new(0));
     let counted = made.clone();
-    let names: Attached<Arc<str>> = Attached::new(orders, move |endpoint| {
+    let names: EndpointMap<Arc<str>> = EndpointMap::new(orders, move |endpoint| {
         counted.fetch_add(1, Ordering::Relaxed);
         endpoint.to_string().into()
     });

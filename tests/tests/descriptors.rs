@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_testing::{FakeDns, Pod, Service};
 use rlimit::Resource;
 use tests::{PATIENCE, addrs, brisk, in_pod, until};
@@ -17,8 +17,8 @@ static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn resolver(dns: &FakeDns, transport: &str) -> Resolver {
     let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", transport)];
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    in_pod(dns, "shop").surroundings(surroundings).refresh(brisk()).build().unwrap()
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    in_pod(dns, "shop").environment(environment).refresh(brisk()).build().unwrap()
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -64,11 +64,11 @@ async fn the_endpoints_stay_and_are_refreshed_when_there_are_descriptors_again()
         within("stale, for want of descriptors", stale).await;
         assert_eq!((addrs(&orders.endpoints()), orders.endpoints().version()), (vec!["10.0.0.1:80".to_owned()], 1));
         assert!(orders.pick().is_ok());
-        within("at once", orders.ready()).await.unwrap();
+        within("at once", orders.first_answer()).await.unwrap();
 
         // A name that is new is not said to be missing.
         let late = resolver.upstream("late:80").unwrap();
-        let error = within("an answer", late.ready()).await.unwrap_err();
+        let error = within("an answer", late.first_answer()).await.unwrap_err();
         assert!(error.is_transient() && !error.is_not_found(), "{error}");
         assert!(error.to_string().contains("os error 24"), "{error}");
 
@@ -77,7 +77,7 @@ async fn the_endpoints_stay_and_are_refreshed_when_there_are_descriptors_again()
         dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
         until(&orders, "the new pod", |set| set.len() == 2).await;
         assert!(!orders.endpoints().is_stale());
-        within("late", late.available()).await.unwrap();
+        within("late", late.ready()).await.unwrap();
         println!("{transport}: {error}");
     }
     Resource::NOFILE.set(soft, hard).unwrap();

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use discovery_core::{Attached, Resolver, Surroundings, policy::Tried};
+use discovery_core::{EndpointMap, Environment, Resolver, policy::Tried};
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use tests::{PATIENCE, addrs, brisk, in_pod, until};
 use tokio::runtime::{Builder, Runtime};
@@ -17,8 +17,8 @@ fn resolver(dns: &FakeDns) -> Resolver {
 
 fn resolver_over_tcp(dns: &FakeDns) -> Resolver {
     let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", "tcp")];
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    in_pod(dns, "shop").surroundings(surroundings).refresh(brisk()).build().unwrap()
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    in_pod(dns, "shop").environment(environment).refresh(brisk()).build().unwrap()
 }
 
 /// A DNS server on a runtime of its own, which outlives those of the tests.
@@ -118,9 +118,9 @@ fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
             server.block_on(within("a question", dns.asked(|_| true, 1)));
         }
         drop(first);
-        dns.unscript(held);
+        dns.remove_rule(held);
         let second = Builder::new_current_thread().enable_all().build().unwrap();
-        second.block_on(within("endpoints", orders.available())).unwrap();
+        second.block_on(within("endpoints", orders.ready())).unwrap();
         assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
     }
 }
@@ -135,7 +135,7 @@ fn those_who_wait_on_another_runtime_are_answered_when_the_first_one_is_dropped(
     let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
     let mut watch = orders.watch();
     let waiting = second.spawn(async move {
-        let (ready, available) = (orders.ready(), orders.available());
+        let (ready, available) = (orders.first_answer(), orders.ready());
         let (ready, available, set) = tokio::join!(ready, available, watch.next());
         (ready, available, set.len())
     });
@@ -153,7 +153,7 @@ fn what_is_attached_follows_to_another_runtime() {
     let resolver = resolver(&dns);
     let first = Runtime::new().unwrap();
     let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
-    let names = first.block_on(async { Attached::new(orders.clone(), ToString::to_string) });
+    let names = first.block_on(async { EndpointMap::new(orders.clone(), ToString::to_string) });
     drop(first);
     assert_eq!(names.pick(&Tried::new()).unwrap().1, "10.0.0.1:80", "also without a runtime");
     dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));

@@ -11,7 +11,7 @@ use crate::source::kubernetes::in_cluster;
 use crate::{
     Error, clock,
     context::{Families, Settings},
-    environment::Surroundings,
+    environment::Environment,
     name::{ClusterDomain, Namespace},
     policy::{LeastRequest, Policy},
     refresh::RefreshSettings,
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct ResolverBuilder {
-    surroundings: Option<Surroundings>,
+    environment: Option<Environment>,
     explicit: Settings,
     custom: Vec<Arc<dyn Source>>,
     #[cfg(feature = "kubernetes")]
@@ -35,7 +35,7 @@ pub struct ResolverBuilder {
 impl ResolverBuilder {
     pub(super) fn new() -> Self {
         Self {
-            surroundings: None,
+            environment: None,
             explicit: Settings::default(),
             custom: Vec::new(),
             #[cfg(feature = "kubernetes")]
@@ -45,9 +45,9 @@ impl ResolverBuilder {
         }
     }
 
-    /// Sees these surroundings instead of the process's own.
-    pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
-        self.surroundings = Some(surroundings);
+    /// Sees these environment instead of the process's own.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
         self
     }
 
@@ -105,14 +105,14 @@ impl ResolverBuilder {
         self
     }
 
-    /// Reads the surroundings and makes the resolver. Nothing is asked yet.
+    /// Reads the environment and makes the resolver. Nothing is asked yet.
     ///
     /// # Errors
     /// [`Error::is_config`] when a variable, a setting or a file is malformed; the text names it.
     #[cfg_attr(not(feature = "kubernetes"), expect(unused_mut, reason = "only EndpointSlices add a source here"))]
     pub fn build(mut self) -> Result<Resolver, Error> {
-        let surroundings = self.surroundings.unwrap_or_else(Surroundings::of_process);
-        let vars = surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
+        let environment = self.environment.unwrap_or_else(Environment::from_process);
+        let vars = environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
         let settings = Settings::from_vars(vars)?;
         for name in &settings.unknown {
             tracing::warn!(%name, "no such setting; see the table of DISCOVERY_ variables");
@@ -124,16 +124,16 @@ impl ResolverBuilder {
         #[cfg(feature = "kubernetes")]
         if self.endpoint_slices {
             let families = self.explicit.families.or(settings.families);
-            if let Some(slices) = in_cluster::builder(&surroundings, families) {
+            if let Some(slices) = in_cluster::builder(&environment, families) {
                 // DNS takes over before the last known set is dropped.
-                let slices = slices.hold(refresh.max_stale().mul_f64(0.9)).build()?;
+                let slices = slices.max_stale(refresh.max_stale().mul_f64(0.9)).build()?;
                 self.custom.push(Arc::new(slices));
                 // The kubelet's variables would answer before, with the virtual address.
                 self.explicit.service_env = self.explicit.service_env.or(settings.service_env).or(Some(false));
             }
         }
         let setup = Setup {
-            surroundings,
+            environment,
             settings,
             explicit: self.explicit,
             custom: self.custom,

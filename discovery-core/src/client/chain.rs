@@ -39,8 +39,8 @@ impl Trust {
     fn survives(self, update: &Update) -> bool {
         match update.state {
             State::Failed(_) => self != Self::None,
-            State::Empty | State::NotFound => self == Self::Full && !update.definitive,
-            State::Ready(_) | State::Silent => false,
+            State::Empty | State::NotFound => self == Self::Full && !update.authoritative,
+            State::Ready(_) | State::NotApplicable => false,
         }
     }
 }
@@ -152,8 +152,8 @@ impl Told {
             State::Empty => self.causes.push(because(Kind::Empty)),
             State::NotFound => self.causes.push(because(Kind::NotFound)),
             // A source that was not meant at all is no reason.
-            State::Silent | State::Ready(_) if said.is_empty() => {}
-            State::Silent | State::Ready(_) => self.causes.push(because(Kind::NotFound)),
+            State::NotApplicable | State::Ready(_) if said.is_empty() => {}
+            State::NotApplicable | State::Ready(_) => self.causes.push(because(Kind::NotFound)),
         }
         if matches!(update.state, State::Empty | State::NotFound) {
             let merged = match self.no.take() {
@@ -167,7 +167,7 @@ impl Told {
     /// A failure outweighs a "no": the source that failed might have had endpoints.
     fn conclude(self, plan: &Plan) -> Round {
         let target = &plan.target;
-        let mut definitive = false;
+        let mut authoritative = false;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
             // What may be better in a moment outweighs what somebody has to set right.
@@ -182,13 +182,13 @@ impl Told {
             let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
             // Where later sources were asked as well, it is not its word alone.
-            definitive = no.definitive && self.is_final;
+            authoritative = no.authoritative && self.is_final;
             (no.state, error, no.ttl)
         } else {
             let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { ttl, definitive, ..Update::new(state) };
+        let update = Update { ttl, authoritative, ..Update::new(state) };
         Round { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Error,
     context::{Context, Inputs, ResolvConf, Settings},
-    environment::{Stamp, Surroundings},
+    environment::{Environment, Stamp},
     plan::Scope,
     source::{
         Evidence, Source,
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Everything that decides where names are read and who is asked.
 #[derive(Debug)]
 pub(super) struct Setup {
-    pub(super) surroundings: Surroundings,
+    pub(super) environment: Environment,
     pub(super) settings: Settings,
     /// What was set in code.
     pub(super) explicit: Settings,
@@ -57,7 +57,7 @@ pub(super) struct Generation {
 
 impl ContextCell {
     pub(super) fn new(setup: Setup, now: Instant) -> Result<Self, Error> {
-        let stamp = setup.surroundings.resolv_conf_stamp();
+        let stamp = setup.environment.resolv_conf_stamp();
         let generation = Arc::new(setup.generation()?);
         Ok(Self { setup, state: Mutex::new(Current { generation, stamp, looked: now }) })
     }
@@ -67,7 +67,7 @@ impl ContextCell {
         let mut current = lock(&self.state);
         if now.saturating_duration_since(current.looked) >= LOOK_EVERY {
             current.looked = now;
-            let stamp = self.setup.surroundings.resolv_conf_stamp();
+            let stamp = self.setup.environment.resolv_conf_stamp();
             if stamp != current.stamp {
                 current.generation = Arc::new(self.setup.generation()?);
                 current.stamp = stamp;
@@ -80,18 +80,18 @@ impl ContextCell {
 
 impl Setup {
     fn generation(&self) -> Result<Generation, Error> {
-        let resolv_conf = ResolvConf::parse(&self.surroundings.resolv_conf()?);
+        let resolv_conf = ResolvConf::parse(&self.environment.resolv_conf()?);
         for skipped in &resolv_conf.skipped {
             tracing::warn!(%skipped, "resolv.conf");
         }
-        let namespace = self.surroundings.namespace()?;
-        let inputs = Inputs::new(self.surroundings.env(), namespace.as_deref(), &resolv_conf);
+        let namespace = self.environment.namespace()?;
+        let inputs = Inputs::new(self.environment.env(), namespace.as_deref(), &resolv_conf);
         let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
         let config = self.dns_config(&context);
         let dns = ProbingDns::new(DnsSource::new(&config), context.scope.clone(), !config.nameservers.is_empty());
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
-            let vars = self.surroundings.env().iter().map(|(name, value)| (name.clone(), value.clone()));
+            let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
             sources.push(Arc::new(EnvSource::new(vars)));
         }
         sources.extend(self.custom.iter().cloned());

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     endpoint::EndpointSet,
     name::Target,
-    plan::Reading,
+    plan::NameKind,
     source::{Evidence, State},
 };
 
@@ -25,7 +25,7 @@ pub struct Explanation {
     /// The source that won the last round.
     pub winner: Option<&'static str>,
     /// How the name was read, where a source knows: as a Service, one of its pods, or a host.
-    pub reading: Option<Reading>,
+    pub name_kind: Option<NameKind>,
     /// How things stand, such as `fresh` or `stale: …`.
     pub standing: String,
     /// The endpoints that requests go to now.
@@ -52,7 +52,7 @@ impl Step {
             State::Empty => "the name exists, without endpoints".to_owned(),
             State::NotFound => "no such name".to_owned(),
             State::Failed(error) => format!("failed: {error}"),
-            State::Silent => "nothing to say".to_owned(),
+            State::NotApplicable => "nothing to say".to_owned(),
         };
         Self { source, verdict, evidence }
     }
@@ -71,8 +71,8 @@ impl fmt::Display for Explanation {
                 writeln!(f, "      {evidence}")?;
             }
         }
-        match self.reading {
-            Some(reading) => writeln!(f, "  read as {reading}, now {}", self.standing)?,
+        match self.name_kind {
+            Some(name_kind) => writeln!(f, "  read as {name_kind}, now {}", self.standing)?,
             None => writeln!(f, "  now {}", self.standing)?,
         }
         for endpoint in self.endpoints.iter().take(LISTED) {

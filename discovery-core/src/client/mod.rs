@@ -9,10 +9,10 @@
 //! Upstream ── a handle: reading and picking are lock-free and allocate nothing
 //! ```
 
-mod attached;
 mod builder;
 mod chain;
 mod context_cell;
+mod endpoint_map;
 mod explain;
 mod published;
 mod resolver;
@@ -21,8 +21,8 @@ mod task;
 mod upstream;
 mod watch;
 
-pub use attached::Attached;
 pub use builder::ResolverBuilder;
+pub use endpoint_map::EndpointMap;
 pub use explain::{Explanation, Step};
 pub use published::Endpoints;
 pub use resolver::Resolver;

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::{Error, endpoint::EndpointSet, policy::Snapshot, refresh::Standing};
+use crate::{Error, endpoint::EndpointSet, policy::Snapshot, refresh::Freshness};
 
 /// One published state: immutable, replaced as a whole.
 #[derive(Debug)]
@@ -10,12 +10,12 @@ pub(super) struct Published {
     /// Counts publications: tells a newer one for less than loading it.
     pub(super) generation: u64,
     pub(super) snapshot: Snapshot,
-    pub(super) standing: Standing,
+    pub(super) standing: Freshness,
     /// Why there are no endpoints; `None` while there are some, or nothing is known yet.
     pub(super) error: Option<Error>,
 }
 
-/// A view of the endpoints as they are now. Reading it takes no lock and allocates nothing; it stays as it
+/// A view of the endpoints as they are now. NameKind it takes no lock and allocates nothing; it stays as it
 /// is while it is held, so don't hold it across an `.await` for long: take a new one.
 pub struct Endpoints {
     pub(super) guard: arc_swap::Guard<Arc<Published>>,
@@ -31,7 +31,7 @@ impl Endpoints {
     /// Whether the sources could not be asked lately, so that these are the last known endpoints.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        matches!(self.guard.standing, Standing::Stale { .. })
+        matches!(self.guard.standing, Freshness::Stale { .. })
     }
 }
 

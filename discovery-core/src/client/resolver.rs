@@ -30,10 +30,10 @@ use crate::{
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let cluster = FakeCluster::start().await?;
 /// # let service = cluster.service("shop", "orders").replicas(3).start().await?;
-/// # let surroundings = discovery_core::Surroundings::none()
+/// # let environment = discovery_core::Environment::empty()
 /// #     .with_env(cluster.env("shop"))
 /// #     .with_resolv_conf(cluster.resolv_conf("shop"));
-/// # let resolver = Resolver::builder().surroundings(surroundings).build()?;
+/// # let resolver = Resolver::builder().environment(environment).build()?;
 /// # let url = format!("http://orders.shop:{}", service.port());
 /// // let resolver = Resolver::new()?;     // where this process runs: a pod, a laptop
 /// // let url = "http://orders.shop:8080";
@@ -80,10 +80,10 @@ impl Resolver {
     }
 
     /// The upstream of a target: a text, a `Url`, or a [`Target`]. Begins to ask in the background and
-    /// returns at once; endpoints come later: await [`Upstream::ready`].
+    /// returns at once; endpoints come later: await [`Upstream::first_answer`].
     ///
     /// # Errors
-    /// When the target is no valid name ([`Error::is_name`]), or when it is called outside of a tokio
+    /// When the target is no valid name ([`Error::is_invalid_name`]), or when it is called outside of a tokio
     /// runtime, where nothing could be asked ([`Error::is_config`]).
     pub fn upstream<T>(&self, target: T) -> Result<Upstream, Error>
     where
@@ -105,7 +105,7 @@ impl Resolver {
     /// As [`upstream`](Self::upstream), and waits for the first answer.
     ///
     /// # Errors
-    /// As [`upstream`](Self::upstream) and [`Upstream::ready`].
+    /// As [`upstream`](Self::upstream) and [`Upstream::first_answer`].
     ///
     /// # Cancel safety
     /// Cancel-safe: when others wait for the same target, the lookup goes on for them.
@@ -115,7 +115,7 @@ impl Resolver {
         NameError: From<T::Error>,
     {
         let upstream = self.upstream(target)?;
-        upstream.ready().await?;
+        upstream.first_answer().await?;
         Ok(upstream)
     }
 

@@ -20,7 +20,7 @@ use crate::{
     entropy,
     name::Target,
     policy::{Listener, Policy, Snapshot},
-    refresh::{Refresh, RefreshSettings, Standing, View},
+    refresh::{Freshness, Refresh, RefreshSettings, View},
 };
 
 /// The state of one target.
@@ -82,7 +82,7 @@ impl Shared {
             context: Vec::new(),
             steps: Vec::new(),
             winner: None,
-            reading: None,
+            name_kind: None,
             standing: "not asked yet".to_owned(),
             endpoints: set,
         };
@@ -92,7 +92,7 @@ impl Shared {
             current: ArcSwap::from_pointee(Published {
                 generation: 0,
                 snapshot,
-                standing: Standing::Unknown,
+                standing: Freshness::Unknown,
                 error: None,
             }),
             explanation: ArcSwap::from_pointee(explanation),

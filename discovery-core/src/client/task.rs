@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     Error, clock, entropy,
-    plan::{Plan, Reading},
-    refresh::{Standing, View},
+    plan::{NameKind, Plan},
+    refresh::{Freshness, View},
     source::{State, Update},
 };
 
@@ -59,7 +59,7 @@ struct Opened {
 impl Task {
     async fn round(&mut self) {
         let shared = self.shared.clone();
-        shared.refresh().on_ask(clock::now());
+        shared.refresh().on_query(clock::now());
         let round = match self.opened() {
             Ok(opened) => ask(&shared, &mut opened.chain).await,
             Err(error) => failed(error),
@@ -98,17 +98,17 @@ impl Task {
         // Once: a source may go on saying that it has news until it is asked.
         let mut heard = false;
         loop {
-            let ask_at = shared.refresh().ask_at();
-            if ask_at.is_none() && self.opened.is_none() {
+            let next_query_at = shared.refresh().next_query_at();
+            if next_query_at.is_none() && self.opened.is_none() {
                 // The conversation that would have told of a change has ended with another runtime.
                 return;
             }
             tokio::select! {
-                () = until(ask_at) => return,
+                () = until(next_query_at) => return,
                 () = shared.reports().arrived.notified() => heed(&shared),
                 () = news(self.opened.as_mut()), if !heard => {
                     heard = true;
-                    shared.refresh().on_news(clock::now());
+                    shared.refresh().on_change(clock::now());
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Task {
             steps: round.steps,
             winner: round.winner,
             // What is known of a name stays known while nobody answers.
-            reading: round.update.reading.or(self.shared.explanation().reading),
+            name_kind: round.update.name_kind.or(self.shared.explanation().name_kind),
             standing: standing(&view.standing),
             endpoints: view.set.clone(),
         });
@@ -140,7 +140,7 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
     };
     let trust = {
         let refresh = shared.refresh();
-        match (refresh.view().set.is_empty(), refresh.believes_denial()) {
+        match (refresh.view().set.is_empty(), refresh.accepts_negative()) {
             (true, _) => Trust::None,
             (false, false) => Trust::Full,
             (false, true) => Trust::NoMore,
@@ -154,7 +154,7 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
                 let view = shared.refresh().on_early(&update, clock::now());
                 if let Some(view) = view {
                     trace(shared, &view);
-                    shared.explain(early_explanation(shared, &view, update.reading));
+                    shared.explain(early_explanation(shared, &view, update.name_kind));
                     shared.publish(view, None);
                 }
             }
@@ -164,21 +164,21 @@ async fn ask(shared: &Shared, chain: &mut Chain) -> Round {
     }
 }
 
-fn standing(standing: &Standing) -> String {
+fn standing(standing: &Freshness) -> String {
     match standing {
-        Standing::Fresh => "fresh".to_owned(),
-        Standing::Stale { error, .. } => format!("stale: {error}"),
-        Standing::Empty => "without endpoints".to_owned(),
-        Standing::NotFound => "not found".to_owned(),
-        Standing::Failed(error) => format!("failed: {error}"),
+        Freshness::Fresh => "fresh".to_owned(),
+        Freshness::Stale { error, .. } => format!("stale: {error}"),
+        Freshness::Empty => "without endpoints".to_owned(),
+        Freshness::NotFound => "not found".to_owned(),
+        Freshness::Failed(error) => format!("failed: {error}"),
         _ => "not answered yet".to_owned(),
     }
 }
 
 /// What there is to say before the round is over.
-fn early_explanation(shared: &Shared, view: &View, reading: Option<Reading>) -> Explanation {
+fn early_explanation(shared: &Shared, view: &View, name_kind: Option<NameKind>) -> Explanation {
     let standing = format!("{}; the rest of the answer is on its way", standing(&view.standing));
-    Explanation { reading, standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
+    Explanation { name_kind, standing, endpoints: view.set.clone(), ..(*shared.explanation()).clone() }
 }
 
 /// Takes what requests have reported.
@@ -223,10 +223,10 @@ fn trace(shared: &Shared, view: &View) {
     let (target, endpoints, version) = (&shared.target, view.set.len(), view.set.version());
     let failed_before = shared.load().standing.error().is_some();
     match &view.standing {
-        Standing::Stale { error, .. } if !failed_before => {
+        Freshness::Stale { error, .. } if !failed_before => {
             tracing::warn!(%target, endpoints, %error, "the sources cannot be asked, the last known endpoints stay");
         }
-        Standing::Failed(error) if !failed_before => tracing::warn!(%target, %error, "no endpoints are known"),
+        Freshness::Failed(error) if !failed_before => tracing::warn!(%target, %error, "no endpoints are known"),
         standing => tracing::debug!(%target, endpoints, version, ?standing, "published"),
     }
 }

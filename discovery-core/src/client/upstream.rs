@@ -63,7 +63,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no endpoint now: not found, empty, or the sources failed; and before the first answer
-    /// (await [`ready`](Self::ready) or [`available`](Self::available) first).
+    /// (await [`ready`](Self::first_answer) or [`ready`](Self::ready) first).
     pub fn pick(&self) -> Result<Pick, Error> {
         self.pick_untried(&Tried::default())
     }
@@ -78,7 +78,7 @@ impl Upstream {
         published
             .snapshot
             .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried))
-            .map_err(|error| if error.is_empty() { self.no_endpoint(&published) } else { error.into() })
+            .map_err(|error| if error.is_no_endpoints() { self.no_endpoint(&published) } else { error.into() })
     }
 
     /// Waits for the first answer of the sources, whatever it is. Returns at once afterwards.
@@ -88,7 +88,7 @@ impl Upstream {
     ///
     /// # Cancel safety
     /// Cancel-safe: the lookup goes on for the others who wait for it.
-    pub async fn ready(&self) -> Result<(), Error> {
+    pub async fn first_answer(&self) -> Result<(), Error> {
         self.until(|published| match (&published.error, published.snapshot.set().is_empty()) {
             (_, false) => Some(Ok(())),
             (Some(error), true) => Some(Err(error.clone())),
@@ -105,7 +105,7 @@ impl Upstream {
     ///
     /// # Cancel safety
     /// Cancel-safe.
-    pub async fn available(&self) -> Result<(), Error> {
+    pub async fn ready(&self) -> Result<(), Error> {
         let _waiting = self.0.shared.wait();
         self.until(|published| match &published.error {
             _ if !published.snapshot.set().is_empty() => Some(Ok(())),

@@ -157,7 +157,7 @@ fn families(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> (O
     let Some(text) = around.var(POD_IPS) else {
         return (None, format!("not told: neither DISCOVERY_IP_FAMILIES nor {POD_IPS} is set"));
     };
-    match Families::of_pod_ips(text) {
+    match Families::from_pod_ips(text) {
         Some(families) => (Some(families), format!("{families} ({POD_IPS})")),
         None => (None, format!("not told: {POD_IPS} is `{}`, not a list of addresses", text.escape_debug())),
     }

@@ -9,7 +9,7 @@ use crate::name::{DomainName, Hostname};
 #[non_exhaustive]
 pub struct Candidate {
     /// How the name is read.
-    pub reading: Reading,
+    pub name_kind: NameKind,
     /// What is asked.
     pub question: Question,
     /// Whether the answer comes from the cluster's own zone, where SRV weights mean nothing.
@@ -19,7 +19,7 @@ pub struct Candidate {
 /// How a name is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reading {
+pub enum NameKind {
     /// `service`, `service.namespace`, and longer forms.
     Service,
     /// `pod.service`, `pod.service.namespace`, and longer forms: one pod of a headless Service.
@@ -28,7 +28,7 @@ pub enum Reading {
     Host,
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for NameKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Service => "service",

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Candidate, Plan, Question, Reading, Scope, ServiceRef};
+use super::{Candidate, NameKind, Plan, Question, Scope, ServiceRef};
 use crate::name::{DomainName, Host, Hostname, Namespace, Port, ServiceName, Target};
 
 pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
@@ -51,7 +51,7 @@ impl Expansion<'_> {
     /// A name with its final dot is read as it stands.
     fn written_in_full(&mut self) {
         if !self.inside_cluster_domain() {
-            self.push(Reading::Host, self.name.as_str(), None, false);
+            self.push(NameKind::Host, self.name.as_str(), None, false);
         }
     }
 
@@ -67,15 +67,15 @@ impl Expansion<'_> {
             [service, namespace] => {
                 self.pod_of_own_namespace(service, namespace);
                 self.service(service, namespace);
-                self.push(Reading::Host, self.name.as_str(), None, false);
+                self.push(NameKind::Host, self.name.as_str(), None, false);
             }
             [service, namespace, "svc"] => self.service(service, namespace),
             [pod, service, namespace] => {
                 self.pod(pod, service, namespace);
-                self.push(Reading::Host, self.name.as_str(), None, false);
+                self.push(NameKind::Host, self.name.as_str(), None, false);
             }
             [pod, service, namespace, "svc"] => self.pod(pod, service, namespace),
-            _ => self.push(Reading::Host, self.name.as_str(), None, false),
+            _ => self.push(NameKind::Host, self.name.as_str(), None, false),
         }
     }
 
@@ -87,7 +87,7 @@ impl Expansion<'_> {
         match *labels.as_slice() {
             [service, namespace, "svc"] => self.service(service, namespace),
             [pod, service, namespace, "svc"] => self.pod(pod, service, namespace),
-            _ => self.push(Reading::Host, self.name.as_str(), None, true),
+            _ => self.push(NameKind::Host, self.name.as_str(), None, true),
         }
         true
     }
@@ -127,7 +127,7 @@ impl Expansion<'_> {
         }
         self.refer(service, namespace, None);
         let Some(zone) = self.zone() else { return };
-        self.push(Reading::Service, &format!("{service}.{namespace}.{zone}"), None, true);
+        self.push(NameKind::Service, &format!("{service}.{namespace}.{zone}"), None, true);
     }
 
     /// A pod has addresses of its own; its named ports are those of its Service, narrowed to the pod.
@@ -138,9 +138,9 @@ impl Expansion<'_> {
         let Some(zone) = self.zone() else { return };
         if matches!(self.plan.target.port(), Port::Name(_)) {
             let only = Hostname::new(pod).ok();
-            self.push(Reading::Pod, &format!("{service}.{namespace}.{zone}"), only, true);
+            self.push(NameKind::Pod, &format!("{service}.{namespace}.{zone}"), only, true);
         } else {
-            self.push(Reading::Pod, &format!("{pod}.{service}.{namespace}.{zone}"), None, true);
+            self.push(NameKind::Pod, &format!("{pod}.{service}.{namespace}.{zone}"), None, true);
         }
     }
 
@@ -163,7 +163,7 @@ impl Expansion<'_> {
         Some(format!("svc.{domain}"))
     }
 
-    fn push(&mut self, reading: Reading, host: &str, only: Option<Hostname>, in_cluster: bool) {
+    fn push(&mut self, name_kind: NameKind, host: &str, only: Option<Hostname>, in_cluster: bool) {
         let target = &self.plan.target;
         let (text, srv) = match target.port() {
             Port::Name(port) => (format!("_{port}._{}.{host}", target.protocol()), true),
@@ -172,11 +172,11 @@ impl Expansion<'_> {
         match DomainName::new(&text) {
             Ok(name) if srv => {
                 let question = Question::Srv { name, only };
-                self.plan.dns.push(Candidate { reading, question, in_cluster });
+                self.plan.dns.push(Candidate { name_kind, question, in_cluster });
             }
             Ok(name) => {
                 let question = Question::Addresses(name);
-                self.plan.dns.push(Candidate { reading, question, in_cluster });
+                self.plan.dns.push(Candidate { name_kind, question, in_cluster });
             }
             Err(error) => self.plan.refused.push(error.to_string()),
         }

@@ -29,7 +29,7 @@ impl Families {
 
     /// The families of a pod's own addresses, as the downward API writes `status.podIPs`: separated by
     /// commas. `None` when the text is anything else.
-    pub(crate) fn of_pod_ips(text: &str) -> Option<Self> {
+    pub(crate) fn from_pod_ips(text: &str) -> Option<Self> {
         let mut families = (false, false);
         for ip in text.split(',') {
             match ip.trim().parse().ok()? {
@@ -71,7 +71,7 @@ mod tests {
             ("10.244.1.7,", None),
             ("pod", None),
         ] {
-            assert_eq!(Families::of_pod_ips(text), families, "{text:?}");
+            assert_eq!(Families::from_pod_ips(text), families, "{text:?}");
         }
         assert!(Families::Both.v4() && Families::Both.v6());
         assert!(Families::V4.v4() && !Families::V4.v6());

@@ -11,7 +11,7 @@ mod service_ref;
 
 use std::net::IpAddr;
 
-pub use candidate::{Candidate, Question, Reading};
+pub use candidate::{Candidate, NameKind, Question};
 pub use families::Families;
 pub use scope::Scope;
 pub use service_ref::ServiceRef;

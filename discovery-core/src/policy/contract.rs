@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, fmt, time::Instant};
 
-use super::{PickError, Rng, Slots, Tried};
+use super::{LoadedEndpoints, PickError, Rng, Tried};
 
 /// A way to choose: builds a [`Picker`] for each new set of endpoints.
 pub trait Policy: Send + Sync + fmt::Debug + 'static {
@@ -10,7 +10,7 @@ pub trait Policy: Send + Sync + fmt::Debug + 'static {
     ///
     /// `seed` is for the first position, so that many processes that start together, and many updates in one
     /// process, do not all begin at the same endpoint.
-    fn picker(&self, slots: &Slots, seed: u64) -> Box<dyn Picker>;
+    fn picker(&self, slots: &LoadedEndpoints, seed: u64) -> Box<dyn Picker>;
 }
 
 /// Chooses among the slots that it was built for. Choosing never blocks, takes no lock and allocates nothing.
@@ -22,7 +22,7 @@ pub trait Picker: Send + Sync + fmt::Debug {
 /// Tells the time when it is asked: a moment, which is always the same, or a function that reads a clock, such
 /// as `Instant::now`.
 ///
-/// Reading the clock takes as long as choosing an endpoint, and only failures and the policies that measure time need
+/// NameKind the clock takes as long as choosing an endpoint, and only failures and the policies that measure time need
 /// it. Whoever knows the time passes it; whoever would have to read it passes the function.
 pub trait Clock {
     /// Now.
@@ -74,7 +74,7 @@ impl<'a> PickArgs<'a> {
     /// The time of the pick, if a policy has asked for it.
     #[must_use]
     #[inline]
-    pub fn known_now(&self) -> Option<Instant> {
+    pub fn pick_time(&self) -> Option<Instant> {
         self.now.get()
     }
 }

@@ -34,7 +34,7 @@ impl PickError {
 
     /// There is no usable endpoint: what to do about it is to wait for the next set.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn is_no_endpoints(&self) -> bool {
         self.0 == Reason::Empty
     }
 

@@ -1,6 +1,6 @@
 //! The less busy of two.
 
-use super::{Decision, PickArgs, Picker, Policy, Slots, sampler::Sampler};
+use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, sampler::Sampler};
 
 /// Of two random endpoints the one with fewer requests in flight for its weight, where a recent failure
 /// counts as a request in flight (see [`Load`](super::Load)).
@@ -21,14 +21,14 @@ impl LeastRequest {
 }
 
 impl Policy for LeastRequest {
-    fn picker(&self, slots: &Slots, _seed: u64) -> Box<dyn Picker> {
+    fn picker(&self, slots: &LoadedEndpoints, _seed: u64) -> Box<dyn Picker> {
         Box::new(LeastRequestPicker { sampler: Sampler::new(slots), slots: slots.clone() })
     }
 }
 
 #[derive(Debug)]
 struct LeastRequestPicker {
-    slots: Slots,
+    slots: LoadedEndpoints,
     sampler: Sampler,
 }
 
@@ -56,7 +56,7 @@ impl LeastRequestPicker {
 
     /// Compares load by weight, without a division.
     fn is_busier(&self, one: usize, other: usize, args: &PickArgs<'_>) -> bool {
-        let busy = |at: usize| self.slots.get(at).map_or(0, |slot| u128::from(slot.load().busy(|| args.now())));
+        let busy = |at: usize| self.slots.get(at).map_or(0, |slot| u128::from(slot.load().value(|| args.now())));
         let weight = |at| u128::from(self.sampler.weight(at));
         busy(one) * weight(other) > busy(other) * weight(one)
     }

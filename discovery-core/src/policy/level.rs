@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Decision, PickArgs, PickError, Picker, Policy, Rng, Slots, SplitMix64};
+use super::{Decision, LoadedEndpoints, PickArgs, PickError, Picker, Policy, Rng, SplitMix64};
 
 /// The usable endpoints of one priority, and the picker among them.
 #[derive(Debug)]
@@ -17,16 +17,16 @@ impl Level {
     ///
     /// Endpoints that are not ready are left out, or when none is ready those that do not serve. Of each
     /// priority those of weight 0 are left out, unless all are.
-    pub(super) fn all(slots: &Slots, policy: &dyn Policy, seed: u64) -> Box<[Self]> {
+    pub(super) fn all(slots: &LoadedEndpoints, policy: &dyn Policy, seed: u64) -> Box<[Self]> {
         let mut seeds = SplitMix64::with_seed(seed);
         by_priority(slots).into_values().map(|places| Self::new(slots, places, policy, seeds.next_u64())).collect()
     }
 
-    fn new(slots: &Slots, places: Vec<usize>, policy: &dyn Policy, seed: u64) -> Self {
+    fn new(slots: &LoadedEndpoints, places: Vec<usize>, policy: &dyn Policy, seed: u64) -> Self {
         if places.len() == slots.len() {
             return Self { picker: policy.picker(slots, seed), places: None };
         }
-        let own: Slots = places.iter().filter_map(|at| slots.get(*at)).map(Arc::clone).collect();
+        let own: LoadedEndpoints = places.iter().filter_map(|at| slots.get(*at)).map(Arc::clone).collect();
         Self { picker: policy.picker(&own, seed), places: Some(places.into()) }
     }
 
@@ -43,7 +43,7 @@ impl Level {
     }
 }
 
-fn by_priority(slots: &Slots) -> BTreeMap<u16, Vec<usize>> {
+fn by_priority(slots: &LoadedEndpoints) -> BTreeMap<u16, Vec<usize>> {
     let any_ready = slots.iter().any(|slot| slot.endpoint().conditions().ready);
     let mut levels: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for (at, slot) in slots.iter().enumerate() {

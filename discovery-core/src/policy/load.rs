@@ -52,7 +52,7 @@ impl Load {
 
     /// What a policy that goes by load compares: requests in flight plus penalty.
     #[must_use]
-    pub fn busy(&self, clock: impl Clock) -> u64 {
+    pub fn value(&self, clock: impl Clock) -> u64 {
         u64::from(self.in_flight()) + u64::from(self.penalty(clock))
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Clock, Slot};
+use super::{Clock, LoadedEndpoint};
 use crate::endpoint::Endpoint;
 
 /// The chosen endpoint, and the guard that tells its [`Load`](super::Load) how the request went.
@@ -15,13 +15,13 @@ use crate::endpoint::Endpoint;
 #[derive(Debug)]
 #[must_use = "the request counts as in flight only as long as the pick lives"]
 pub struct Pick {
-    slot: Arc<Slot>,
+    slot: Arc<LoadedEndpoint>,
     started: Option<Instant>,
 }
 
 impl Pick {
     #[inline]
-    pub(super) fn start(slot: Arc<Slot>, started: Option<Instant>) -> Self {
+    pub(super) fn start(slot: Arc<LoadedEndpoint>, started: Option<Instant>) -> Self {
         slot.load().started();
         Self { slot, started }
     }
@@ -35,7 +35,7 @@ impl Pick {
 
     /// The chosen endpoint with its load.
     #[must_use]
-    pub fn slot(&self) -> &Arc<Slot> {
+    pub fn loaded_endpoint(&self) -> &Arc<LoadedEndpoint> {
         &self.slot
     }
 
@@ -100,7 +100,7 @@ impl Outcome {
     /// everything else, 4xx included, is an answer. `retry_after` is the text of that header; a date in it
     /// counts as none.
     #[must_use]
-    pub fn of_http_status(status: u16, retry_after: Option<&str>) -> Self {
+    pub fn from_http_status(status: u16, retry_after: Option<&str>) -> Self {
         match status {
             429 | 503 => {
                 let seconds = retry_after.and_then(|text| text.trim().parse().ok());
@@ -127,7 +127,7 @@ mod tests {
             (429, Some(" 7 "), Outcome::Overloaded { retry_after: Some(Duration::from_secs(7)) }),
             (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), Outcome::Overloaded { retry_after: None }),
         ] {
-            assert_eq!(Outcome::of_http_status(status, retry_after), outcome, "{status} {retry_after:?}");
+            assert_eq!(Outcome::from_http_status(status, retry_after), outcome, "{status} {retry_after:?}");
         }
     }
 }

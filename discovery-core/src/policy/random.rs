@@ -1,6 +1,6 @@
 //! Any of them.
 
-use super::{Decision, PickArgs, Picker, Policy, Slots, sampler::Sampler};
+use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, sampler::Sampler};
 
 /// A random endpoint, with the probability of its weight.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,14 +16,14 @@ impl Random {
 }
 
 impl Policy for Random {
-    fn picker(&self, slots: &Slots, _seed: u64) -> Box<dyn Picker> {
+    fn picker(&self, slots: &LoadedEndpoints, _seed: u64) -> Box<dyn Picker> {
         Box::new(RandomPicker { sampler: Sampler::new(slots), slots: slots.clone() })
     }
 }
 
 #[derive(Debug)]
 struct RandomPicker {
-    slots: Slots,
+    slots: LoadedEndpoints,
     sampler: Sampler,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{Decision, PickArgs, Picker, Policy, Rng, Slots, SplitMix64};
+use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, Rng, SplitMix64};
 
 /// Each endpoint in its turn, whatever its weight and its load.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,14 +18,14 @@ impl RoundRobin {
 }
 
 impl Policy for RoundRobin {
-    fn picker(&self, slots: &Slots, seed: u64) -> Box<dyn Picker> {
+    fn picker(&self, slots: &LoadedEndpoints, seed: u64) -> Box<dyn Picker> {
         Box::new(RoundRobinPicker { slots: slots.clone(), circle: Circle::new(slots.len(), seed) })
     }
 }
 
 #[derive(Debug)]
 struct RoundRobinPicker {
-    slots: Slots,
+    slots: LoadedEndpoints,
     circle: Circle,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{PickArgs, Rng, Slot, rng::scale};
+use super::{LoadedEndpoint, PickArgs, Rng, rng::scale};
 
 /// Draws indexes with the probability of their weights, in constant time.
 ///
@@ -17,7 +17,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(slots: &[Arc<Slot>]) -> Self {
+    pub(super) fn new(slots: &[Arc<LoadedEndpoint>]) -> Self {
         let weights = || slots.iter().map(|slot| slot.endpoint().weight());
         let even = weights().min() == weights().max();
         Self { count: slots.len(), line: (!even).then(|| Line::new(weights())) }
@@ -54,7 +54,7 @@ impl Sampler {
     /// As [`draw`](Self::draw), among the endpoints that the request has not tried.
     pub(super) fn draw_untried(
         &self,
-        slots: &[Arc<Slot>],
+        slots: &[Arc<LoadedEndpoint>],
         except: Option<usize>,
         args: &mut PickArgs<'_>,
     ) -> Option<usize> {

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use super::{Decision, Listener, Load, Pick, PickArgs, PickError, Policy, Slot, Slots, level::Level};
+use super::{
+    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy, level::Level,
+};
 use crate::endpoint::{Endpoint, EndpointSet};
 
 /// An immutable set of endpoints with their loads, and a picker for each priority.
@@ -13,7 +15,7 @@ use crate::endpoint::{Endpoint, EndpointSet};
 /// of their priority have weight 0.
 pub struct Snapshot {
     set: Arc<EndpointSet>,
-    slots: Slots,
+    slots: LoadedEndpoints,
     levels: Box<[Level]>,
     epoch: Instant,
     listener: Option<Arc<dyn Listener>>,
@@ -32,7 +34,7 @@ impl Snapshot {
         seed: u64,
         listener: Option<Arc<dyn Listener>>,
     ) -> Self {
-        Self { set: Arc::default(), slots: Slots::default(), levels: Box::default(), epoch, listener }
+        Self { set: Arc::default(), slots: LoadedEndpoints::default(), levels: Box::default(), epoch, listener }
             .next(set, policy, seed)
     }
 
@@ -45,7 +47,7 @@ impl Snapshot {
     pub fn next(&self, set: Arc<EndpointSet>, policy: &dyn Policy, seed: u64) -> Self {
         // Both are sorted by identity: one walk over the two.
         let mut old = self.slots.iter().peekable();
-        let slots: Slots = set
+        let slots: LoadedEndpoints = set
             .iter()
             .map(|endpoint| {
                 while old.next_if(|slot| slot.identity() < endpoint.identity()).is_some() {}
@@ -56,13 +58,13 @@ impl Snapshot {
         Self { set, slots, levels, epoch: self.epoch, listener: self.listener.clone() }
     }
 
-    fn slot(&self, endpoint: &Endpoint, old: Option<&Arc<Slot>>) -> Arc<Slot> {
+    fn slot(&self, endpoint: &Endpoint, old: Option<&Arc<LoadedEndpoint>>) -> Arc<LoadedEndpoint> {
         let load = match old {
             Some(slot) if slot.endpoint() == endpoint => return slot.clone(),
             Some(slot) => slot.load().clone(),
             None => Arc::new(Load::new(self.epoch)),
         };
-        Arc::new(Slot::new(endpoint.clone(), load, self.listener.clone()))
+        Arc::new(LoadedEndpoint::new(endpoint.clone(), load, self.listener.clone()))
     }
 
     /// Chooses an endpoint and starts a request to it.
@@ -72,7 +74,7 @@ impl Snapshot {
     /// When there is no usable endpoint, or all have been tried.
     pub fn pick(&self, args: &mut PickArgs<'_>) -> Result<Pick, PickError> {
         match self.choose(args) {
-            Decision::Endpoint(index) => self.start(index, args.known_now()).ok_or(PickError::out_of_range()),
+            Decision::Endpoint(index) => self.start(index, args.pick_time()).ok_or(PickError::out_of_range()),
             Decision::Wait => Err(PickError::empty()),
             Decision::Fail(error) => Err(error),
         }
@@ -94,7 +96,7 @@ impl Snapshot {
     }
 
     /// Starts a request to the endpoint with this index in the set; `None` when there is no such index. `started` is
-    /// the time, if known: [`PickArgs::known_now`] after the choice.
+    /// the time, if known: [`PickArgs::pick_time`] after the choice.
     #[must_use]
     #[inline]
     pub fn start(&self, index: usize, started: Option<Instant>) -> Option<Pick> {
@@ -109,7 +111,7 @@ impl Snapshot {
 
     /// Every endpoint of the set, usable or not, with its load, in the order of the set.
     #[must_use]
-    pub fn slots(&self) -> &Slots {
+    pub fn loaded_endpoints(&self) -> &LoadedEndpoints {
         &self.slots
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Refresh, Standing, View,
+    Freshness, Refresh, View,
     defaults::{BACKOFF_PART, REFRESH_PART},
     machine::Good,
     schedule::earlier,
@@ -24,7 +24,7 @@ impl Refresh {
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
         let (min, max, ttl) = (self.settings.min_refresh(), self.settings.max_refresh(), update.ttl);
-        let hold = if update.definitive { Duration::ZERO } else { self.settings.removal_hold() };
+        let hold = if update.authoritative { Duration::ZERO } else { self.settings.removal_hold() };
         let set = self.holds.merge(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
         self.good = Some(Good { at: now, lasting: ttl.is_none() });
         self.denied = None;
@@ -34,18 +34,18 @@ impl Refresh {
         let expiry = ttl.and_then(|ttl| now.checked_add(spread(ttl.clamp(min, max), &REFRESH_PART, min, jitter)));
         let removal = self.holds.next(hold).map(|at| self.schedule.spaced(at.max(now)));
         self.schedule.set(earlier(expiry, removal));
-        self.view.show(set, Standing::Fresh)
+        self.view.show(set, Freshness::Fresh)
     }
 
     pub(super) fn deny(
         &mut self,
-        standing: Standing,
+        standing: Freshness,
         update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Option<View> {
         self.failures.reset();
-        if !update.definitive && !self.believes_denial() {
+        if !update.authoritative && !self.accepts_negative() {
             self.await_confirmation(now);
             return None;
         }
@@ -69,20 +69,20 @@ impl Refresh {
         let step = self.failures.step(self.settings.backoff_initial(), self.settings.backoff_max());
         self.schedule.set(now.checked_add(spread(step, &BACKOFF_PART, Duration::ZERO, jitter)));
         let Some(good) = self.good.as_mut() else {
-            return self.drop_all(Standing::Failed(error.clone()));
+            return self.drop_all(Freshness::Failed(error.clone()));
         };
         if std::mem::take(&mut good.lasting) {
             good.at = now;
         }
         let since = good.at;
         if now.saturating_duration_since(since) > self.settings.max_stale() {
-            return self.drop_all(Standing::Failed(error.clone()));
+            return self.drop_all(Freshness::Failed(error.clone()));
         }
         let set = self.ejected.take_back(&self.view.set, now);
-        self.view.show(set, Standing::Stale { since, error: error.clone() })
+        self.view.show(set, Freshness::Stale { since, error: error.clone() })
     }
 
-    fn drop_all(&mut self, standing: Standing) -> Option<View> {
+    fn drop_all(&mut self, standing: Freshness) -> Option<View> {
         self.good = None;
         self.denied = None;
         self.holds.clear();

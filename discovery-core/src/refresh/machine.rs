@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
-    RefreshSettings, Standing, View, backoff::Backoff, defaults::NEWS_SPACING, eject::Ejected, hold::Holds,
+    Freshness, RefreshSettings, View, backoff::Backoff, defaults::NEWS_SPACING, eject::Ejected, hold::Holds,
     schedule::Schedule,
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 
 /// What is believed of one target, and when to ask again.
 ///
-/// Tell it when a question begins ([`on_ask`](Self::on_ask)) and its answer ([`on_update`](Self::on_update));
-/// between the two, [`ask_at`](Self::ask_at) needs no attention. Every method that may change what others see
+/// Tell it when a question begins ([`on_query`](Self::on_query)) and its answer ([`on_update`](Self::on_update));
+/// between the two, [`next_query_at`](Self::next_query_at) needs no attention. Every method that may change what others see
 /// returns the new view if it did.
 #[derive(Debug)]
 pub struct Refresh {
@@ -63,16 +63,16 @@ impl Refresh {
         &self.view
     }
 
-    /// When to ask next; `None` when the answer cannot change without [news](Self::on_news).
+    /// When to ask next; `None` when the answer cannot change without [news](Self::on_change).
     #[must_use]
-    pub fn ask_at(&self) -> Option<Instant> {
+    pub fn next_query_at(&self) -> Option<Instant> {
         self.schedule.next()
     }
 
     /// Whether "no such name" or "no endpoints", as the answer to the question that has begun, would take the
     /// endpoints away: there are none, or it would confirm an earlier one.
     #[must_use]
-    pub fn believes_denial(&self) -> bool {
+    pub fn accepts_negative(&self) -> bool {
         let confirms = |(first, asked): (Instant, Instant)| {
             asked.saturating_duration_since(first) >= self.settings.confirm_after()
         };
@@ -80,21 +80,21 @@ impl Refresh {
     }
 
     /// A question begins.
-    pub fn on_ask(&mut self, now: Instant) {
+    pub fn on_query(&mut self, now: Instant) {
         self.schedule.begin(now);
     }
 
     /// The whole answer of the sources came. `jitter` is uniform in `[0, 1)`.
     ///
-    /// `Silent` stands for "no source has anything to say", and is taken as `NotFound` without a TTL;
+    /// `NotApplicable` stands for "no source has anything to say", and is taken as `NotFound` without a TTL;
     /// `Ready` without endpoints as `Empty`.
     pub fn on_update(&mut self, update: &Update, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
         self.schedule.answered(now);
         match &update.state {
             State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update, now, jitter),
-            State::Ready(_) | State::Empty => self.deny(Standing::Empty, update, now, jitter),
-            State::NotFound => self.deny(Standing::NotFound, update, now, jitter),
-            State::Silent => self.deny(Standing::NotFound, &Update::new(State::NotFound), now, jitter),
+            State::Ready(_) | State::Empty => self.deny(Freshness::Empty, update, now, jitter),
+            State::NotFound => self.deny(Freshness::NotFound, update, now, jitter),
+            State::NotApplicable => self.deny(Freshness::NotFound, &Update::new(State::NotFound), now, jitter),
             State::Failed(error) => self.fail(error, now, jitter),
         }
     }
@@ -111,7 +111,7 @@ impl Refresh {
         }
         let standing = if shown.is_empty() {
             self.good = Some(Good { at: now, lasting: false });
-            Standing::Fresh
+            Freshness::Fresh
         } else {
             self.view.standing.clone()
         };
@@ -149,7 +149,7 @@ impl Refresh {
     /// for again sooner.
     pub fn on_waiting(&mut self, waiting: bool, now: Instant) {
         self.waiting = waiting;
-        if !waiting || !matches!(self.view.standing, Standing::Empty | Standing::NotFound) {
+        if !waiting || !matches!(self.view.standing, Freshness::Empty | Freshness::NotFound) {
             return;
         }
         let pause = self.settings.negative_max_waiting();
@@ -160,7 +160,7 @@ impl Refresh {
 
     /// A source has news: asks now. Only a burst of news is slowed down, to one question in 20 ms: the source that would
     /// be asked too often is the one that called.
-    pub fn on_news(&mut self, now: Instant) {
+    pub fn on_change(&mut self, now: Instant) {
         self.schedule.demand(NEWS_SPACING.min(self.settings.spacing()), now);
     }
 }

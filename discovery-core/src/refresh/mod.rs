@@ -2,7 +2,7 @@
 //!
 //! One [`Refresh`] per target. It is told what happened and when (an answer came, a request could not
 //! connect, somebody waits), and says what to publish (a [`View`]) and when to ask next
-//! ([`Refresh::ask_at`]). It reads no clock and rolls no dice: `now` and the jitter are arguments, so the same
+//! ([`Refresh::next_query_at`]). It reads no clock and rolls no dice: `now` and the jitter are arguments, so the same
 //! events give the same decisions.
 //!
 //! What it holds to:
@@ -14,10 +14,10 @@
 //! * An endpoint that cannot be connected to while no answer vouches for it is left out, for a while, and with
 //!   at most half of the set: without answers a connect failure says as much about the network.
 //! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
-//! * A [definitive](crate::source::Update::definitive) answer is taken at its word: what it lacks goes at once.
+//! * A [definitive](crate::source::Update::authoritative) answer is taken at its word: what it lacks goes at once.
 //! * No target is asked more often than once a second, except after a failure, where the
 //!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
-//!   [news](Refresh::on_news).
+//!   [news](Refresh::on_change).
 
 mod answers;
 mod backoff;
@@ -36,4 +36,4 @@ mod view;
 pub use error::SettingsError;
 pub use machine::Refresh;
 pub use settings::RefreshSettings;
-pub use view::{Standing, View};
+pub use view::{Freshness, View};

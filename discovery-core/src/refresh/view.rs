@@ -12,13 +12,13 @@ pub struct View {
     /// same, so do version and `Arc`, whatever becomes of the standing.
     pub set: Arc<EndpointSet>,
     /// What is known about them.
-    pub standing: Standing,
+    pub standing: Freshness,
 }
 
 /// How far a set of endpoints can be trusted, or why there is none.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Standing {
+pub enum Freshness {
     /// No answer came yet; the set is empty.
     Unknown,
     /// The last answer was good, and the set is its content.
@@ -41,7 +41,7 @@ pub enum Standing {
     Failed(Error),
 }
 
-impl Standing {
+impl Freshness {
     /// Whether the set is of earlier, the last question having failed.
     #[must_use]
     pub fn is_stale(&self) -> bool {
@@ -72,11 +72,11 @@ impl Standing {
 impl View {
     /// Before the first answer.
     pub(super) fn unknown() -> Self {
-        Self { set: Arc::default(), standing: Standing::Unknown }
+        Self { set: Arc::default(), standing: Freshness::Unknown }
     }
 
     /// Takes over both, and returns the view if that changed anything.
-    pub(super) fn show(&mut self, set: EndpointSet, standing: Standing) -> Option<Self> {
+    pub(super) fn show(&mut self, set: EndpointSet, standing: Freshness) -> Option<Self> {
         let version = self.set.version();
         let same_set = version > 0 && set == *self.set;
         if same_set {
@@ -88,7 +88,7 @@ impl View {
     }
 
     /// Keeps the set, and returns the view if the standing is another.
-    pub(super) fn stand(&mut self, standing: Standing) -> Option<Self> {
+    pub(super) fn stand(&mut self, standing: Freshness) -> Option<Self> {
         let same = self.standing.says_the_same_as(&standing);
         self.standing = standing;
         (!same).then(|| self.clone())

@@ -26,7 +26,7 @@ impl Source for FixedSource {
         let state = match addrs.next() {
             // The addresses of `localhost` are one machine: one endpoint, whichever of them it listens on.
             Some(first) => State::Ready(vec![addrs.fold(Endpoint::new(first), Endpoint::with_addr)]),
-            None => State::Silent,
+            None => State::NotApplicable,
         };
         let evidence = match &state {
             State::Ready(_) => vec![Evidence::new(plan.target.host().to_string(), "an address, nothing to ask")],

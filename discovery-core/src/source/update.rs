@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, endpoint::Endpoint, plan::Reading};
+use crate::{Error, endpoint::Endpoint, plan::NameKind};
 
 /// What a source says about a target: full state, how long it holds, and how the source came to it.
 #[derive(Clone, Debug)]
@@ -15,9 +15,9 @@ pub struct Update {
     pub ttl: Option<Duration>,
     /// The source is the authority and tells of every change in its order: what the state lacks has gone, and needs no
     /// second question. DNS is none, whose servers disagree for a moment.
-    pub definitive: bool,
+    pub authoritative: bool,
     /// How the name was read by those who know it, where that is known: as a Service, as one of its pods, or as a host.
-    pub reading: Option<Reading>,
+    pub name_kind: Option<NameKind>,
     /// What was asked and answered on the way.
     pub evidence: Vec<Evidence>,
 }
@@ -26,7 +26,7 @@ impl Update {
     /// A state that holds until the source tells otherwise.
     #[must_use]
     pub fn new(state: State) -> Self {
-        Self { state, ttl: None, definitive: false, reading: None, evidence: Vec::new() }
+        Self { state, ttl: None, authoritative: false, name_kind: None, evidence: Vec::new() }
     }
 
     /// Limits how long the state holds.
@@ -36,17 +36,17 @@ impl Update {
         self
     }
 
-    /// Says that the state is the authority's own: see [`definitive`](Self::definitive).
+    /// Says that the state is the authority's own: see [`definitive`](Self::authoritative).
     #[must_use]
-    pub fn as_definitive(mut self) -> Self {
-        self.definitive = true;
+    pub fn with_authority(mut self) -> Self {
+        self.authoritative = true;
         self
     }
 
-    /// Says how the name was read: see [`reading`](Self::reading).
+    /// Says how the name was read: see [`reading`](Self::name_kind).
     #[must_use]
-    pub fn with_reading(mut self, reading: Reading) -> Self {
-        self.reading = Some(reading);
+    pub fn with_name_kind(mut self, name_kind: NameKind) -> Self {
+        self.name_kind = Some(name_kind);
         self
     }
 
@@ -64,14 +64,14 @@ impl Update {
 pub enum State {
     /// These are all its endpoints; at least one.
     Ready(Vec<Endpoint>),
-    /// The name exists and has no endpoint: definitive, as NODATA is in DNS.
+    /// The name exists and has no endpoint: authoritative, as NODATA is in DNS.
     Empty,
-    /// There is no such name: definitive, as NXDOMAIN is in DNS.
+    /// There is no such name: authoritative, as NXDOMAIN is in DNS.
     NotFound,
     /// Nothing could be learned. Not the same as empty: what was known before still holds.
     Failed(Error),
     /// This source has nothing to say about such a target; the next one is asked.
-    Silent,
+    NotApplicable,
 }
 
 /// One thing that was asked, and its answer, as a person would tell it.

@@ -7,7 +7,7 @@ use std::{
 
 use discovery_core::context::ResolvConf;
 
-use super::{Surroundings, Variables};
+use super::{Environment, Variables};
 use crate::Error;
 
 /// Which address of a pod with both families is registered.
@@ -46,21 +46,21 @@ pub(crate) fn told(choice: Choice, variables: &Variables) -> Result<Option<IpAdd
 /// name in a hosts file that the kubelet has written. One of no use is passed over, and told when no other is found.
 pub(crate) fn find(
     choice: Choice,
-    surroundings: &Surroundings,
+    environment: &Environment,
     registry: &[SocketAddr],
     route: impl Fn(SocketAddr) -> io::Result<IpAddr>,
 ) -> Result<IpAddr, Error> {
-    let rules = Rules::new(choice, &surroundings.variables)?;
+    let rules = Rules::new(choice, &environment.variables)?;
     let mut passed_over = Vec::new();
-    let nameserver = ResolvConf::parse(&surroundings.resolv_conf).nameservers.first().copied();
-    let targets = rules.sorted(registry).into_iter().chain(api_server(&surroundings.variables)).chain(nameserver);
+    let nameserver = ResolvConf::parse(&environment.resolv_conf).nameservers.first().copied();
+    let targets = rules.sorted(registry).into_iter().chain(api_server(&environment.variables)).chain(nameserver);
     for to in targets {
         match route(to).map_err(|error| error.to_string()).and_then(|ip| rules.accept(ip)) {
             Ok(ip) => return Ok(ip),
             Err(why) => passed_over.push(format!("the route to {to}: {why}")),
         }
     }
-    match rules.hosts_file(surroundings) {
+    match rules.hosts_file(environment) {
         Some(Ok(ip)) => return Ok(ip),
         Some(Err(why)) => passed_over.push(format!("/etc/hosts: {why}")),
         None => {}
@@ -128,16 +128,16 @@ impl Rules {
     }
 
     /// The kubelet writes the pod's addresses and name into the file; in a pod on the node's network, the node's file.
-    fn hosts_file(&self, surroundings: &Surroundings) -> Option<Result<IpAddr, String>> {
-        let first = surroundings.hosts.lines().next()?;
+    fn hosts_file(&self, environment: &Environment) -> Option<Result<IpAddr, String>> {
+        let first = environment.hosts.lines().next()?;
         if !first.starts_with(KUBELET_HEADER) {
             return None;
         }
         if first.contains("host network") && !self.choice.host_network {
             return Some(Err("it is the node's (hostNetwork): say `allow_host_network` to the builder".to_owned()));
         }
-        let own = surroundings.variables.pod_name()?;
-        let lines = surroundings.hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
+        let own = environment.variables.pod_name()?;
+        let lines = environment.hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
         let mine = lines.filter_map(|line| {
             let mut words = line.split_whitespace();
             let ip: IpAddr = words.next()?.parse().ok()?;

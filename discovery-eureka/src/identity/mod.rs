@@ -1,5 +1,5 @@
 //! Who this pod is: its address and its names, from the downward API, or from what else a pod knows. No decision here does
-//! I/O; `surroundings` reads what they are made from.
+//! I/O; `environment` reads what they are made from.
 //!
 //! ```yaml
 //! env:
@@ -13,10 +13,10 @@
 //! ```
 
 mod address;
-mod surroundings;
+mod environment;
 mod variables;
 
 pub use address::IpFamily;
 pub(crate) use address::{Choice, find, in_url, told};
-pub(crate) use surroundings::{Surroundings, route};
+pub(crate) use environment::{Environment, route};
 pub(crate) use variables::Variables;

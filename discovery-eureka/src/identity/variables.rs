@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };

@@ -10,7 +10,7 @@ use super::{driver::Driver, handle::Registration, health::Health, machine::Machi
 use crate::wall::now;
 use crate::{
     Error, IpFamily, Status,
-    identity::{Choice, Surroundings, Variables},
+    identity::{Choice, Environment, Variables},
     registry::Registry,
     seed,
     wall::Wall,
@@ -210,13 +210,13 @@ impl RegistrationBuilder {
             return Err(Error::config("no tokio runtime here: call this inside of one"));
         }
         let registry = Registry::new(&self.client, &self.url, seed())?;
-        let surroundings = match &self.env {
-            Some(variables) => Surroundings { variables: variables.clone(), ..Surroundings::default() },
-            None => Surroundings::of_process(),
+        let environment = match &self.env {
+            Some(variables) => Environment { variables: variables.clone(), ..Environment::default() },
+            None => Environment::from_process(),
         };
         self.check()?;
-        let ip = self.find_ip(&registry, &surroundings).await?;
-        let record = self.record(ip, &surroundings.variables)?;
+        let ip = self.find_ip(&registry, &environment).await?;
+        let record = self.record(ip, &environment.variables)?;
         let registry = registry.asking_from(&ip.to_string());
         let wall = Wall::new();
         let machine = Machine::new(record, self.status, now(), wall.now());

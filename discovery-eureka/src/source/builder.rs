@@ -33,7 +33,7 @@ pub struct EurekaSourceBuilder {
 
 impl EurekaSourceBuilder {
     pub(super) fn new(client: Client, url: String) -> Self {
-        let timing = Timing { interval: INTERVAL, full_every: FULL_EVERY, hold: HOLD };
+        let timing = Timing { interval: INTERVAL, full_fetch_interval: FULL_EVERY, hold: HOLD };
         Self { client, url, vip: None, zone: None, deltas: true, timing }
     }
 
@@ -51,19 +51,19 @@ impl EurekaSourceBuilder {
     }
 
     /// Fetches the registry this often, less a jitter of up to a tenth; 30 s by default. Above 0.
-    pub fn interval(mut self, interval: Duration) -> Self {
+    pub fn fetch_interval(mut self, interval: Duration) -> Self {
         self.timing.interval = interval;
         self
     }
 
     /// Fetches all of it this often although the hash is right; 5 min by default.
-    pub fn full_every(mut self, every: Duration) -> Self {
-        self.timing.full_every = every;
+    pub fn full_fetch_interval(mut self, every: Duration) -> Self {
+        self.timing.full_fetch_interval = every;
         self
     }
 
     /// Fetches all of it each time.
-    pub fn without_deltas(mut self) -> Self {
+    pub fn disable_delta(mut self) -> Self {
         self.deltas = false;
         self
     }
@@ -71,7 +71,7 @@ impl EurekaSourceBuilder {
     /// Keeps the instances of a registry that has lost more than half of them from one fetch to the next, until they are there
     /// again, and for this long at most; 90 s by default, 0 to believe it at once. Without deltas it is believed at once,
     /// since nothing else tells of a removal there.
-    pub fn hold(mut self, hold: Duration) -> Self {
+    pub fn max_stale(mut self, hold: Duration) -> Self {
         self.timing.hold = hold;
         self
     }

@@ -106,6 +106,6 @@ pub(super) struct Silence;
 
 impl Lookup for Silence {
     fn ask<'a>(&'a mut self, _early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
-        Box::pin(std::future::ready(Update::new(State::Silent)))
+        Box::pin(std::future::ready(Update::new(State::NotApplicable)))
     }
 }

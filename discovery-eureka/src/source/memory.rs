@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Timing {
     pub(super) interval: Duration,
-    pub(super) full_every: Duration,
+    pub(super) full_fetch_interval: Duration,
     pub(super) hold: Duration,
 }
 
@@ -120,7 +120,7 @@ impl Memory {
         let full = !self.deltas
             || self.known.is_empty()
             || older(self.last_good, DELTA_REACHES)
-            || older(self.last_full, self.timing.full_every);
+            || older(self.last_full, self.timing.full_fetch_interval);
         if full { Fetch::Full } else { Fetch::Delta }
     }
 

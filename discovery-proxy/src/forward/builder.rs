@@ -10,7 +10,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
-    Forwarder, Published,
+    Forwarder, SnapshotHandle,
     settings::Settings,
     shared::{Counts, Shared},
     worker::Worker,
@@ -88,8 +88,8 @@ impl ForwarderBuilder {
 
     /// How long a connection that the rules drop is held, silent, before it is reset; 30 s by default. They count as
     /// connections.
-    pub fn silence(mut self, time: Duration) -> Self {
-        self.settings.silence = time;
+    pub fn drop_timeout(mut self, time: Duration) -> Self {
+        self.settings.drop_timeout = time;
         self
     }
 
@@ -133,7 +133,7 @@ impl ForwarderBuilder {
             n => (0..n).map(|at| Worker::on_thread(at, connections.clone())).collect::<io::Result<_>>()?,
         };
         let shared = Arc::new(Shared {
-            published: Published::new(snapshot),
+            published: SnapshotHandle::new(snapshot),
             settings: self.settings,
             stats: Counts::default(),
             connections,

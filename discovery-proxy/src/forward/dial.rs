@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    DialError, Published,
+    DialError, SnapshotHandle,
     settings::Settings,
     tcp::{Connected, Counted, connect},
     way::way,
@@ -29,7 +29,7 @@ use discovery_core::ThreadRng;
 /// What no Service has is dialled as it is.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    published: Published,
+    published: SnapshotHandle,
     source: IpAddr,
     timeout: Duration,
 }
@@ -37,7 +37,7 @@ pub struct Dialer {
 impl Dialer {
     /// Decides by what is published.
     #[must_use]
-    pub fn new(published: Published) -> Self {
+    pub fn new(published: SnapshotHandle) -> Self {
         let timeout = Settings::default().connect_timeout;
         Self { published, source: IpAddr::V4(Ipv4Addr::LOCALHOST), timeout }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    BindError, ForwarderBuilder, Published, Stats,
+    BindError, ForwarderBuilder, SnapshotHandle, Stats,
     listening::Listening,
     live::{Key, Path},
     shared::Shared,
@@ -30,7 +30,7 @@ pub struct Forwarder {
 /// How a [`shutdown`](Forwarder::shutdown) went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Drained {
+pub struct DrainStats {
     /// TCP connections that were cut when the time was over.
     pub connections_cut: usize,
     /// UDP associations that were cut when the time was over.
@@ -68,7 +68,7 @@ impl Forwarder {
 
     /// The snapshot that new flows are decided by, to dial by it too: [`Dialer::new`](super::Dialer::new).
     #[must_use]
-    pub fn published(&self) -> Published {
+    pub fn published(&self) -> SnapshotHandle {
         self.shared.published.clone()
     }
 
@@ -79,11 +79,11 @@ impl Forwarder {
         Stats::of(&self.shared.stats, self.connections(), associations)
     }
 
-    /// Takes nothing new, lets what there is come to its end for at most `patience`, and cuts what is left then.
+    /// Takes nothing new, lets what there is come to its end for at most `endpoint_timeout`, and cuts what is left then.
     /// Associations end when they have been idle for their time.
     ///
     /// Cancelling it drops the forwarder, which ends everything at once.
-    pub async fn shutdown(mut self, patience: Duration) -> Drained {
+    pub async fn shutdown(mut self, patience: Duration) -> DrainStats {
         let listening = std::mem::take(&mut *self.lock());
         let mut tables = Vec::new();
         for (_, one) in listening {
@@ -97,8 +97,8 @@ impl Forwarder {
         };
         let in_time = tokio::time::timeout(patience, all_gone).await.is_ok();
         let drained = match in_time {
-            true => Drained { connections_cut: 0, associations_cut: 0 },
-            false => Drained {
+            true => DrainStats { connections_cut: 0, associations_cut: 0 },
+            false => DrainStats {
                 connections_cut: self.connections(),
                 associations_cut: tables.iter().map(|table| table.len()).sum(),
             },

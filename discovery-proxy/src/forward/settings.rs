@@ -9,7 +9,7 @@ pub(super) struct Settings {
     pub(super) max_associations: u32,
     pub(super) connect_timeout: Duration,
     pub(super) udp_idle: Duration,
-    pub(super) silence: Duration,
+    pub(super) drop_timeout: Duration,
     pub(super) drain: Option<Duration>,
     pub(super) keepalive: Option<Duration>,
     pub(super) splice: bool,
@@ -28,7 +28,7 @@ impl Default for Settings {
             // `nf_conntrack_udp_timeout` is 30 s, and it is what all later modes live by.
             udp_idle: Duration::from_secs(30),
             // Longer than most clients wait for a connection.
-            silence: Duration::from_secs(30),
+            drop_timeout: Duration::from_secs(30),
             // kube-proxy leaves established TCP alone.
             drain: None,
             // Go's, on each connection that it accepts: a client that has vanished is noticed after 150 s.

@@ -7,12 +7,12 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{Published, settings::Settings};
+use super::{SnapshotHandle, settings::Settings};
 
 /// What all tasks of a forwarder see.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) published: Published,
+    pub(super) published: SnapshotHandle,
     pub(super) settings: Settings,
     pub(super) stats: Counts,
     pub(super) connections: Arc<Semaphore>,

@@ -20,7 +20,7 @@ pub use iptables::IptablesConfig;
 pub(super) use iptables::probability;
 pub(super) use iptables::uniform;
 pub use ipvs::{Connection, IpvsConfig, Maglev, Scheduler, SourceHash, UnknownScheduler};
-pub use select::{Era, Kernel, ModeError, Selected, select};
+pub use select::{Kernel, KubeProxyFallback, ModeError, ModeSelection, select};
 pub use userspace::{DIAL_TIMEOUTS, Dial, DialAttempt};
 
 /// How connections are spread, and whose limits are kept.

@@ -23,7 +23,7 @@ pub struct Kernel {
 /// How kube-proxy behaves when the kernel lacks a mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Era {
+pub enum KubeProxyFallback {
     /// It ends with an error.
     #[default]
     Current,
@@ -34,7 +34,7 @@ pub enum Era {
 /// The mode to run, and what kube-proxy would log on the way there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Selected {
+pub struct ModeSelection {
     /// The mode.
     pub mode: Mode,
     /// Why it is not the one asked for.
@@ -60,10 +60,10 @@ impl error::Error for ModeError {}
 /// # Errors
 ///
 /// Today's kube-proxy does not run in this mode on this kernel.
-pub fn select(wanted: &str, kernel: Kernel, era: Era) -> Result<Selected, ModeError> {
+pub fn select(wanted: &str, kernel: Kernel, era: KubeProxyFallback) -> Result<ModeSelection, ModeError> {
     match era {
-        Era::Current => current(wanted, kernel).map(|mode| Selected { mode, warning: None }),
-        Era::Historical => Ok(historical(wanted, kernel)),
+        KubeProxyFallback::Current => current(wanted, kernel).map(|mode| ModeSelection { mode, warning: None }),
+        KubeProxyFallback::Historical => Ok(historical(wanted, kernel)),
     }
 }
 
@@ -83,7 +83,7 @@ fn current(wanted: &str, kernel: Kernel) -> Result<Mode, ModeError> {
     }
 }
 
-fn historical(wanted: &str, kernel: Kernel) -> Selected {
+fn historical(wanted: &str, kernel: Kernel) -> ModeSelection {
     let iptables = || Mode::Iptables(IptablesConfig::default());
     let mut warning = None;
     let mut mode = match wanted {
@@ -103,5 +103,5 @@ fn historical(wanted: &str, kernel: Kernel) -> Selected {
         warning = Some("Can't use iptables proxy, using userspace proxier".to_owned());
         mode = Mode::Userspace;
     }
-    Selected { mode, warning }
+    ModeSelection { mode, warning }
 }

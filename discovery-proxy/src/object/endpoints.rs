@@ -63,7 +63,8 @@ impl Endpoints {
     }
 
     fn mirror(&self, at: usize, subset: &EndpointSubset, family: IpFamily) -> Option<EndpointSlice> {
-        let of_family = |address: &&EndpointAddress| parse_ip(&address.ip).is_some_and(|ip| IpFamily::of(ip) == family);
+        let of_family =
+            |address: &&EndpointAddress| parse_ip(&address.ip).is_some_and(|ip| IpFamily::from_ip(ip) == family);
         let endpoint = |address: &EndpointAddress, ready| SliceEndpoint {
             addresses: vec![address.ip.clone()],
             conditions: Conditions { ready: Some(ready), ..Conditions::default() },

@@ -91,7 +91,7 @@ pub enum IpFamily {
 impl IpFamily {
     /// The family of an address.
     #[must_use]
-    pub const fn of(ip: IpAddr) -> Self {
+    pub const fn from_ip(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,

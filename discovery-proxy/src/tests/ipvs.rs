@@ -456,19 +456,19 @@ fn a_scheduler_without_a_destination_refuses() {
 
 #[test]
 fn kernels_without_it_are_historically_passed_by_and_refused_today() {
-    use crate::{Era, Kernel, select};
+    use crate::{Kernel, KubeProxyFallback, select};
     let kernel = Kernel { iptables: true, ipvs: false, nftables: false };
-    let error = select("ipvs", kernel, Era::Current).unwrap_err();
+    let error = select("ipvs", kernel, KubeProxyFallback::Current).unwrap_err();
     assert_eq!(error.to_string(), "can't use the IPVS proxier: ipvs not supported");
-    assert!(select("userspace", kernel, Era::Current).is_err());
-    let historical = |wanted, kernel| select(wanted, kernel, Era::Historical).unwrap();
+    assert!(select("userspace", kernel, KubeProxyFallback::Current).is_err());
+    let historical = |wanted, kernel| select(wanted, kernel, KubeProxyFallback::Historical).unwrap();
     assert_eq!(historical("ipvs", kernel).mode, iptables());
     assert_eq!(historical("ipvs", Kernel { iptables: false, ..kernel }).mode, Mode::Userspace);
     assert_eq!(historical("ipvs", Kernel { ipvs: true, ..kernel }).mode, ipvs(RoundRobin));
     let unknown = historical("fast", kernel);
     assert_eq!((unknown.mode, unknown.warning.is_some()), (iptables(), true));
     assert_eq!(historical("", kernel).warning, None);
-    assert_eq!(select("", kernel, Era::Current).unwrap().mode, iptables());
+    assert_eq!(select("", kernel, KubeProxyFallback::Current).unwrap().mode, iptables());
 }
 
 /// The names that `--ipvs-scheduler` takes.

@@ -53,7 +53,7 @@ fn addresses(address_type: AddressType, endpoint: &SliceEndpoint, field: &str, e
             AddressType::V6 => (IpFamily::V6, "must be an IPv6 address"),
         };
         match parse_ip(address) {
-            Some(ip) if IpFamily::of(ip) != wanted => errors.push(FieldError::invalid(&field, address, detail)),
+            Some(ip) if IpFamily::from_ip(ip) != wanted => errors.push(FieldError::invalid(&field, address, detail)),
             _ => errors.extend(special_ip(&field, address)),
         }
     }

@@ -58,7 +58,7 @@ fn cluster_ips(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
             errors.push(not_an_ip(&field, text));
             continue;
         };
-        let family = IpFamily::of(ip);
+        let family = IpFamily::from_ip(ip);
         if service.ip_families.get(at).is_some_and(|wanted| *wanted != family) {
             errors.push(FieldError::invalid(&field, text, format!("expected an {} value", other(family))));
         }

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use discovery_core::Resolver;
 
 use super::{Client, proxied::SystemProxies, sent};
-use crate::{Error, ServiceDns};
+use crate::{DiscoveryResolver, Error};
 
 /// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
-/// single pod passes unseen, an outage is told within the patience of a caller.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// single pod passes unseen, an outage is told within the endpoint_timeout of a caller.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long connecting may take, unless set otherwise in [`ClientBuilder::configure`]. A node that disappears does
 /// not refuse connections; the kernel would try for two minutes. Within 3 s the first packet is sent three times.
@@ -30,10 +30,10 @@ pub(super) struct Settings {
     configure: Configure,
     tls: Option<Configure>,
     cookies: Option<Configure>,
-    dns: ServiceDns,
+    dns: DiscoveryResolver,
     /// The system's proxies may be used.
     proxies: bool,
-    pub(super) patience: Duration,
+    pub(super) endpoint_timeout: Duration,
     pub(super) attempt_timeout: Option<Duration>,
 }
 
@@ -66,7 +66,7 @@ impl Settings {
 
 impl ClientBuilder {
     pub(super) fn new(resolver: Resolver) -> Self {
-        let dns = ServiceDns::new(resolver.clone());
+        let dns = DiscoveryResolver::new(resolver.clone());
         Self {
             resolver,
             settings: Settings {
@@ -75,7 +75,7 @@ impl ClientBuilder {
                 cookies: None,
                 dns,
                 proxies: true,
-                patience: PATIENCE,
+                endpoint_timeout: ENDPOINT_TIMEOUT,
                 attempt_timeout: None,
             },
         }
@@ -106,8 +106,8 @@ impl ClientBuilder {
 
     /// Sets how long a request waits for an endpoint when there is none; 3 s by default. With zero it fails as
     /// soon as it is known that there is none: at once, but for the first answer of the sources.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience;
+    pub fn endpoint_timeout(mut self, endpoint_timeout: Duration) -> Self {
+        self.settings.endpoint_timeout = endpoint_timeout;
         self
     }
 
@@ -155,6 +155,8 @@ impl ClientBuilder {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder").field("patience", &self.settings.patience).finish_non_exhaustive()
+        f.debug_struct("ClientBuilder")
+            .field("endpoint_timeout", &self.settings.endpoint_timeout)
+            .finish_non_exhaustive()
     }
 }

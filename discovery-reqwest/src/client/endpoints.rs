@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use discovery_core::{
-    Attached, Resolver,
+    EndpointMap, Resolver,
     endpoint::Endpoint,
     name::{Host, Target},
     policy::{RetryBudget, Tried},
@@ -14,7 +14,7 @@ use crate::Error;
 
 /// The clients of one target's endpoints, and how many of its requests may be sent again.
 pub(super) struct Pool {
-    pub(super) clients: Attached<Result<reqwest::Client, Built>>,
+    pub(super) clients: EndpointMap<Result<reqwest::Client, Built>>,
     pub(super) budget: RetryBudget,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings, pr
     let meant = target.port().number().map(u16::from);
     let settings = settings.clone();
     let upstream = resolver.upstream(target)?;
-    let clients = Attached::new(upstream, move |endpoint: &Endpoint| {
+    let clients = EndpointMap::new(upstream, move |endpoint: &Endpoint| {
         let builder = match &host {
             Some(host) => {
                 // Port 0 is the scheme's own: a redirect from http to https on the same host has another one.

@@ -16,7 +16,7 @@ use http::{Method, header};
 use reqwest::{IntoUrl, Request, Response, Url};
 use url::Position;
 
-pub use self::{builder::ClientBuilder, tried::EndpointsTried};
+pub use self::{builder::ClientBuilder, tried::ResponseExt};
 use self::{builder::Settings, proxied::SystemProxies, route::Route};
 
 use crate::{Error, RequestBuilder, kept::Kept};
@@ -95,10 +95,10 @@ impl Client {
     /// [`RetryBudget`](discovery_core::policy::RetryBudget). So does, with the feature `http2`, any request that an
     /// endpoint has refused before it began with it; where there is no other endpoint, to the same one again. The
     /// first such refusal of a request takes nothing from the budget. The response tells how many endpoints it took:
-    /// [`EndpointsTried`](crate::EndpointsTried).
+    /// [`ResponseExt::endpoints_tried`](crate::ResponseExt::endpoints_tried).
     ///
     /// # Errors
-    /// When the URL's host is no valid name, when there is no endpoint within the client's patience, or when
+    /// When the URL's host is no valid name, when there is no endpoint within the client's endpoint_timeout, or when
     /// the last endpoint that was tried failed the request. An HTTP error status is a response, not an error.
     ///
     /// # Cancel safety

@@ -5,7 +5,7 @@ use std::time::Duration;
 use discovery_core::{
     Resolver,
     name::{Host, Port, Target},
-    plan::Reading,
+    plan::NameKind,
 };
 
 use super::{
@@ -42,17 +42,17 @@ impl Route {
         Ok(if is_service(target) { Self::Endpoints(pool) } else { Self::Either(pool, Proxied::new(settings)) })
     }
 
-    /// Waits for the first answer of the sources where it matters, no longer than `patience`.
-    pub(super) async fn choose(&self, patience: Duration) -> Way<'_> {
+    /// Waits for the first answer of the sources where it matters, no longer than `endpoint_timeout`.
+    pub(super) async fn choose(&self, endpoint_timeout: Duration) -> Way<'_> {
         match self {
             Self::Endpoints(pool) => Way::Endpoints(pool),
             Self::Proxy(proxied) => Way::Proxy(proxied),
             Self::Either(pool, proxied) => {
                 let upstream = pool.clients.upstream();
                 // Whatever it is, the explanation tells.
-                let _ = tokio::time::timeout(patience, upstream.ready()).await;
-                let is_host = match upstream.explain().reading {
-                    Some(reading) => reading == Reading::Host,
+                let _ = tokio::time::timeout(endpoint_timeout, upstream.first_answer()).await;
+                let is_host = match upstream.explain().name_kind {
+                    Some(reading) => reading == NameKind::Host,
                     None => upstream.endpoints().is_empty(),
                 };
                 if is_host { Way::Proxy(proxied) } else { Way::Endpoints(pool) }

@@ -42,7 +42,7 @@ pub(crate) async fn send(
     let route = client.route(&mut request)?;
     let pool = match &*route {
         Route::Endpoints(pool) => pool,
-        route => match Box::pin(route.choose(settings.patience)).await {
+        route => match Box::pin(route.choose(settings.endpoint_timeout)).await {
             Way::Endpoints(pool) => pool,
             Way::Proxy(proxied) => return Box::pin(proxied.send(request)).await,
         },
@@ -53,7 +53,7 @@ pub(crate) async fn send(
     'endpoints: loop {
         let (pick, client) = match pool.clients.pick(&exchange.tried) {
             Ok((pick, Ok(client))) => (pick, client),
-            _ => match Box::pin(exchange.wait(settings.patience)).await {
+            _ => match Box::pin(exchange.wait(settings.endpoint_timeout)).await {
                 Ok(picked) => picked,
                 Err(error) => return Err(last.unwrap_or(error)),
             },
@@ -118,9 +118,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// An endpoint, as soon as there is one.
-    async fn wait(&mut self, patience: Duration) -> Result<(Pick, reqwest::Client), Error> {
+    async fn wait(&mut self, endpoint_timeout: Duration) -> Result<(Pick, reqwest::Client), Error> {
         let clients = &self.pool.clients;
-        let mut picked = clients.pick_within(&self.tried, patience).await;
+        let mut picked = clients.pick_timeout(&self.tried, endpoint_timeout).await;
         if picked.as_ref().is_err_and(discovery_core::Error::is_all_tried)
             && let Some(refused) = self.refused.take()
         {
@@ -247,7 +247,7 @@ fn response_outcome(response: &Response) -> Outcome {
         return Outcome::Success;
     }
     let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    Outcome::of_http_status(status, retry_after)
+    Outcome::from_http_status(status, retry_after)
 }
 
 fn error_outcome(error: &reqwest::Error) -> Outcome {

@@ -2,38 +2,44 @@
 
 use reqwest::Response;
 
-/// How many endpoints a request was sent to, the one that answered included.
+/// What a [`Client`](crate::Client) knows about a response beyond HTTP.
 ///
 /// ```
 /// # use discovery_testing::FakePod;
-/// # use discovery_core::{Resolver, Surroundings};
-/// use discovery_reqwest::{Client, EndpointsTried};
+/// # use discovery_core::{Resolver, Environment};
+/// use discovery_reqwest::{Client, ResponseExt};
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let pod = FakePod::start("orders-0").await?;
-/// # let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// # let resolver = Resolver::builder().environment(Environment::empty()).build()?;
 /// # let client = Client::builder(resolver).no_proxy().build()?;
 /// # let url = format!("http://{}/", pod.addr());
 /// let response = client.get(url).send().await?;
-/// assert_eq!(EndpointsTried::of(&response).get(), 1);
+/// assert_eq!(response.endpoints_tried(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointsTried(pub(super) usize);
+pub trait ResponseExt: sealed::Sealed {
+    /// The number of endpoints that the request was sent to, including the one that answered: 1 when the first endpoint
+    /// answered. Always 1 for a response that a [`Client`](crate::Client) did not return.
+    fn endpoints_tried(&self) -> usize;
+}
 
-impl EndpointsTried {
-    /// How many `response` took: known of the responses of a [`Client`](crate::Client); 1 for any other.
-    #[must_use]
-    pub fn of(response: &Response) -> Self {
-        // Only what took more has the extension, which allocates.
-        response.extensions().get().copied().unwrap_or(Self(1))
+impl ResponseExt for Response {
+    fn endpoints_tried(&self) -> usize {
+        // Only a response of a retried request has the extension, because inserting one allocates.
+        self.extensions().get().map_or(1, |EndpointsTried(tried)| *tried)
     }
+}
 
-    /// The number; 1 when the first endpoint answered.
-    #[must_use]
-    pub fn get(self) -> usize {
-        self.0
-    }
+/// The number, as an extension of the response.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndpointsTried(pub(super) usize);
+
+mod sealed {
+    #[expect(unnameable_types, reason = "this is what seals `ResponseExt`")]
+    pub trait Sealed {}
+
+    impl Sealed for reqwest::Response {}
 }

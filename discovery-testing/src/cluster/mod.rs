@@ -14,7 +14,7 @@ use crate::dns::FakeDns;
 /// loopback without further set-up, which Linux is and macOS is not.
 ///
 /// ```
-/// use discovery_testing::FakeCluster;
+/// use discovery_testing::{Behavior, FakeCluster};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -28,7 +28,7 @@ use crate::dns::FakeDns;
 /// assert_eq!(env["POD_NAMESPACE"], "shop");
 ///
 /// // Weather:
-/// orders.pods()[0].slow(Duration::from_millis(200));
+/// orders.pods()[0].set_behavior(Behavior::Slow(Duration::from_millis(200)));
 /// orders.kill(1).await;
 /// orders.add_pod().await?;
 /// orders.rolling_restart().await?;

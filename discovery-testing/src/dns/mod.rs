@@ -110,7 +110,7 @@ impl FakeDns {
     }
 
     /// Removes one rule; false if it is gone already.
-    pub fn unscript(&self, rule: RuleId) -> bool {
+    pub fn remove_rule(&self, rule: RuleId) -> bool {
         self.shared.lock().script.remove(rule)
     }
 

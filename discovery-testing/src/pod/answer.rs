@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    behaviour::Behaviour,
+    behavior::Behavior,
     counters::{Counters, InFlight},
 };
 
@@ -24,7 +24,7 @@ pub(crate) type Handler = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send +
 #[derive(Clone)]
 pub(super) struct Application {
     pub(super) name: Arc<str>,
-    pub(super) behaviour: watch::Sender<Behaviour>,
+    pub(super) behavior: watch::Sender<Behavior>,
     pub(super) counters: watch::Sender<Counters>,
     pub(super) handler: Option<Handler>,
 }
@@ -33,7 +33,7 @@ impl Application {
     pub(super) fn new(name: &str, handler: Option<Handler>) -> Self {
         Self {
             name: name.into(),
-            behaviour: watch::Sender::new(Behaviour::default()),
+            behavior: watch::Sender::new(Behavior::default()),
             counters: watch::Sender::new(Counters::default()),
             handler,
         }
@@ -46,15 +46,15 @@ impl Application {
         // A body that breaks off belongs to a client that is gone: nobody reads the answer.
         let body = body.collect().await.map(|b| b.to_bytes());
         let request = Request::from_parts(parts, body.unwrap_or_default());
-        let behaviour = *self.behaviour.borrow();
-        let mut response = match behaviour {
-            Behaviour::Healthy => self.handle(request),
-            Behaviour::Slow(delay) => {
+        let behavior = *self.behavior.borrow();
+        let mut response = match behavior {
+            Behavior::Healthy => self.handle(request),
+            Behavior::Slow(delay) => {
                 sleep(delay).await;
                 self.handle(request)
             }
-            Behaviour::Broken(status) => plain(status, Bytes::new()),
-            Behaviour::Hanging => pending().await,
+            Behavior::Failing(status) => plain(status, Bytes::new()),
+            Behavior::Hanging => pending().await,
         };
         self.sign(response.headers_mut(), host);
         in_flight.answered();
@@ -83,7 +83,7 @@ impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Application")
             .field("name", &self.name)
-            .field("behaviour", &*self.behaviour.borrow())
+            .field("behaviour", &*self.behavior.borrow())
             .field("counters", &*self.counters.borrow())
             .finish_non_exhaustive()
     }

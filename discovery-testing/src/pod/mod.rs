@@ -1,5 +1,5 @@
 mod answer;
-mod behaviour;
+mod behavior;
 mod counters;
 mod serve;
 
@@ -11,12 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tokio::{net::TcpListener, time::sleep};
 
 pub(crate) use self::answer::Handler;
 use self::{answer::Application, serve::Running};
-pub use self::{behaviour::Behaviour, counters::Counters};
+pub use self::{behavior::Behavior, counters::Counters};
 
 /// Kubernetes' default `terminationGracePeriodSeconds`.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
@@ -31,13 +31,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// dropping the last one closes everything at once.
 ///
 /// ```
-/// use discovery_testing::FakePod;
+/// use discovery_testing::{Behavior, FakePod};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
 /// let pod = FakePod::start("web-0").await?;
-/// pod.slow(Duration::from_millis(200));
+/// pod.set_behavior(Behavior::Slow(Duration::from_millis(200)));
 /// assert!(tokio::net::TcpStream::connect(pod.addr()).await.is_ok());
 /// pod.when(|seen| seen.connections == 1).await;
 ///
@@ -130,37 +130,17 @@ impl FakePod {
     }
 }
 
-/// Behaviour towards the requests that arrive from now on. The last call counts.
+/// How the pod answers.
 impl FakePod {
-    /// Answers at once again.
-    pub fn heal(&self) {
-        self.behave(Behaviour::Healthy);
+    /// Sets how the pod treats the requests that arrive from now on.
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.inner.application.behavior.send_replace(behavior);
     }
 
-    /// Answers after `delay`.
-    pub fn slow(&self, delay: Duration) {
-        self.behave(Behaviour::Slow(delay));
-    }
-
-    /// Answers with this status at once, without asking the handler.
-    pub fn broken(&self, status: StatusCode) {
-        self.behave(Behaviour::Broken(status));
-    }
-
-    /// Accepts, reads, and never answers. Requests that hang stay so until the pod is killed.
-    pub fn hang(&self) {
-        self.behave(Behaviour::Hanging);
-    }
-
-    /// Sets any behaviour.
-    pub fn behave(&self, behaviour: Behaviour) {
-        self.inner.application.behaviour.send_replace(behaviour);
-    }
-
-    /// The behaviour in force.
+    /// The behavior in force.
     #[must_use]
-    pub fn behaviour(&self) -> Behaviour {
-        *self.inner.application.behaviour.borrow()
+    pub fn behavior(&self) -> Behavior {
+        *self.inner.application.behavior.borrow()
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Rule {
 
 type Predicate = Box<dyn Fn(&Asked) -> bool + Send>;
 
-/// Which rule, for [`FakeDns::unscript`](crate::FakeDns::unscript).
+/// Which rule, for [`FakeDns::remove_rule`](crate::FakeDns::remove_rule).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(u64);
 

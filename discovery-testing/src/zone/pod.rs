@@ -28,7 +28,7 @@ impl Pod {
     ///
     /// If the text is not an IP address.
     #[track_caller]
-    pub fn also(mut self, ip: impl IntoIp) -> Self {
+    pub fn with_ip(mut self, ip: impl IntoIp) -> Self {
         self.ips.push(ip.into_ip());
         self
     }

@@ -1,7 +1,7 @@
 //! A service that balances each call over the endpoints of an upstream.
 
-mod attempt;
+mod retry;
 mod service;
 
-pub use attempt::{Attempt, Once, Retry};
+pub use retry::{HttpRetry, NoRetry, RetryPolicy};
 pub use service::Balance;

@@ -10,19 +10,19 @@ use std::{
 };
 
 use discovery_core::{
-    Attached, Upstream,
+    EndpointMap, Upstream,
     endpoint::Endpoint,
     policy::{RetryBudget, Tried},
 };
 use tower::Service;
 
-use super::{Attempt, Retry};
+use super::{HttpRetry, RetryPolicy};
 use crate::Error;
 
 /// How long a call waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
-/// single pod or a name that is created right now passes unseen, an outage is told within the patience of
+/// single pod or a name that is created right now passes unseen, an outage is told within the endpoint_timeout of
 /// a caller. linkerd's balancer uses the same 3 s.
-const PATIENCE: Duration = Duration::from_secs(3);
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How many endpoints one call tries at most.
 const MOST: usize = 3;
@@ -32,17 +32,17 @@ const MOST: usize = 3;
 /// `Clone`, always ready, and no queue in between: clones share one service of type `S` for each endpoint,
 /// and a call clones the one that was picked. It waits inside the call until that service is ready. When no
 /// connection to the endpoint came about, or it broke and the request may be sent twice, the call goes to
-/// another endpoint, at most three in all; see [`Retry`]. What that adds to the load is bounded: by one
+/// another endpoint, at most three in all; see [`HttpRetry`]. What that adds to the load is bounded: by one
 /// [`RetryBudget`] for all clones.
 ///
 /// # Cancel safety
 /// Dropping a call's future at any point takes the request out of flight; nothing is learned from it.
-pub struct Balance<S, A = Retry>(Arc<Parts<S, A>>);
+pub struct Balance<S, A = HttpRetry>(Arc<Parts<S, A>>);
 
 struct Parts<S, A> {
-    attached: Attached<S>,
+    attached: EndpointMap<S>,
     attempt: Arc<A>,
-    patience: Duration,
+    endpoint_timeout: Duration,
     budget: RetryBudget,
 }
 
@@ -50,29 +50,29 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Balances over the endpoints of `upstream`; `make` makes the service of each, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        let attached = Attached::new(upstream, make);
-        Self::of(attached, Arc::new(Retry::new()), PATIENCE)
+        let attached = EndpointMap::new(upstream, make);
+        Self::of(attached, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
     }
 }
 
 impl<S, A> Balance<S, A> {
-    fn of(attached: Attached<S>, attempt: Arc<A>, patience: Duration) -> Self {
-        Self(Arc::new(Parts { attached, attempt, patience, budget: RetryBudget::new(now()) }))
+    fn of(attached: EndpointMap<S>, attempt: Arc<A>, endpoint_timeout: Duration) -> Self {
+        Self(Arc::new(Parts { attached, attempt, endpoint_timeout, budget: RetryBudget::new(now()) }))
     }
 
-    /// Judges attempts by `attempt` instead of [`Retry`].
+    /// Judges attempts by `attempt` instead of [`HttpRetry`].
     #[must_use]
-    pub fn with_attempt<B>(self, attempt: B) -> Balance<S, B> {
+    pub fn with_retry_policy<B>(self, attempt: B) -> Balance<S, B> {
         let attached = self.0.attached.clone();
-        Balance::of(attached, Arc::new(attempt), self.0.patience)
+        Balance::of(attached, Arc::new(attempt), self.0.endpoint_timeout)
     }
 
     /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
     /// as it is known that there is none: at once, but for the first answer of the sources.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub fn with_endpoint_timeout(self, endpoint_timeout: Duration) -> Self {
         let (attached, attempt) = (self.0.attached.clone(), self.0.attempt.clone());
-        Self::of(attached, attempt, patience)
+        Self::of(attached, attempt, endpoint_timeout)
     }
 }
 
@@ -83,7 +83,7 @@ where
     S::Response: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     S::Future: Send,
-    A: Attempt<Req, S::Response, S::Error>,
+    A: RetryPolicy<Req, S::Response, S::Error>,
 {
     type Response = S::Response;
     type Error = Error;
@@ -103,30 +103,31 @@ impl<S, A> Parts<S, A> {
     where
         S: Service<Req> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        A: Attempt<Req, S::Response, S::Error>,
+        A: RetryPolicy<Req, S::Response, S::Error>,
     {
         let mut tried = Tried::default();
         let mut last: Option<S::Error> = None;
         self.budget.request();
         loop {
-            let (pick, mut service) = match (self.attached.pick_within(&tried, self.patience).await, last.take()) {
-                (Ok(picked), _) => picked,
-                (Err(_), Some(error)) => return Err(Error::service(error, tried.len())),
-                (Err(error), None) => return Err(Error::discovery(error)),
-            };
-            let copy = (tried.len() + 1 < MOST).then(|| self.attempt.copy(&request)).flatten();
+            let (pick, mut service) =
+                match (self.attached.pick_timeout(&tried, self.endpoint_timeout).await, last.take()) {
+                    (Ok(picked), _) => picked,
+                    (Err(_), Some(error)) => return Err(Error::service(error, tried.len())),
+                    (Err(error), None) => return Err(Error::discovery(error)),
+                };
+            let copy = (tried.len() + 1 < MOST).then(|| self.attempt.clone_request(&request)).flatten();
             let result = match poll_fn(|context| service.poll_ready(context)).await {
                 Ok(()) => service.call(request).await,
                 Err(error) => Err(error),
             };
-            let outcome = self.attempt.outcome(&result);
+            let outcome = self.attempt.classify(&result);
             if result.is_ok() {
                 pick.complete(outcome, now);
                 return result.map_err(|error| Error::service(error, tried.len()));
             }
             tried.add(pick.endpoint().identity());
             pick.complete(outcome, now);
-            let copy = copy.filter(|copy| self.attempt.goes_elsewhere(copy, &result) && self.has_untried(&tried));
+            let copy = copy.filter(|copy| self.attempt.should_retry(copy, &result) && self.has_untried(&tried));
             let in_budget = copy.is_none() || self.budget.retry(now());
             match (result, copy) {
                 (Err(error), Some(copy)) if in_budget => {
@@ -163,7 +164,7 @@ impl<S, A> fmt::Debug for Balance<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balance")
             .field("attached", &self.0.attached)
-            .field("patience", &self.0.patience)
+            .field("endpoint_timeout", &self.0.endpoint_timeout)
             .finish_non_exhaustive()
     }
 }

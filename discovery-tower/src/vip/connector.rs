@@ -26,7 +26,7 @@ use super::{VipError, VipStream};
 ///
 /// use bytes::Bytes;
 /// use discovery_core::policy::SplitMix64;
-/// use discovery_proxy::{Config, Mode, Proxier, forward::{Dialer, Published}, object::*};
+/// use discovery_proxy::{Config, Mode, Proxier, forward::{Dialer, SnapshotHandle}, object::*};
 /// use discovery_tower::{VipConnector, VipEndpoint};
 /// use http_body_util::Empty;
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -51,7 +51,7 @@ use super::{VipError, VipStream};
 ///     endpoints: vec![SliceEndpoint { addresses: vec![pod.addr().ip().to_string()], ..SliceEndpoint::default() }],
 ///     ..EndpointSlice::default()
 /// });
-/// let published = Published::new(proxy.snapshot().clone());
+/// let published = SnapshotHandle::new(proxy.snapshot().clone());
 /// // After each change:
 /// published.publish(&proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1)));
 ///

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_reqwest::Client;
 use discovery_testing::FakePod;
 
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{name}={value}");
     }
     // With the variables in the shell this is `Resolver::new()?`.
-    let resolver = Resolver::builder().surroundings(Surroundings::none().with_env(vars)).build()?;
+    let resolver = Resolver::builder().environment(Environment::empty().with_env(vars)).build()?;
     let client = Client::new(resolver.clone());
 
     let response = client.get("http://orders/v1/items").send().await?;
@@ -37,8 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("\nwhy:\n{}", resolver.resolve("http://orders").await?.explain());
 
     // A typo is told, not passed over.
-    let typo = Surroundings::none().with_env([("POD_NAMESPACE", "shop"), ("ORDERS_SERVICE_HOST", "localhost:80")]);
-    let error = Resolver::builder().surroundings(typo).build()?.resolve("http://orders").await.expect_err("a typo");
+    let typo = Environment::empty().with_env([("POD_NAMESPACE", "shop"), ("ORDERS_SERVICE_HOST", "localhost:80")]);
+    let error = Resolver::builder().environment(typo).build()?.resolve("http://orders").await.expect_err("a typo");
     println!("with ORDERS_SERVICE_HOST=localhost:80:\n  {error}");
     Ok(())
 }

@@ -2,22 +2,22 @@
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
-use discovery_core::{Resolver, Surroundings};
-use discovery_reqwest::{Client, EndpointsTried};
+use discovery_core::{Environment, Resolver};
+use discovery_reqwest::{Client, ResponseExt};
 use discovery_testing::FakeCluster;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let cluster = FakeCluster::start().await?;
     let service = cluster.service("shop", "orders").replicas(4).start().await?;
-    let surroundings = Surroundings::none().with_env(cluster.env("web")).with_resolv_conf(cluster.resolv_conf("web"));
+    let environment = Environment::empty().with_env(cluster.env("web")).with_resolv_conf(cluster.resolv_conf("web"));
     // In a pod: `Resolver::new()?`.
-    let resolver = Resolver::builder().surroundings(surroundings).build()?;
+    let resolver = Resolver::builder().environment(environment).build()?;
 
     // What reqwest can be told, for the client of every pod; here HTTP/2, where a plain client keeps to one pod.
     let client = Client::builder(resolver)
         .configure(|builder| builder.http2_prior_knowledge().timeout(Duration::from_secs(5)))
-        .patience(Duration::from_secs(1))
+        .endpoint_timeout(Duration::from_secs(1))
         .build()?;
 
     let url = format!("http://orders.shop:{}/v1/items", service.port());
@@ -45,7 +45,7 @@ async fn send(what: &str, client: &Client, url: &str) -> Result<(), Box<dyn Erro
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("?");
         *by_pod.entry(header("x-pod").to_owned()).or_default() += 1;
         host = header("x-host").to_owned();
-        again += usize::from(EndpointsTried::of(&response).get() > 1);
+        again += usize::from(response.endpoints_tried() > 1);
     }
     println!("{what}: {by_pod:?}, Host {host}, {again} sent again");
     Ok(())

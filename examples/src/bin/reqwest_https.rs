@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, convert::Infallible, error::Error, sync::Arc};
 
 use bytes::Bytes;
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_reqwest::Client;
 use discovery_testing::{FakeDns, Pod, Service};
 use http::{Request, Response};
@@ -39,10 +39,10 @@ async fn main() -> Result<()> {
     let port = start(&dns, "orders", &acceptor(&issuer, "orders.shop")?).await?;
     let other = start(&dns, "impostor", &acceptor(&issuer, "orders.shop")?).await?;
 
-    let surroundings =
-        Surroundings::none().with_env([("POD_NAMESPACE", "web")]).with_resolv_conf(dns.resolv_conf("web"));
+    let environment =
+        Environment::empty().with_env([("POD_NAMESPACE", "web")]).with_resolv_conf(dns.resolv_conf("web"));
     // In a pod: `Resolver::new()?`.
-    let resolver = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()?;
+    let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
 
     // One TLS configuration for the clients of all pods; with ALPN they speak HTTP/2.
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

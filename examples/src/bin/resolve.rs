@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_testing::{FakeDns, Pod, Service};
 
 const USAGE: &str = "\
@@ -79,7 +79,7 @@ async fn run(name: &str, how: How) -> Result<(), Box<dyn Error>> {
         (None, _) => Resolver::new()?,
     };
     let upstream = resolver.upstream(name)?;
-    let answered = tokio::time::timeout(PATIENCE, upstream.ready()).await;
+    let answered = tokio::time::timeout(PATIENCE, upstream.first_answer()).await;
     print!("{}", upstream.explain());
     Ok(answered.map_err(|_| format!("no answer within {PATIENCE:?}"))??)
 }
@@ -95,9 +95,9 @@ fn with_slices() -> Result<Resolver, discovery_core::Error> {
 }
 
 fn in_pod_of_shop(dns: &FakeDns) -> Result<Resolver, discovery_core::Error> {
-    let surroundings =
-        Surroundings::none().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
-    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()
+    let environment =
+        Environment::empty().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
+    Resolver::builder().environment(environment).nameservers([dns.addr()]).build()
 }
 
 async fn fake_dns() -> std::io::Result<FakeDns> {

@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use discovery_core::{Resolver, Surroundings, Upstream};
+use discovery_core::{Environment, Resolver, Upstream};
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use tokio::time::{sleep, timeout};
 
@@ -35,9 +35,9 @@ async fn cluster() -> Result<(FakeDns, Resolver)> {
     let dns = FakeDns::builder().ttl(1).start().await?;
     let pods = ["10.0.0.2", "10.0.0.3"].map(Pod::new);
     dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
-    let surroundings =
-        Surroundings::none().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
-    let resolver = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()?;
+    let environment =
+        Environment::empty().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
+    let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
     Ok((dns, resolver))
 }
 
@@ -74,7 +74,7 @@ async fn an_outage_at_the_start_is_an_error_that_may_pass() -> Result {
 
     // Who can wait, waits.
     let upstream = resolver.upstream("http://orders:8080")?;
-    timeout(PATIENCE, upstream.available()).await??;
+    timeout(PATIENCE, upstream.ready()).await??;
     assert_eq!(upstream.endpoints().len(), 2);
     println!("SERVFAIL at the start: an error, and found when it is over");
     Ok(())

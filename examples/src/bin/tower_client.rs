@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use bytes::Bytes;
-use discovery_core::{Resolver, Surroundings, endpoint::Endpoint};
+use discovery_core::{Environment, Resolver, endpoint::Endpoint};
 use discovery_testing::FakeCluster;
 use discovery_tower::Balance;
 use http::{Request, Uri, uri::Scheme};
@@ -17,12 +17,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 async fn main() -> Result<(), BoxError> {
     let cluster = FakeCluster::start().await?;
     let service = cluster.service("shop", "orders").replicas(4).start().await?;
-    let surroundings = Surroundings::none().with_env(cluster.env("shop")).with_resolv_conf(cluster.resolv_conf("shop"));
+    let environment = Environment::empty().with_env(cluster.env("shop")).with_resolv_conf(cluster.resolv_conf("shop"));
     // In a pod: `Resolver::new()?`.
-    let resolver = Resolver::builder().surroundings(surroundings).build()?;
+    let resolver = Resolver::builder().environment(environment).build()?;
 
     let orders = resolver.resolve(format!("http://orders:{}", service.port()).as_str()).await?;
-    let balance = Balance::new(orders, hyper_to).with_patience(Duration::from_secs(1));
+    let balance = Balance::new(orders, hyper_to).with_endpoint_timeout(Duration::from_secs(1));
     // It is a service like any other: layers go around it, and clones share the pods' connections.
     let client = ServiceBuilder::new().concurrency_limit(64).service(balance);
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use discovery_core::{Resolver, Surroundings, endpoint::EndpointSet};
+use discovery_core::{Environment, Resolver, endpoint::EndpointSet};
 use discovery_testing::{FakeDns, Pod, Service};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,9 +12,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pods = ["10.0.0.2", "10.0.0.3"].map(Pod::new);
     dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
 
-    let surroundings =
-        Surroundings::none().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
-    let resolver = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).build()?;
+    let environment =
+        Environment::empty().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
+    let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
     let orders = resolver.resolve("orders:8080").await?;
 
     let changes = tokio::spawn(change(dns));

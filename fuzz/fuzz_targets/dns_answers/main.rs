@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{Resolver, Surroundings, Upstream, context::Families};
+use discovery_core::{Resolver, Environment, Upstream, context::Families};
 use libfuzzer_sys::fuzz_target;
 use packet::Packet;
 use tokio::{
@@ -48,7 +48,7 @@ fuzz_target!(|case: Case| {
         let upstream = resolver.upstream(case.target.text()).expect("a valid name");
         for _ in 0..3 {
             let begun = Instant::now();
-            let result = timeout(PATIENCE, upstream.ready()).await.expect("the lookup comes to an end");
+            let result = timeout(PATIENCE, upstream.first_answer()).await.expect("the lookup comes to an end");
             assert!(begun.elapsed() < PATIENCE);
             check(&upstream, result.is_ok());
             upstream.refresh();
@@ -74,14 +74,14 @@ fn runtime() -> &'static Runtime {
 }
 
 fn resolver(server: SocketAddr) -> Resolver {
-    let surroundings = Surroundings::none().with_env([
+    let environment = Environment::empty().with_env([
         ("POD_NAMESPACE", "shop".to_owned()),
         ("DISCOVERY_CLUSTER_DOMAIN", "cluster.local".to_owned()),
         ("DISCOVERY_NAMESERVERS", server.to_string()),
         ("DISCOVERY_DNS_TIMEOUT", "20ms".to_owned()),
         ("DISCOVERY_DNS_ATTEMPTS", "1".to_owned()),
     ]);
-    Resolver::builder().surroundings(surroundings).families(Families::Both).build().expect("a resolver")
+    Resolver::builder().environment(environment).families(Families::Both).build().expect("a resolver")
 }
 
 /// One packet after the other, and over again.

@@ -60,7 +60,7 @@ spec:
 
 /// The clients of a workload, as they are made in the pod.
 fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
-    let resolver = || Resolver::builder().surroundings(manifests::surroundings(env.clone()));
+    let resolver = || Resolver::builder().environment(manifests::environment(env.clone()));
     vec![
         ours("ours, by DNS", resolver().build().unwrap(), format!("http://{to}.shop:8080/")),
         ours(

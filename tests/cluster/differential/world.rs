@@ -232,7 +232,7 @@ impl Backend {
     fn pod(&self) -> Pod {
         let mut pod = Pod::new(self.served[0]);
         for ip in &self.served[1..] {
-            pod = pod.also(*ip);
+            pod = pod.with_ip(*ip);
         }
         if let Some(hostname) = &self.hostname {
             pod = pod.hostname(hostname);

@@ -51,7 +51,7 @@ impl Node {
         let node = Self {
             holder: Mutex::new(holder),
             pid,
-            place: Place::of_process(pid)?,
+            place: Place::from_process(pid)?,
             processes: File::open(format!("/proc/{pid}/ns/pid"))?,
             pods: AtomicU32::new(1),
         };

@@ -22,7 +22,7 @@ impl Place {
     }
 
     /// The namespaces of a process.
-    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
+    pub(crate) fn from_process(pid: u32) -> io::Result<Self> {
         let open = |kind: &str| File::open(format!("/proc/{pid}/ns/{kind}")).map(Arc::new);
         Ok(Self { net: open("net")?, mount: open("mnt")? })
     }

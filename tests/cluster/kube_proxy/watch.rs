@@ -24,14 +24,14 @@ use super::ours::with_links;
 use crate::harness::{Cluster, PATIENCE};
 
 /// A snapshot that was published.
-pub(super) struct Published {
+pub(super) struct SnapshotHandle {
     pub(super) snapshot: Arc<Snapshot>,
     /// When the event was there that led to it.
     pub(super) heard: Instant,
     pub(super) published: Instant,
 }
 
-impl Published {
+impl SnapshotHandle {
     /// What the core took for it.
     pub(super) fn took(&self) -> Duration {
         self.published - self.heard
@@ -40,7 +40,7 @@ impl Published {
 
 /// The snapshots, in their order, until it is dropped.
 pub(super) struct Watch {
-    published: mpsc::UnboundedReceiver<Published>,
+    published: mpsc::UnboundedReceiver<SnapshotHandle>,
 }
 
 /// What a watch tells, of either kind.
@@ -67,7 +67,7 @@ impl Watch {
     }
 
     /// Waits for the first snapshot that `is` what is waited for.
-    pub(super) async fn until(&mut self, is: impl Fn(&Snapshot) -> bool) -> Published {
+    pub(super) async fn until(&mut self, is: impl Fn(&Snapshot) -> bool) -> SnapshotHandle {
         let found = async {
             loop {
                 let published = self.published.recv().await.expect("a snapshot");
@@ -92,7 +92,7 @@ pub(super) fn leads_to(snapshot: &Snapshot, to: SocketAddr, pods: &[SocketAddr])
 async fn follow(
     mut proxy: Proxier,
     mut told: impl futures_util::Stream<Item = Told> + Unpin,
-    send: mpsc::UnboundedSender<Published>,
+    send: mpsc::UnboundedSender<SnapshotHandle>,
 ) {
     let mut rng = SplitMix64::with_seed(1);
     while let Some(told) = told.next().await {
@@ -103,7 +103,7 @@ async fn follow(
         }
         let changes = proxy.sync(heard, &mut rng);
         let published = Instant::now();
-        if changes.published && send.send(Published { snapshot: changes.snapshot, heard, published }).is_err() {
+        if changes.published && send.send(SnapshotHandle { snapshot: changes.snapshot, heard, published }).is_err() {
             return;
         }
     }

@@ -298,11 +298,11 @@ fn the_variables_of_services_that_were_there_before_the_pod_cost_no_question() {
                 let build = |service_env: &str| {
                     let mut env = env.clone();
                     env.insert("DISCOVERY_SERVICE_ENV".to_owned(), service_env.to_owned());
-                    Resolver::builder().surroundings(manifests::surroundings(env)).build().unwrap()
+                    Resolver::builder().environment(manifests::environment(env)).build().unwrap()
                 };
                 let resolve = async |service_env: &str, target: &'static str| {
                     let upstream = build(service_env).upstream(target).unwrap();
-                    tokio::time::timeout(PATIENCE, upstream.available()).await.expect(target).unwrap();
+                    tokio::time::timeout(PATIENCE, upstream.ready()).await.expect(target).unwrap();
                     round_is_over(&upstream, None).await;
                     upstream
                 };

@@ -89,7 +89,7 @@ fn f7_more_targets_than_fit_are_an_error_and_not_a_part_of_the_set() {
                 let by_number = resolver.upstream(format!("{NAME}:8080").as_str()).unwrap();
                 tests::until(&by_number, "all of them", |set| set.len() == 1000).await;
                 let by_name = resolver.upstream(format!("{NAME}:http").as_str()).unwrap();
-                let error = by_name.ready().await.expect_err("not a part of them");
+                let error = by_name.first_answer().await.expect_err("not a part of them");
                 assert!(by_name.endpoints().is_empty());
                 (error.clone(), by_name.explain().to_string())
             })

@@ -27,7 +27,7 @@ use crate::{
 /// A resolver as an application in the pod has it, but for the variables of Services: DNS is to answer.
 fn in_pod(mut env: BTreeMap<String, String>) -> ResolverBuilder {
     env.insert("DISCOVERY_SERVICE_ENV".to_owned(), "off".to_owned());
-    Resolver::builder().surroundings(manifests::surroundings(env))
+    Resolver::builder().environment(manifests::environment(env))
 }
 
 /// CoreDNS is asked all the time, whatever its TTL; everything else is as by default.
@@ -110,7 +110,7 @@ impl Caller {
             own.in_pod("shop/client", move |env| async move {
                 let resolver = in_pod(env).refresh(settings).build().unwrap();
                 let upstream = resolver.upstream(target).unwrap();
-                upstream.available().await.unwrap();
+                upstream.ready().await.unwrap();
                 tell.send(upstream.clone()).await.unwrap();
                 tokio::select! {
                     () = watch(&upstream, &to) => {}

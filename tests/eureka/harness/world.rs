@@ -90,7 +90,7 @@ impl World {
 
     /// The registry, fetched once a second.
     pub(crate) fn source(&self) -> EurekaSourceBuilder {
-        EurekaSource::builder(&self.client(), URL).interval(Duration::from_secs(1))
+        EurekaSource::builder(&self.client(), URL).fetch_interval(Duration::from_secs(1))
     }
 
     /// An application that finds others in the registry, and then by DNS.

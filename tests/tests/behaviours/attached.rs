@@ -1,4 +1,4 @@
-//! `Attached`: what an application keeps for each endpoint, while it is being made.
+//! `EndpointMap`: what an application keeps for each endpoint, while it is being made.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{Attached, Resolver, Surroundings, Upstream, policy::Tried};
+use discovery_core::{EndpointMap, Environment, Resolver, Upstream, policy::Tried};
 use discovery_testing::{ManualHandle, ManualSource};
 use tests::{PATIENCE, brisk, until};
 
@@ -21,13 +21,13 @@ const NEW: &str = "10.0.0.3:80";
 async fn orders(addrs: &[&str]) -> (Upstream, ManualHandle) {
     let (source, handle) = ManualSource::new();
     handle.set(addrs.iter().copied());
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source)).refresh(brisk());
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source)).refresh(brisk());
     (builder.build().unwrap().resolve("orders:80").await.unwrap(), handle)
 }
 
 /// Making `NEW` takes until it is released; tells when it has begun.
 struct Slow {
-    attached: Attached<String>,
+    attached: EndpointMap<String>,
     begun: mpsc::Receiver<()>,
     release: mpsc::Sender<()>,
 }
@@ -35,7 +35,7 @@ struct Slow {
 fn slow(upstream: &Upstream) -> Slow {
     let ((tell, begun), (release, released)) = (mpsc::channel(), mpsc::channel());
     let (tell, released) = (Mutex::new(tell), Mutex::new(released));
-    let attached = Attached::new(upstream.clone(), move |endpoint| {
+    let attached = EndpointMap::new(upstream.clone(), move |endpoint| {
         let name = endpoint.to_string();
         if name == NEW {
             let _ = tell.lock().unwrap().send(());
@@ -46,11 +46,11 @@ fn slow(upstream: &Upstream) -> Slow {
     Slow { attached, begun, release }
 }
 
-fn picks(attached: &Attached<String>) -> BTreeSet<String> {
+fn picks(attached: &EndpointMap<String>) -> BTreeSet<String> {
     (0..200).map(|_| attached.pick(&Tried::new()).unwrap().1).collect()
 }
 
-async fn made(attached: &Attached<String>, what: &[&str]) {
+async fn made(attached: &EndpointMap<String>, what: &[&str]) {
     let all = async {
         while picks(attached) != what.iter().map(ToString::to_string).collect() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -71,7 +71,7 @@ async fn requests_do_not_wait_for_what_is_being_made() {
     begun.await.unwrap().expect("it is made in the background");
     until(&upstream, "the removal", |set| !set.iter().any(|endpoint| endpoint.to_string() == OLD)).await;
     assert_eq!(picks(&attached), [STAYS.to_owned()].into(), "neither the new one yet nor the removed one");
-    let (_, name) = attached.pick_within(&Tried::new(), PATIENCE).await.unwrap();
+    let (_, name) = attached.pick_timeout(&Tried::new(), PATIENCE).await.unwrap();
     assert_eq!(name, STAYS);
 
     release.send(()).unwrap();
@@ -94,7 +94,7 @@ async fn each_is_made_once_however_many_ask() {
     let (upstream, _handle) = orders(&addrs.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let attached = Attached::new(upstream.clone(), move |endpoint| {
+    let attached = EndpointMap::new(upstream.clone(), move |endpoint| {
         counted.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_micros(200));
         endpoint.to_string()
@@ -116,7 +116,7 @@ async fn what_stays_is_not_made_again() {
     let (upstream, handle) = orders(&[OLD, STAYS]).await;
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let attached = Attached::new(upstream.clone(), move |endpoint| {
+    let attached = EndpointMap::new(upstream.clone(), move |endpoint| {
         counted.fetch_add(1, Ordering::Relaxed);
         endpoint.to_string()
     });
@@ -132,6 +132,6 @@ async fn what_stays_is_not_made_again() {
 fn without_a_runtime_the_first_request_makes_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (upstream, _handle) = runtime.block_on(orders(&[OLD, STAYS, NEW]));
-    let attached = Attached::new(upstream, ToString::to_string);
+    let attached = EndpointMap::new(upstream, ToString::to_string);
     assert_eq!(picks(&attached).len(), 3);
 }

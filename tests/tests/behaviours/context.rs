@@ -10,7 +10,7 @@ use std::{
 };
 
 use discovery_core::{
-    Error, Resolver, ResolverBuilder, Surroundings, Upstream,
+    Environment, Error, Resolver, ResolverBuilder, Upstream,
     plan::{Families, Plan},
     source::{BoxFuture, Evidence, Lookup, Source, State, Update},
 };
@@ -31,8 +31,8 @@ async fn dns() -> FakeDns {
     dns_of("cluster.local").await
 }
 
-fn seeing(surroundings: Surroundings) -> ResolverBuilder {
-    Resolver::builder().surroundings(surroundings).families(Families::V4).refresh(brisk())
+fn seeing(environment: Environment) -> ResolverBuilder {
+    Resolver::builder().environment(environment).families(Families::V4).refresh(brisk())
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -99,9 +99,9 @@ const SEARCH_SHOP: &str = "search shop.svc.cluster.local svc.cluster.local clust
 async fn the_own_namespace_is_what_the_first_of_its_places_says() {
     let dns = dns().await;
     let file = TempFile::new(" billing\n");
-    let none = Surroundings::none;
+    let none = Environment::empty;
     let shop = SEARCH_SHOP;
-    for (place, surroundings, explicit, ip) in [
+    for (place, environment, explicit, ip) in [
         (
             "shop (set in code)",
             none().with_env([("DISCOVERY_NAMESPACE", "billing")]).with_resolv_conf(shop),
@@ -133,7 +133,7 @@ async fn the_own_namespace_is_what_the_first_of_its_places_says() {
             "10.0.0.1",
         ),
     ] {
-        let mut builder = seeing(surroundings).nameservers([dns.addr()]);
+        let mut builder = seeing(environment).nameservers([dns.addr()]);
         if let Some(namespace) = explicit {
             builder = builder.namespace(namespace.parse().unwrap());
         }
@@ -147,11 +147,11 @@ async fn the_own_namespace_is_what_the_first_of_its_places_says() {
 
 #[tokio::test]
 async fn a_malformed_namespace_is_an_error_that_names_its_place() {
-    for (surroundings, place) in [
-        (Surroundings::none().with_env([("POD_NAMESPACE", "My_NS")]), "POD_NAMESPACE"),
-        (Surroundings::none().with_namespace("not a namespace"), "serviceaccount/namespace"),
+    for (environment, place) in [
+        (Environment::empty().with_env([("POD_NAMESPACE", "My_NS")]), "POD_NAMESPACE"),
+        (Environment::empty().with_namespace("not a namespace"), "serviceaccount/namespace"),
     ] {
-        let error = seeing(surroundings).build().unwrap_err();
+        let error = seeing(environment).build().unwrap_err();
         assert!(error.is_config() && error.to_string().contains(place), "{error}");
     }
 }
@@ -170,8 +170,8 @@ async fn the_cluster_domain_is_what_the_first_of_its_places_says() {
         ("search list out of order", None, "search node.example svc.corp.example shop.svc.corp.example", None),
     ] {
         let vars = env.map(|domain| ("DISCOVERY_CLUSTER_DOMAIN", domain));
-        let surroundings = Surroundings::none().with_env(vars).with_namespace("shop").with_resolv_conf(resolv_conf);
-        let mut builder = seeing(surroundings).nameservers([dns.addr()]);
+        let environment = Environment::empty().with_env(vars).with_namespace("shop").with_resolv_conf(resolv_conf);
+        let mut builder = seeing(environment).nameservers([dns.addr()]);
         if let Some(domain) = explicit {
             builder = builder.cluster_domain(domain.parse().unwrap());
         }
@@ -186,8 +186,8 @@ async fn the_cluster_domain_is_what_the_first_of_its_places_says() {
 
 /// On a node of its own DNS, or where the search list was cut off.
 fn without_search_list(dns: &FakeDns) -> Resolver {
-    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
-    seeing(surroundings).nameservers([dns.addr()]).build().unwrap()
+    let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
+    seeing(environment).nameservers([dns.addr()]).build().unwrap()
 }
 
 #[tokio::test]
@@ -236,9 +236,9 @@ async fn a_domain_that_could_not_be_asked_for_is_asked_for_again() {
     let dns = dns().await;
     dns.script(Rule::any().qtype(QType::TXT).times(2).servfail());
     let orders = without_search_list(&dns).upstream("orders:80").unwrap();
-    let error = within("an answer", orders.ready()).await.unwrap_err();
+    let error = within("an answer", orders.first_answer()).await.unwrap_err();
     assert!(error.is_transient() && !error.is_config() && !error.is_not_found(), "{error}");
-    within("endpoints", orders.available()).await.unwrap();
+    within("endpoints", orders.ready()).await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
     assert_eq!(txt_questions(&dns), 3);
 }
@@ -274,8 +274,8 @@ impl Lookup for Registry {
 async fn a_source_before_dns_is_asked_once_although_the_domain_is_not_known() {
     let dns = dns().await;
     let registry = Registry::default();
-    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
-    let builder = seeing(surroundings).nameservers([dns.addr()]).source(Arc::new(registry.clone()));
+    let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = seeing(environment).nameservers([dns.addr()]).source(Arc::new(registry.clone()));
     let orders = resolved(&builder.build().unwrap(), "orders:80").await;
     assert_eq!((registry.opened.load(Ordering::Relaxed), registry.asked.load(Ordering::Relaxed)), (1, 1));
     assert_eq!(orders.explain().winner, Some("dns"));
@@ -288,8 +288,8 @@ async fn a_source_before_dns_is_asked_once_although_the_domain_is_not_known() {
 async fn an_error_keeps_the_other_causes_when_the_domain_cannot_be_asked_for() {
     let dns = dns().await;
     dns.script(Rule::any().qtype(QType::TXT).servfail());
-    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
-    let builder = seeing(surroundings).nameservers([dns.addr()]).source(Arc::new(Registry::default()));
+    let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = seeing(environment).nameservers([dns.addr()]).source(Arc::new(Registry::default()));
     let error = refused(&builder.build().unwrap(), "orders:80").await;
     assert!(error.is_transient(), "{error}");
     for part in
@@ -309,7 +309,7 @@ fn resolv_conf(dns: &FakeDns) -> String {
 async fn a_rewritten_resolv_conf_is_taken_up() {
     let (before, after) = (dns().await, dns().await);
     let file = TempFile::new(&resolv_conf(&before));
-    let resolver = seeing(Surroundings::none().with_resolv_conf_file(file.path())).build().unwrap();
+    let resolver = seeing(Environment::empty().with_resolv_conf_file(file.path())).build().unwrap();
     let orders = resolved(&resolver, "orders:80").await;
     within("refreshes", before.asked(|_| true, 3)).await;
     assert_eq!((after.total(), addrs(&orders.endpoints())), (0, vec!["10.0.0.1:80".to_owned()]));
@@ -334,7 +334,7 @@ async fn a_rewritten_resolv_conf_is_taken_up() {
 async fn without_resolv_conf_the_last_endpoints_stay_until_it_is_back() {
     let dns = dns().await;
     let file = TempFile::new(&resolv_conf(&dns));
-    let resolver = seeing(Surroundings::none().with_resolv_conf_file(file.path())).build().unwrap();
+    let resolver = seeing(Environment::empty().with_resolv_conf_file(file.path())).build().unwrap();
     let orders = resolved(&resolver, "orders:80").await;
     for damage in [TempFile::remove as fn(&TempFile), |file: &TempFile| fs::write(file.path(), "").unwrap()] {
         damage(&file);
@@ -367,13 +367,13 @@ async fn malformed_lines_are_skipped_and_the_others_count() {
         dns.addr(),
         SEARCH_SHOP.strip_prefix("search ").unwrap()
     );
-    let resolver = seeing(Surroundings::none().with_resolv_conf(text)).build().unwrap();
+    let resolver = seeing(Environment::empty().with_resolv_conf(text)).build().unwrap();
     assert_eq!(addrs(&resolved(&resolver, "orders:80").await.endpoints()), ["10.0.0.1:80"]);
     assert_eq!(txt_questions(&dns), 0);
     let bytes = [b"search \xff\xfe\n".as_slice(), resolv_conf(&dns).as_bytes()].concat();
     let file = TempFile::new("");
     fs::write(file.path(), bytes).unwrap();
-    let resolver = seeing(Surroundings::none().with_resolv_conf_file(file.path())).build().unwrap();
+    let resolver = seeing(Environment::empty().with_resolv_conf_file(file.path())).build().unwrap();
     assert_eq!(addrs(&resolved(&resolver, "orders:80").await.endpoints()), ["10.0.0.1:80"]);
 }
 
@@ -381,8 +381,8 @@ async fn malformed_lines_are_skipped_and_the_others_count() {
 async fn outside_of_a_cluster_addresses_variables_and_hosts_resolve() {
     let dns = dns_of("corp.example").await;
     dns.record("db.example.com", "192.0.2.7");
-    let surroundings = Surroundings::none().with_env([("BILLING_SERVICE_HOST", "127.0.0.1")]);
-    let resolver = seeing(surroundings).nameservers([dns.addr()]).build().unwrap();
+    let environment = Environment::empty().with_env([("BILLING_SERVICE_HOST", "127.0.0.1")]);
+    let resolver = seeing(environment).nameservers([dns.addr()]).build().unwrap();
     for (target, expected) in [
         ("10.1.2.3:80", "10.1.2.3:80"),
         ("billing:8080", "127.0.0.1:8080"),
@@ -397,7 +397,7 @@ async fn outside_of_a_cluster_addresses_variables_and_hosts_resolve() {
 #[tokio::test]
 async fn outside_of_a_cluster_a_bare_name_says_what_to_set() {
     let dns = dns_of("corp.example").await;
-    let resolver = seeing(Surroundings::none()).nameservers([dns.addr()]).build().unwrap();
+    let resolver = seeing(Environment::empty()).nameservers([dns.addr()]).build().unwrap();
     for (target, remedies) in [
         ("orders:80", &["POD_NAMESPACE", "DISCOVERY_NAMESPACE", "orders.<namespace>.svc"][..]),
         ("orders.shop.svc:80", &["DISCOVERY_CLUSTER_DOMAIN", "ClusterFirst"]),
@@ -408,14 +408,14 @@ async fn outside_of_a_cluster_a_bare_name_says_what_to_set() {
             assert!(error.to_string().contains(remedy), "`{remedy}` in {error}");
         }
         let upstream = resolver.upstream(target).unwrap();
-        assert!(within("at once", upstream.available()).await.unwrap_err().is_config(), "waiting is in vain");
+        assert!(within("at once", upstream.ready()).await.unwrap_err().is_config(), "waiting is in vain");
     }
     assert!(dns.questions().iter().all(txt), "no bare name leaves the machine: {:?}", dns.questions());
 }
 
 #[tokio::test]
 async fn without_a_nameserver_the_error_says_so() {
-    let resolver = seeing(Surroundings::none()).build().unwrap();
+    let resolver = seeing(Environment::empty()).build().unwrap();
     let error = refused(&resolver, "db.example.com:80").await;
     assert!(error.is_config() && error.to_string().contains("DISCOVERY_NAMESERVERS"), "{error}");
     assert_eq!(addrs(&resolved(&resolver, "10.0.0.1:80").await.endpoints()), ["10.0.0.1:80"]);
@@ -425,15 +425,15 @@ async fn without_a_nameserver_the_error_says_so() {
 #[tokio::test]
 async fn nameservers_are_those_of_the_first_place_that_names_some() {
     let (in_code, variable, file) = (dns().await, dns().await, dns().await);
-    let surroundings = |variables: &[(&'static str, String)]| {
-        Surroundings::none().with_env(variables.iter().cloned()).with_resolv_conf(resolv_conf(&file))
+    let environment = |variables: &[(&'static str, String)]| {
+        Environment::empty().with_env(variables.iter().cloned()).with_resolv_conf(resolv_conf(&file))
     };
     let set = [("DISCOVERY_NAMESERVERS", variable.addr().to_string())];
-    resolved(&seeing(surroundings(&set)).nameservers([in_code.addr()]).build().unwrap(), "orders:80").await;
+    resolved(&seeing(environment(&set)).nameservers([in_code.addr()]).build().unwrap(), "orders:80").await;
     assert_eq!((in_code.total() > 0, variable.total(), file.total()), (true, 0, 0));
-    resolved(&seeing(surroundings(&set)).build().unwrap(), "orders:80").await;
+    resolved(&seeing(environment(&set)).build().unwrap(), "orders:80").await;
     assert_eq!((variable.total() > 0, file.total()), (true, 0));
-    resolved(&seeing(surroundings(&[])).build().unwrap(), "orders:80").await;
+    resolved(&seeing(environment(&[])).build().unwrap(), "orders:80").await;
     assert!(file.total() > 0);
     // And a pod as the kubelet writes it.
     resolved(&in_pod(&in_code, "shop").build().unwrap(), "orders:80").await;

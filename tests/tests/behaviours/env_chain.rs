@@ -1,6 +1,6 @@
 //! Environment variables before DNS: for the own namespace, for the ports that they name, and on a laptop.
 
-use discovery_core::{Error, Resolver, ResolverBuilder, Surroundings, plan::Families};
+use discovery_core::{Environment, Error, Resolver, ResolverBuilder, plan::Families};
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use tests::{PATIENCE, addrs};
 
@@ -14,11 +14,11 @@ async fn dns() -> FakeDns {
 }
 
 fn builder<'a>(dns: &FakeDns, vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> ResolverBuilder {
-    let surroundings = Surroundings::none()
+    let environment = Environment::empty()
         .with_env([("POD_NAMESPACE", "shop")])
         .with_env(vars)
         .with_resolv_conf(dns.resolv_conf("shop"));
-    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4)
+    Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4)
 }
 
 /// With the variables that the kubelet sets in a pod of `shop`.
@@ -106,7 +106,7 @@ async fn a_malformed_variable_is_an_error_that_names_it_even_when_dns_knows_the_
         }
         // Waiting does not help, so nobody waits.
         let upstream = resolver.upstream("orders:80").unwrap();
-        let waited = tokio::time::timeout(PATIENCE, upstream.available()).await.expect("at once");
+        let waited = tokio::time::timeout(PATIENCE, upstream.ready()).await.expect("at once");
         assert!(waited.unwrap_err().is_config());
         assert_eq!(dns.total(), 0, "{vars:?}");
         // Others are none the worse for it.
@@ -128,8 +128,8 @@ async fn one_variable_is_all_it_takes_on_a_laptop() {
         (&[("ORDERS_PORT", "tcp://127.0.0.1:9000")], "orders", "127.0.0.1:9000"),
         (&[host, ("DISCOVERY_NAMESPACE", "shop")], "orders.shop.svc:8080", "127.0.0.1:8080"),
     ] {
-        let surroundings = Surroundings::none().with_env(vars.iter().copied());
-        let resolver = Resolver::builder().surroundings(surroundings).build().unwrap();
+        let environment = Environment::empty().with_env(vars.iter().copied());
+        let resolver = Resolver::builder().environment(environment).build().unwrap();
         assert_eq!(found(&resolver, target).await, (vec![expected.to_owned()], "env"), "{target}");
     }
 }
@@ -139,8 +139,8 @@ async fn one_variable_is_all_it_takes_on_a_laptop() {
 async fn an_override_asks_dns_nothing_where_the_cluster_domain_is_not_known() {
     let dns = dns().await;
     let vars = [("ORDERS_SERVICE_HOST", "127.0.0.1"), ("DISCOVERY_NAMESPACE", "shop")];
-    let surroundings = Surroundings::none().with_env(vars);
-    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+    let environment = Environment::empty().with_env(vars);
+    let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4);
     let resolver = builder.build().unwrap();
     for target in ["orders:8080", "orders.shop:8080", "orders.shop.svc:8080"] {
         assert_eq!(found(&resolver, target).await, (vec!["127.0.0.1:8080".to_owned()], "env"), "{target}");
@@ -154,8 +154,8 @@ async fn an_override_works_where_dns_is_out_of_reach() {
     dns.stop().await;
     for dns_conf in ["", "search shop.svc.cluster.local svc.cluster.local cluster.local"] {
         let vars = [("ORDERS_SERVICE_HOST", "127.0.0.1"), ("DISCOVERY_DNS_TIMEOUT", "100ms")];
-        let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns_conf);
-        let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+        let environment = Environment::empty().with_env(vars).with_resolv_conf(dns_conf);
+        let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4);
         let resolver = builder.build().unwrap();
         assert_eq!(found(&resolver, "orders:8080").await, (vec!["127.0.0.1:8080".to_owned()], "env"), "{dns_conf}");
     }
@@ -167,8 +167,8 @@ async fn a_malformed_override_is_told_where_dns_is_out_of_reach() {
     let dns = dns().await;
     dns.script(Rule::any().drop());
     let vars = [("ORDERS_SERVICE_HOST", "127.0.0"), ("DISCOVERY_DNS_TIMEOUT", "100ms")];
-    let surroundings = Surroundings::none().with_env(vars);
-    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+    let environment = Environment::empty().with_env(vars);
+    let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4);
     let error = refused(&builder.build().unwrap(), "orders:8080").await;
     assert!(error.is_config() && error.to_string().contains("ORDERS_SERVICE_HOST"), "{error}");
     assert_eq!(dns.total(), 0, "{:?}", dns.questions());

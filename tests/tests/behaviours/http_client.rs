@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use discovery_core::Upstream;
 use discovery_reqwest::Client;
-use discovery_testing::{FakePod, ManualSource};
+use discovery_testing::{Behavior, FakePod, ManualSource};
 use http::{Extensions, Request, Response, header};
 use reqwest_middleware::{Middleware, Next};
 use tokio::net::{TcpSocket, TcpStream};
@@ -89,7 +89,7 @@ async fn what_another_service_answers_after_a_redirect_is_not_the_fault_of_the_f
         let response = within("an answer", client.get(&url).send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let upstream = client.resolver().resolve(url.as_str()).await.unwrap();
-        assert_eq!(upstream.pick().unwrap().slot().load().penalty(Instant::now()), penalty, "{url}");
+        assert_eq!(upstream.pick().unwrap().loaded_endpoint().load().penalty(Instant::now()), penalty, "{url}");
     }
 }
 
@@ -97,7 +97,7 @@ async fn what_another_service_answers_after_a_redirect_is_not_the_fault_of_the_f
 async fn whoever_redirects_in_time_is_not_left_for_another_one() {
     let world = World::new(0).await;
     let slow = FakePod::start("slow").await.unwrap();
-    slow.hang();
+    slow.set_behavior(Behavior::Hanging);
     let location = format!("http://{}/", slow.addr());
     let till = world.cluster.service("shop", "till").replicas(2).handler(move |_| {
         let response = Response::builder().status(StatusCode::FOUND).header(header::LOCATION, &location);
@@ -144,7 +144,7 @@ async fn a_pod_that_fails_fast_or_asks_to_be_spared_gets_less() {
 
 fn in_flight(upstream: &Upstream) -> u32 {
     let pick = upstream.pick().unwrap();
-    pick.slot().load().in_flight() - 1
+    pick.loaded_endpoint().load().in_flight() - 1
 }
 
 /// In whatever state a request is when its future is dropped, nothing of it stays in flight, and nothing is held against
@@ -156,7 +156,7 @@ async fn dropping_a_request_in_any_state_takes_it_out_of_flight() {
     let upstream = client.resolver().upstream(world.url().as_str()).unwrap();
     let clean = |state: &str| {
         assert_eq!(in_flight(&upstream), 0, "{state}");
-        assert_eq!(upstream.pick().unwrap().slot().load().penalty(Instant::now()), 0, "{state}");
+        assert_eq!(upstream.pick().unwrap().loaded_endpoint().load().penalty(Instant::now()), 0, "{state}");
     };
 
     // Not polled at all, and before the first answer of the sources.
@@ -164,18 +164,18 @@ async fn dropping_a_request_in_any_state_takes_it_out_of_flight() {
     let mut call = Box::pin(client.get(world.url()).send());
     assert!(futures_util::poll!(&mut call).is_pending());
     drop(call);
-    within("an answer", upstream.ready()).await.unwrap();
+    within("an answer", upstream.first_answer()).await.unwrap();
     clean("before there was an endpoint");
 
     // Waiting for the head of the answer.
-    pod.hang();
+    pod.set_behavior(Behavior::Hanging);
     let call = tokio::spawn(client.get(world.url()).send());
     within("the request", pod.when(|seen| seen.in_flight == 1)).await;
     assert_eq!(in_flight(&upstream), 1);
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     clean("before the answer");
-    pod.heal();
+    pod.set_behavior(Behavior::Healthy);
 
     // The answer has begun: it counts no more, whether its body is read or not.
     let response = within("an answer", client.get(world.url()).send()).await.unwrap();
@@ -202,7 +202,7 @@ async fn dropping_a_request_while_it_connects_takes_it_out_of_flight() {
     let world = World::new(0).await;
     let client = Client::new(world.resolver().source(Arc::new(source)).build().unwrap());
     let upstream = client.resolver().upstream("http://manual/").unwrap();
-    within("an answer", upstream.ready()).await.unwrap();
+    within("an answer", upstream.first_answer()).await.unwrap();
     let call = tokio::spawn(client.get("http://manual/").send());
     within("the request", async {
         while in_flight(&upstream) == 0 {
@@ -243,11 +243,11 @@ async fn the_client_is_the_last_link_of_a_chain_of_middleware() {
     assert!(world.received().iter().all(|requests| *requests > 0), "{:?}", world.received());
 
     // reqwest's errors stay what they are, so that a middleware that sends again knows them.
-    world.service.pods().iter().for_each(FakePod::hang);
+    world.service.pods().iter().for_each(|pod| pod.set_behavior(Behavior::Hanging));
     let late = client.get(world.url()).timeout(Duration::from_millis(50)).send().await.unwrap_err();
     assert!(late.is_timeout(), "{late:?}");
     let nobody = client.get("http://-nobody/").send().await.unwrap_err();
     let reqwest_middleware::Error::Middleware(nobody) = nobody else { panic!("{nobody:?}") };
     let nobody: discovery_reqwest::Error = nobody.downcast().unwrap();
-    assert!(nobody.as_discovery().is_some_and(discovery_core::Error::is_name), "{nobody:?}");
+    assert!(nobody.as_discovery().is_some_and(discovery_core::Error::is_invalid_name), "{nobody:?}");
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use discovery_core::{
-    Resolver, ResolverBuilder, Surroundings, Upstream,
+    Environment, Resolver, ResolverBuilder, Upstream,
     name::Target,
     policy::{Outcome, Tried},
     refresh::RefreshSettings,
@@ -41,8 +41,8 @@ fn pod(dns: &FakeDns) -> Resolver {
 /// Over TCP nothing is sent twice.
 fn pod_over_tcp(dns: &FakeDns) -> ResolverBuilder {
     let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", "tcp")];
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    in_pod(dns, "shop").surroundings(surroundings)
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    in_pod(dns, "shop").environment(environment)
 }
 
 /// A resolver on a source that says what the handle tells it, without delay.
@@ -51,7 +51,7 @@ fn manual() -> (Resolver, discovery_testing::ManualHandle) {
     let moment = Duration::from_millis(1);
     let settings =
         brisk().with_removal_hold(Duration::ZERO).with_confirm_after(moment).with_refresh(moment, moment * 20);
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source));
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source));
     (builder.refresh(settings.unwrap()).build().unwrap(), handle)
 }
 
@@ -105,7 +105,7 @@ async fn equal_targets_share_one_task_and_one_question() {
     ];
     assert_eq!((resolver.active(), tasks() - before), (1, 1));
     for upstream in &held {
-        within("an answer", upstream.ready()).await.unwrap();
+        within("an answer", upstream.first_answer()).await.unwrap();
     }
     assert_eq!(dns.total(), 1);
     assert!(held.iter().all(|upstream| Arc::ptr_eq(&upstream.endpoints().to_arc(), &held[0].endpoints().to_arc())));
@@ -153,7 +153,7 @@ async fn nothing_runs_for_a_name_that_nobody_holds() {
     let (resolver, witness) = (pod(&dns), pod(&dns));
     let before = tasks();
     for invalid in ["orders_v2", "", "orders:0", "http://", "a..b"] {
-        assert!(resolver.resolve(invalid).await.unwrap_err().is_name(), "{invalid}");
+        assert!(resolver.resolve(invalid).await.unwrap_err().is_invalid_name(), "{invalid}");
         assert_eq!((resolver.active(), tasks()), (0, before));
     }
     assert!(within("a no", resolver.resolve("nobody:80")).await.unwrap_err().is_not_found());
@@ -208,7 +208,7 @@ async fn a_thousand_targets_leave_nothing_behind() {
     let held: Vec<Upstream> = targets.iter().map(|target| resolver.upstream(target.as_str()).unwrap()).collect();
     assert_eq!(resolver.active(), 1000);
     // A thousand packets at a time may be too many for the server's socket: whoever is not answered asks again.
-    for available in within("a thousand answers", join_all(held.iter().map(Upstream::available))).await {
+    for available in within("a thousand answers", join_all(held.iter().map(Upstream::ready))).await {
         available.unwrap();
     }
     assert_eq!((resolver.active(), tasks() - before), (1000, 1000));
@@ -309,7 +309,7 @@ async fn an_explanation_names_sources_answers_and_winner() {
     handle.fail("the registry is down");
     dns.script(Rule::any().refuse());
     let orders = build().upstream("orders:80").unwrap();
-    assert!(within("an answer", orders.ready()).await.is_err());
+    assert!(within("an answer", orders.first_answer()).await.is_err());
     let text = orders.explain().to_string();
     assert_eq!(orders.explain().winner, None);
     assert!(text.contains("manual: failed: the registry is down") && text.contains("Refused"), "{text}");
@@ -341,13 +341,13 @@ async fn an_error_keeps_the_cause_of_every_source() {
 async fn ready_tells_the_first_answer_and_available_waits_for_endpoints() {
     let (resolver, handle) = manual();
     let orders = resolver.upstream("orders").unwrap();
-    let mut available = Box::pin(orders.available());
+    let mut available = Box::pin(orders.ready());
     handle.not_found();
-    assert!(within("a no", orders.ready()).await.unwrap_err().is_not_found());
+    assert!(within("a no", orders.first_answer()).await.unwrap_err().is_not_found());
     assert!(available.as_mut().now_or_never().is_none());
     handle.empty();
     let empty = async {
-        while !orders.ready().await.is_err_and(|error| error.is_empty()) {
+        while !orders.first_answer().await.is_err_and(|error| error.is_no_endpoints()) {
             tokio::task::yield_now().await
         }
     };
@@ -355,7 +355,7 @@ async fn ready_tells_the_first_answer_and_available_waits_for_endpoints() {
     assert!(available.as_mut().now_or_never().is_none());
     handle.fail("down");
     let failed = async {
-        while !orders.ready().await.is_err_and(|error| error.is_transient()) {
+        while !orders.first_answer().await.is_err_and(|error| error.is_transient()) {
             tokio::task::yield_now().await
         }
     };
@@ -363,7 +363,7 @@ async fn ready_tells_the_first_answer_and_available_waits_for_endpoints() {
     assert!(available.as_mut().now_or_never().is_none());
     handle.set(["10.0.0.1:80"]);
     within("endpoints", available).await.unwrap();
-    orders.ready().now_or_never().expect("at once").unwrap();
+    orders.first_answer().now_or_never().expect("at once").unwrap();
 
     // What is known stays, and nobody waits any more.
     handle.fail("down again");
@@ -373,8 +373,8 @@ async fn ready_tells_the_first_answer_and_available_waits_for_endpoints() {
         }
     };
     within("stale", stale).await;
+    orders.first_answer().now_or_never().expect("at once").unwrap();
     orders.ready().now_or_never().expect("at once").unwrap();
-    orders.available().now_or_never().expect("at once").unwrap();
 }
 
 /// While somebody waits, a Service that is created is found soon, in spite of the TTL of its absence.
@@ -383,7 +383,7 @@ async fn available_asks_again_for_a_service_that_is_created() {
     let dns = FakeDns::builder().ttl(30).start().await.unwrap();
     let settings = brisk().with_negative(Duration::from_millis(20), Duration::from_secs(30)).unwrap();
     let orders = in_pod(&dns, "shop").refresh(settings).build().unwrap().upstream("orders:80").unwrap();
-    let mut available = Box::pin(orders.available());
+    let mut available = Box::pin(orders.ready());
     within("two questions", async {
         tokio::select! {
             done = &mut available => panic!("{done:?}"),
@@ -413,7 +413,7 @@ async fn external_hosts_localhost_and_addresses_go_the_same_way() {
         pick.complete(Outcome::Success, std::time::Instant::now());
         assert_eq!(upstream.watch().next().now_or_never().map(|set| set.len()), Some(1), "{target}");
         assert_eq!(upstream.explain().winner, Some(winner), "{target}");
-        within(target, upstream.available()).await.unwrap();
+        within(target, upstream.ready()).await.unwrap();
         assert_eq!(resolver.active(), 1);
     }
     let db = within("db", resolver.resolve("db.example.com:5432")).await.unwrap();
@@ -441,14 +441,14 @@ async fn a_pick_without_endpoints_tells_why() {
     let text = within("not found", told(|error| error.is_not_found())).await;
     assert!(text.contains("`orders:80` was not found") && text.contains("manual"), "{text}");
     handle.empty();
-    let text = within("empty", told(|error| error.is_empty())).await;
+    let text = within("empty", told(|error| error.is_no_endpoints())).await;
     assert!(text.contains("`orders:80` has no endpoints") && text.contains("manual"), "{text}");
     handle.fail("the registry is down");
     let text = within("failed", told(|error| error.is_transient())).await;
     assert!(text.contains("the registry is down"), "{text}");
 
     handle.set(["10.0.0.1:80", "10.0.0.2:80"]);
-    within("endpoints", orders.available()).await.unwrap();
+    within("endpoints", orders.ready()).await.unwrap();
     let mut tried = Tried::new();
     let mut seen = BTreeSet::new();
     for _ in 0..2 {
@@ -458,7 +458,7 @@ async fn a_pick_without_endpoints_tells_why() {
     }
     assert_eq!(seen.len(), 2);
     let error = orders.pick_untried(&tried).unwrap_err();
-    assert!(error.is_all_tried() && !error.is_empty(), "{error}");
+    assert!(error.is_all_tried() && !error.is_no_endpoints(), "{error}");
 }
 
 /// Two sets of fifty take turns; nobody ever sees a part of one, or of both.
@@ -468,7 +468,7 @@ async fn readers_see_whole_sets_while_they_change() {
     let moment = Duration::from_millis(1);
     let settings = RefreshSettings::default().with_refresh(moment, Duration::from_secs(30)).unwrap();
     let settings = settings.with_backoff(moment, moment).unwrap().with_removal_hold(Duration::ZERO);
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source)).refresh(settings);
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source)).refresh(settings);
     let set = |net: u8| (1..=50).map(move |n| format!("10.0.{net}.{n}:80")).collect::<Vec<_>>();
     let tell = |net: u8| handle.set(set(net).iter().map(String::as_str));
     tell(0);

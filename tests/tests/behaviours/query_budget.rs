@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use discovery_core::{Resolver, Surroundings, Upstream, plan::Families, refresh::RefreshSettings};
+use discovery_core::{Environment, Resolver, Upstream, plan::Families, refresh::RefreshSettings};
 use discovery_testing::{FakeDns, Pod, QType, Service};
 use tests::{PATIENCE, addrs};
 use tokio::time::timeout;
@@ -63,8 +63,8 @@ const TABLE: &[Row] = &[
 async fn dns() -> FakeDns {
     let dns = FakeDns::builder().ttl(3600).node_search("example.net").start().await.unwrap();
     let pods = |service: Service| {
-        let web_0 = Pod::new("10.0.0.1").also("fd00::1").hostname("web-0");
-        service.port("http", 8080).pod(web_0).pod(Pod::new("10.0.0.2").also("fd00::2").hostname("web-1"))
+        let web_0 = Pod::new("10.0.0.1").with_ip("fd00::1").hostname("web-0");
+        service.port("http", 8080).pod(web_0).pod(Pod::new("10.0.0.2").with_ip("fd00::2").hostname("web-1"))
     };
     for (namespace, name) in [
         ("shop", "my-service"),
@@ -85,8 +85,8 @@ fn resolver(dns: &FakeDns, families: Families, transport: &str) -> Resolver {
     let moment = Duration::from_millis(1);
     let settings = RefreshSettings::default().with_refresh(moment, Duration::from_secs(3600)).unwrap();
     let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", transport)];
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(families);
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(families);
     builder.refresh(settings.with_failure_refresh_min(moment)).build().unwrap()
 }
 

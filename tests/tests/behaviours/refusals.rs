@@ -11,7 +11,7 @@ use std::{
 use ::reqwest::Method;
 use bytes::Bytes;
 use discovery_core::{endpoint::Endpoint, policy::RoundRobin};
-use discovery_reqwest::{Client, EndpointsTried};
+use discovery_reqwest::{Client, ResponseExt};
 use discovery_testing::{FakeDns, FakePod, ManualSource};
 use tests::in_pod;
 use tokio::{
@@ -137,7 +137,7 @@ async fn what_a_pod_refuses_goes_to_another_one_whatever_the_method() {
             let response = within("an answer", request.send()).await;
             let response = response.unwrap_or_else(|error| panic!("{refusal:?}, {method}: {}", texts(&error)));
             assert_eq!(response.status(), 200);
-            again += EndpointsTried::of(&response).get() - 1;
+            again += response.endpoints_tried() - 1;
         }
         assert_eq!((good.seen(), stopping.seen()), (12, again), "{refusal:?}");
         assert!(again >= 4, "{refusal:?}: {again} of 12 in turn");
@@ -151,7 +151,7 @@ async fn where_there_is_no_other_pod_it_goes_to_the_same_one() {
         let pod = Pod::start(refusal, 2).await;
         let client = client(&[&pod]).await;
         let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
-        assert_eq!((EndpointsTried::of(&response).get(), pod.seen()), (1, 3), "{refusal:?}");
+        assert_eq!((response.endpoints_tried(), pod.seen()), (1, 3), "{refusal:?}");
         assert_eq!(pod.connections(), connections, "{refusal:?}");
 
         let pod = Pod::start(refusal, 3).await;

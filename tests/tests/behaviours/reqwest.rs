@@ -13,9 +13,9 @@ use std::{
 
 use ::reqwest::{Body, Method, Request, Response, StatusCode, Url};
 use bytes::Bytes;
-use discovery_core::{ResolverBuilder, Surroundings, policy::RoundRobin};
-use discovery_reqwest::{Client, ClientBuilder, EndpointsTried, Error, RequestBuilder, ServiceDns};
-use discovery_testing::{FakeCluster, FakeDns, FakePod, FakeService, ManualSource};
+use discovery_core::{Environment, ResolverBuilder, policy::RoundRobin};
+use discovery_reqwest::{Client, ClientBuilder, DiscoveryResolver, Error, RequestBuilder, ResponseExt};
+use discovery_testing::{Behavior, FakeCluster, FakeDns, FakePod, FakeService, ManualSource};
 use futures_util::{FutureExt, StreamExt, stream};
 use http_body_util::Full;
 use tests::{PATIENCE, brisk, in_pod, until};
@@ -76,7 +76,7 @@ pub(super) async fn send(client: &Client, url: &str, requests: usize, at_a_time:
 }
 
 fn tried(response: &Response) -> usize {
-    EndpointsTried::of(response).get()
+    response.endpoints_tried()
 }
 
 pub(super) fn header<'a>(response: &'a Response, name: &str) -> &'a str {
@@ -170,8 +170,8 @@ async fn host_is_that_of_the_url_when_a_variable_gives_another_port() {
         (&[own, [named[0], named[1], named[1]]].concat()[..], "http://_http._tcp.orders.shop/", "orders.shop"),
     ] {
         for http2 in [false, true] {
-            let surroundings = Surroundings::none().with_env(vars.iter().copied());
-            let resolver = in_pod(&dns, "shop").surroundings(surroundings).build().unwrap();
+            let environment = Environment::empty().with_env(vars.iter().copied());
+            let resolver = in_pod(&dns, "shop").environment(environment).build().unwrap();
             let client = Client::builder(resolver).configure(over(http2)).build().unwrap();
             assert_eq!(host(&client, url).await, expected, "{url} over HTTP/2 {http2}");
         }
@@ -388,7 +388,7 @@ async fn a_pod_killed_without_notice_fails_no_idempotent_request() {
         }
         let pod = world.pod(0);
         within("requests", pod.when(|seen| seen.requests >= 20)).await;
-        pod.hang();
+        pod.set_behavior(Behavior::Hanging);
         within("requests under way", pod.when(|seen| seen.in_flight >= 2)).await;
         pod.kill().await;
         let other = world.pod(1);
@@ -408,7 +408,7 @@ async fn a_request_that_may_not_be_sent_twice_is_not() {
     for method in [Method::POST, Method::PATCH] {
         let world = World::new(3).await;
         let pods = world.service.pods();
-        pods.iter().for_each(FakePod::hang);
+        pods.iter().for_each(|pod| pod.set_behavior(Behavior::Hanging));
         let call = world.client().request(method.clone(), world.url()).send();
         let cut = async {
             let met = pods.iter().map(|pod| Box::pin(pod.when(|seen| seen.in_flight == 1)));
@@ -424,7 +424,7 @@ async fn a_request_that_may_not_be_sent_twice_is_not() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_not_sent_again() {
     let world = World::new(3).await;
-    world.service.pods().iter().for_each(FakePod::hang);
+    world.service.pods().iter().for_each(|pod| pod.set_behavior(Behavior::Hanging));
     let error = world.client().get(world.url()).timeout(Duration::from_millis(100)).send().await.unwrap_err();
     assert!(error.is_timeout() && !error.is_connect(), "{error:?}");
     assert_eq!(error.endpoints_tried(), 1);
@@ -436,14 +436,14 @@ async fn a_pod_that_hangs_is_left_for_another_one_when_its_time_is_over() {
     let world = World::new(3).await;
     let client = world.builder().attempt_timeout(Duration::from_millis(100));
     let client = client.build().unwrap();
-    world.pod(0).hang();
+    world.pod(0).set_behavior(Behavior::Hanging);
     let (errors, again) = send(&client, &world.url(), 300, 4).await;
     assert!(errors.is_empty(), "{errors:?}");
     assert!((1..=60).contains(&again), "{again} of 300: open requests count, so few go there");
 
     // A POST is not sent twice, and goes on waiting; nor is anything when nobody else is left.
-    world.pod(1).hang();
-    world.pod(2).hang();
+    world.pod(1).set_behavior(Behavior::Hanging);
+    world.pod(2).set_behavior(Behavior::Hanging);
     for method in [Method::POST, Method::GET] {
         let before: usize = world.received().iter().sum();
         let request = client.request(method.clone(), world.url()).timeout(Duration::from_millis(700)).send();
@@ -481,7 +481,7 @@ async fn an_invalid_host_is_an_error_that_names_it() {
         ("http://_http.orders.shop/", "_http.orders.shop"),
     ] {
         let error = client.get(url).send().await.unwrap_err();
-        assert!(error.as_discovery().is_some_and(|error| error.is_name()), "{url}: {error:?}");
+        assert!(error.as_discovery().is_some_and(|error| error.is_invalid_name()), "{url}: {error:?}");
         assert!(texts(&error).contains(named), "{}", texts(&error));
     }
     let error = client.get("http://").send().await.unwrap_err();
@@ -512,7 +512,7 @@ async fn a_plain_client_resolves_through_service_dns_and_spreads_its_connections
     let world = World::new(4).await;
     let resolver = world.resolver().build().unwrap();
     let client = ::reqwest::Client::builder()
-        .dns_resolver(ServiceDns::new(resolver))
+        .dns_resolver(DiscoveryResolver::new(resolver))
         .pool_max_idle_per_host(0)
         .no_proxy()
         .build()
@@ -523,7 +523,7 @@ async fn a_plain_client_resolves_through_service_dns_and_spreads_its_connections
             assert_eq!(within("an answer", client.get(&url).send()).await.unwrap().status(), 200);
         }
         let spread: Vec<_> = world.received().iter().zip(before).map(|(now, before)| now - before).collect();
-        println!("a plain client on ServiceDns, a connection for each request: {spread:?} for {url}");
+        println!("a plain client on DiscoveryResolver, a connection for each request: {spread:?} for {url}");
         assert!(spread.iter().all(|requests| *requests > 0), "{spread:?}: by chance once in 10^7 runs");
     }
     let error = client.get("http://nobody.shop/").send().await.unwrap_err();
@@ -534,7 +534,7 @@ async fn a_plain_client_resolves_through_service_dns_and_spreads_its_connections
 async fn no_endpoint_fails_after_the_patience_and_not_before() {
     let world = World::new(0).await;
     let patience = Duration::from_millis(150);
-    let client = world.builder().patience(patience).build().unwrap();
+    let client = world.builder().endpoint_timeout(patience).build().unwrap();
     let begun = Instant::now();
     let error = within("an answer", client.get(world.url()).send()).await.unwrap_err();
     assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
@@ -548,7 +548,7 @@ async fn no_endpoint_fails_after_the_patience_and_not_before() {
 #[tokio::test]
 async fn without_patience_only_the_first_request_waits_for_an_answer() {
     let world = World::new(1).await;
-    let client = world.builder().patience(Duration::ZERO).build().unwrap();
+    let client = world.builder().endpoint_timeout(Duration::ZERO).build().unwrap();
     assert_eq!(within("an answer", client.get(world.url()).send()).await.unwrap().status(), 200);
 
     let nobody = "http://nobody.shop/";
@@ -560,7 +560,7 @@ async fn without_patience_only_the_first_request_waits_for_an_answer() {
 #[tokio::test]
 async fn a_request_waits_for_an_endpoint_within_its_patience() {
     let world = World::new(0).await;
-    let client = world.builder().patience(PATIENCE).build().unwrap();
+    let client = world.builder().endpoint_timeout(PATIENCE).build().unwrap();
     let mut call = pin!(client.get(world.url()).send());
     assert!(call.as_mut().now_or_never().is_none());
     world.service.add_pod().await.unwrap();
@@ -570,7 +570,7 @@ async fn a_request_waits_for_an_endpoint_within_its_patience() {
 #[tokio::test]
 async fn a_slow_pod_gets_less() {
     let world = World::new(4).await;
-    world.pod(0).slow(Duration::from_millis(500));
+    world.pod(0).set_behavior(Behavior::Slow(Duration::from_millis(500)));
     let (errors, _) = send(&world.client(), &world.url(), 2_000, 16).await;
     assert!(errors.is_empty(), "{errors:?}");
     let received = world.received();
@@ -583,7 +583,7 @@ async fn an_error_never_shows_credentials() {
     const SECRET: &str = "hunter2";
     let world = World::new(1).await;
     world.service.kill(0).await;
-    let builder = world.builder().patience(Duration::ZERO);
+    let builder = world.builder().endpoint_timeout(Duration::ZERO);
     let client = builder.build().unwrap();
     let port = world.service.port();
     let refused = [

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use discovery_core::{
-    Resolver, Surroundings,
+    Environment, Resolver,
     plan::{Families, Plan},
     source::{BoxFuture, Lookup, Source, State, Update},
 };
@@ -105,7 +105,7 @@ impl Lookup for Eager {
 
 #[tokio::test]
 async fn a_source_that_always_has_news_leaves_the_runtime_to_others() {
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(Eager));
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(Eager));
     let orders = builder.build().unwrap().resolve("orders:80").await.unwrap();
     // On a runtime of one thread: a loop that never sleeps would not let this timer fire.
     within("a timer", tokio::time::sleep(Duration::from_millis(10))).await;
@@ -116,9 +116,9 @@ async fn a_source_that_always_has_news_leaves_the_runtime_to_others() {
 async fn an_answer_without_endpoints_is_an_empty_one() {
     let (source, handle) = ManualSource::new();
     handle.set_endpoints([]);
-    let builder = Resolver::builder().surroundings(Surroundings::none()).source(Arc::new(source));
+    let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source));
     let error = within("an answer", builder.build().unwrap().resolve("orders:80")).await.unwrap_err();
-    assert!(error.is_empty(), "{error}");
+    assert!(error.is_no_endpoints(), "{error}");
 }
 
 /// The target of a ClusterIP's SRV record is the Service itself, which here has the name of the pod asked for.
@@ -137,11 +137,11 @@ async fn a_failed_search_for_the_cluster_domain_is_transient() {
     let dns = FakeDns::start().await.unwrap();
     dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("10.0.0.1")));
     dns.script(Rule::any().qtype(QType::TXT).times(1).servfail());
-    let surroundings = Surroundings::none().with_env([("POD_NAMESPACE", "shop")]);
-    let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+    let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4);
     let orders = builder.build().unwrap().upstream("orders:80").unwrap();
-    assert!(orders.ready().await.unwrap_err().is_transient());
-    within("the next attempt", orders.available()).await.unwrap();
+    assert!(orders.first_answer().await.unwrap_err().is_transient());
+    within("the next attempt", orders.ready()).await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
 }
 

@@ -20,8 +20,10 @@ use discovery_core::{
     endpoint::{Endpoint, EndpointSet, Identity},
     policy::{Policy, RoundRobin},
 };
-use discovery_testing::{FakeCluster, FakeDns, FakePod, FakeService, ManualSource, Pod, Rule, Service as Declared};
-use discovery_tower::{Balance, Discover, Error, Once};
+use discovery_testing::{
+    Behavior, FakeCluster, FakeDns, FakePod, FakeService, ManualSource, Pod, Rule, Service as Declared,
+};
+use discovery_tower::{Balance, Discover, Error, NoRetry};
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -111,7 +113,7 @@ impl World {
         let service = cluster.service("shop", "orders").replicas(replicas).start().await.unwrap();
         let resolver = in_pod(cluster.dns(), "shop").refresh(brisk()).policy(policy).build().unwrap();
         let upstream = resolver.upstream(format!("http://orders:{}", service.port()).as_str()).unwrap();
-        let known = within("an answer", upstream.ready()).await;
+        let known = within("an answer", upstream.first_answer()).await;
         assert_eq!(known.is_ok(), replicas > 0);
         Self { service, upstream, log: Log::default(), cluster }
     }
@@ -239,7 +241,7 @@ mod discover {
         let dns = FakeDns::builder().ttl(0).start().await.unwrap();
         let upstream = start(&dns).await;
         let mut changes = discover(&upstream);
-        assert!(within("an answer", upstream.ready()).await.unwrap_err().is_not_found());
+        assert!(within("an answer", upstream.first_answer()).await.unwrap_err().is_not_found());
         assert!(is_waiting(&mut changes));
         dns.apply(orders(&["10.0.0.1"]));
         assert!(matches!(next(&mut changes).await, Change::Insert(_, addr) if addr == ([10, 0, 0, 1], 80).into()));
@@ -252,7 +254,7 @@ mod discover {
         dns.script(Rule::any().servfail());
         let upstream = start(&dns).await;
         let mut changes = discover(&upstream);
-        assert!(within("an answer", upstream.ready()).await.unwrap_err().is_transient());
+        assert!(within("an answer", upstream.first_answer()).await.unwrap_err().is_transient());
         assert!(is_waiting(&mut changes));
         dns.clear_script();
         assert!(matches!(next(&mut changes).await, Change::Insert(..)));
@@ -427,10 +429,10 @@ async fn one_refusing_endpoint_of_four_fails_no_request() {
 async fn an_endpoint_that_fails_fast_gets_less_than_one_percent() {
     let world = World::new(10).await;
     for pod in &world.service.pods()[1..] {
-        pod.slow(Duration::from_millis(5));
+        pod.set_behavior(Behavior::Slow(Duration::from_millis(5)));
     }
     let failing = world.pod(0);
-    failing.broken(StatusCode::INTERNAL_SERVER_ERROR);
+    failing.set_behavior(Behavior::Failing(StatusCode::INTERNAL_SERVER_ERROR));
     let balance = world.balance();
     send(&balance, 0..500, 32).await;
     let before = failing.requests();
@@ -479,7 +481,7 @@ async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
 async fn in_an_outage_the_budget_bounds_what_is_sent_again() {
     let (source, handle) = ManualSource::new();
     handle.set(["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
-    let builder = discovery_core::Resolver::builder().surroundings(discovery_core::Surroundings::none());
+    let builder = discovery_core::Resolver::builder().environment(discovery_core::Environment::empty());
     let resolver = builder.source(Arc::new(source)).build().unwrap();
     let upstream = resolver.resolve("orders:80").await.unwrap();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -507,7 +509,7 @@ async fn an_empty_set_fails_after_the_patience_and_not_before() {
     let world = World::new(0).await;
     let patience = Duration::from_millis(150);
     let begun = Instant::now();
-    let error = send_with(world.balance().with_patience(patience)).await.unwrap_err();
+    let error = send_with(world.balance().with_endpoint_timeout(patience)).await.unwrap_err();
     assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
     assert_eq!(error.endpoints_tried(), 0);
     assert!(error.as_discovery().is_some_and(|error| error.is_not_found()), "{error:?}: as CoreDNS has it");
@@ -520,7 +522,7 @@ async fn send_with(balance: Balance<ToPod>) -> Result<Response<()>, Error> {
 #[tokio::test]
 async fn without_patience_an_empty_set_fails_at_once() {
     let world = World::new(0).await;
-    let balance = world.balance().with_patience(Duration::ZERO);
+    let balance = world.balance().with_endpoint_timeout(Duration::ZERO);
     let error = balance.oneshot(request(Method::GET, 0)).now_or_never().expect("at once").unwrap_err();
     assert!(error.as_discovery().is_some_and(|error| error.is_not_found()), "{error:?}: as CoreDNS has it");
 }
@@ -532,14 +534,15 @@ async fn without_patience_the_first_call_waits_for_the_first_answer() {
     let resolver = in_pod(world.cluster.dns(), "shop").build().unwrap();
     let upstream = resolver.upstream(world.upstream.target()).unwrap();
     let log = world.log.clone();
-    let balance = Balance::new(upstream, move |endpoint| ToPod::new(endpoint, &log)).with_patience(Duration::ZERO);
+    let balance =
+        Balance::new(upstream, move |endpoint| ToPod::new(endpoint, &log)).with_endpoint_timeout(Duration::ZERO);
     send_with(balance).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_call_waits_for_an_endpoint_within_its_patience() {
     let world = World::new(0).await;
-    let mut call = pin!(send_with(world.balance().with_patience(PATIENCE)));
+    let mut call = pin!(send_with(world.balance().with_endpoint_timeout(PATIENCE)));
     assert!(call.as_mut().now_or_never().is_none());
     world.service.add_pod().await.unwrap();
     assert_eq!(call.await.unwrap().status(), 200);
@@ -555,7 +558,7 @@ async fn a_pod_killed_without_notice_fails_no_idempotent_request() {
         let load = Load::start(&balance, 16);
         load.more(200).await;
         let pod = world.pod(0);
-        pod.hang();
+        pod.set_behavior(Behavior::Hanging);
         within("requests under way", pod.when(|seen| seen.in_flight >= 2)).await;
         pod.kill().await;
         load.more(1_000).await;
@@ -572,7 +575,7 @@ async fn a_request_that_may_not_be_sent_twice_is_not() {
     for method in [Method::POST, Method::PATCH] {
         let world = World::with_policy(3, RoundRobin::new()).await;
         let pods = world.service.pods();
-        pods.iter().for_each(FakePod::hang);
+        pods.iter().for_each(|pod| pod.set_behavior(Behavior::Hanging));
         let mut call = pin!(world.balance().oneshot(request(method.clone(), 0)));
         let cut = async {
             let met = pods.iter().map(|pod| Box::pin(pod.when(|seen| seen.in_flight == 1)));
@@ -594,7 +597,7 @@ async fn a_connection_that_does_not_come_about_is_safe_for_any_method() {
     for number in 0..4 {
         balance.clone().oneshot(request(Method::POST, number)).await.unwrap();
     }
-    let once = balance.with_attempt(Once::new());
+    let once = balance.with_retry_policy(NoRetry::new());
     let mut refused = 0;
     for number in 4..8 {
         refused += usize::from(once.clone().oneshot(request(Method::POST, number)).await.is_err());
@@ -606,8 +609,8 @@ async fn a_connection_that_does_not_come_about_is_safe_for_any_method() {
 async fn dropping_a_call_takes_it_out_of_flight() {
     let world = World::new(1).await;
     let pod = world.pod(0);
-    pod.hang();
-    let in_flight = || world.upstream.pick().unwrap().slot().load().in_flight() - 1;
+    pod.set_behavior(Behavior::Hanging);
+    let in_flight = || world.upstream.pick().unwrap().loaded_endpoint().load().in_flight() - 1;
     assert_eq!(in_flight(), 0);
     let call = tokio::spawn(world.balance().oneshot(request(Method::GET, 0)));
     within("the request", pod.when(|seen| seen.in_flight == 1)).await;
@@ -616,7 +619,7 @@ async fn dropping_a_call_takes_it_out_of_flight() {
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(in_flight(), 0);
     let now = Instant::now();
-    assert_eq!(world.upstream.pick().unwrap().slot().load().penalty(now), 0, "nothing is learned from it");
+    assert_eq!(world.upstream.pick().unwrap().loaded_endpoint().load().penalty(now), 0, "nothing is learned from it");
 }
 
 /// A new pod is in use before the old one leaves, as with `maxUnavailable: 0`. The old one stops at once.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use discovery_core::{
-    Error, Resolver, ResolverBuilder, Surroundings,
+    Environment, Error, Resolver, ResolverBuilder,
     name::{Host, Target},
     plan::Families,
 };
@@ -37,8 +37,8 @@ fn orders(pods: u8) -> Service {
 fn pod(dns: &FakeDns, lines: &str, vars: &[(&str, &str)]) -> ResolverBuilder {
     let vars = [("POD_NAMESPACE", "shop")].iter().chain(vars).copied();
     let conf = format!("{}{lines}\n", dns.resolv_conf("shop"));
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(conf);
-    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4)
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(conf);
+    Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4)
 }
 
 async fn refusal(resolver: &Resolver, target: &str) -> Error {
@@ -97,7 +97,10 @@ async fn t2_a_transient_failure_is_not_told_as_a_missing_name() {
         let resolver = pod(&dns, "", &QUICK).refresh(brisk()).build().unwrap();
         for form in forms {
             let error = refusal(&resolver, form).await;
-            assert!(error.is_transient() && !error.is_not_found() && !error.is_empty(), "{what}, {form}: {error}");
+            assert!(
+                error.is_transient() && !error.is_not_found() && !error.is_no_endpoints(),
+                "{what}, {form}: {error}"
+            );
             assert!(error.to_string().contains(ORDERS), "{what}, {form}: {error}");
         }
         let asked = names(&dns);
@@ -107,7 +110,7 @@ async fn t2_a_transient_failure_is_not_told_as_a_missing_name() {
 
         let upstream = resolver.upstream("orders:80").unwrap();
         dns.clear_script();
-        timeout(PATIENCE, upstream.available()).await.expect(what).unwrap();
+        timeout(PATIENCE, upstream.ready()).await.expect(what).unwrap();
     }
 }
 
@@ -348,14 +351,14 @@ async fn t8_a_second_nameserver_that_denies_everything_never_wins() {
             // The second time a silent one is known to be silent, and the other is asked first.
             for _ in 0..2 {
                 let error = refusal(&resolver, "orders:80").await;
-                assert!(error.is_transient() && !error.is_not_found() && !error.is_empty(), "{what}: {error}");
+                assert!(error.is_transient() && !error.is_not_found() && !error.is_no_endpoints(), "{what}: {error}");
             }
             assert!(node.total() > 0, "{what}: it was asked, and not believed");
 
             let upstream = resolver.upstream("orders:80").unwrap();
             cluster.clear_script();
             cluster.restart().await.unwrap();
-            timeout(PATIENCE, upstream.available()).await.expect(what).unwrap();
+            timeout(PATIENCE, upstream.ready()).await.expect(what).unwrap();
         }
     }
 }
@@ -378,10 +381,10 @@ async fn t8_a_denial_counts_no_more_because_the_first_nameserver_is_back() {
     cluster.restart().await.unwrap();
     let third = refusal(&resolver, "other-2:80").await;
     assert!(third.is_not_found(), "the first nameserver says so: {third}");
-    if let Err(error) = timeout(PATIENCE, upstream.ready()).await.expect("an answer") {
+    if let Err(error) = timeout(PATIENCE, upstream.first_answer()).await.expect("an answer") {
         assert!(!error.is_not_found(), "the node was believed: {error}");
     }
-    timeout(PATIENCE, upstream.available()).await.expect("endpoints").unwrap();
+    timeout(PATIENCE, upstream.ready()).await.expect("endpoints").unwrap();
     assert_eq!(upstream.endpoints().len(), 2);
 }
 

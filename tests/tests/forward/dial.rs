@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use discovery_proxy::{
     Mode,
-    forward::{Dialer, Published},
+    forward::{Dialer, SnapshotHandle},
     object::*,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,7 +83,7 @@ async fn a_refusal_and_a_drop_are_told_at_once() {
 async fn a_dialer_follows_what_is_published() {
     let (_pods, addrs) = echo_pods(2).await;
     let mut world = World::new(Mode::Nftables).serving(&sticky(), &addrs[..1]);
-    let published = Published::new(world.proxy.snapshot().clone());
+    let published = SnapshotHandle::new(world.proxy.snapshot().clone());
     let dialer = Dialer::new(published.clone()).with_source([10, 244, 1, 7].into());
     assert_eq!(dialer.dial(vip()).await.unwrap().endpoint(), addrs[0]);
     published.publish(&world.pods(&addrs[1..]));

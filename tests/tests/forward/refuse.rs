@@ -37,7 +37,7 @@ async fn what_is_dropped_is_silent_and_then_reset() {
     let (_pods, addrs) = echo_pods(1).await;
     let local = Service { internal_traffic_policy: TrafficPolicy::Local, ..service() };
     let silence = Duration::from_millis(150);
-    let world = World::with(Mode::Nftables, builder().silence(silence)).serving(&local, &addrs);
+    let world = World::with(Mode::Nftables, builder().drop_timeout(silence)).serving(&local, &addrs);
     let begin = std::time::Instant::now();
     let mut stream = TcpStream::connect(world.tcp()).await.unwrap();
     let error = within("a reset", stream.read(&mut [0; 1])).await.unwrap_err();

@@ -6,7 +6,7 @@ use ::tower::ServiceExt;
 use bytes::Bytes;
 use discovery_proxy::{
     Mode,
-    forward::{Dialer, Published},
+    forward::{Dialer, SnapshotHandle},
 };
 use discovery_testing::FakeCluster;
 use discovery_tower::{VipConnector, VipEndpoint, VipError};
@@ -30,7 +30,7 @@ async fn requests_to_a_virtual_address_land_on_pods() {
     let orders = cluster.service("shop", "orders").replicas(3).start().await.unwrap();
     let addrs: Vec<SocketAddr> = orders.pods().iter().map(|pod| pod.addr()).collect();
     let mut world = World::new(Mode::Userspace).serving(&service(), &addrs);
-    let published = Published::new(world.proxy.snapshot().clone());
+    let published = SnapshotHandle::new(world.proxy.snapshot().clone());
     let connector = VipConnector::new(Dialer::new(published.clone()));
     // A connection for each request: they take turns.
     let each = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.clone());

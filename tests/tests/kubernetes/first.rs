@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use discovery_core::{Surroundings, source::kubernetes::KubernetesSource};
+use discovery_core::{Environment, source::kubernetes::KubernetesSource};
 use discovery_testing::{FakeDns, Pod, Service};
 use tests::{addrs, until};
 
@@ -52,7 +52,7 @@ async fn a_service_without_endpoints_is_an_answer() {
     server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
     let resolver = resolver(source(&server), &dns);
     let error = resolver.resolve("orders:80").await.unwrap_err();
-    assert!(error.is_empty(), "{error}");
+    assert!(error.is_no_endpoints(), "{error}");
     assert_eq!(dns.total(), 0);
 }
 
@@ -117,8 +117,8 @@ async fn one_pod_of_a_headless_service_and_names_of_other_namespaces() {
 
 #[tokio::test]
 async fn outside_of_a_cluster_there_is_no_source() {
-    assert!(KubernetesSource::in_cluster(&Surroundings::none(), None).unwrap().is_none());
-    let in_pod = Surroundings::none().with_env([
+    assert!(KubernetesSource::in_cluster(&Environment::empty(), None).unwrap().is_none());
+    let in_pod = Environment::empty().with_env([
         ("KUBERNETES_SERVICE_HOST", "fd00::1"),
         ("KUBERNETES_SERVICE_PORT", "6443"),
         ("POD_IPS", "fd00::7"),

@@ -137,7 +137,7 @@ async fn dns_takes_over_when_nothing_has_been_heard_for_too_long() {
     dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
     server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.1"]));
-    let builder = source(&server).hold(std::time::Duration::from_millis(300));
+    let builder = source(&server).max_stale(std::time::Duration::from_millis(300));
     let orders = resolver(builder, &dns).resolve("http://orders").await.unwrap();
     server.kill().await;
     stale(&orders).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use discovery_core::{Resolver, Surroundings, context::Families};
+use discovery_core::{Environment, Resolver, context::Families};
 use discovery_testing::FakeDns;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tests::addrs;
@@ -50,7 +50,7 @@ async fn the_service_account_is_all_it_takes() {
     std::fs::write(account.join("token"), "the-token").unwrap();
 
     let port = server.port().to_string();
-    let surroundings = Surroundings::none()
+    let environment = Environment::empty()
         .with_env([
             ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
             ("KUBERNETES_SERVICE_PORT", &port),
@@ -61,11 +61,11 @@ async fn the_service_account_is_all_it_takes() {
         ])
         .with_resolv_conf(dns.resolv_conf("shop"))
         .with_service_account_dir(&account);
-    let resolver = |surroundings: Surroundings| {
-        let builder = Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4);
+    let resolver = |environment: Environment| {
+        let builder = Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4);
         builder.endpoint_slices().build().unwrap()
     };
-    let orders = resolver(surroundings.clone()).resolve("http://orders").await.unwrap();
+    let orders = resolver(environment.clone()).resolve("http://orders").await.unwrap();
     assert_eq!(
         addrs(&orders.endpoints()),
         ["10.0.0.1:8080"],
@@ -73,7 +73,7 @@ async fn the_service_account_is_all_it_takes() {
         orders.explain()
     );
     assert_eq!(dns.total(), 0);
-    let wanted = surroundings.with_env([("DISCOVERY_SERVICE_ENV", "on")]);
+    let wanted = environment.with_env([("DISCOVERY_SERVICE_ENV", "on")]);
     let orders = resolver(wanted).resolve("http://orders").await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["10.96.0.7:80"]);
     std::fs::remove_dir_all(&account).unwrap();

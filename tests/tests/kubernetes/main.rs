@@ -15,18 +15,18 @@ use std::{sync::Arc, time::Duration};
 
 use discovery_core::{
     Resolver,
-    source::kubernetes::{KubernetesBuilder, KubernetesSource},
+    source::kubernetes::{KubernetesSource, KubernetesSourceBuilder},
 };
 use discovery_testing::FakeDns;
 use server::ApiServer;
 
 /// Waits short enough for a test.
-fn source(server: &ApiServer) -> KubernetesBuilder {
+fn source(server: &ApiServer) -> KubernetesSourceBuilder {
     let ms = Duration::from_millis;
-    KubernetesSource::builder(server.url()).backoff(ms(20), ms(100)).refused_retry(ms(100))
+    KubernetesSource::builder(server.url()).backoff(ms(20), ms(100)).forbidden_retry_interval(ms(100))
 }
 
 /// A resolver of a pod in `shop`, which asks `dns` after the API server.
-fn resolver(builder: KubernetesBuilder, dns: &FakeDns) -> Resolver {
+fn resolver(builder: KubernetesSourceBuilder, dns: &FakeDns) -> Resolver {
     tests::in_pod(dns, "shop").source(Arc::new(builder.build().unwrap())).build().unwrap()
 }

@@ -56,7 +56,7 @@ fn a_thousand_endpoints_cost_less_than_200_kib() {
         let (source, handle) = discovery_testing::ManualSource::new();
         let addrs: Vec<String> = (0..1000).map(|n| format!("10.0.{}.{}:80", n / 100, n % 100)).collect();
         handle.set(addrs.iter().map(String::as_str));
-        let builder = discovery_core::Resolver::builder().surroundings(discovery_core::Surroundings::none());
+        let builder = discovery_core::Resolver::builder().environment(discovery_core::Environment::empty());
         let resolver = builder.source(std::sync::Arc::new(source)).build().unwrap();
         held(&resolver, 1000)
     };

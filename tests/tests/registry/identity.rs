@@ -1,6 +1,6 @@
 //! Which address is registered, as far as a server sees it. The rules themselves are tested where they are.
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_eureka::{IpFamily, Registration};
 use discovery_reqwest::Client;
 use serde_json::Value;
@@ -87,7 +87,7 @@ async fn the_registrys_name_is_resolved_by_the_clients_resolver() {
         ("RATES_EUREKA_SERVICE_HOST", "127.0.0.1"),
         ("RATES_EUREKA_SERVICE_PORT", &port),
     ];
-    let resolver = Resolver::builder().surroundings(Surroundings::none().with_env(env)).build().unwrap();
+    let resolver = Resolver::builder().environment(Environment::empty().with_env(env)).build().unwrap();
     let url = format!("http://rates-eureka.icg-msst-cv-rates-171832.svc:{port}/eureka");
     let builder = Registration::builder(&Client::new(resolver), url, "rates").port(8080).ip([127, 0, 0, 1].into());
     let _registration = builder.env([("POD_NAME", "rates-0")]).required().register().await.unwrap();

@@ -10,12 +10,12 @@ mod urls;
 
 use std::time::Duration;
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_reqwest::Client;
 
 /// A client that finds addresses only.
 fn client() -> Client {
-    Client::new(Resolver::builder().surroundings(Surroundings::none()).build().unwrap())
+    Client::new(Resolver::builder().environment(Environment::empty()).build().unwrap())
 }
 
 fn ms(milliseconds: u64) -> Duration {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Fetched each 50 ms.
 fn source(registry: &Registry) -> EurekaSourceBuilder {
-    EurekaSource::builder(&client(), registry.url()).interval(ms(50))
+    EurekaSource::builder(&client(), registry.url()).fetch_interval(ms(50))
 }
 
 /// The source, and then DNS.
@@ -62,7 +62,7 @@ async fn a_hash_that_differs_fetches_all_of_it() {
     registry.on("GET", "apps/delta", json(page("UP_2_", &[]))).await;
     let source = source(&registry).build().unwrap();
     let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
-    rates.ready().await.unwrap();
+    rates.first_answer().await.unwrap();
     registry.on("GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2)])]))).await;
     until_addrs(&rates, &["127.0.0.1:1", "127.0.0.1:2"]).await;
     assert!(source.counts().mismatched >= 1);
@@ -131,7 +131,7 @@ async fn an_explanation_has_no_credentials() {
     let mut texts = vec![format!("{builder:?}")];
     let source = builder.build().unwrap();
     let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
-    let error = rates.ready().await.unwrap_err();
+    let error = rates.first_answer().await.unwrap_err();
     assert_eq!(registry.requests().await[0].headers["authorization"], "Basic Y2xlcms6cGE1NXdAcmQ=");
     texts.extend([error.to_string(), format!("{error:?}"), rates.explain().to_string(), format!("{source:?}")]);
     for text in texts {
@@ -168,7 +168,7 @@ async fn an_application_that_is_not_up_is_empty() {
     registry.on("GET", "apps", json(page("OUT_OF_SERVICE_1_", &[("RATES", &[down])]))).await;
     let source = source(&registry).build().unwrap();
     let error = resolver(&source, &dns).resolve("http://rates").await.unwrap_err();
-    assert!(error.is_empty() && error.to_string().contains("1 instances, 0 up"), "{error}");
+    assert!(error.is_no_endpoints() && error.to_string().contains("1 instances, 0 up"), "{error}");
     assert_eq!(dns.total(), 0);
 }
 
@@ -220,7 +220,7 @@ async fn a_large_registry_is_read() {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(page("UP_10000_", &[("RATES", &records)]).as_bytes()).unwrap();
     registry.on("GET", "apps", json(packer.finish().unwrap()).insert_header("content-encoding", "gzip")).await;
-    let source = source(&registry).interval(Duration::from_secs(600)).build().unwrap();
+    let source = source(&registry).fetch_interval(Duration::from_secs(600)).build().unwrap();
     let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
     until(&rates, "all of them", |set| set.len() == 10_000).await;
     assert_eq!(registry.asked().await, ["GET apps"]);
@@ -232,7 +232,7 @@ async fn a_registry_that_was_emptied_is_not_believed_at_once() {
     registry.on("GET", "apps", json(page("", &[]))).await;
     registry.on("GET", "apps/delta", json(page("", &[]))).await;
     registry.next(1, "GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2)])]))).await;
-    let source = source(&registry).hold(ms(1500)).build().unwrap();
+    let source = source(&registry).max_stale(ms(1500)).build().unwrap();
     let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
     until_counts(&source, "emptied", |source| source.counts().emptied == 1).await;
     until_counts(&source, "fetched on", |source| source.counts().full >= 4).await;
@@ -313,7 +313,7 @@ async fn a_hundred_names_cost_one_fetch() {
         (0..100_u16).map(|n| (format!("APP-{n}"), [record(&format!("APP-{n}"), "1", n + 1, "UP")])).collect();
     let apps: Vec<_> = apps.iter().map(|(name, records)| (name.as_str(), &records[..])).collect();
     registry.on("GET", "apps", json(page("UP_100_", &apps))).await;
-    let source = source(&registry).interval(Duration::from_secs(600)).build().unwrap();
+    let source = source(&registry).fetch_interval(Duration::from_secs(600)).build().unwrap();
     let resolver = resolver(&source, &dns);
     for n in 0..100 {
         let app = resolver.resolve(format!("http://app-{n}").as_str()).await.unwrap();

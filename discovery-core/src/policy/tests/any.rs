@@ -96,7 +96,7 @@ proptest! {
                 Step::Wait(millis) => now += Duration::from_millis(millis),
                 Step::Drop(_) | Step::Complete(..) => {}
             }
-            loads.extend(snapshot.slots().iter().map(|slot| slot.load().clone()));
+            loads.extend(snapshot.loaded_endpoints().iter().map(|slot| slot.load().clone()));
             loads.sort_by_key(|load| Arc::as_ptr(load).addr());
             loads.dedup_by(|a, b| Arc::ptr_eq(a, b));
             let in_flight: usize = loads.iter().map(|load| load.in_flight() as usize).sum();

@@ -13,7 +13,7 @@ fn next(before: &Snapshot, of: impl IntoIterator<Item = Endpoint>) -> Snapshot {
 }
 
 fn load_of<'a>(snapshot: &'a Snapshot, identity: &Identity) -> &'a Arc<Load> {
-    snapshot.slots().iter().find(|slot| slot.identity() == identity).expect("in the set").load()
+    snapshot.loaded_endpoints().iter().find(|slot| slot.identity() == identity).expect("in the set").load()
 }
 
 #[test]
@@ -21,10 +21,13 @@ fn loads_follow_the_identity() {
     let before = snapshot([1, 2, 4, 6].map(endpoint).into_iter().collect(), &LeastRequest::new());
     let _held: Vec<_> = (0..4).filter_map(|at| before.start(at, None)).collect();
     let after = next(&before, [endpoint(0), endpoint(2).with_weight(7), endpoint(3), endpoint(6), endpoint(7)]);
-    let in_flight: Vec<_> = after.slots().iter().map(|slot| slot.load().in_flight()).collect();
+    let in_flight: Vec<_> = after.loaded_endpoints().iter().map(|slot| slot.load().in_flight()).collect();
     assert_eq!(in_flight, [0, 1, 0, 1, 0]);
-    assert_eq!(after.slots()[1].endpoint().weight(), 7);
-    assert!(Arc::ptr_eq(&after.slots()[3], &before.slots()[3]), "an unchanged endpoint is not copied");
+    assert_eq!(after.loaded_endpoints()[1].endpoint().weight(), 7);
+    assert!(
+        Arc::ptr_eq(&after.loaded_endpoints()[3], &before.loaded_endpoints()[3]),
+        "an unchanged endpoint is not copied"
+    );
 }
 
 #[test]
@@ -36,9 +39,13 @@ fn an_address_that_comes_back_as_another_pod_starts_afresh() {
         let before = snapshot([first.clone()].into_iter().collect(), &LeastRequest::new());
         let pick = before.start(0, None).expect("one");
         let after = next(&before, [other]);
-        assert_eq!(after.slots()[0].load().in_flight(), 0);
+        assert_eq!(after.loaded_endpoints()[0].load().in_flight(), 0);
         pick.complete(Outcome::Failure, epoch());
-        assert_eq!(after.slots()[0].load().busy(epoch()), 0, "a request to the old one says nothing of the new one");
+        assert_eq!(
+            after.loaded_endpoints()[0].load().value(epoch()),
+            0,
+            "a request to the old one says nothing of the new one"
+        );
     }
 }
 
@@ -47,7 +54,7 @@ fn who_was_gone_starts_afresh() {
     let before = snapshot([endpoint(1)].into_iter().collect(), &LeastRequest::new());
     before.start(0, None).expect("one").complete(Outcome::Failure, epoch());
     let after = next(&next(&before, []), [endpoint(1)]);
-    assert_eq!(load_of(&after, endpoint(1).identity()).busy(epoch()), 0);
+    assert_eq!(load_of(&after, endpoint(1).identity()).value(epoch()), 0);
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn a_pick_reports_to_the_next_snapshot_and_outlives_all() {
     let pick = before.start(0, Some(epoch())).expect("one");
     let after = next(&before, [endpoint(1).with_weight(2)]);
     drop(before);
-    let load = after.slots()[0].load().clone();
+    let load = after.loaded_endpoints()[0].load().clone();
     drop(after);
     assert_eq!(pick.endpoint().weight(), 1);
     assert_eq!(pick.started(), Some(epoch()));

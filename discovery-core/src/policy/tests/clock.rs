@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::policy::{Outcome, Pick, Picker, Slots};
+use crate::policy::{LoadedEndpoints, Outcome, Pick, Picker};
 
 /// A request that goes well; returns how often the clock was read for the pick, and for its end.
 fn reads(snapshot: &Snapshot) -> (u32, u32) {
@@ -45,7 +45,7 @@ fn a_pick_reads_the_clock_once_when_endpoints_have_failed() {
 struct Measures;
 
 impl Policy for Measures {
-    fn picker(&self, _: &Slots, _: u64) -> Box<dyn Picker> {
+    fn picker(&self, _: &LoadedEndpoints, _: u64) -> Box<dyn Picker> {
         Box::new(Self)
     }
 }

@@ -90,7 +90,7 @@ fn nothing_to_choose_from_is_said_in_time() {
     for policy in policies() {
         let empty = snapshot(EndpointSet::default(), &*policy);
         let error = empty.pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new())).expect_err("no endpoint");
-        assert!(error.is_empty() && crate::Error::from(error).is_empty());
+        assert!(error.is_no_endpoints() && crate::Error::from(error).is_no_endpoints());
         assert!(empty.start(0, None).is_none());
 
         let one = snapshot(weighted(&[1]), &*policy);
@@ -106,7 +106,7 @@ fn nothing_to_choose_from_is_said_in_time() {
 struct Astray;
 
 impl Policy for Astray {
-    fn picker(&self, _: &Slots, _: u64) -> Box<dyn Picker> {
+    fn picker(&self, _: &LoadedEndpoints, _: u64) -> Box<dyn Picker> {
         Box::new(Self)
     }
 }

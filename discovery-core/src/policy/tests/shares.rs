@@ -88,7 +88,8 @@ fn weights_hold_with_zeros_and_repetitions() {
 /// The same when a picker is built without a snapshot, which sorts out the zeros.
 #[test]
 fn a_picker_on_its_own_sorts_out_the_zeros() {
-    let slot = |weight| Arc::new(Slot::new(endpoint(1).with_weight(weight), Arc::new(Load::new(epoch())), None));
+    let slot =
+        |weight| Arc::new(LoadedEndpoint::new(endpoint(1).with_weight(weight), Arc::new(Load::new(epoch())), None));
     for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
         let picker = policy.picker(&[3, 0, 0, 0, 1].map(slot).into_iter().collect(), 0);
         let (mut rng, tried) = (SplitMix64::with_seed(3), Tried::new());
@@ -148,6 +149,6 @@ fn least_request_holds_weights_under_load() {
     let (mut rng, tried) = (SplitMix64::with_seed(1), Tried::new());
     let mut pick = || snapshot.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)).expect("an endpoint");
     let _held: Vec<_> = (0..80).map(|_| pick()).collect();
-    let in_flight: Vec<_> = snapshot.slots().iter().map(|slot| slot.load().in_flight()).collect();
+    let in_flight: Vec<_> = snapshot.loaded_endpoints().iter().map(|slot| slot.load().in_flight()).collect();
     assert_eq!(in_flight, [10, 20, 50]);
 }

@@ -8,7 +8,7 @@ fn f15_a_part_of_the_answer_is_published_as_it_comes() {
     sim.begin();
     let view = sim.refresh.on_early(&ready(&[1]), sim.now).expect("a new set");
     assert_eq!((shown(&view), view.set.version()), (vec![1], 1));
-    assert!(matches!(view.standing, Standing::Fresh));
+    assert!(matches!(view.standing, Freshness::Fresh));
     assert_eq!(shown(&sim.answer(&ready(&[1, 2])).expect("a new set")), [1, 2]);
 }
 
@@ -21,7 +21,7 @@ fn f15_it_only_adds() {
     assert_eq!(shown(&view), [1, 2, 3]);
     assert_eq!(view.set[0].weight(), 1);
     assert!(sim.refresh.on_early(&heavy, sim.now).is_none());
-    for nothing in [not_found(), empty(), failed(), Update::new(State::Silent)] {
+    for nothing in [not_found(), empty(), failed(), Update::new(State::NotApplicable)] {
         assert!(sim.refresh.on_early(&nothing, sim.now).is_none());
     }
     assert!(sim.answer(&ready(&[1, 2, 3])).is_none());
@@ -32,10 +32,10 @@ fn f15_it_does_not_finish_the_round() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&failed());
     sim.begin();
-    let before = sim.refresh.ask_at();
+    let before = sim.refresh.next_query_at();
     sim.refresh.on_early(&ready(&[1, 2]), sim.now);
     assert!(sim.standing().is_stale());
-    assert_eq!(sim.refresh.ask_at(), before);
+    assert_eq!(sim.refresh.next_query_at(), before);
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn f6_a_failure_keeps_the_set_and_marks_it_stale() {
     let good = sim.now;
     let view = sim.ask(&failed()).expect("another standing");
     assert_eq!((shown(&view), view.set.version()), (vec![1, 2], 1));
-    let Standing::Stale { since, error } = &view.standing else { panic!("{:?}", view.standing) };
+    let Freshness::Stale { since, error } = &view.standing else { panic!("{:?}", view.standing) };
     assert_eq!(*since, good);
     assert!(error.is_transient());
 }
@@ -21,7 +21,7 @@ fn f6_failures_are_retried_after_100_ms_doubling_to_5_s() {
         assert!(sim.pause() >= ms(step * 8 / 10) && sim.pause() <= ms(step), "{step}: {:?}", sim.pause());
     }
     sim.ask(&ready(&[1]));
-    assert!(matches!(sim.standing(), Standing::Fresh), "recovery within one step");
+    assert!(matches!(sim.standing(), Freshness::Fresh), "recovery within one step");
     sim.ask(&failed());
     assert!(sim.pause() <= ms(100), "and the backoff begins anew");
 }
@@ -46,7 +46,7 @@ fn f9_a_set_older_than_max_stale_is_dropped_by_the_next_failure() {
     sim.now += ms(1);
     let view = sim.ask(&failed()).expect("a new set");
     assert_eq!((view.set.len(), view.set.version()), (0, 2));
-    assert!(matches!(view.standing, Standing::Failed(_)));
+    assert!(matches!(view.standing, Freshness::Failed(_)));
     let view = sim.ask(&ready(&[1])).expect("a new set");
     assert_eq!((shown(&view), view.set.version()), (vec![1], 3));
 }
@@ -58,7 +58,7 @@ fn f9_time_alone_drops_nothing() {
     assert_eq!((sim.shown(), sim.pause()), (vec![1], Duration::ZERO));
     sim.refresh.on_waiting(true, sim.now);
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     assert_eq!(sim.shown(), [1]);
     assert!(sim.ask(&ready(&[1])).is_none(), "three hours asleep, and nothing happened");
 }
@@ -68,7 +68,7 @@ fn f9_after_a_jump_of_three_hours_the_first_failure_drops() {
     let mut sim = Sim::with_good(&[1]);
     sim.now += secs(3 * 3600);
     let view = sim.ask(&failed()).expect("a new set");
-    assert!(view.set.is_empty() && matches!(view.standing, Standing::Failed(_)));
+    assert!(view.set.is_empty() && matches!(view.standing, Freshness::Failed(_)));
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn f9_an_answer_without_ttl_ages_from_the_first_failure() {
     let mut sim = Sim::new();
     sim.ask(&Update::new(State::Ready(vec![endpoint(1)])));
     sim.now += secs(3600);
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     sim.ask(&failed());
     assert_eq!(sim.shown(), [1]);
-    assert!(matches!(sim.standing(), Standing::Stale { since, .. } if *since == sim.now));
+    assert!(matches!(sim.standing(), Freshness::Stale { since, .. } if *since == sim.now));
     sim.now += secs(301);
     sim.ask(&failed());
     assert_eq!(sim.shown(), [0_u8; 0]);
@@ -89,7 +89,7 @@ fn f9_an_answer_without_ttl_ages_from_the_first_failure() {
 fn f6_a_failure_without_a_set_is_told_and_retried_the_same_way() {
     let mut sim = Sim::new();
     let view = sim.ask(&failed()).expect("another standing");
-    assert!(view.set.is_empty() && matches!(view.standing, Standing::Failed(_)));
+    assert!(view.set.is_empty() && matches!(view.standing, Freshness::Failed(_)));
     assert_eq!(view.set.version(), 1);
     assert!(sim.pause() <= ms(100));
     sim.ask(&failed());

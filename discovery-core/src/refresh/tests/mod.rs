@@ -12,7 +12,7 @@ mod urgent;
 
 use std::time::{Duration, Instant};
 
-use super::{Refresh, RefreshSettings, Standing, View};
+use super::{Freshness, Refresh, RefreshSettings, View};
 use crate::{
     Error,
     endpoint::Endpoint,
@@ -102,9 +102,9 @@ impl Sim {
     }
 
     fn begin(&mut self) {
-        self.now = self.now.max(self.refresh.ask_at().expect("another question"));
+        self.now = self.now.max(self.refresh.next_query_at().expect("another question"));
         self.asked.push(self.elapsed());
-        self.refresh.on_ask(self.now);
+        self.refresh.on_query(self.now);
     }
 
     fn answer(&mut self, update: &Update) -> Option<View> {
@@ -114,7 +114,7 @@ impl Sim {
 
     /// How long until the next question.
     fn pause(&self) -> Duration {
-        self.refresh.ask_at().expect("another question").saturating_duration_since(self.now)
+        self.refresh.next_query_at().expect("another question").saturating_duration_since(self.now)
     }
 
     fn elapsed(&self) -> Duration {
@@ -125,7 +125,7 @@ impl Sim {
         shown(self.refresh.view())
     }
 
-    fn standing(&self) -> &Standing {
+    fn standing(&self) -> &Freshness {
         &self.refresh.view().standing
     }
 

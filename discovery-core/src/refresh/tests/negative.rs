@@ -5,10 +5,10 @@ use super::*;
 #[test]
 fn f6_a_lost_name_is_asked_for_once_more_before_it_is_believed() {
     for (update, is_it) in [
-        (not_found(), (|s| matches!(s, Standing::NotFound)) as fn(&Standing) -> bool),
-        (empty(), |s| matches!(s, Standing::Empty)),
-        (Update::new(State::Silent), |s| matches!(s, Standing::NotFound)),
-        (Update::new(State::Ready(vec![])), |s| matches!(s, Standing::Empty)),
+        (not_found(), (|s| matches!(s, Freshness::NotFound)) as fn(&Freshness) -> bool),
+        (empty(), |s| matches!(s, Freshness::Empty)),
+        (Update::new(State::NotApplicable), |s| matches!(s, Freshness::NotFound)),
+        (Update::new(State::Ready(vec![])), |s| matches!(s, Freshness::Empty)),
     ] {
         let mut sim = Sim::with_good(&[1]);
         assert!(sim.ask(&update).is_none());
@@ -24,7 +24,7 @@ fn f6_a_lost_name_is_asked_for_once_more_before_it_is_believed() {
 fn f6_no_name_and_no_endpoints_confirm_each_other() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
-    assert!(sim.ask(&empty()).is_some_and(|view| matches!(view.standing, Standing::Empty)));
+    assert!(sim.ask(&empty()).is_some_and(|view| matches!(view.standing, Freshness::Empty)));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn f6_a_failure_in_between_confirms_nothing() {
     }
     assert!(sim.standing().is_stale());
     sim.ask(&not_found());
-    assert!(matches!(sim.standing(), Standing::NotFound));
+    assert!(matches!(sim.standing(), Freshness::NotFound));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn f6_a_question_that_began_too_soon_confirms_nothing() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     let first = sim.now;
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     sim.ask_within(&not_found(), secs(2));
     assert_eq!(sim.shown(), [1], "asked after 100 ms, answered after 2 s");
     sim.ask(&not_found());
@@ -69,7 +69,7 @@ fn f5_without_a_set_it_is_told_at_once() {
         let mut sim = Sim::new();
         let view = sim.ask(&update).expect("another standing");
         assert!(view.set.is_empty() && view.set.version() == 1);
-        assert!(matches!(view.standing, Standing::NotFound | Standing::Empty));
+        assert!(matches!(view.standing, Freshness::NotFound | Freshness::Empty));
         assert!(sim.ask(&update).is_none(), "and once");
         assert_eq!(sim.version(), 1);
     }
@@ -117,10 +117,10 @@ fn f5_who_begins_to_wait_brings_the_question_forward() {
     let asked = sim.now;
     sim.now += ms(300);
     sim.refresh.on_waiting(true, sim.now);
-    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)), "but not above one question a second");
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "but not above one question a second");
     sim.now += secs(3);
     sim.refresh.on_waiting(true, sim.now);
-    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)));
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)));
     sim.ask(&not_found());
     assert!(sim.pause() <= ms(1150));
     sim.refresh.on_waiting(false, sim.now);
@@ -133,5 +133,5 @@ fn f6_an_unconfirmed_loss_and_then_failures_end_at_max_stale() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     sim.now += secs(301);
-    assert!(sim.ask(&failed()).is_some_and(|view| matches!(view.standing, Standing::Failed(_))));
+    assert!(sim.ask(&failed()).is_some_and(|view| matches!(view.standing, Freshness::Failed(_))));
 }

@@ -51,7 +51,7 @@ impl Run {
 
     fn step(&mut self, event: &Event) -> Result<(), TestCaseError> {
         let before = self.sim.refresh.view().clone();
-        let due = self.sim.refresh.ask_at();
+        let due = self.sim.refresh.next_query_at();
         let published = match event {
             Event::Pass(time) => {
                 self.sim.now += ms(*time);
@@ -70,11 +70,11 @@ impl Run {
             }
             Event::News => {
                 self.hurry = true;
-                self.sim.refresh.on_news(self.sim.now);
+                self.sim.refresh.on_change(self.sim.now);
                 None
             }
         };
-        let next = self.sim.refresh.ask_at();
+        let next = self.sim.refresh.next_query_at();
         prop_assert!(next == due || next.is_none_or(|at| at >= self.sim.now), "asks in the past");
         self.versions(&before, published.as_ref())?;
         self.changes(&before, event)
@@ -86,7 +86,7 @@ impl Run {
             prop_assert!(self.sim.now - asked >= secs(1), "asked again after {:?}", self.sim.now - asked);
         }
         let asked = self.sim.now;
-        self.sim.refresh.on_ask(asked);
+        self.sim.refresh.on_query(asked);
         self.hurry = false;
         self.sim.now += latency;
         Ok(self.answer(asked, answer))
@@ -119,7 +119,7 @@ impl Run {
             prop_assert!(std::sync::Arc::ptr_eq(&view.set, &after.set));
         }
         prop_assert!(published.is_some() || !changed, "a change that nobody is told");
-        let usable = matches!(after.standing, Standing::Fresh | Standing::Stale { .. });
+        let usable = matches!(after.standing, Freshness::Fresh | Freshness::Stale { .. });
         prop_assert_eq!(usable, !after.set.is_empty());
         Ok(())
     }
@@ -175,7 +175,7 @@ proptest! {
             one.step(event)?;
             other.step(event)?;
             prop_assert_eq!(one.sim.shown(), other.sim.shown());
-            let since = |run: &Run| run.sim.refresh.ask_at().map(|at| at.saturating_duration_since(run.sim.start));
+            let since = |run: &Run| run.sim.refresh.next_query_at().map(|at| at.saturating_duration_since(run.sim.start));
             prop_assert_eq!(since(&one), since(&other));
         }
     }

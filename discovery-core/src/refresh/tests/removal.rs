@@ -21,7 +21,7 @@ fn f8_another_standing_keeps_the_set_and_its_version() {
     let stale = sim.ask(&failed()).expect("another standing");
     assert!(stale.standing.is_stale() && Arc::ptr_eq(&before, &stale.set));
     let fresh = sim.ask(&ready(&[1])).expect("another standing");
-    assert!(matches!(fresh.standing, Standing::Fresh) && Arc::ptr_eq(&before, &fresh.set));
+    assert!(matches!(fresh.standing, Freshness::Fresh) && Arc::ptr_eq(&before, &fresh.set));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn f10_a_removal_waits_for_a_second_answer() {
 fn f10_an_answer_that_comes_too_soon_does_not_remove() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&ready(&[1]));
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1, 2]);
     assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1020), "the ceiling of one a second holds");
@@ -128,20 +128,20 @@ fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
     let fixed = |of: &[u8]| Update::new(State::Ready(of.iter().map(|last| endpoint(*last)).collect()));
     sim.ask(&fixed(&[1, 2]));
     sim.now += secs(60);
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     sim.ask(&fixed(&[1]));
     assert_eq!((sim.shown(), sim.pause()), (vec![1, 2], secs(1)));
     sim.ask(&fixed(&[1]));
-    assert_eq!((sim.shown(), sim.refresh.ask_at()), (vec![1], None));
+    assert_eq!((sim.shown(), sim.refresh.next_query_at()), (vec![1], None));
 }
 
 #[test]
 fn a_definitive_answer_needs_no_second_one() {
     let mut sim = Sim::with_good(&[1, 2]);
-    assert_eq!(shown(&sim.ask(&ready(&[1]).as_definitive()).expect("a new set")), [1]);
-    let none = Update::new(State::Empty).as_definitive();
+    assert_eq!(shown(&sim.ask(&ready(&[1]).with_authority()).expect("a new set")), [1]);
+    let none = Update::new(State::Empty).with_authority();
     assert!(shown(&sim.ask(&none).expect("no endpoints")).is_empty());
-    assert!(matches!(sim.standing(), Standing::Empty));
+    assert!(matches!(sim.standing(), Freshness::Empty));
 }
 
 #[test]

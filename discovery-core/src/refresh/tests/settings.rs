@@ -41,7 +41,7 @@ fn endless_durations_are_never() {
     for (update, never) in [(ready(&[1]).with_ttl(max), true), (failed(), true), (not_found().with_ttl(max), false)] {
         let mut sim = Sim::with(settings.clone());
         sim.ask(&update);
-        assert_eq!(sim.refresh.ask_at().is_none(), never, "{update:?}");
+        assert_eq!(sim.refresh.next_query_at().is_none(), never, "{update:?}");
         sim.now += secs(60);
         for update in [ready(&[2]), failed(), empty(), not_found()] {
             sim.answer(&update);

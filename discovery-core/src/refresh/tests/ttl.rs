@@ -7,9 +7,9 @@ fn pauses(ttl: Duration) -> Vec<f64> {
     let mut seed = 7;
     let pause = |_| {
         let mut refresh = Refresh::new(RefreshSettings::default(), start);
-        refresh.on_ask(start);
+        refresh.on_query(start);
         refresh.on_update(&ready(&[1]).with_ttl(ttl), start, &mut || roll(&mut seed));
-        refresh.ask_at().expect("a TTL").duration_since(start).as_secs_f64()
+        refresh.next_query_at().expect("a TTL").duration_since(start).as_secs_f64()
     };
     (0..1000).map(pause).collect()
 }
@@ -71,19 +71,19 @@ fn an_answer_without_ttl_is_never_asked_for_again_until_there_is_news() {
     let mut sim = Sim::new();
     let fixed = Update::new(State::Ready(vec![endpoint(1)]));
     sim.ask(&fixed);
-    assert_eq!(sim.refresh.ask_at(), None);
+    assert_eq!(sim.refresh.next_query_at(), None);
     sim.now += secs(3600);
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     assert_eq!(sim.pause(), Duration::ZERO);
     sim.ask(&fixed);
-    assert_eq!(sim.refresh.ask_at(), None);
+    assert_eq!(sim.refresh.next_query_at(), None);
 }
 
 #[test]
 fn the_first_question_is_due_at_once() {
     let sim = Sim::new();
-    assert_eq!(sim.refresh.ask_at(), Some(sim.start));
-    assert!(matches!(sim.standing(), Standing::Unknown));
+    assert_eq!(sim.refresh.next_query_at(), Some(sim.start));
+    assert!(matches!(sim.standing(), Freshness::Unknown));
     assert_eq!(sim.version(), 0);
 }
 

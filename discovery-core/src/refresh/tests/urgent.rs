@@ -8,7 +8,7 @@ fn f9_a_connect_failure_brings_the_question_forward() {
     let asked = sim.now;
     sim.now += ms(200);
     assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none(), "the set is good");
-    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)), "once a second");
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "once a second");
     sim.now += secs(5);
     sim.begin();
     assert!(sim.answer(&ready(&[1, 2])).is_none());
@@ -39,7 +39,7 @@ fn f9_a_failure_during_a_question_is_not_settled_by_its_answer() {
     sim.now += ms(10);
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
     sim.answer(&ready(&[1, 2]));
-    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)));
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)));
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn f9_an_unreachable_endpoint_of_a_lost_name_is_ejected() {
 fn f9_an_endpoint_that_is_not_in_the_set_changes_nothing() {
     let mut sim = Sim::with_good(&[1]);
     sim.now += secs(5);
-    let before = sim.refresh.ask_at();
+    let before = sim.refresh.next_query_at();
     assert!(sim.refresh.on_unreachable(endpoint(9).identity(), sim.now).is_none());
-    assert_eq!(sim.refresh.ask_at(), before);
+    assert_eq!(sim.refresh.next_query_at(), before);
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn news_ask_at_once_and_a_burst_of_them_fifty_times_a_second() {
     let mut sim = Sim::with_good(&[1]);
     let asked = sim.now;
     sim.now += ms(5);
-    sim.refresh.on_news(sim.now);
-    assert_eq!(sim.refresh.ask_at(), Some(asked + ms(20)));
+    sim.refresh.on_change(sim.now);
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + ms(20)));
     sim.now += secs(2);
     sim.ask(&ready(&[1]));
     assert!(sim.pause() >= secs(24));
     sim.begin();
-    sim.refresh.on_news(sim.now);
+    sim.refresh.on_change(sim.now);
     sim.now += secs(1);
     sim.answer(&ready(&[1]));
     assert_eq!(sim.pause(), Duration::ZERO, "news during a question are not settled by its answer");
@@ -155,9 +155,9 @@ fn requests_to_refresh_ask_once_a_second_however_many_there_are() {
     for _ in 0..100 {
         sim.now += ms(1);
         sim.refresh.on_request(sim.now);
-        assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)));
+        assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)));
     }
     sim.now += secs(5);
     sim.refresh.on_request(sim.now);
-    assert_eq!(sim.refresh.ask_at(), Some(asked + secs(1)), "overdue: now");
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "overdue: now");
 }

@@ -18,7 +18,7 @@ use crate::{
     endpoint::Endpoint,
     name::Hostname,
     plan::Families,
-    plan::{Candidate, Plan, Question, Reading},
+    plan::{Candidate, NameKind, Plan, Question},
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };
 
@@ -84,14 +84,14 @@ impl DnsLookup {
         let mut evidence: Vec<Evidence> = Vec::new();
         let state = self.walk(&mut evidence, early).await;
         let (state, ttl) = match state {
-            Ok((State::Silent, _)) => (State::Silent, None),
+            Ok((State::NotApplicable, _)) => (State::NotApplicable, None),
             Ok((state, ttl)) => (state, Some(ttl)),
             Err(error) => (State::Failed(error), None),
         };
         evidence.extend(self.refused.iter().map(|what| Evidence::new("not asked", what)));
         let mut update = Update::new(state).with_evidence(evidence);
         if matches!(update.state, State::Ready(_)) {
-            update.reading = self.memory.winner.and_then(|at| self.candidates.get(at)).and_then(reading);
+            update.name_kind = self.memory.winner.and_then(|at| self.candidates.get(at)).and_then(name_kind);
         }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
@@ -108,7 +108,7 @@ impl DnsLookup {
     ) -> Result<(State, Duration), Error> {
         if self.candidates.is_empty() {
             // What is missing is among the evidence; it says nothing about the name.
-            return Ok((State::Silent, Duration::MAX));
+            return Ok((State::NotApplicable, Duration::MAX));
         }
         let won = |at: &usize| self.candidates.get(*at).is_some_and(|candidate| candidate.in_cluster);
         let in_cluster = self.memory.winner.is_some_and(|at| won(&at));
@@ -122,7 +122,7 @@ impl DnsLookup {
                 continue;
             }
             // A Service that has gone must not be looked for in the open: its name may be somebody's there.
-            if in_cluster && self.candidates.get(at).is_some_and(|candidate| candidate.reading == Reading::Host) {
+            if in_cluster && self.candidates.get(at).is_some_and(|candidate| candidate.name_kind == NameKind::Host) {
                 continue;
             }
             match self.candidate(at, evidence, early).await {
@@ -166,7 +166,7 @@ impl DnsLookup {
                 let port = self.port;
                 let mut tell = |ips: &[IpAddr], ttl: Duration| {
                     let mut update = Update::new(State::Ready(hosts(&candidate, ips, port))).with_ttl(ttl);
-                    update.reading = reading(&candidate);
+                    update.name_kind = name_kind(&candidate);
                     early(update);
                 };
                 let answer = question.ask(&mut memory, evidence, &mut tell).await;
@@ -225,15 +225,15 @@ impl Lookup for DnsLookup {
 }
 
 /// How a candidate reads the name. A name within the cluster's domain that is no Service's is none of the readings.
-fn reading(candidate: &Candidate) -> Option<Reading> {
-    (candidate.reading != Reading::Host || !candidate.in_cluster).then_some(candidate.reading)
+fn name_kind(candidate: &Candidate) -> Option<NameKind> {
+    (candidate.name_kind != NameKind::Host || !candidate.in_cluster).then_some(candidate.name_kind)
 }
 
 /// The endpoints of a name: one for each address, but one with both addresses where there is one of each
 /// family.
 fn hosts(candidate: &Candidate, ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
     let mut endpoints = backends(ips, port);
-    if candidate.reading == Reading::Pod {
+    if candidate.name_kind == NameKind::Pod {
         let label = candidate.question.name().labels().next().and_then(|label| Hostname::new(label).ok());
         if let Some(hostname) = label {
             endpoints = endpoints.into_iter().map(|e| e.with_hostname(hostname.clone())).collect();

@@ -16,7 +16,7 @@ use crate::{
 pub(super) enum Choice {
     Port(NonZeroU16),
     /// Nothing; why.
-    Silent(String),
+    NotApplicable(String),
 }
 
 /// The port that `target` means, out of those that the variables name.
@@ -35,7 +35,7 @@ pub(super) fn choose(family: &Family<'_>, vars: &ServiceVars, target: &Target) -
             .or_else(|| vars.only(target.protocol())),
         (Port::Default(_), None) => vars.first.or_else(|| vars.only(target.protocol())),
     };
-    Ok(found.map_or_else(|| Choice::Silent(silence(family, target)), Choice::Port))
+    Ok(found.map_or_else(|| Choice::NotApplicable(silence(family, target)), Choice::Port))
 }
 
 impl ServiceVars {

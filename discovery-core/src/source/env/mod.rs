@@ -18,7 +18,7 @@ use crate::{
     Error,
     endpoint::Endpoint,
     name::{ServiceName, Target},
-    plan::{Plan, Reading},
+    plan::{NameKind, Plan},
 };
 
 /// The source `env`: the variables of the Services of the own namespace.
@@ -69,10 +69,10 @@ impl EnvSource {
         let mut family = Family::new(&self.vars, service);
         let state = match answer(&mut family, target) {
             Ok(Some(endpoint)) => State::Ready(vec![endpoint]),
-            Ok(None) => State::Silent,
+            Ok(None) => State::NotApplicable,
             Err(error) => State::Failed(error),
         };
-        Update::new(state).with_reading(Reading::Service).with_evidence(family.into_evidence())
+        Update::new(state).with_name_kind(NameKind::Service).with_evidence(family.into_evidence())
     }
 }
 
@@ -89,7 +89,7 @@ impl Source for EnvSource {
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
         let silent = || {
             let evidence = Evidence::new("variables", "asked only for a Service of the own namespace");
-            Update::new(State::Silent).with_evidence([evidence])
+            Update::new(State::NotApplicable).with_evidence([evidence])
         };
         let update = plan.env.as_ref().map_or_else(silent, |service| self.update(service, &plan.target));
         Box::new(EnvLookup { update })
@@ -117,7 +117,7 @@ fn answer(family: &mut Family<'_>, target: &Target) -> Result<Option<Endpoint>, 
     };
     match choose(family, &vars, target)? {
         Choice::Port(port) => Ok(Some(endpoint(host, port))),
-        Choice::Silent(why) => {
+        Choice::NotApplicable(why) => {
             family.note(target.to_string(), why);
             Ok(None)
         }

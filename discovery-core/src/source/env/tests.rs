@@ -33,7 +33,7 @@ fn told(vars: &[(&str, &str)], target: &str) -> String {
             assert_eq!(endpoints.len(), 1);
             endpoints[0].addrs().map(|addr| addr.to_string()).collect::<Vec<_>>().join(" ")
         }
-        State::Silent => "silent".to_owned(),
+        State::NotApplicable => "silent".to_owned(),
         State::Failed(error) => {
             assert!(error.is_config(), "{error:?}");
             error.to_string()

@@ -11,13 +11,13 @@ use crate::{Error, plan::Families};
 /// Configures a [`KubernetesSource`].
 #[derive(Debug)]
 #[must_use = "call `build`"]
-pub struct KubernetesBuilder {
+pub struct KubernetesSourceBuilder {
     connection: Connection,
     timing: Timing,
     families: Families,
 }
 
-impl KubernetesBuilder {
+impl KubernetesSourceBuilder {
     pub(super) fn new(url: String) -> Self {
         Self {
             connection: Connection { url, token: None, token_file: None, ca_file: None },
@@ -70,13 +70,13 @@ impl KubernetesBuilder {
     /// Holds what was known for this long against an API server that cannot be heard, or whose history has gone back; 270 s
     /// by default. Less than the resolver's [`max_stale`](crate::refresh::RefreshSettings::max_stale), or there is a gap
     /// before DNS takes over.
-    pub fn hold(mut self, hold: Duration) -> Self {
+    pub fn max_stale(mut self, hold: Duration) -> Self {
         self.timing.hold = hold;
         self
     }
 
     /// Asks again this long after a 403 or a 404, give or take a fifth; 60 s by default.
-    pub fn refused_retry(mut self, pause: Duration) -> Self {
+    pub fn forbidden_retry_interval(mut self, pause: Duration) -> Self {
         self.timing.refused = pause;
         self
     }

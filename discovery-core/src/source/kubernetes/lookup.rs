@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, clock,
     name::Target,
-    plan::{Families, Plan, Reading, ServiceRef},
+    plan::{Families, NameKind, Plan, ServiceRef},
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };
 
@@ -36,7 +36,7 @@ struct Asked {
 impl KubernetesLookup {
     pub(super) fn new(registry: Arc<Registry>, families: Families, plan: &Plan) -> Self {
         let (target, services) = (plan.target.clone(), plan.services.clone());
-        let may_be_host = plan.dns.iter().any(|candidate| candidate.reading == Reading::Host);
+        let may_be_host = plan.dns.iter().any(|candidate| candidate.name_kind == NameKind::Host);
         Self { registry, families, target, services, may_be_host, asked: Vec::new() }
     }
 
@@ -49,10 +49,10 @@ impl KubernetesLookup {
             evidence.push(said);
             match state {
                 State::NotFound => {}
-                State::Silent => unsure = true,
+                State::NotApplicable => unsure = true,
                 State::Empty if stale.is_none() => {
                     self.asked.truncate(at + 1);
-                    return Update::new(state).as_definitive().with_evidence(evidence);
+                    return Update::new(state).with_authority().with_evidence(evidence);
                 }
                 State::Ready(_) => {
                     self.asked.truncate(at + 1);
@@ -65,30 +65,30 @@ impl KubernetesLookup {
             }
         }
         let silent = unsure || self.services.is_empty();
-        Update::new(if silent { State::Silent } else { State::NotFound }).with_evidence(evidence)
+        Update::new(if silent { State::NotApplicable } else { State::NotFound }).with_evidence(evidence)
     }
 
     /// What was heard last is given once, to whoever asks for the first time; after that it is a failure to hear
     /// more, which keeps what was given and says that it is old.
     fn ready(&mut self, at: usize, state: State, stale: Option<Error>, evidence: Vec<Evidence>) -> Update {
         let pod = self.services.get(at).is_some_and(|service| service.pod.is_some());
-        let reading = if pod { Reading::Pod } else { Reading::Service };
+        let reading = if pod { NameKind::Pod } else { NameKind::Service };
         let Some(asked) = self.asked.get_mut(at) else { return Update::new(state) };
         let before = std::mem::replace(&mut asked.told, asked.seen);
         let update = match stale {
-            None => Update::new(state).as_definitive(),
+            None => Update::new(state).with_authority(),
             Some(error) if before.map(Seen::version) == asked.seen.map(Seen::version) => {
                 Update::new(State::Failed(error))
             }
             Some(_) => Update::new(state).with_ttl(AGAIN),
         };
-        update.with_reading(reading).with_evidence(evidence)
+        update.with_name_kind(reading).with_evidence(evidence)
     }
 
     /// Waits for the first list, no longer than [`PATIENCE`].
     async fn reading(&mut self, at: usize) -> (State, Option<Error>, Evidence) {
         let Some(service) = self.services.get(at) else {
-            return (State::Silent, None, Evidence::new("EndpointSlices", "nothing to ask"));
+            return (State::NotApplicable, None, Evidence::new("EndpointSlices", "nothing to ask"));
         };
         if self.asked.len() <= at {
             self.asked.push(Asked { lease: self.registry.lease(&service.namespace), seen: None, told: None });
@@ -112,7 +112,7 @@ impl KubernetesLookup {
                 Said::Waiting => {}
             }
             if tokio::time::timeout_at(deadline, asked.lease.changes.changed()).await.is_err() {
-                return (State::Silent, None, reading.evidence);
+                return (State::NotApplicable, None, reading.evidence);
             }
         }
     }

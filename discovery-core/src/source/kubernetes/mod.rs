@@ -42,6 +42,6 @@ mod store;
 mod watch;
 
 #[cfg(feature = "kubernetes")]
-pub use builder::KubernetesBuilder;
+pub use builder::KubernetesSourceBuilder;
 #[cfg(feature = "kubernetes")]
 pub use source::KubernetesSource;

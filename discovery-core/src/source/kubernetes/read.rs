@@ -80,7 +80,7 @@ pub(super) fn read(
 }
 
 fn silent(why: String) -> (Said, String) {
-    (Said::State(State::Silent, None), why)
+    (Said::State(State::NotApplicable, None), why)
 }
 
 fn known(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{builder::KubernetesBuilder, lookup::KubernetesLookup, watch::Registry};
+use super::{builder::KubernetesSourceBuilder, lookup::KubernetesLookup, watch::Registry};
 use crate::{
     plan::{Families, Plan},
     source::{Lookup, Source},
@@ -36,8 +36,8 @@ pub struct KubernetesSource {
 
 impl KubernetesSource {
     /// Configures a source that asks the API server at `url`, such as `https://10.96.0.1:443`.
-    pub fn builder(url: impl Into<String>) -> KubernetesBuilder {
-        KubernetesBuilder::new(url.into())
+    pub fn builder(url: impl Into<String>) -> KubernetesSourceBuilder {
+        KubernetesSourceBuilder::new(url.into())
     }
 
     pub(super) fn assemble(registry: Registry, families: Families) -> Self {

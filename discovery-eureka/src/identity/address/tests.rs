@@ -1,7 +1,7 @@
 use super::*;
 
-fn variables<const N: usize>(vars: [(&str, &str); N]) -> Surroundings {
-    Surroundings { variables: vars.into_iter().collect(), ..Surroundings::default() }
+fn variables<const N: usize>(vars: [(&str, &str); N]) -> Environment {
+    Environment { variables: vars.into_iter().collect(), ..Environment::default() }
 }
 
 fn no_route(_: SocketAddr) -> io::Result<IpAddr> {
@@ -81,13 +81,13 @@ fn the_nodes_address_is_taken_only_when_asked() {
 /// Registry, then the API server, then the first nameserver.
 #[test]
 fn without_the_downward_api_routes_tell_in_their_order() {
-    let mut surroundings = variables([("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("KUBERNETES_SERVICE_PORT", "443")]);
-    surroundings.resolv_conf = "nameserver 10.96.0.10\nnameserver 10.96.0.11".to_owned();
+    let mut environment = variables([("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("KUBERNETES_SERVICE_PORT", "443")]);
+    environment.resolv_conf = "nameserver 10.96.0.10\nnameserver 10.96.0.11".to_owned();
     let registry = [addr("[fd00::9]:8761"), addr("10.96.1.1:8761")];
     let asked = std::cell::RefCell::new(Vec::new());
     let found = |good: &str| {
         asked.borrow_mut().clear();
-        find(Choice::default(), &surroundings, &registry, |to| {
+        find(Choice::default(), &environment, &registry, |to| {
             asked.borrow_mut().push(to.to_string());
             if to == addr(good) { Ok(ip("10.0.0.5")) } else { no_route(to) }
         })
@@ -106,11 +106,11 @@ fn without_the_downward_api_routes_tell_in_their_order() {
 /// NodeLocal DNSCache listens on a link-local address of every node, and a route to it begins there.
 #[test]
 fn a_route_that_begins_at_an_address_of_no_use_is_passed_over() {
-    let mut surroundings = variables([("HOST_IP", "192.0.2.1")]);
-    surroundings.resolv_conf = "nameserver 10.96.0.10".to_owned();
+    let mut environment = variables([("HOST_IP", "192.0.2.1")]);
+    environment.resolv_conf = "nameserver 10.96.0.10".to_owned();
     for useless in ["127.0.0.1", "169.254.20.10", "192.0.2.1", "0.0.0.0", "fe80::2", "::ffff:127.0.0.1"] {
         let route = |to: SocketAddr| Ok(if to.port() == 53 { ip("10.0.0.5") } else { ip(useless) });
-        let found = find(Choice::default(), &surroundings, &[addr("127.0.0.1:8761")], route);
+        let found = find(Choice::default(), &environment, &[addr("127.0.0.1:8761")], route);
         assert_eq!(found.unwrap(), ip("10.0.0.5"), "{useless}");
     }
 }
@@ -121,8 +121,8 @@ fn the_kubelets_hosts_file_is_the_last_to_tell() {
     let file = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\nfe00::0\tip6-localnet\n\
                 fd00::7\trates-0.rates.shop.svc.cluster.local\trates-0\n10.0.0.7\trates-0.rates.shop.svc.cluster.local\trates-0\n";
     let found = |hosts: &str, family| {
-        let surroundings = Surroundings { hosts: hosts.to_owned(), ..variables([("HOSTNAME", "rates-0")]) };
-        find(Choice { family, ..Choice::default() }, &surroundings, &[], no_route)
+        let environment = Environment { hosts: hosts.to_owned(), ..variables([("HOSTNAME", "rates-0")]) };
+        find(Choice { family, ..Choice::default() }, &environment, &[], no_route)
     };
     assert_eq!(found(file, IpFamily::PreferV4).unwrap(), ip("10.0.0.7"));
     assert_eq!(found(file, IpFamily::Primary).unwrap(), ip("fd00::7"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use super::{super::record::Record, RENEWAL, RegistrationBuilder};
 use crate::{
     Error, Status,
-    identity::{self, Surroundings, Variables, in_url},
+    identity::{self, Environment, Variables, in_url},
     model::Urls,
     registry::Registry,
 };
@@ -41,15 +41,15 @@ impl RegistrationBuilder {
         Ok(())
     }
 
-    pub(super) async fn find_ip(&self, registry: &Registry, surroundings: &Surroundings) -> Result<IpAddr, Error> {
-        if let Some(ip) = identity::told(self.address, &surroundings.variables)? {
+    pub(super) async fn find_ip(&self, registry: &Registry, environment: &Environment) -> Result<IpAddr, Error> {
+        if let Some(ip) = identity::told(self.address, &environment.variables)? {
             return Ok(ip);
         }
         let mut addrs = Vec::new();
         for url in registry.urls() {
             let Ok(upstream) = self.client.resolver().upstream(url.origin()) else { continue };
             // A name that does not resolve in time says nothing; others may.
-            let _ = tokio::time::timeout(NAME, upstream.ready()).await;
+            let _ = tokio::time::timeout(NAME, upstream.first_answer()).await;
             let port = url.origin().port_or_known_default().unwrap_or(80);
             addrs.extend(upstream.endpoints().iter().flat_map(|e| e.addrs().collect::<Vec<_>>()).map(|mut addr| {
                 if addr.port() == 0 {
@@ -58,7 +58,7 @@ impl RegistrationBuilder {
                 addr
             }));
         }
-        identity::find(self.address, surroundings, &addrs, identity::route)
+        identity::find(self.address, environment, &addrs, identity::route)
     }
 
     pub(super) fn record(&self, ip: IpAddr, variables: &Variables) -> Result<Record, Error> {

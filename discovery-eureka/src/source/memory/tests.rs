@@ -6,7 +6,7 @@ use crate::{Instance, Status};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn timing() -> Timing {
-    Timing { interval: 30 * SECOND, full_every: 300 * SECOND, hold: 90 * SECOND }
+    Timing { interval: 30 * SECOND, full_fetch_interval: 300 * SECOND, hold: 90 * SECOND }
 }
 
 fn instance(id: &str) -> Instance {

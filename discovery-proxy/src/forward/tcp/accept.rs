@@ -56,7 +56,7 @@ async fn carry(client: TcpStream, source: SocketAddr, destination: SocketAddr, s
         Way::Silence => {
             shared.stats.dropped.add();
             // It has been accepted, as the kernel does that; nobody will talk to it.
-            tokio::time::sleep(shared.settings.silence).await;
+            tokio::time::sleep(shared.settings.drop_timeout).await;
             return reset(&client);
         }
         // No Service has the address any more: as if nobody had listened.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_reqwest::{Client, EndpointsTried};
+use discovery_reqwest::{Client, ResponseExt};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -52,7 +52,7 @@ async fn work(number: u32, client: Client, url: String, record: Arc<Mutex<Record
             Ok(response) if response.status().is_success() => {
                 let pod = response.headers().get("x-pod").and_then(|pod| pod.to_str().ok()).unwrap_or("?");
                 record.answers.push(Answer { pod: pod.to_owned(), took });
-                let tried = EndpointsTried::of(&response).get();
+                let tried = response.endpoints_tried();
                 record.sent_again += usize::from(tried > 1);
             }
             Ok(response) => record.failures.push(response.status().to_string()),

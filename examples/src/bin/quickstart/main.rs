@@ -11,7 +11,7 @@ mod table;
 
 use std::{error::Error, process::ExitCode};
 
-use discovery_core::{Resolver, Surroundings};
+use discovery_core::{Environment, Resolver};
 use discovery_reqwest::Client;
 use discovery_testing::{FakeCluster, FakeDns};
 
@@ -25,8 +25,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let orders = cluster.service("shop", "orders").replicas(3).start().await?;
 
     // What a pod of the namespace `web` would find around itself. In a real one: `Resolver::new()?`.
-    let surroundings = Surroundings::none().with_env(cluster.env("web")).with_resolv_conf(cluster.resolv_conf("web"));
-    let resolver = Resolver::builder().surroundings(surroundings).build()?;
+    let environment = Environment::empty().with_env(cluster.env("web")).with_resolv_conf(cluster.resolv_conf("web"));
+    let resolver = Resolver::builder().environment(environment).build()?;
     let client = Client::new(resolver.clone());
     let url = format!("http://orders.shop:{}/", orders.port());
 

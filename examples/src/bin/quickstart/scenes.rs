@@ -9,7 +9,7 @@ use std::{
 };
 
 use discovery_core::{Upstream, endpoint::EndpointSet};
-use discovery_testing::{FakeCluster, FakePod, FakeService};
+use discovery_testing::{Behavior, FakeCluster, FakePod, FakeService};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::{
@@ -85,10 +85,10 @@ impl<'a> Stage<'a> {
     async fn one_slow(&self) -> io::Result<String> {
         let pods = self.orders.pods();
         let slow = &pods[1];
-        slow.slow(Duration::from_millis(150));
+        slow.set_behavior(Behavior::Slow(Duration::from_millis(150)));
         self.mark(slow, State::Slow);
         sleep(Duration::from_secs(5)).await;
-        slow.heal();
+        slow.set_behavior(Behavior::Healthy);
         let share = self.load.record().parts_of_scene().get(slow.name()).map_or(0.0, |part| part.share);
         Ok(format!("{} turned slow: it got less from the next request on, {share:.0} % in all", slow.name()))
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use discovery_core::{
-    Resolver, Surroundings,
+    Environment, Resolver,
     endpoint::Endpoint,
     plan::Plan,
     refresh::RefreshSettings,
@@ -69,8 +69,8 @@ async fn f14_no_request_waits_after_the_first_success() {
     dns.script(Rule::any().drop());
     within("a refresh", dns.asked(|asked| asked.dropped, 1)).await;
     assert!(upstream.pick().is_ok());
+    upstream.first_answer().now_or_never().expect("at once").unwrap();
     upstream.ready().now_or_never().expect("at once").unwrap();
-    upstream.available().now_or_never().expect("at once").unwrap();
     resolver.resolve("orders:80").now_or_never().expect("at once").unwrap();
 }
 
@@ -104,7 +104,7 @@ impl Lookup for Noted {
 async fn pauses(ttl: Duration) -> Vec<Duration> {
     let source = Noted { ttl, asked: Arc::default() };
     let resolver = Resolver::builder()
-        .surroundings(Surroundings::none())
+        .environment(Environment::empty())
         .source(Arc::new(source.clone()))
         .refresh(RefreshSettings::default())
         .build()

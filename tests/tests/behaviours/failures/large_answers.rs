@@ -149,7 +149,7 @@ async fn f7_a_service_that_outgrows_a_packet_with_tcp_blocked_keeps_the_last_goo
     dns.apply(many_orders(300));
     eventually(&upstream, "stale", |upstream| upstream.endpoints().is_stale()).await;
     assert_eq!(ips(&upstream.endpoints()), ["10.0.0.1", "10.0.0.2"]);
-    dns.unscript(blocked);
+    dns.remove_rule(blocked);
     let begun = Instant::now();
     until(&upstream, "all of them", |set| set.len() == 300).await;
     assert!(begun.elapsed() < Duration::from_secs(10));

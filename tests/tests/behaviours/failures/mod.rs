@@ -25,7 +25,7 @@ use std::{
 };
 
 use discovery_core::{
-    Error, Resolver, ResolverBuilder, Surroundings, Upstream, context::Families, endpoint::EndpointSet,
+    Environment, Error, Resolver, ResolverBuilder, Upstream, context::Families, endpoint::EndpointSet,
 };
 use discovery_testing::{Asked, FakeDns, Pod, QType, Rule, Service};
 use tests::{PATIENCE, brisk};
@@ -58,8 +58,8 @@ fn dual_stack_pod(dns: &FakeDns) -> Resolver {
 /// The same, with `DISCOVERY_*` variables, to be configured further.
 fn pod_with(dns: &FakeDns, vars: &[(&str, &str)]) -> ResolverBuilder {
     let vars = [("POD_NAMESPACE", "shop")].iter().chain(vars).copied();
-    let surroundings = Surroundings::none().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    Resolver::builder().surroundings(surroundings).nameservers([dns.addr()]).families(Families::V4).refresh(brisk())
+    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
+    Resolver::builder().environment(environment).nameservers([dns.addr()]).families(Families::V4).refresh(brisk())
 }
 
 /// The headless Service `orders` of `shop`.

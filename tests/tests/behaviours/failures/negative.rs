@@ -15,11 +15,11 @@ async fn f5_who_waits_finds_a_service_with_the_first_query_after_its_creation() 
     let resolver = pod_with(&dns, &[]).refresh(RefreshSettings::default()).build().unwrap();
     let begun = Instant::now();
     let upstream = resolver.upstream("orders:80").unwrap();
-    assert!(within("a no", upstream.ready()).await.unwrap_err().is_not_found());
+    assert!(within("a no", upstream.first_answer()).await.unwrap_err().is_not_found());
 
     let waiting = tokio::spawn({
         let upstream = upstream.clone();
-        async move { upstream.available().await }
+        async move { upstream.ready().await }
     });
     within("2 s", dns.asked(question(ORDERS, QType::A), 3)).await;
     let asked_for = begun.elapsed();
@@ -47,7 +47,7 @@ async fn f5_many_who_wait_are_one_query_per_second() {
     let waiting: Vec<_> = (0..100)
         .map(|_| {
             let upstream = resolver.upstream("orders:80").unwrap();
-            tokio::spawn(async move { upstream.available().await })
+            tokio::spawn(async move { upstream.ready().await })
         })
         .collect();
     within("1 s", dns.asked(|_| true, 2)).await;
@@ -82,12 +82,12 @@ async fn f5_the_first_ready_pod_ends_the_wait() {
     dns.set_ready("shop", "orders", "10.0.0.1", false);
     let resolver = pod_with(&dns, &[]).build().unwrap();
     let upstream = resolver.upstream("orders:80").unwrap();
-    assert!(within("a no", upstream.ready()).await.is_err());
+    assert!(within("a no", upstream.first_answer()).await.is_err());
     let ready = async {
         within("the next query", dns.asked(|_| true, 2)).await;
         dns.set_ready("shop", "orders", "10.0.0.1", true);
     };
-    let (found, ()) = tokio::join!(within("the pod", upstream.available()), ready);
+    let (found, ()) = tokio::join!(within("the pod", upstream.ready()), ready);
     found.unwrap();
     assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:80"]);
 }

@@ -20,7 +20,7 @@ async fn survives(what: &str, dns: &FakeDns, upstream: &Upstream, outage: impl A
     while begun.elapsed() < Duration::from_millis(500) {
         let pick = upstream.pick().unwrap_or_else(|error| panic!("{what}: {error}"));
         pick.complete(Outcome::Success, Instant::now());
-        upstream.ready().await.unwrap();
+        upstream.first_answer().await.unwrap();
         let endpoints = upstream.endpoints();
         assert!(endpoints.is_stale(), "{what}");
         assert_eq!(endpoints.version(), before.version(), "{what}: {}", evidence(upstream));
@@ -104,9 +104,9 @@ async fn f6_a_failure_at_the_start_is_transient_and_heals() {
     dns.script(Rule::any().times(2).servfail());
     let resolver = pod(&dns);
     let upstream = resolver.upstream("orders:80").unwrap();
-    let error = within("an answer", upstream.ready()).await.unwrap_err();
+    let error = within("an answer", upstream.first_answer()).await.unwrap_err();
     assert!(error.is_transient() && !error.is_not_found(), "{error}");
-    within("recovery", upstream.available()).await.unwrap();
+    within("recovery", upstream.ready()).await.unwrap();
     assert_eq!((ips(&upstream.endpoints()).len(), dns.count(ORDERS, QType::A)), (3, 3));
 }
 
@@ -134,7 +134,7 @@ async fn a_no_after_a_yes(what: &str, no: Rule, is_what: impl Fn(&discovery_core
     assert!(is_what(&error) && !error.is_transient(), "{what}: {error}");
 
     within("polling", dns.asked(|_| true, 4)).await;
-    dns.unscript(no);
+    dns.remove_rule(no);
     assert_eq!(within("the pods again", watch.next()).await.len(), 3);
     assert!(upstream.pick().is_ok());
 }
@@ -146,7 +146,7 @@ async fn f6_nxdomain_after_a_yes_is_confirmed_once_and_told_and_polling_continue
 
 #[tokio::test]
 async fn f6_nodata_after_a_yes_is_confirmed_once_and_told_and_polling_continues() {
-    a_no_after_a_yes("NODATA", Rule::any().nodata(), discovery_core::Error::is_empty).await;
+    a_no_after_a_yes("NODATA", Rule::any().nodata(), discovery_core::Error::is_no_endpoints).await;
 }
 
 #[tokio::test]

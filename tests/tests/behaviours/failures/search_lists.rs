@@ -27,7 +27,7 @@ async fn f12_a_failure_of_the_first_candidate_ends_the_walk_and_is_transient() {
         dns.script(fails(Rule::any().name(FIRST)));
         let resolver = pod_with(&dns, &[("DISCOVERY_DNS_TIMEOUT", "200ms")]).build().unwrap();
         let error = refusal(&resolver, "orders.billing:80").await;
-        assert!(error.is_transient() && !error.is_not_found() && !error.is_empty(), "{what}: {error}");
+        assert!(error.is_transient() && !error.is_not_found() && !error.is_no_endpoints(), "{what}: {error}");
         let others = dns.questions().iter().filter(|asked| asked.name.trim_end_matches('.') != FIRST).count();
         assert_eq!(others, 0, "{what}: {:?}", dns.questions());
         figure("F12: failure, further candidates asked", (what, others));
@@ -59,7 +59,7 @@ async fn f12_nodata_is_remembered_as_exists() {
         let dns = dns().await;
         dns.script(Rule::any().name(name).nodata());
         let error = refusal(&pod(&dns), "orders.billing:80").await;
-        assert!(error.is_empty() && !error.is_not_found() && !error.is_transient(), "{name}: {error}");
+        assert!(error.is_no_endpoints() && !error.is_not_found() && !error.is_transient(), "{name}: {error}");
         assert_eq!(dns.total(), asked, "all candidates are asked: {:?}", dns.questions());
     }
 }
@@ -68,7 +68,7 @@ async fn f12_nodata_is_remembered_as_exists() {
 async fn f12_nxdomain_of_all_candidates_is_not_found() {
     let dns = dns().await;
     let error = refusal(&pod(&dns), "orders.billing:80").await;
-    assert!(error.is_not_found() && !error.is_empty(), "{error}");
+    assert!(error.is_not_found() && !error.is_no_endpoints(), "{error}");
     assert_eq!(dns.total(), 3);
 }
 

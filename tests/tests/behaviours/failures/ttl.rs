@@ -80,7 +80,7 @@ async fn f4_an_absurd_ttl_of_a_no_does_not_hide_what_comes() {
     dns.script(Rule::any().ttl(u32::MAX).times(1));
     let resolver = pod(&dns);
     let upstream = resolver.upstream("orders:80").unwrap();
-    assert!(within("a no", upstream.ready()).await.unwrap_err().is_not_found());
+    assert!(within("a no", upstream.first_answer()).await.unwrap_err().is_not_found());
     dns.apply(orders(&["10.0.0.1"]));
     tests::until(&upstream, "the Service", |set| set.len() == 1).await;
 }

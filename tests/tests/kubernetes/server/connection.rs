@@ -20,7 +20,7 @@ pub(crate) async fn serve(mut stream: impl Stream, shared: Arc<Shared>) {
     while let Some(request) = read(&mut stream).await {
         let mode = note(&shared, &request);
         let done = match mode {
-            Mode::Silent => std::future::pending().await,
+            Mode::NotApplicable => std::future::pending().await,
             Mode::Refuse(status, _) => refuse(&mut stream, status).await,
             Mode::Token(token) if request.token.as_deref() != Some(token) => refuse(&mut stream, 401).await,
             _ if request.is_watch() => watch(&mut stream, &shared, &request).await,

@@ -12,7 +12,7 @@ pub(crate) enum Mode {
     /// Watches begin, and then nothing comes, not even their end.
     Stall,
     /// Connections are accepted, and nothing is answered.
-    Silent,
+    NotApplicable,
     /// Requests without this bearer token get 401.
     Token(&'static str),
 }

@@ -7,19 +7,19 @@ use http::{Method, Request, Response, header::RETRY_AFTER};
 use hyper_util::client::legacy;
 
 /// Judges attempts: how the endpoint did, and whether the request may go to another one.
-pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
+pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
     /// What the result says about the endpoint.
-    fn outcome(&self, result: &Result<Res, Err>) -> Outcome;
+    fn classify(&self, result: &Result<Res, Err>) -> Outcome;
 
     /// A copy of the request, kept for an endpoint not yet tried; `None` when it cannot be sent twice.
-    fn copy(&self, request: &Req) -> Option<Req>;
+    fn clone_request(&self, request: &Req) -> Option<Req>;
 
     /// Whether the copy goes to an endpoint not yet tried. Asked for an error only: a response, whatever its
     /// status, is the call's result. By default when no connection came about: the first
     /// endpoint has not seen the request, so that this is safe for every request.
-    fn goes_elsewhere(&self, copy: &Req, result: &Result<Res, Err>) -> bool {
+    fn should_retry(&self, copy: &Req, result: &Result<Res, Err>) -> bool {
         let _ = copy;
-        self.outcome(result) == Outcome::Unreachable
+        self.classify(result) == Outcome::Unreachable
     }
 }
 
@@ -31,9 +31,9 @@ pub trait Attempt<Req, Res, Err>: Send + Sync + 'static {
 /// 429 and 503 with `Retry-After` as overload; everything else, 4xx included, as success.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct Retry {}
+pub struct HttpRetry {}
 
-impl Retry {
+impl HttpRetry {
     /// The judge; it has nothing to set.
     #[must_use]
     pub const fn new() -> Self {
@@ -41,31 +41,31 @@ impl Retry {
     }
 }
 
-impl<R, B, Err> Attempt<Request<R>, Response<B>, Err> for Retry
+impl<R, B, Err> RetryPolicy<Request<R>, Response<B>, Err> for HttpRetry
 where
     R: Clone,
     Err: StdError + 'static,
 {
-    fn outcome(&self, result: &Result<Response<B>, Err>) -> Outcome {
+    fn classify(&self, result: &Result<Response<B>, Err>) -> Outcome {
         of_http(result)
     }
 
-    fn copy(&self, request: &Request<R>) -> Option<Request<R>> {
+    fn clone_request(&self, request: &Request<R>) -> Option<Request<R>> {
         Some(request.clone())
     }
 
-    fn goes_elsewhere(&self, copy: &Request<R>, result: &Result<Response<B>, Err>) -> bool {
+    fn should_retry(&self, copy: &Request<R>, result: &Result<Response<B>, Err>) -> bool {
         let Err(error) = result else { return false };
         is_connect(error) || is_idempotent(copy.method()) && is_broken(error)
     }
 }
 
-/// As [`Retry`], but sends every request to one endpoint only; the request need not be `Clone`.
+/// As [`HttpRetry`], but sends every request to one endpoint only; the request need not be `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct Once {}
+pub struct NoRetry {}
 
-impl Once {
+impl NoRetry {
     /// The judge; it has nothing to set.
     #[must_use]
     pub const fn new() -> Self {
@@ -73,15 +73,15 @@ impl Once {
     }
 }
 
-impl<Req, B, Err> Attempt<Req, Response<B>, Err> for Once
+impl<Req, B, Err> RetryPolicy<Req, Response<B>, Err> for NoRetry
 where
     Err: StdError + 'static,
 {
-    fn outcome(&self, result: &Result<Response<B>, Err>) -> Outcome {
+    fn classify(&self, result: &Result<Response<B>, Err>) -> Outcome {
         of_http(result)
     }
 
-    fn copy(&self, _: &Req) -> Option<Req> {
+    fn clone_request(&self, _: &Req) -> Option<Req> {
         None
     }
 }
@@ -94,7 +94,7 @@ fn of_http<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome 
         Ok(response) if response.status().as_u16() < 429 => Outcome::Success,
         Ok(response) => {
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            Outcome::of_http_status(response.status().as_u16(), retry_after)
+            Outcome::from_http_status(response.status().as_u16(), retry_after)
         }
     }
 }

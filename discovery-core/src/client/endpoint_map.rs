@@ -24,11 +24,11 @@ use crate::{
 /// what it needs itself.
 ///
 /// ```
-/// # use discovery_core::{Attached, Resolver, Surroundings};
+/// # use discovery_core::{EndpointMap, Resolver, Environment};
 /// # tokio::runtime::Runtime::new()?.block_on(async {
-/// let resolver = Resolver::builder().surroundings(Surroundings::none()).build()?;
+/// let resolver = Resolver::builder().environment(Environment::empty()).build()?;
 /// let upstream = resolver.resolve("127.0.0.1:8080").await?;
-/// let names = Attached::new(upstream, |endpoint| endpoint.to_string());
+/// let names = EndpointMap::new(upstream, |endpoint| endpoint.to_string());
 /// let (pick, name) = names.pick(&Default::default())?;
 /// assert_eq!(name, "127.0.0.1:8080");
 /// # drop(pick);
@@ -36,7 +36,7 @@ use crate::{
 /// # }).unwrap();
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct Attached<T>(Arc<Inner<T>>);
+pub struct EndpointMap<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
     upstream: Upstream,
@@ -66,7 +66,7 @@ impl<T> Table<T> {
 /// Empty until somebody makes what belongs there. Tables share the places of the endpoints that stay.
 type Place<T> = Arc<OnceLock<T>>;
 
-impl<T: Send + Sync + 'static> Attached<T> {
+impl<T: Send + Sync + 'static> EndpointMap<T> {
     /// Attaches what `make` returns to each endpoint, now and later. As a rule `make` runs in the background, on the
     /// runtime that this is called on; it must not block.
     #[must_use]
@@ -111,7 +111,7 @@ impl<T: Send + Sync + 'static> Attached<T> {
         }
     }
 
-    /// As [`pick`](Self::pick), and waits up to `patience` while there is no endpoint. With zero patience it
+    /// As [`pick`](Self::pick), and waits up to `endpoint_timeout` while there is no endpoint. With zero patience it
     /// waits for the first answer of the sources only.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> Attached<T> {
     ///
     /// # Cancel safety
     /// Cancel-safe.
-    pub async fn pick_within(&self, tried: &Tried, patience: Duration) -> Result<(Pick, T), Error>
+    pub async fn pick_timeout(&self, tried: &Tried, patience: Duration) -> Result<(Pick, T), Error>
     where
         T: Clone,
     {
@@ -137,9 +137,9 @@ impl<T: Send + Sync + 'static> Attached<T> {
     /// Either way the pick afterwards tells what there is, or why there is nothing.
     async fn wait(&self, patience: Duration) {
         if patience.is_zero() {
-            let _ = self.upstream().ready().await;
+            let _ = self.upstream().first_answer().await;
         } else {
-            let _ = tokio::time::timeout(patience, self.upstream().available()).await;
+            let _ = tokio::time::timeout(patience, self.upstream().ready()).await;
         }
     }
 
@@ -169,10 +169,10 @@ impl<T> Inner<T> {
         let mut args = PickArgs::new(&clock::now, &mut rng, tried);
         let index = match snapshot.choose(&mut args) {
             Decision::Endpoint(index) => index,
-            Decision::Fail(error) if !error.is_empty() => return Err(error.into()),
+            Decision::Fail(error) if !error.is_no_endpoints() => return Err(error.into()),
             _ => return Err(self.upstream.no_endpoint(&table.published)),
         };
-        let pick = snapshot.start(index, args.known_now());
+        let pick = snapshot.start(index, args.pick_time());
         pick.map(|pick| (pick, index)).ok_or_else(|| self.upstream.no_endpoint(&table.published))
     }
 
@@ -269,14 +269,14 @@ impl<T> Drop for Inner<T> {
     }
 }
 
-impl<T> Clone for Attached<T> {
+impl<T> Clone for EndpointMap<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> fmt::Debug for Attached<T> {
+impl<T> fmt::Debug for EndpointMap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attached").field("upstream", &self.0.upstream).finish_non_exhaustive()
+        f.debug_struct("EndpointMap").field("upstream", &self.0.upstream).finish_non_exhaustive()
     }
 }

@@ -9,17 +9,17 @@ use super::Variables;
 
 /// What the address is found from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct Environment {
     pub(crate) variables: Variables,
     pub(crate) resolv_conf: String,
     pub(crate) hosts: String,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process. A file that cannot be read says nothing.
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Self { variables: Variables::of_process(), resolv_conf: read("/etc/resolv.conf"), hosts: read("/etc/hosts") }
+        Self { variables: Variables::from_process(), resolv_conf: read("/etc/resolv.conf"), hosts: read("/etc/hosts") }
     }
 }
 

@@ -6,17 +6,17 @@ use super::Load;
 use crate::endpoint::{Endpoint, Identity};
 
 /// Endpoints to choose from, in the order of their set.
-pub type Slots = Arc<[Arc<Slot>]>;
+pub type LoadedEndpoints = Arc<[Arc<LoadedEndpoint>]>;
 
 /// One endpoint, its load, and who wants to know when it cannot be reached.
 #[derive(Debug)]
-pub struct Slot {
+pub struct LoadedEndpoint {
     load: Arc<Load>,
     endpoint: Endpoint,
     listener: Option<Arc<dyn Listener>>,
 }
 
-impl Slot {
+impl LoadedEndpoint {
     /// Puts an endpoint and its load together.
     #[must_use]
     pub fn new(endpoint: Endpoint, load: Arc<Load>, listener: Option<Arc<dyn Listener>>) -> Self {

@@ -11,9 +11,9 @@ use crate::{Changes, Snapshot};
 /// Reading takes no lock. Flows that have been decided stay where they are; a [`Forwarder`](super::Forwarder)
 /// published to directly also forgets stale UDP flows, which a cell alone cannot.
 #[derive(Clone)]
-pub struct Published(Arc<ArcSwap<Snapshot>>);
+pub struct SnapshotHandle(Arc<ArcSwap<Snapshot>>);
 
-impl Published {
+impl SnapshotHandle {
     /// Begins with a snapshot, as [`Proxier::snapshot`](crate::Proxier::snapshot) has it.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
@@ -40,8 +40,8 @@ impl Published {
     }
 }
 
-impl fmt::Debug for Published {
+impl fmt::Debug for SnapshotHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Published").field("version", &self.0.load().version()).finish()
+        f.debug_struct("SnapshotHandle").field("version", &self.0.load().version()).finish()
     }
 }
