@@ -81,6 +81,12 @@ impl Upstream {
             .map_err(|error| if error.is_no_endpoints() { self.no_endpoint(&published) } else { error.into() })
     }
 
+    /// Returns whether the set has an endpoint that is not among `tried`, whether it can be picked or not.
+    #[must_use]
+    pub fn has_untried(&self, tried: &Tried) -> bool {
+        self.endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
+    }
+
     /// Waits for the first answer of the sources, whatever it is. Returns at once afterwards.
     ///
     /// # Errors

@@ -56,6 +56,7 @@ mod load;
 mod loaded;
 mod pick;
 mod random;
+pub mod retry;
 mod rng;
 mod round_robin;
 mod sampler;

@@ -97,13 +97,15 @@ pub enum Outcome {
 
 impl Outcome {
     /// What an HTTP status says about the endpoint: 429 and 503 are overload, any other 5xx is a failure, and
-    /// everything else, 4xx included, is an answer. `retry_after` is the text of that header; a date in it
-    /// counts as none.
+    /// everything else, 4xx included, is a success.
+    ///
+    /// `retry_after` returns the text of the `Retry-After` header. It is called only for an overload. Seconds count; a
+    /// date is ignored.
     #[must_use]
-    pub fn from_http_status(status: u16, retry_after: Option<&str>) -> Self {
+    pub fn from_http_status<'a>(status: u16, retry_after: impl FnOnce() -> Option<&'a str>) -> Self {
         match status {
             429 | 503 => {
-                let seconds = retry_after.and_then(|text| text.trim().parse().ok());
+                let seconds = retry_after().and_then(|text| text.trim().parse().ok());
                 Self::Overloaded { retry_after: seconds.map(Duration::from_secs) }
             }
             500.. => Self::Failure,
@@ -127,7 +129,7 @@ mod tests {
             (429, Some(" 7 "), Outcome::Overloaded { retry_after: Some(Duration::from_secs(7)) }),
             (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), Outcome::Overloaded { retry_after: None }),
         ] {
-            assert_eq!(Outcome::from_http_status(status, retry_after), outcome, "{status} {retry_after:?}");
+            assert_eq!(Outcome::from_http_status(status, || retry_after), outcome, "{status} {retry_after:?}");
         }
     }
 }

@@ -1,0 +1,483 @@
+//! Retries: whether, where and at whose expense a request is sent again.
+//!
+//! Every client that retries asks [`Attempts`] after each failed attempt, so that all of them follow the same rules:
+//!
+//! * A request that no endpoint has seen ([`AttemptFailure::Unsent`]) may be sent again, whatever its method.
+//! * So may a request that a server refused before it began with it ([`AttemptFailure::Refused`]). It goes to another
+//!   endpoint, or to the same one if there is no other.
+//! * A request that an endpoint may have seen is sent again only if it is idempotent, and only to another endpoint.
+//! * One request makes at most [`Attempts::MAX`] attempts.
+//! * A retry takes one from the [`RetryBudget`]. The exception is the first refusal of a request: a server that shuts
+//!   down in good order refuses what arrives meanwhile, which is not the overload that the budget protects from.
+//!
+//! Nothing here sends, sleeps or reads a clock.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use discovery_core::{
+//!     endpoint::Endpoint,
+//!     policy::{
+//!         RetryBudget, Tried,
+//!         retry::{AttemptFailure, Attempts, FailedAttempt, RetryContext, RetryDecision},
+//!     },
+//! };
+//!
+//! let now = Instant::now();
+//! let budget = RetryBudget::new(now);
+//! let set = [[10, 0, 0, 1], [10, 0, 0, 2]].map(|ip| Endpoint::new((ip, 80).into()));
+//! let has_untried = |tried: &Tried| set.iter().any(|endpoint| !tried.contains(endpoint.identity()));
+//! let context = RetryContext::new(&budget, &now, &has_untried);
+//!
+//! let mut attempts = Attempts::new(false);
+//! attempts.begin();
+//! let connect_error = FailedAttempt::new(AttemptFailure::Unsent);
+//! assert_eq!(attempts.next(set[0].identity(), connect_error, &context), RetryDecision::Another);
+//! ```
+
+use std::fmt;
+
+use super::{Clock, RetryBudget, Tried};
+use crate::endpoint::Identity;
+
+/// The attempts of one request.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    idempotent: bool,
+    begun: usize,
+    tried: Tried,
+    endpoints_tried: usize,
+    /// The endpoint that refused the request last. The request may go there again when there is no other.
+    refused_by: Option<Identity>,
+    /// That endpoint has been taken out of `tried`.
+    reopened: bool,
+}
+
+impl Attempts {
+    /// How many attempts one request makes at most, the first included.
+    ///
+    /// Two endpoints that fail one after the other are common in a rolling restart. Three are an outage, and more
+    /// attempts only make it worse.
+    pub const MAX: usize = 3;
+
+    /// The attempts of a request that has not been sent yet.
+    ///
+    /// `idempotent`: doing the request twice has the effect of doing it once. For HTTP see [`is_idempotent_method`].
+    #[must_use]
+    pub const fn new(idempotent: bool) -> Self {
+        Self { idempotent, begun: 0, tried: Tried::new(), endpoints_tried: 0, refused_by: None, reopened: false }
+    }
+
+    /// Counts an attempt. Call it each time that the request is sent.
+    #[inline]
+    pub fn begin(&mut self) {
+        self.begun += 1;
+    }
+
+    /// Returns whether the request has been sent more than once.
+    #[must_use]
+    #[inline]
+    pub fn is_retry(&self) -> bool {
+        self.begun > 1
+    }
+
+    /// Returns whether the attempt under way is the last one: no copy of the request is needed.
+    #[must_use]
+    #[inline]
+    pub fn is_last(&self) -> bool {
+        self.begun >= Self::MAX
+    }
+
+    /// Returns whether an attempt timeout may end the attempt under way, so that another endpoint gets the request.
+    #[must_use]
+    #[inline]
+    pub fn may_time_out(&self) -> bool {
+        self.idempotent && !self.is_last()
+    }
+
+    /// The endpoints to which the request must not be sent again.
+    #[must_use]
+    #[inline]
+    pub fn tried(&self) -> &Tried {
+        &self.tried
+    }
+
+    /// The number of endpoints that the request was sent to, without repetitions.
+    #[must_use]
+    pub fn endpoints_tried(&self) -> usize {
+        self.endpoints_tried
+    }
+
+    /// Records that the request was sent to `endpoint`. [`next`](Self::next) does this for a failed attempt.
+    pub fn record(&mut self, endpoint: &Identity) {
+        if self.tried.contains(endpoint) {
+            return;
+        }
+        let again = self.reopened && self.refused_by.as_ref() == Some(endpoint);
+        self.endpoints_tried += usize::from(!again);
+        self.tried.add(endpoint);
+    }
+
+    /// Decides what becomes of the request after an attempt at `endpoint` failed.
+    ///
+    /// On [`RetryDecision::Another`] and [`RetryDecision::Same`] a retry has been taken from the budget.
+    pub fn next(&mut self, endpoint: &Identity, attempt: FailedAttempt, context: &RetryContext<'_>) -> RetryDecision {
+        self.record(endpoint);
+        if !self.may_repeat(attempt) {
+            return RetryDecision::GiveUp(GiveUp::NotRetryable);
+        }
+        if self.is_last() {
+            return RetryDecision::GiveUp(GiveUp::MaxAttempts);
+        }
+        if !attempt.replayable {
+            return RetryDecision::GiveUp(GiveUp::NotReplayable);
+        }
+        let refused = attempt.failure == AttemptFailure::Refused;
+        if refused {
+            self.refused_by = Some(endpoint.clone());
+            self.reopened = false;
+        }
+        let decision = if (context.has_untried)(&self.tried) {
+            RetryDecision::Another
+        } else if self.refused_by.is_some() && !self.reopened && attempt.failure != AttemptFailure::TimedOut {
+            RetryDecision::Same
+        } else {
+            return RetryDecision::GiveUp(GiveUp::NoOtherEndpoint);
+        };
+        let is_free = refused && self.begun == 1;
+        if !is_free && !context.budget.retry(context.clock.now()) {
+            return RetryDecision::GiveUp(GiveUp::Budget);
+        }
+        if decision == RetryDecision::Same {
+            self.fall_back_to_refused();
+        }
+        decision
+    }
+
+    /// Allows the endpoint that refused the request last to be picked again, and returns whether there is one.
+    ///
+    /// For the case that no other endpoint can be picked although [`next`](Self::next) expected one: the set may change
+    /// between the two, and an endpoint that is known need not be ready.
+    pub fn fall_back_to_refused(&mut self) -> bool {
+        let Some(refused_by) = self.refused_by.as_ref().filter(|_| !self.reopened) else { return false };
+        self.tried.remove(refused_by);
+        self.reopened = true;
+        true
+    }
+
+    fn may_repeat(&self, attempt: FailedAttempt) -> bool {
+        // The first request of a chain of redirects has been answered: it is sent again only where that does no harm,
+        // and where the server says that it has not begun with the last one.
+        if attempt.redirected && attempt.failure != AttemptFailure::Refused {
+            return false;
+        }
+        match attempt.failure {
+            AttemptFailure::Unsent => true,
+            AttemptFailure::Refused => !attempt.redirected || self.idempotent,
+            AttemptFailure::Interrupted | AttemptFailure::TimedOut => self.idempotent,
+            AttemptFailure::Final => false,
+        }
+    }
+}
+
+/// An attempt that ended without a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    failure: AttemptFailure,
+    redirected: bool,
+    replayable: bool,
+}
+
+impl FailedAttempt {
+    /// An attempt that failed with `failure`, was not redirected, and whose request can be sent again.
+    #[must_use]
+    pub const fn new(failure: AttemptFailure) -> Self {
+        Self { failure, redirected: false, replayable: true }
+    }
+
+    /// Says whether an endpoint answered the request with a redirect before it failed.
+    #[must_use]
+    pub const fn redirected(mut self, redirected: bool) -> Self {
+        self.redirected = redirected;
+        self
+    }
+
+    /// Says whether there is a copy of the request: a body that is a stream cannot be sent twice.
+    #[must_use]
+    pub const fn replayable(mut self, replayable: bool) -> Self {
+        self.replayable = replayable;
+        self
+    }
+}
+
+/// How an attempt failed, as far as a retry depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttemptFailure {
+    /// The connection could not be established: the endpoint has not seen the request.
+    Unsent,
+    /// The server refused the request before it began with it, as HTTP/2 servers do that shut down or are at their
+    /// limit (RFC 9113, sections 6.8 and 8.7).
+    Refused,
+    /// The connection broke before a response arrived: the endpoint may have seen the request.
+    Interrupted,
+    /// The endpoint did not answer within the attempt timeout. The attempt can still be waited for.
+    TimedOut,
+    /// Any other failure. The same would happen again, or there is no time for another attempt.
+    Final,
+}
+
+/// What [`Attempts::next`] needs to know of the world.
+pub struct RetryContext<'a> {
+    budget: &'a RetryBudget,
+    clock: &'a dyn Clock,
+    has_untried: &'a dyn Fn(&Tried) -> bool,
+}
+
+impl<'a> RetryContext<'a> {
+    /// Retries are paid from `budget`. `has_untried` returns whether there may be an endpoint outside the given ones:
+    /// without one, nothing is taken from the budget. The clock is read only for a retry.
+    #[must_use]
+    pub fn new(budget: &'a RetryBudget, clock: &'a dyn Clock, has_untried: &'a dyn Fn(&Tried) -> bool) -> Self {
+        Self { budget, clock, has_untried }
+    }
+}
+
+impl fmt::Debug for RetryContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryContext").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a request after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a client has to handle each")]
+pub enum RetryDecision {
+    /// Send the request to an endpoint that is not among [`Attempts::tried`].
+    Another,
+    /// Send the request to the endpoint that refused it last; it is no longer among [`Attempts::tried`].
+    Same,
+    /// Return the error. After [`AttemptFailure::TimedOut`]: wait for the attempt, which is still under way.
+    GiveUp(GiveUp),
+}
+
+/// Why a request is not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GiveUp {
+    /// The endpoint may have seen the request, and doing it twice may do harm; or a retry would fail in the same way.
+    NotRetryable,
+    /// The request has made [`Attempts::MAX`] attempts.
+    MaxAttempts,
+    /// There is no copy of the request.
+    NotReplayable,
+    /// Every endpoint has been tried.
+    NoOtherEndpoint,
+    /// The [`RetryBudget`] is exhausted.
+    Budget,
+}
+
+/// Returns whether an HTTP method is idempotent (RFC 9110, section 9.2.2): GET, HEAD, OPTIONS, TRACE, PUT and DELETE.
+///
+/// Methods are case-sensitive. Of an unknown method nothing is assumed.
+#[must_use]
+pub fn is_idempotent_method(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::epoch,
+        AttemptFailure::{Final, Interrupted, Refused, TimedOut, Unsent},
+        GiveUp::{Budget, MaxAttempts, NoOtherEndpoint, NotReplayable, NotRetryable},
+        RetryDecision::{Another, GiveUp, Same},
+        *,
+    };
+
+    fn endpoint(last: u8) -> Identity {
+        crate::endpoint::Endpoint::new(([10, 0, 0, last], 80).into()).identity().clone()
+    }
+
+    /// One failed attempt, at endpoint 1, of a set of so many endpoints.
+    #[derive(Clone, Copy)]
+    struct Case {
+        attempt: FailedAttempt,
+        idempotent: bool,
+        endpoints: u8,
+        budget: bool,
+    }
+
+    const fn case(failure: AttemptFailure) -> Case {
+        Case { attempt: FailedAttempt::new(failure), idempotent: false, endpoints: 3, budget: true }
+    }
+
+    impl Case {
+        const fn idempotent(mut self) -> Self {
+            self.idempotent = true;
+            self
+        }
+
+        const fn redirected(mut self) -> Self {
+            self.attempt = self.attempt.redirected(true);
+            self
+        }
+
+        const fn stream(mut self) -> Self {
+            self.attempt = self.attempt.replayable(false);
+            self
+        }
+
+        const fn of(mut self, endpoints: u8) -> Self {
+            self.endpoints = endpoints;
+            self
+        }
+
+        const fn broke(mut self) -> Self {
+            self.budget = false;
+            self
+        }
+
+        fn decide(self) -> RetryDecision {
+            let mut attempts = Attempts::new(self.idempotent);
+            attempts.begin();
+            World::new(self.endpoints, self.budget).next(&mut attempts, 1, self.attempt)
+        }
+    }
+
+    struct World {
+        endpoints: u8,
+        budget: RetryBudget,
+    }
+
+    impl World {
+        fn new(endpoints: u8, has_budget: bool) -> Self {
+            let budget = RetryBudget::new(epoch());
+            if !has_budget {
+                while budget.retry(epoch()) {}
+            }
+            Self { endpoints, budget }
+        }
+
+        fn next(&self, attempts: &mut Attempts, at: u8, attempt: FailedAttempt) -> RetryDecision {
+            let has_untried = |tried: &Tried| (1..=self.endpoints).any(|last| !tried.contains(&endpoint(last)));
+            let now = epoch();
+            attempts.next(&endpoint(at), attempt, &RetryContext::new(&self.budget, &now, &has_untried))
+        }
+    }
+
+    /// The rules, one line each. RFC 9110, 9.2.2 (idempotent methods); RFC 9113, 6.8 (GOAWAY) and 8.7 (REFUSED_STREAM).
+    #[test]
+    fn decides_by_what_the_endpoint_may_have_seen() {
+        for (line, case, expected) in [
+            ("no connection: any method", case(Unsent), Another),
+            ("no connection, idempotent", case(Unsent).idempotent(), Another),
+            ("no connection after a redirect", case(Unsent).idempotent().redirected(), GiveUp(NotRetryable)),
+            ("refused: any method", case(Refused), Another),
+            ("refused after a redirect", case(Refused).redirected(), GiveUp(NotRetryable)),
+            ("refused after a redirect, idempotent", case(Refused).redirected().idempotent(), Another),
+            ("broken connection: the endpoint may have seen it", case(Interrupted), GiveUp(NotRetryable)),
+            ("broken connection, idempotent", case(Interrupted).idempotent(), Another),
+            ("broken after a redirect", case(Interrupted).idempotent().redirected(), GiveUp(NotRetryable)),
+            ("attempt timeout", case(TimedOut), GiveUp(NotRetryable)),
+            ("attempt timeout, idempotent", case(TimedOut).idempotent(), Another),
+            ("attempt timeout after a redirect", case(TimedOut).idempotent().redirected(), GiveUp(NotRetryable)),
+            ("any other error", case(Final).idempotent(), GiveUp(NotRetryable)),
+            ("a stream", case(Unsent).stream(), GiveUp(NotReplayable)),
+            ("a stream that must not be repeated anyway", case(Interrupted).stream(), GiveUp(NotRetryable)),
+            ("one endpoint", case(Unsent).of(1), GiveUp(NoOtherEndpoint)),
+            ("one endpoint, refused", case(Refused).of(1), Same),
+            ("one endpoint, attempt timeout", case(TimedOut).idempotent().of(1), GiveUp(NoOtherEndpoint)),
+            ("budget exhausted", case(Unsent).broke(), GiveUp(Budget)),
+            ("budget exhausted, attempt timeout", case(TimedOut).idempotent().broke(), GiveUp(Budget)),
+            ("budget exhausted, the first refusal is free", case(Refused).broke(), Another),
+            ("budget exhausted, the same endpoint is free as well", case(Refused).broke().of(1), Same),
+            ("no other endpoint: the budget is not asked", case(Unsent).broke().of(1), GiveUp(NoOtherEndpoint)),
+        ] {
+            assert_eq!(case.decide(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn makes_three_attempts_at_most() {
+        for failure in [Unsent, Refused, Interrupted] {
+            let (world, mut attempts) = (World::new(9, true), Attempts::new(true));
+            let mut decisions = Vec::new();
+            for at in 1..=3 {
+                attempts.begin();
+                assert_eq!(attempts.is_last(), at == 3);
+                decisions.push(world.next(&mut attempts, at, FailedAttempt::new(failure)));
+            }
+            assert_eq!(decisions, [Another, Another, GiveUp(MaxAttempts)], "{failure:?}");
+            assert_eq!(attempts.tried().len(), 3);
+        }
+    }
+
+    #[test]
+    fn returns_to_the_endpoint_that_refused_when_the_others_cannot_be_reached() {
+        let (world, mut attempts) = (World::new(2, true), Attempts::new(false));
+        attempts.begin();
+        assert_eq!(world.next(&mut attempts, 1, FailedAttempt::new(Refused)), Another);
+        attempts.begin();
+        assert_eq!(world.next(&mut attempts, 2, FailedAttempt::new(Unsent)), Same);
+        assert!(!attempts.tried().contains(&endpoint(1)) && attempts.tried().contains(&endpoint(2)));
+    }
+
+    #[test]
+    fn a_second_refusal_is_paid_from_the_budget() {
+        let (world, mut attempts) = (World::new(3, false), Attempts::new(false));
+        attempts.begin();
+        assert_eq!(world.next(&mut attempts, 1, FailedAttempt::new(Refused)), Another);
+        attempts.begin();
+        assert_eq!(world.next(&mut attempts, 2, FailedAttempt::new(Refused)), GiveUp(Budget));
+    }
+
+    #[test]
+    fn falls_back_to_the_refusing_endpoint_once_when_no_other_can_be_picked() {
+        let (world, mut attempts) = (World::new(2, true), Attempts::new(false));
+        assert!(!attempts.fall_back_to_refused(), "no endpoint has refused it");
+        attempts.begin();
+        assert_eq!(world.next(&mut attempts, 1, FailedAttempt::new(Refused)), Another);
+        // Endpoint 2 has left the set meanwhile.
+        assert!(attempts.fall_back_to_refused());
+        assert!(attempts.tried().is_empty());
+        assert!(!attempts.fall_back_to_refused());
+    }
+
+    #[test]
+    fn only_idempotent_requests_with_attempts_left_may_time_out() {
+        for (idempotent, expected) in [(true, [true, true, false]), (false, [false; 3])] {
+            let mut attempts = Attempts::new(idempotent);
+            let seen = [(); 3].map(|()| {
+                attempts.begin();
+                attempts.may_time_out()
+            });
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn counts_each_endpoint_once() {
+        let (world, mut attempts) = (World::new(2, true), Attempts::new(false));
+        attempts.begin();
+        world.next(&mut attempts, 1, FailedAttempt::new(Refused));
+        assert_eq!(attempts.endpoints_tried(), 1);
+        attempts.begin();
+        world.next(&mut attempts, 2, FailedAttempt::new(Unsent));
+        assert_eq!(attempts.endpoints_tried(), 2);
+        attempts.begin();
+        attempts.record(&endpoint(1));
+        assert_eq!(attempts.endpoints_tried(), 2, "the endpoint that refused it answered in the end");
+    }
+
+    /// RFC 9110, table 4.
+    #[test]
+    fn idempotent_methods_are_those_of_the_rfc() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+            assert!(is_idempotent_method(method), "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "get", "PROPFIND", ""] {
+            assert!(!is_idempotent_method(method), "{method}");
+        }
+    }
+}
