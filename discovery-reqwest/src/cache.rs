@@ -1,4 +1,4 @@
-//! What is kept for each origin or host, as long as it is in use.
+//! A cache of what belongs to an origin or a host, as long as it is in use.
 
 use std::{
     collections::HashMap,
@@ -12,31 +12,29 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-/// What nobody has used for so long, or twice as long at most, goes with its background work when the next new one
-/// comes: an application that follows links into the open would otherwise keep every host that it has ever seen up
-/// to date.
+/// An entry that was not used for this long, or at most twice as long, is dropped with its background work when the next
+/// entry is inserted. An application that follows links would otherwise refresh every host that it has ever seen.
 const UNUSED: Duration = Duration::from_secs(300);
 
-/// A value for each text that was used lately: looking up the text as it stands in a URL costs less than reading
-/// a target from it.
-pub(crate) struct Kept<T> {
+/// A value for each recently used text. Looking up the text as it stands in a URL costs less than parsing a target from it.
+pub(crate) struct Cache<T> {
     entries: RwLock<Entries<T>>,
 }
 
 struct Entries<T> {
     by_text: HashMap<Box<str>, Entry<T>, RandomState>,
-    /// When what was unused went, and the others began to count as unused. A mark for each entry instead of a time:
-    /// a use does not read the clock.
+    /// When unused entries were dropped and the others were marked as unused. An entry has a mark instead of a time, so
+    /// that using it does not read the clock.
     swept: Instant,
 }
 
 struct Entry<T> {
     value: T,
-    /// Since `swept`.
+    /// The entry was used since `swept`.
     used: AtomicBool,
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> Cache<T> {
     pub(crate) fn new(now: Instant) -> Self {
         Self { entries: RwLock::new(Entries { by_text: HashMap::default(), swept: now }) }
     }
@@ -45,15 +43,15 @@ impl<T: Clone> Kept<T> {
     pub(crate) fn get(&self, key: &str) -> Option<T> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.by_text.get(key)?;
-        // Read first: a write would take the line from the other processors each time.
+        // Read first: a write would take the cache line from the other processors each time.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
         Some(entry.value.clone())
     }
 
-    /// The value of `key`, made if there is none. Others go on while it is made; if two make it at a time, the first
-    /// to be ready counts.
+    /// The value of `key`, made if there is none. Other callers are not blocked meanwhile. If two make the same value at a
+    /// time, the first one to be ready is kept.
     pub(crate) fn get_or_try_insert<E>(
         &self,
         key: &str,
@@ -69,14 +67,14 @@ impl<T: Clone> Kept<T> {
         let entry = entries.by_text.entry(key.into());
         let value = entry.or_insert(Entry { value, used: AtomicBool::new(true) }).value.clone();
         drop(entries);
-        // It may be a hundred connection pools: after the lock.
+        // Drop them after the lock: they may be a hundred connection pools.
         drop(unused);
         Ok(value)
     }
 }
 
 impl<T> Entries<T> {
-    /// Takes out what has not been used since the last sweep, if that was long enough ago.
+    /// Removes the entries that were not used since the last sweep, if that was long enough ago.
     fn sweep(&mut self, now: Instant) -> Vec<Entry<T>> {
         if now.saturating_duration_since(self.swept) < UNUSED {
             return Vec::new();
@@ -87,9 +85,9 @@ impl<T> Entries<T> {
     }
 }
 
-impl<T> fmt::Debug for Kept<T> {
+impl<T> fmt::Debug for Cache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
+        f.debug_struct("Cache").finish_non_exhaustive()
     }
 }
 
@@ -100,31 +98,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unused_goes_when_something_new_comes() {
+    fn drops_unused_entries_when_a_new_one_is_inserted() {
         let start = Instant::now();
-        let kept = Kept::new(start);
+        let cache = Cache::new(start);
         let at = |name: &str, seconds: u64, value: u32| {
             let now = || start + Duration::from_secs(seconds);
-            kept.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap()
+            cache.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap()
         };
         assert_eq!(at("a", 0, 1), 1);
         assert_eq!(at("b", 0, 2), 2);
         assert_eq!(at("c", 299, 3), 3);
         assert_eq!(at("d", 300, 4), 4, "all have been used in the first five minutes");
-        assert_eq!(at("a", 450, 5), 1, "kept, and in use");
+        assert_eq!(at("a", 450, 5), 1, "in use, and therefore kept");
         assert_eq!(at("e", 600, 6), 6, "drops b and c");
         assert_eq!(at("a", 601, 7), 1);
         assert_eq!(at("d", 601, 8), 4);
-        assert_eq!(at("b", 602, 9), 9, "made anew");
+        assert_eq!(at("b", 602, 9), 9, "made again");
     }
 
     #[test]
-    fn nobody_waits_for_what_another_makes() {
+    fn does_not_block_other_keys_while_a_value_is_made() {
         let start = Instant::now();
-        let kept = Kept::new(start);
-        let get = |name: &str, value: u32| kept.get_or_try_insert(name, || start, || Ok::<_, Infallible>(value));
+        let cache = Cache::new(start);
+        let get = |name: &str, value: u32| cache.get_or_try_insert(name, || start, || Ok::<_, Infallible>(value));
         get("known", 1).unwrap();
-        let made = kept.get_or_try_insert(
+        let made = cache.get_or_try_insert(
             "new",
             || start,
             || {
@@ -135,6 +133,6 @@ mod tests {
                 Ok::<_, Infallible>(5)
             },
         );
-        assert_eq!(made, Ok(4), "the first to be ready counts");
+        assert_eq!(made, Ok(4), "the first one to be ready is kept");
     }
 }

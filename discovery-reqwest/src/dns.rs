@@ -1,19 +1,18 @@
-//! The resolver as reqwest's own DNS hook.
+//! The resolver as the DNS resolver of a plain `reqwest::Client`.
 
 use std::{error::Error as StdError, net::SocketAddr, sync::Arc};
 
 use discovery_core::{Resolver, Upstream, policy::Tried};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::{client::now, kept::Kept};
+use crate::{cache::Cache, client::now};
 
 /// Resolves the hosts of a plain `reqwest::Client` through a [`Resolver`].
 ///
-/// The addresses come in the order in which the policy picks the endpoints, another one each time, because
-/// a connector tries them in order. A port that the resolver knows is honoured where the URL writes none.
+/// The addresses are in the order in which the policy picks endpoints, which differs from lookup to lookup, because a
+/// connector tries them in order. A port that the resolver knows is used if the URL names none.
 ///
-/// This balances new connections only, and over HTTP/2 there is one: use [`Client`](crate::Client) to balance
-/// requests.
+/// This balances only new connections, and HTTP/2 uses a single one. Use [`Client`](crate::Client) to balance requests.
 ///
 /// ```
 /// # use discovery_core::{Resolver, Environment};
@@ -27,19 +26,19 @@ use crate::{client::now, kept::Kept};
 #[derive(Clone, Debug)]
 pub struct DiscoveryResolver {
     resolver: Resolver,
-    /// Held, so that a name is refreshed in the background and no connection waits for it again.
-    held: Arc<Kept<Upstream>>,
+    /// Holding an upstream keeps its name refreshed in the background, so that no connection waits for it again.
+    upstreams: Arc<Cache<Upstream>>,
 }
 
 impl DiscoveryResolver {
-    /// Resolves through `resolver`.
+    /// Creates the hook on `resolver`.
     #[must_use]
     pub fn new(resolver: Resolver) -> Self {
-        Self { resolver, held: Arc::new(Kept::new(now())) }
+        Self { resolver, upstreams: Arc::new(Cache::new(now())) }
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
-        let upstream = self.held.get_or_try_insert(&host, now, || self.resolver.upstream(host.as_str()))?;
+        let upstream = self.upstreams.get_or_try_insert(&host, now, || self.resolver.upstream(host.as_str()))?;
         upstream.first_answer().await?;
         Ok(Box::new(in_picking_order(&upstream).into_iter()))
     }
@@ -51,13 +50,13 @@ impl Resolve for DiscoveryResolver {
     }
 }
 
-/// A connector tries addresses one after the other and divides its time among them: more would be of no use.
-const MOST: usize = 8;
+/// A connector tries addresses one after the other and divides its time among them, so more addresses do not help.
+const MAX_ENDPOINTS: usize = 8;
 
 fn in_picking_order(upstream: &Upstream) -> Vec<SocketAddr> {
     let mut tried = Tried::default();
     let mut addrs = Vec::new();
-    while addrs.len() < MOST
+    while addrs.len() < MAX_ENDPOINTS
         && let Ok(pick) = upstream.pick_untried(&tried)
     {
         tried.add(pick.endpoint().identity());

@@ -2,13 +2,17 @@
 
 use std::{error::Error as StdError, fmt};
 
-/// Why a request has no response: it could not be built, there was no endpoint to send it to, or the last
-/// endpoint that was tried failed it.
+use discovery_core::endpoint::Identity;
+use url::Position;
+
+/// Why a request has no response: it could not be built, there was no endpoint for it, or the last attempt failed.
 ///
-/// Opaque; ask it with the predicates.
+/// The type is opaque: use the predicates. Its `Display` names the target, the endpoint and the root cause in one line;
+/// [`source`](StdError::source) returns the error of the resolver or of reqwest.
 #[derive(Debug)]
 pub struct Error {
     inner: Inner,
+    endpoint: Option<Identity>,
     tried: usize,
     note: Option<Note>,
 }
@@ -16,10 +20,11 @@ pub struct Error {
 #[derive(Debug)]
 enum Inner {
     Discovery(discovery_core::Error),
+    Client(reqwest::Error),
     Request(reqwest::Error),
 }
 
-/// What else there is to say: why a request that might have gone to another endpoint did not, or where it went.
+/// What else a reader of the error wants to know: why the request was not retried, or that it went to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     Stream,
@@ -30,18 +35,29 @@ pub(crate) enum Note {
 impl Note {
     fn text(self) -> &'static str {
         match self {
-            Self::Stream => "not sent to another endpoint: its body is a stream",
+            Self::Stream => "not retried: the body is a stream and cannot be sent twice",
             Self::Proxy => {
-                "through the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; NO_PROXY names hosts that need none"
+                "sent to the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; add the host to NO_PROXY to connect directly"
             }
-            Self::Budget => "not sent to another endpoint: the budget for retries is spent",
+            Self::Budget => "not retried: retry budget exhausted",
         }
     }
 }
 
 impl Error {
     pub(crate) fn request(error: reqwest::Error, tried: usize) -> Self {
-        Self { inner: Inner::Request(error), tried, note: None }
+        Self { inner: Inner::Request(error), endpoint: None, tried, note: None }
+    }
+
+    /// An HTTP client could not be built.
+    pub(crate) fn client(error: reqwest::Error) -> Self {
+        Self { inner: Inner::Client(error), endpoint: None, tried: 0, note: None }
+    }
+
+    /// Names the endpoint of the last attempt.
+    pub(crate) fn at(mut self, endpoint: Identity) -> Self {
+        self.endpoint = Some(endpoint);
+        self
     }
 
     pub(crate) fn with_note(mut self, note: Note) -> Self {
@@ -49,59 +65,59 @@ impl Error {
         self
     }
 
-    /// There was no endpoint to send the request to; what the resolver says of it.
+    /// The resolver's error, if there was no endpoint for the request.
     #[must_use]
     pub fn as_discovery(&self) -> Option<&discovery_core::Error> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Request(_) => None,
+            Inner::Client(_) | Inner::Request(_) => None,
         }
     }
 
-    /// reqwest's own error, where it was reqwest that failed.
+    /// reqwest's error, if the request could not be built or an attempt failed.
     #[must_use]
     pub fn as_reqwest(&self) -> Option<&reqwest::Error> {
         match &self.inner {
             Inner::Discovery(_) => None,
-            Inner::Request(error) => Some(error),
+            Inner::Client(error) | Inner::Request(error) => Some(error),
         }
     }
 
-    /// reqwest's own error without what is known beside it; this one again where it was not reqwest that failed.
+    /// Unwraps reqwest's error.
     ///
     /// # Errors
-    /// This error, when there was no endpoint.
+    /// This error, if there was no endpoint.
     #[cfg(feature = "middleware")]
     pub(crate) fn into_reqwest(self) -> Result<reqwest::Error, Self> {
         match self.inner {
-            Inner::Request(error) => Ok(error),
+            Inner::Client(error) | Inner::Request(error) => Ok(error),
             Inner::Discovery(_) => Err(self),
         }
     }
 
-    /// No connection came about to any endpoint that was tried.
+    /// The connection to the last endpoint could not be established.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.as_reqwest().is_some_and(reqwest::Error::is_connect)
     }
 
-    /// The request, or the resolver, ran out of time.
+    /// The request or the resolver timed out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match &self.inner {
             Inner::Discovery(error) => error.is_timeout(),
-            Inner::Request(error) => error.is_timeout(),
+            Inner::Client(error) | Inner::Request(error) => error.is_timeout(),
         }
     }
 
-    /// The request might have gone to another endpoint, but too many have lately: see
-    /// [`RetryBudget`](discovery_core::policy::RetryBudget).
+    /// The request was not retried because the [`RetryBudget`](discovery_core::policy::RetryBudget) of its target was
+    /// exhausted.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         self.note == Some(Note::Budget)
     }
 
-    /// How many endpoints were tried.
+    /// The number of endpoints that the request was sent to.
     #[must_use]
     pub fn endpoints_tried(&self) -> usize {
         self.tried
@@ -110,11 +126,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.inner, self.tried) {
-            (Inner::Discovery(_), _) => f.write_str("no endpoint to send the request to")?,
-            (Inner::Request(_), 0) => f.write_str("the request could not be built")?,
-            (Inner::Request(_), 1) => f.write_str("the endpoint failed the request")?,
-            (Inner::Request(_), tried) => write!(f, "the last of {tried} endpoints failed the request")?,
+        match &self.inner {
+            // The resolver's error names the target.
+            Inner::Discovery(error) => write!(f, "no endpoint for the request: {error}")?,
+            Inner::Client(error) => write!(f, "could not build the HTTP client: {}", root_cause(error))?,
+            Inner::Request(error) => self.fmt_request(f, error)?,
         }
         match self.note {
             Some(note) => write!(f, " ({})", note.text()),
@@ -123,17 +139,54 @@ impl fmt::Display for Error {
     }
 }
 
+impl Error {
+    fn fmt_request(&self, f: &mut fmt::Formatter<'_>, error: &reqwest::Error) -> fmt::Result {
+        let what = if self.tried == 0 { "could not build the request" } else { "request" };
+        f.write_str(what)?;
+        if let Some(url) = error.url() {
+            // Neither path nor query: they may hold what does not belong in a log.
+            write!(f, " to {}", &url[..Position::BeforePath])?;
+        }
+        if self.tried > 0 {
+            f.write_str(" failed")?;
+        }
+        if self.tried > 1 {
+            write!(f, " at {} endpoints", self.tried)?;
+        }
+        match &self.endpoint {
+            Some(endpoint) if self.tried > 1 => write!(f, ", last at {endpoint}")?,
+            Some(endpoint) => write!(f, " at endpoint {endpoint}")?,
+            None => {}
+        }
+        let kind = match error {
+            error if error.is_timeout() => "timeout: ",
+            error if error.is_connect() => "connect error: ",
+            _ => "",
+        };
+        write!(f, ": {kind}{}", root_cause(error))
+    }
+}
+
+/// The last error of the chain says what happened; those before it say that something did.
+fn root_cause(error: &reqwest::Error) -> &dyn StdError {
+    let mut root: &dyn StdError = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Request(error) => Some(error),
+            Inner::Client(error) | Inner::Request(error) => Some(error),
         }
     }
 }
 
 impl From<discovery_core::Error> for Error {
     fn from(error: discovery_core::Error) -> Self {
-        Self { inner: Inner::Discovery(error), tried: 0, note: None }
+        Self { inner: Inner::Discovery(error), endpoint: None, tried: 0, note: None }
     }
 }

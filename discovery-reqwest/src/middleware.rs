@@ -1,4 +1,4 @@
-//! The client as the last link of a chain of reqwest-middleware.
+//! The client at the end of a `reqwest_middleware` chain.
 
 use async_trait::async_trait;
 use http::Extensions;
@@ -7,8 +7,8 @@ use reqwest_middleware::{Middleware, Next};
 
 use crate::Client;
 
-/// Sends what the chain before it lets through, to an endpoint that is picked for it. Nothing after it is asked, nor
-/// is the `reqwest::Client` that the chain was built around: put it last.
+/// Sends the request to an endpoint that is picked for it. Add it last: neither later middleware nor the
+/// `reqwest::Client` that the chain was built around is called.
 ///
 /// ```
 /// # use discovery_testing::FakePod;
@@ -21,7 +21,7 @@ use crate::Client;
 /// # let url = format!("http://{}/", pod.addr());
 /// let last = Client::builder(resolver).no_proxy().build()?;
 /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-///     // .with(a tracing or retrying middleware)
+///     // .with(tracing or retrying middleware)
 ///     .with(last)
 ///     .build();
 /// assert_eq!(client.get(url).send().await?.status(), 200);
@@ -30,8 +30,8 @@ use crate::Client;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// An error of reqwest's is told as one, so that a retrying middleware knows it; that there is no endpoint is told as an
-/// error of a middleware, which is a [`discovery_reqwest::Error`](crate::Error).
+/// An error of reqwest is returned as such, so that a retrying middleware recognizes it. If there is no endpoint, the
+/// error is a middleware error that holds a [`discovery_reqwest::Error`](crate::Error).
 #[async_trait]
 impl Middleware for Client {
     async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> reqwest_middleware::Result<Response> {

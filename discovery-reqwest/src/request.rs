@@ -1,4 +1,4 @@
-//! Building a request.
+//! The request builder.
 
 use std::{fmt::Display, future::Future, time::Duration};
 
@@ -7,7 +7,7 @@ use reqwest::{Body, Request, Response};
 
 use crate::{Client, Error, client::send::send};
 
-/// Builds a request, as [`reqwest::RequestBuilder`] does; [`with`](Self::with) is the door to what is not
+/// Builds a request, as [`reqwest::RequestBuilder`] does. [`with`](Self::with) gives access to the methods that are not
 /// repeated here.
 #[derive(Debug)]
 #[must_use = "call `send`"]
@@ -32,7 +32,7 @@ impl RequestBuilder {
         self.with(|request| request.header(key, value))
     }
 
-    /// Adds headers; they replace those of the same name.
+    /// Adds headers, which replace headers of the same name.
     pub fn headers(self, headers: HeaderMap) -> Self {
         self.with(|request| request.headers(headers))
     }
@@ -58,21 +58,21 @@ impl RequestBuilder {
         self.with(|request| request.basic_auth(user, password))
     }
 
-    /// Bounds each attempt, from connecting to the end of the body.
+    /// Sets a timeout for each attempt, from connecting to the end of the body.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.timeout(timeout))
     }
 
-    /// Does with the request whatever [`reqwest::RequestBuilder`] can.
+    /// Changes the inner [`reqwest::RequestBuilder`].
     pub fn with(mut self, change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder) -> Self {
         self.inner = change(self.inner);
         self
     }
 
-    /// The request, to be sent with [`Client::execute`].
+    /// Builds the request, to be sent with [`Client::execute`].
     ///
     /// # Errors
-    /// When a part of it is malformed, such as the URL or a header.
+    /// If a part of the request is malformed, such as the URL or a header.
     pub fn build(self) -> Result<Request, Error> {
         self.inner.build().map_err(|error| Error::request(error, 0))
     }
@@ -80,10 +80,10 @@ impl RequestBuilder {
     /// Sends the request to an endpoint of its target.
     ///
     /// # Errors
-    /// As [`build`](Self::build) and [`Client::execute`].
+    /// Those of [`build`](Self::build) and [`Client::execute`].
     ///
     /// # Cancel safety
-    /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
+    /// Dropping the future cancels the request; the endpoint may have seen it.
     pub fn send(self) -> impl Future<Output = Result<Response, Error>> + Send {
         let Self { client, inner } = self;
         send(client, move || inner.build())

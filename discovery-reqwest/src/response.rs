@@ -1,4 +1,4 @@
-//! How many endpoints a request took.
+//! What a response says about its endpoints.
 
 use reqwest::Response;
 
@@ -33,9 +33,9 @@ impl ResponseExt for Response {
     }
 }
 
-/// The number, as an extension of the response.
+/// The number of endpoints, as an extension of the response.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EndpointsTried(pub(super) usize);
+pub(crate) struct EndpointsTried(pub(crate) usize);
 
 mod sealed {
     #[expect(unnameable_types, reason = "this is what seals `ResponseExt`")]

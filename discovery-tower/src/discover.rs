@@ -16,11 +16,10 @@ use discovery_core::{
 use futures_core::Stream;
 use tower::discover::Change;
 
-/// The endpoints of an upstream as [`tower::discover::Discover`]: inserts and removes, keyed by identity,
-/// each insert with a service that `make` has made.
+/// The endpoints of an upstream as a [`tower::discover::Discover`] stream of inserts and removes, keyed by identity.
 ///
-/// It never yields an error and never ends; it keeps the upstream alive. An endpoint that has changed is
-/// inserted again under its key, which replaces it.
+/// `make` makes the service of each insert. An endpoint whose attributes changed is inserted again under its key, which
+/// replaces the former service. The stream never yields an error and never ends, and it keeps the upstream alive.
 ///
 /// ```
 /// # use discovery_core::{Resolver, Environment};
@@ -47,10 +46,10 @@ pub struct Discover<F> {
     watch: Watch,
     make: F,
     current: Arc<EndpointSet>,
-    changes: VecDeque<Step>,
+    changes: VecDeque<PendingChange>,
 }
 
-enum Step {
+enum PendingChange {
     Insert(Endpoint),
     Remove(Identity),
 }
@@ -59,7 +58,7 @@ impl<F, S> Discover<F>
 where
     F: FnMut(&Endpoint) -> S,
 {
-    /// The changes of `upstream`, with `make` making the service of each endpoint.
+    /// Streams the changes of `upstream`; `make` makes the service of each endpoint.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "the stream keeps the upstream, as `Balance` does")]
     pub fn new(upstream: Upstream, make: F) -> Self {
@@ -67,11 +66,12 @@ where
         Self { watch, make, current: Arc::default(), changes: VecDeque::new() }
     }
 
-    /// Removes come first: a consumer then never holds an endpoint that is gone beside its replacement.
+    /// Queues the removes first, so that a consumer never holds a removed endpoint beside its replacement.
     fn enqueue(&mut self, next: Arc<EndpointSet>) {
         let diff = next.since(&self.current);
-        let removed = diff.removed.iter().map(|endpoint| Step::Remove(endpoint.identity().clone()));
-        let inserted = diff.changed.iter().chain(&diff.added).map(|endpoint| Step::Insert((*endpoint).clone()));
+        let removed = diff.removed.iter().map(|endpoint| PendingChange::Remove(endpoint.identity().clone()));
+        let inserted =
+            diff.changed.iter().chain(&diff.added).map(|endpoint| PendingChange::Insert((*endpoint).clone()));
         self.changes.extend(removed.chain(inserted));
         self.current = next;
     }
@@ -87,8 +87,8 @@ where
         let this = &mut *self;
         loop {
             match this.changes.pop_front() {
-                Some(Step::Remove(identity)) => return Poll::Ready(Some(Ok(Change::Remove(identity)))),
-                Some(Step::Insert(endpoint)) => {
+                Some(PendingChange::Remove(identity)) => return Poll::Ready(Some(Ok(Change::Remove(identity)))),
+                Some(PendingChange::Insert(endpoint)) => {
                     let service = (this.make)(&endpoint);
                     return Poll::Ready(Some(Ok(Change::Insert(endpoint.identity().clone(), service))));
                 }
@@ -96,7 +96,7 @@ where
             }
             match ready!(Pin::new(&mut this.watch).poll_next(cx)) {
                 Some(next) => this.enqueue(next),
-                // The watch does not end while it is held; a consumer must not see an end either way.
+                // A watch does not end while it is held, and a consumer takes an end of this stream for the end of everything.
                 None => return Poll::Pending,
             }
         }

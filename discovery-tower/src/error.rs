@@ -2,10 +2,12 @@
 
 use std::{error::Error as StdError, fmt};
 
-/// Why a balanced call has no response: there was no endpoint to send it to, or the last endpoint that was
-/// tried failed it.
+use discovery_core::{endpoint::Identity, name::Target};
+
+/// Why a balanced call has no response: there was no endpoint for it, or the last attempt failed.
 ///
-/// Opaque; ask it with the predicates, or take the inner error's type from `source()`.
+/// The type is opaque: use the predicates. Its `Display` names the target, the endpoint and the root cause in one line;
+/// [`source`](StdError::source) returns the error of the resolver or of the endpoint's service.
 #[derive(Debug)]
 pub struct Error {
     inner: Inner,
@@ -16,7 +18,7 @@ pub struct Error {
 #[derive(Debug)]
 enum Inner {
     Discovery(discovery_core::Error),
-    Service(Box<dyn StdError + Send + Sync>),
+    Service { target: Target, endpoint: Identity, error: Box<dyn StdError + Send + Sync> },
 }
 
 impl Error {
@@ -24,31 +26,38 @@ impl Error {
         Self { inner: Inner::Discovery(error), tried: 0, over_budget: false }
     }
 
-    pub(crate) fn service(error: impl Into<Box<dyn StdError + Send + Sync>>, tried: usize) -> Self {
-        Self { inner: Inner::Service(error.into()), tried, over_budget: false }
+    /// The last attempt, at `endpoint`, failed with `error`; the call took so many endpoints.
+    pub(crate) fn service(
+        error: impl Into<Box<dyn StdError + Send + Sync>>,
+        target: &Target,
+        endpoint: Identity,
+        tried: usize,
+    ) -> Self {
+        let inner = Inner::Service { target: target.clone(), endpoint, error: error.into() };
+        Self { inner, tried, over_budget: false }
     }
 
-    pub(crate) fn over_budget(error: impl Into<Box<dyn StdError + Send + Sync>>, tried: usize) -> Self {
-        Self { over_budget: true, ..Self::service(error, tried) }
+    /// The call was not retried because the budget was exhausted.
+    pub(crate) fn over_budget(self) -> Self {
+        Self { over_budget: true, ..self }
     }
 
-    /// There was no endpoint to send the request to; what the resolver says of it.
+    /// The resolver's error, if there was no endpoint for the call.
     #[must_use]
     pub fn as_discovery(&self) -> Option<&discovery_core::Error> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Service(_) => None,
+            Inner::Service { .. } => None,
         }
     }
 
-    /// The call might have gone to another endpoint, but too many have lately: see
-    /// [`RetryBudget`](discovery_core::policy::RetryBudget).
+    /// The call was not retried because the [`RetryBudget`](discovery_core::policy::RetryBudget) was exhausted.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         self.over_budget
     }
 
-    /// How many endpoints were tried.
+    /// The number of endpoints that the call was sent to.
     #[must_use]
     pub fn endpoints_tried(&self) -> usize {
         self.tried
@@ -57,13 +66,20 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.inner, self.tried) {
-            (Inner::Discovery(_), _) => f.write_str("no endpoint to send the request to")?,
-            (Inner::Service(_), 1) => f.write_str("the endpoint failed the request")?,
-            (Inner::Service(_), tried) => write!(f, "the last of {tried} endpoints failed the request")?,
+        match &self.inner {
+            // The resolver's error names the target.
+            Inner::Discovery(error) => write!(f, "no endpoint for the request: {error}")?,
+            Inner::Service { target, endpoint, error } => {
+                write!(f, "request to {target} failed")?;
+                match self.tried {
+                    1 => write!(f, " at endpoint {endpoint}")?,
+                    tried => write!(f, " at {tried} endpoints, last at {endpoint}")?,
+                }
+                write!(f, ": {}", root_cause(&**error))?;
+            }
         }
         if self.over_budget {
-            f.write_str(" (not sent to another endpoint: the budget for retries is spent)")?;
+            f.write_str(" (not retried: retry budget exhausted)")?;
         }
         Ok(())
     }
@@ -73,7 +89,12 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Service(error) => Some(&**error),
+            Inner::Service { error, .. } => Some(&**error),
         }
     }
+}
+
+/// The last error of the chain says what happened; those before it say that something did.
+fn root_cause<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }

@@ -1,11 +1,10 @@
-//! [`discovery_core`] for [tower]: the endpoints of a target as tower's `Discover`, and a
-//! service that balances over them.
+//! Kubernetes service discovery for [tower]: a service that balances each request over the live pods of a Service, and the
+//! endpoints as tower's `Discover`.
 //!
 //! ```
 //! # use discovery_testing::FakeCluster;
 //! use bytes::Bytes;
-//! use discovery_core::{Resolver, endpoint::Endpoint};
-//! use discovery_tower::Balance;
+//! use discovery_tower::{Balance, Endpoint, Resolver};
 //! use http_body_util::Empty;
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! use tower::{ServiceExt, service_fn};
@@ -13,7 +12,7 @@
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! # let cluster = FakeCluster::start().await?;
 //! # let service = cluster.service("shop", "orders").replicas(3).start().await?;
-//! # let environment = discovery_core::Environment::empty()
+//! # let environment = discovery_tower::Environment::empty()
 //! #     .with_env(cluster.env("shop"))
 //! #     .with_resolv_conf(cluster.resolv_conf("shop"));
 //! # let resolver = Resolver::builder().environment(environment).build()?;
@@ -22,7 +21,7 @@
 //! // let target = "http://orders.shop:8080";
 //! let orders = resolver.resolve(target.as_str()).await?;
 //!
-//! // One hyper client, and so one connection pool, for each pod.
+//! // One hyper client for each pod, and therefore one connection pool.
 //! let balance = Balance::new(orders, |endpoint: &Endpoint| {
 //!     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
 //!     let pod = endpoint.addr();
@@ -45,17 +44,24 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # Which of the two
+//! # Which type to use
 //!
-//! [`Balance`] is `Clone`, needs no `Buffer` and no `&mut` pool: each call picks from an immutable snapshot.
-//! [`Discover`] feeds tower's own `p2c::Balance`, or any other consumer of `Change`s; it never yields an
-//! error and does not end while it is held, because tower's balancer takes either for the end of everything.
-
+//! | type | use it for |
+//! |---|---|
+//! | [`Balance`] | balancing each request, with retries. It is `Clone` and needs neither a `Buffer` nor a `&mut` pool, because each call picks from an immutable snapshot |
+//! | [`Discover`] | feeding `tower::balance::p2c::Balance`, or any other consumer of `Change`s. It yields no error and does not end while it is held: tower's balancer takes either for the end of everything |
+//! | `VipConnector` | a client that dials virtual addresses of Services (`10.96.0.10:80`): each connection goes to the pod that kube-proxy would choose, without NAT |
+//!
+//! # Retries
+//!
+//! [`Balance`] retries by [`HttpRetry`], and by the same rules as every client of this library:
+//! [`discovery_core::policy::retry`]. Replace it with [`Balance::with_retry_policy`] for other protocols, and with
+//! [`NoRetry`] to send every request once.
 //!
 //! # Features
 //!
-//! `proxy`: `VipConnector`, for clients that dial Services' virtual addresses (`10.96.0.10:80`): the connection goes
-//! to a pod as kube-proxy would decide, without NAT.
+//! * `http2` (on by default): [`HttpRetry`] recognizes what an HTTP/2 server refused before it began.
+//! * `proxy`: `VipConnector`.
 
 mod balance;
 mod discover;

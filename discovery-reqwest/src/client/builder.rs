@@ -1,19 +1,19 @@
-//! How a client is configured.
+//! The configuration of a client.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::Resolver;
 
-use super::{Client, proxied::SystemProxies, sent};
+use super::{Client, attempt, proxied::SystemProxies};
 use crate::{DiscoveryResolver, Error};
 
-/// How long a request waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
-/// single pod passes unseen, an outage is told within the endpoint_timeout of a caller.
+/// How long a request waits for an endpoint, unless set otherwise: callers do not notice the rolling restart of a single
+/// pod, and learn of an outage before they lose patience.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long connecting may take, unless set otherwise in [`ClientBuilder::configure`]. A node that disappears does
-/// not refuse connections; the kernel would try for two minutes. Within 3 s the first packet is sent three times.
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long connecting may take, unless set otherwise in [`ClientBuilder::configure`]. A node that disappeared does not
+/// refuse connections, and the kernel would try for two minutes. Within 3 s it sends the SYN packet three times.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Configure = Arc<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>;
 
@@ -24,43 +24,52 @@ pub struct ClientBuilder {
     settings: Settings,
 }
 
-/// What the clients of all endpoints have in common.
+/// The settings that the clients of all endpoints share.
 #[derive(Clone)]
 pub(super) struct Settings {
     configure: Configure,
     tls: Option<Configure>,
     cookies: Option<Configure>,
     dns: DiscoveryResolver,
-    /// The system's proxies may be used.
+    /// The proxies of the environment may be used.
     proxies: bool,
-    pub(super) endpoint_timeout: Duration,
-    pub(super) attempt_timeout: Option<Duration>,
+    endpoint_timeout: Duration,
+    attempt_timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// The builder of one endpoint's client. It sends nothing again by itself: that would be to the same endpoint,
-    /// beside the budget, and takes a copy of each request.
+    /// How long a request waits for an endpoint.
+    pub(super) fn endpoint_timeout(&self) -> Duration {
+        self.endpoint_timeout
+    }
+
+    /// How long an endpoint has to begin its answer.
+    pub(super) fn attempt_timeout(&self) -> Option<Duration> {
+        self.attempt_timeout
+    }
+
+    /// The builder of one endpoint's client. It does not retry by itself: such a retry would go to the same endpoint, would
+    /// not be paid from the budget, and costs a copy of each request.
     pub(super) fn endpoint(&self, proxies: bool) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder();
-        // Without our feature the application may have HTTP/2 all the same, and we could not tell what was refused.
+        // Without this feature the application may still use HTTP/2, and then only reqwest recognizes a refusal.
         #[cfg(feature = "http2")]
         let builder = builder.retry(reqwest::retry::never().max_retries_per_request(0));
         self.configured(builder, proxies)
     }
 
-    /// The builder of a client that is not an endpoint's.
+    /// The builder of a client that belongs to no endpoint.
     pub(super) fn client(&self, proxies: bool) -> reqwest::ClientBuilder {
         self.configured(reqwest::Client::builder(), proxies)
     }
 
-    /// With the system's proxies where `proxies` says so and nobody has switched them off. Hosts that a redirect leads
-    /// to are resolved in the same way.
+    /// Applies the settings. The client uses the proxies of the environment if `proxies` and unless they are switched off.
+    /// It resolves the hosts of redirects in the same way as those of requests.
     fn configured(&self, builder: reqwest::ClientBuilder, proxies: bool) -> reqwest::ClientBuilder {
-        let ours = builder.dns_resolver(self.dns.clone()).connect_timeout(CONNECT);
-        let ours = if proxies && self.proxies { ours } else { ours.no_proxy() };
-        let builder = (self.configure)(sent::watch_redirects(ours));
-        let more = [&self.tls, &self.cookies];
-        more.into_iter().flatten().fold(builder, |builder, set| set(builder))
+        let defaults = builder.dns_resolver(self.dns.clone()).connect_timeout(CONNECT_TIMEOUT);
+        let defaults = if proxies && self.proxies { defaults } else { defaults.no_proxy() };
+        let builder = (self.configure)(attempt::watch_redirects(defaults));
+        [&self.tls, &self.cookies].into_iter().flatten().fold(builder, |builder, set| set(builder))
     }
 }
 
@@ -81,10 +90,13 @@ impl ClientBuilder {
         }
     }
 
-    /// Configures the `reqwest::Client` of every endpoint; it is called once for each. It begins with a limit of
-    /// 3 s to connecting, with reqwest's own redirect policy, and for endpoints, with the feature `http2`, without
-    /// reqwest's retries, which would go to the same endpoint: the client's own go to another one. With another redirect policy, a request that has been redirected
-    /// and then finds no connection may be sent to another endpoint.
+    /// Configures the `reqwest::Client` of each endpoint. `configure` is called once for each of them.
+    ///
+    /// The builder that it receives has a connect timeout of 3 s and reqwest's default redirect policy. With the feature
+    /// `http2`, reqwest's own retries are off, because they would go to the same endpoint.
+    ///
+    /// Redirects are recognized by the policy that is set here. If you replace it, a redirected request that then fails to
+    /// connect may be sent to another endpoint.
     pub fn configure(
         mut self,
         configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync + 'static,
@@ -93,61 +105,68 @@ impl ClientBuilder {
         self
     }
 
-    /// Gives one TLS configuration to the clients of all endpoints: what
-    /// `reqwest::ClientBuilder::tls_backend_preconfigured` takes, such as a `rustls::ClientConfig` of the
-    /// version that reqwest uses. Without it each endpoint's client builds a configuration of its own, which
-    /// takes about two milliseconds. Settings of single certificates in [`configure`](Self::configure) have no
-    /// effect beside it.
+    /// Shares one TLS configuration between the clients of all endpoints.
+    ///
+    /// `config` is what `reqwest::ClientBuilder::tls_backend_preconfigured` accepts, such as a `rustls::ClientConfig` of
+    /// the version that reqwest uses. Without it, each endpoint's client builds its own configuration, which takes about
+    /// two milliseconds. Certificates that are set in [`configure`](Self::configure) have no effect beside it.
     #[cfg(feature = "rustls")]
     pub fn tls<T: std::any::Any + Clone + Send + Sync>(mut self, config: T) -> Self {
         self.settings.tls = Some(Arc::new(move |builder| builder.tls_backend_preconfigured(config.clone())));
         self
     }
 
-    /// Sets how long a request waits for an endpoint when there is none; 3 s by default. With zero it fails as
-    /// soon as it is known that there is none: at once, but for the first answer of the sources.
+    /// Sets how long a request waits for an endpoint if there is none; 3 s by default.
+    ///
+    /// With zero, a request fails as soon as the sources have answered and none of them knows an endpoint.
     pub fn endpoint_timeout(mut self, endpoint_timeout: Duration) -> Self {
         self.settings.endpoint_timeout = endpoint_timeout;
         self
     }
 
-    /// Sets how long one endpoint has to begin its answer to an idempotent request before another endpoint is asked
-    /// instead; no limit by default. It is for pods that hang: they take connections and never answer. Choose it well
-    /// above what a slow answer takes, because the first endpoint may have done its work already. Where no other
-    /// endpoint may be asked (three have been, there is none, the budget of retries is spent, the body is a stream), the
-    /// last one has as long as the request has.
+    /// Sets how long an endpoint has to begin its answer to an idempotent request, before the request is sent to another
+    /// endpoint; no limit by default.
+    ///
+    /// It protects from pods that hang: they accept connections and never answer. Choose it well above the time of a slow
+    /// answer, because the first endpoint may have done the work already.
+    ///
+    /// The attempt goes on without this limit if the request cannot be sent elsewhere: after three attempts, without
+    /// another endpoint, with an exhausted retry budget, or with a body that is a stream.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = Some(timeout);
         self
     }
 
-    /// Leaves the system's proxies (`HTTP_PROXY` and the like) alone. Without it they are used for hosts as in
-    /// reqwest, and never for Services: see [the crate's page](crate#proxies).
+    /// Ignores the proxies of the environment (`HTTP_PROXY` and others).
+    ///
+    /// By default hosts are reached through them, as in reqwest, and Services are not: see
+    /// [the crate documentation](crate#proxies).
     pub fn no_proxy(mut self) -> Self {
         self.settings.proxies = false;
         self
     }
 
-    /// Keeps the cookies that responses set and sends them with later requests, to whichever endpoint they go. One
-    /// that reqwest's own `cookie_store` makes in [`configure`](Self::configure) is each endpoint's own, and of no use.
+    /// Stores the cookies of responses and sends them with later requests, to every endpoint.
+    ///
+    /// Do not use reqwest's own `cookie_store` in [`configure`](Self::configure): it makes one store for each endpoint.
     #[cfg(feature = "cookies")]
     pub fn cookie_store(self) -> Self {
         self.cookie_provider(Arc::new(reqwest::cookie::Jar::default()))
     }
 
-    /// As [`cookie_store`](Self::cookie_store), with a store of the application's own.
+    /// Like [`cookie_store`](Self::cookie_store), with a store of your own.
     #[cfg(feature = "cookies")]
     pub fn cookie_provider(mut self, store: Arc<impl reqwest::cookie::CookieStore + 'static>) -> Self {
         self.settings.cookies = Some(Arc::new(move |builder| builder.cookie_provider(store.clone())));
         self
     }
 
-    /// Makes the client. Nothing is asked or connected yet.
+    /// Builds the client. It sends nothing until the first request.
     ///
     /// # Errors
-    /// What `reqwest::ClientBuilder::build` says of the configuration, tried once here.
+    /// If `reqwest::ClientBuilder::build` rejects the configuration, which is tried once here.
     pub fn build(self) -> Result<Client, Error> {
-        let template = self.settings.client(true).build().map_err(|error| Error::request(error, 0))?;
+        let template = self.settings.client(true).build().map_err(Error::client)?;
         let proxies = if self.settings.proxies { SystemProxies::read() } else { SystemProxies::none() };
         Ok(Client::assemble(self.resolver, self.settings, proxies, template))
     }

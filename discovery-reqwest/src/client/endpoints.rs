@@ -1,56 +1,93 @@
-//! One `reqwest::Client` for each endpoint.
+//! One `reqwest::Client` for each endpoint of a target.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use discovery_core::{
-    EndpointMap, Resolver,
-    endpoint::Endpoint,
+    EndpointMap, Resolver, Upstream,
+    endpoint::{Endpoint, Identity},
     name::{Host, Target},
-    policy::{RetryBudget, Tried},
+    policy::{
+        Pick, RetryBudget, Tried,
+        retry::{Attempts, FailedAttempt, RetryContext, RetryDecision},
+    },
 };
 
 use super::{builder::Settings, now};
 use crate::Error;
 
-/// The clients of one target's endpoints, and how many of its requests may be sent again.
+/// The clients of one target's endpoints, and the budget for the retries of its requests.
 pub(super) struct Pool {
-    pub(super) clients: EndpointMap<Result<reqwest::Client, Built>>,
-    pub(super) budget: RetryBudget,
+    clients: EndpointMap<Result<reqwest::Client, ClientError>>,
+    budget: RetryBudget,
 }
+
+/// Why an endpoint's client could not be built. The same settings were tried when the [`Client`](super::Client) was built,
+/// so this takes a resource that has run out since.
+type ClientError = Arc<reqwest::Error>;
 
 impl Pool {
-    /// Whether there may be an endpoint for another attempt: without one nothing is taken from the budget.
-    pub(super) fn has_untried(&self, tried: &Tried) -> bool {
-        self.clients.upstream().endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
-    }
-}
-
-/// Why an endpoint's client could not be made. The same settings were tried when the client was built, so
-/// that this takes a resource running out.
-pub(super) type Built = std::sync::Arc<reqwest::Error>;
-
-/// The pool of a target, whose clients use the system's proxies where `proxies` says so.
-pub(super) fn pool(resolver: &Resolver, target: &Target, settings: &Settings, proxies: bool) -> Result<Pool, Error> {
-    let host = match target.host() {
-        Host::Name { name, .. } => Some(name.as_str().to_owned()),
-        // Addresses and `localhost` are dialled as they stand in the URL.
-        _ => None,
-    };
-    let meant = target.port().number().map(u16::from);
-    let settings = settings.clone();
-    let upstream = resolver.upstream(target)?;
-    let clients = EndpointMap::new(upstream, move |endpoint: &Endpoint| {
-        let builder = match &host {
-            Some(host) => {
-                // Port 0 is the scheme's own: a redirect from http to https on the same host has another one.
-                let port = |addr: SocketAddr| if Some(addr.port()) == meant { 0 } else { addr.port() };
-                let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
-                // The host may stand in the URL with its final dot.
-                settings.endpoint(proxies).resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs)
-            }
-            None => settings.endpoint(proxies),
+    /// The pool of a target. Its clients use the proxies of the environment if `proxies`.
+    pub(super) fn new(resolver: &Resolver, target: &Target, settings: &Settings, proxies: bool) -> Result<Self, Error> {
+        let host = match target.host() {
+            Host::Name { name, .. } => Some(name.as_str().to_owned()),
+            // Addresses and `localhost` are dialed as they stand in the URL.
+            _ => None,
         };
-        builder.build().map_err(Built::new)
-    });
-    Ok(Pool { clients, budget: RetryBudget::new(now()) })
+        let target_port = target.port().number().map(u16::from);
+        let settings = settings.clone();
+        let clients = EndpointMap::new(resolver.upstream(target)?, move |endpoint: &Endpoint| {
+            let mut builder = settings.endpoint(proxies);
+            if let Some(host) = &host {
+                // Port 0 stands for the scheme's own port: a redirect from http to https on the same host changes it.
+                let port = |addr: SocketAddr| if Some(addr.port()) == target_port { 0 } else { addr.port() };
+                let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
+                // The URL may write the host with its final dot.
+                builder = builder.resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs);
+            }
+            builder.build().map_err(ClientError::new)
+        });
+        Ok(Self { clients, budget: RetryBudget::new(now()) })
+    }
+
+    pub(super) fn upstream(&self) -> &Upstream {
+        self.clients.upstream()
+    }
+
+    /// Counts a request, which pays for later retries.
+    pub(super) fn count_request(&self) {
+        self.budget.request();
+    }
+
+    /// An endpoint and its client, if there is one now.
+    pub(super) fn pick(&self, attempts: &Attempts) -> Option<(Pick, reqwest::Client)> {
+        match self.clients.pick(attempts.tried()) {
+            Ok((pick, Ok(client))) => Some((pick, client)),
+            _ => None,
+        }
+    }
+
+    /// An endpoint and its client, as soon as there is one.
+    pub(super) async fn wait(
+        &self,
+        attempts: &mut Attempts,
+        endpoint_timeout: Duration,
+    ) -> Result<(Pick, reqwest::Client), Error> {
+        let mut picked = self.clients.pick_timeout(attempts.tried(), endpoint_timeout).await;
+        if picked.as_ref().is_err_and(discovery_core::Error::is_all_tried) && attempts.fall_back_to_refused() {
+            picked = self.clients.pick(attempts.tried());
+        }
+        match picked? {
+            (pick, Ok(client)) => Ok((pick, client)),
+            (pick, Err(error)) => {
+                let text = format!("could not build the client for endpoint {}: {error}", pick.endpoint());
+                Err(discovery_core::Error::config(text).into())
+            }
+        }
+    }
+
+    /// What becomes of a request after a failed attempt at `endpoint`.
+    pub(super) fn decide(&self, attempts: &mut Attempts, endpoint: &Identity, attempt: FailedAttempt) -> RetryDecision {
+        let has_untried = |tried: &Tried| self.upstream().has_untried(tried);
+        attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
+    }
 }

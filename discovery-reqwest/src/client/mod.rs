@@ -1,13 +1,11 @@
-//! The client.
+//! The HTTP client.
 
+mod attempt;
 mod builder;
 mod endpoints;
 mod proxied;
 mod route;
 pub(crate) mod send;
-mod sent;
-mod spare;
-mod tried;
 
 use std::{fmt, sync::Arc};
 
@@ -16,12 +14,12 @@ use http::{Method, header};
 use reqwest::{IntoUrl, Request, Response, Url};
 use url::Position;
 
-pub use self::{builder::ClientBuilder, tried::ResponseExt};
+pub use self::builder::ClientBuilder;
 use self::{builder::Settings, proxied::SystemProxies, route::Route};
 
-use crate::{Error, RequestBuilder, kept::Kept};
+use crate::{Error, RequestBuilder, cache::Cache};
 
-/// Sends each request to an endpoint that is picked for it. Cheap to clone; clones share all connections.
+/// An HTTP client that picks an endpoint for each request. Cloning it is cheap, and clones share all connections.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -29,29 +27,29 @@ struct Inner {
     resolver: Resolver,
     settings: Settings,
     proxies: SystemProxies,
-    /// Builds requests; it sends none.
+    /// Builds requests and sends none.
     template: reqwest::Client,
-    routes: Kept<Arc<Route>>,
+    routes: Cache<Arc<Route>>,
 }
 
 impl Client {
-    /// A client on `resolver`, with the settings of [`reqwest::Client::new`].
+    /// Creates a client on `resolver`, with the settings of [`reqwest::Client::new`].
     ///
     /// # Panics
-    /// As [`reqwest::Client::new`]: when the TLS backend that the application compiled in cannot be
-    /// initialized. [`Client::builder`] returns it as an error.
+    /// Like [`reqwest::Client::new`], if the TLS backend that the application compiled in cannot be initialized. Use
+    /// [`Client::builder`] to get an error instead.
     #[must_use]
     pub fn new(resolver: Resolver) -> Self {
-        Self::builder(resolver).build().unwrap_or_else(|error| panic!("{error}: {:?}", error.as_reqwest()))
+        Self::builder(resolver).build().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A client to be configured.
+    /// Creates a builder to configure a client.
     pub fn builder(resolver: Resolver) -> ClientBuilder {
         ClientBuilder::new(resolver)
     }
 
     fn assemble(resolver: Resolver, settings: Settings, proxies: SystemProxies, template: reqwest::Client) -> Self {
-        Self(Arc::new(Inner { resolver, settings, proxies, template, routes: Kept::new(now()) }))
+        Self(Arc::new(Inner { resolver, settings, proxies, template, routes: Cache::new(now()) }))
     }
 
     /// Begins a request with any method.
@@ -89,41 +87,45 @@ impl Client {
         self.request(Method::HEAD, url)
     }
 
-    /// Sends a request to an endpoint of its target. When no connection comes about, or the connection breaks
-    /// before a response and the method is idempotent (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE), the
-    /// request goes to an endpoint not yet tried, three at most, within the target's
-    /// [`RetryBudget`](discovery_core::policy::RetryBudget). So does, with the feature `http2`, any request that an
-    /// endpoint has refused before it began with it; where there is no other endpoint, to the same one again. The
-    /// first such refusal of a request takes nothing from the budget. The response tells how many endpoints it took:
-    /// [`ResponseExt::endpoints_tried`](crate::ResponseExt::endpoints_tried).
+    /// Sends a request to an endpoint of its target, and retries it where that is safe.
+    ///
+    /// | failure | retried |
+    /// |---|---|
+    /// | the connection could not be established | every request |
+    /// | an HTTP/2 server refused the request before it began (feature `http2`) | every request, on the same endpoint if there is no other |
+    /// | the connection broke before a response | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
+    /// | no answer within [`ClientBuilder::attempt_timeout`] | idempotent methods |
+    ///
+    /// A request makes at most three attempts, and retries are paid from the
+    /// [`RetryBudget`](discovery_core::policy::RetryBudget) of the target. A body that is a stream is sent once.
+    /// [`ResponseExt::endpoints_tried`](crate::ResponseExt::endpoints_tried) returns the number of endpoints that the
+    /// request was sent to.
     ///
     /// # Errors
-    /// When the URL's host is no valid name, when there is no endpoint within the client's endpoint_timeout, or when
-    /// the last endpoint that was tried failed the request. An HTTP error status is a response, not an error.
+    /// If the host of the URL is not a valid name, if no endpoint was found within
+    /// [`ClientBuilder::endpoint_timeout`], or if the last attempt failed. An HTTP error status is a response, not an error.
     ///
     /// # Cancel safety
-    /// Dropping the future takes the request out of flight; whether the endpoint has seen it is not known.
+    /// Dropping the future cancels the request; the endpoint may have seen it.
     pub async fn execute(&self, request: Request) -> Result<Response, Error> {
         send::send(self, move || Ok(request)).await
     }
 
-    /// The route of a request, whose credentials go where they belong.
-    fn route(&self, request: &mut Request) -> Result<Arc<Route>, Error> {
-        let routes = &self.0.routes;
-        // Nothing is kept for an origin with credentials in it, so that they need not be looked for first.
-        if let Some(route) = routes.get(origin(request.url())) {
-            return Ok(route);
-        }
-        self.hide_credentials(request);
-        let url = request.url();
-        routes.get_or_try_insert(origin(url), now, || {
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The route of requests for `url`, which holds no credentials.
+    fn route(&self, url: &Url) -> Result<Arc<Route>, Error> {
+        self.0.routes.get_or_try_insert(origin(url), now, || {
             let target = Target::from_url(url).map_err(discovery_core::Error::from)?;
-            let proxied = self.0.proxies.stand_before(url);
+            let proxied = self.0.proxies.apply_to(url);
             Route::new(&self.0.resolver, &target, &self.0.settings, proxied).map(Arc::new)
         })
     }
 
-    /// Moves user and password from the URL, which errors show, to the header, as the request builder does.
+    /// Moves user and password from the URL, which errors show, to the `Authorization` header, as the request builder
+    /// does.
     fn hide_credentials(&self, request: &mut Request) {
         let url = request.url();
         if url.username().is_empty() && url.password().is_none() {
@@ -134,15 +136,15 @@ impl Client {
         {
             request.headers_mut().entry(header::AUTHORIZATION).or_insert(credentials.clone());
         }
-        // Those that are no UTF-8 are not sent, as by the builder, and do not stay here either.
+        // Credentials that are not UTF-8 are not sent, as by the builder, and must not stay in the URL either.
         let _ = request.url_mut().set_username("");
         let _ = request.url_mut().set_password(None);
     }
 
-    /// A client with the same resolver and settings, and connection pools of its own.
+    /// Creates a client with the same resolver and settings, and with connection pools of its own.
     ///
-    /// Its requests open new connections; those of this client stay open for the requests that use them. Take it to
-    /// leave a connection that leads to a dead backend of a virtual IP: kube-proxy chooses anew for each connection.
+    /// Its requests open new connections, and those of this client stay open for the requests that use them. Use it to get
+    /// away from a connection to a dead backend of a virtual IP: kube-proxy chooses a backend for each new connection.
     #[must_use]
     pub fn with_new_connections(&self) -> Self {
         let Inner { resolver, settings, proxies, template, .. } = &*self.0;
@@ -162,12 +164,12 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What decides where a request goes, and stands in the URL as it is.
+/// The part of the URL that decides where a request goes.
 fn origin(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
 
-/// The clock, through tokio so that a test that pauses time drives everything.
+/// Reads the clock through tokio, so that a test that pauses time drives everything.
 pub(crate) fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -1,4 +1,4 @@
-//! Proxies of the environment: `HTTP_PROXY` and the like, for hosts and not for Services.
+//! Proxies of the environment (`HTTP_PROXY` and others), for hosts and not for Services.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use reqwest::{Request, Response, Url};
 use super::builder::Settings;
 use crate::{Error, error::Note};
 
-/// The system's proxies, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+/// The proxies of the environment, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 #[derive(Clone)]
 pub(super) struct SystemProxies(Option<Arc<Matcher>>);
 
@@ -23,7 +23,7 @@ impl SystemProxies {
     }
 
     /// Whether a plain client would send requests for `url` through a proxy.
-    pub(super) fn stand_before(&self, url: &Url) -> bool {
+    pub(super) fn apply_to(&self, url: &Url) -> bool {
         let intercepts = |matcher: &Arc<Matcher>| {
             let uri: Result<Uri, _> = url.as_str().parse();
             uri.is_ok_and(|uri| matcher.intercept(&uri).is_some())
@@ -35,7 +35,7 @@ impl SystemProxies {
 /// A target whose requests go through a proxy.
 pub(super) struct Proxied {
     settings: Settings,
-    /// Resolves nothing: the proxy is told the name.
+    /// Resolves nothing: the proxy receives the name.
     client: OnceLock<reqwest::Client>,
 }
 
@@ -46,14 +46,13 @@ impl Proxied {
 
     /// Sends a request through the proxy.
     pub(super) async fn send(&self, request: Request) -> Result<Response, Error> {
-        let through = |error, tried| Error::request(error, tried).with_note(Note::Proxy);
         let client = match self.client.get() {
             Some(client) => client,
             None => {
-                let made = self.settings.client(true).build().map_err(|error| through(error, 0))?;
+                let made = self.settings.client(true).build().map_err(Error::client)?;
                 self.client.get_or_init(|| made)
             }
         };
-        client.execute(request).await.map_err(|error| through(error, 1))
+        client.execute(request).await.map_err(|error| Error::request(error, 1).with_note(Note::Proxy))
     }
 }

@@ -1,4 +1,4 @@
-//! Where the requests of a target go: to its endpoints, or through a proxy.
+//! Whether the requests of a target go to its endpoints or through a proxy.
 
 use std::time::Duration;
 
@@ -8,65 +8,62 @@ use discovery_core::{
     plan::NameKind,
 };
 
-use super::{
-    builder::Settings,
-    endpoints::{Pool, pool},
-    proxied::Proxied,
-};
+use super::{builder::Settings, endpoints::Pool, proxied::Proxied};
 use crate::Error;
 
-/// What is known of a target's way before anything is asked.
+/// Where the requests of a target go, as far as it is known before the first query.
 pub(super) enum Route {
     Endpoints(Pool),
     Proxy(Proxied),
-    /// A proxy stands before the name, which may be a Service's: the sources know.
+    /// The name has a proxy unless it is a Service, which only the sources know.
     Either(Pool, Proxied),
 }
 
-/// The way of one request.
-pub(super) enum Way<'a> {
+/// Where one request goes.
+pub(super) enum Destination<'a> {
     Endpoints(&'a Pool),
     Proxy(&'a Proxied),
 }
 
 impl Route {
-    /// The route of a target; `proxied` where a plain client would go through a proxy.
+    /// The route of a target. `proxied`: a plain client would use a proxy for it.
     pub(super) fn new(resolver: &Resolver, target: &Target, settings: &Settings, proxied: bool) -> Result<Self, Error> {
         if !proxied {
-            return pool(resolver, target, settings, true).map(Self::Endpoints);
+            return Pool::new(resolver, target, settings, true).map(Self::Endpoints);
         }
         if !may_be_service(target) {
             return Ok(Self::Proxy(Proxied::new(settings)));
         }
-        let pool = pool(resolver, target, settings, false)?;
+        let pool = Pool::new(resolver, target, settings, false)?;
         Ok(if is_service(target) { Self::Endpoints(pool) } else { Self::Either(pool, Proxied::new(settings)) })
     }
 
-    /// Waits for the first answer of the sources where it matters, no longer than `endpoint_timeout`.
-    pub(super) async fn choose(&self, endpoint_timeout: Duration) -> Way<'_> {
+    /// Chooses for one request. Waits up to `endpoint_timeout` for the first answer of the sources if they decide.
+    pub(super) async fn choose(&self, endpoint_timeout: Duration) -> Destination<'_> {
         match self {
-            Self::Endpoints(pool) => Way::Endpoints(pool),
-            Self::Proxy(proxied) => Way::Proxy(proxied),
+            Self::Endpoints(pool) => Destination::Endpoints(pool),
+            Self::Proxy(proxied) => Destination::Proxy(proxied),
             Self::Either(pool, proxied) => {
-                let upstream = pool.clients.upstream();
-                // Whatever it is, the explanation tells.
+                let upstream = pool.upstream();
+                // The explanation holds the answer, and the errors as well.
                 let _ = tokio::time::timeout(endpoint_timeout, upstream.first_answer()).await;
                 let is_host = match upstream.explain().name_kind {
-                    Some(reading) => reading == NameKind::Host,
+                    Some(name_kind) => name_kind == NameKind::Host,
                     None => upstream.endpoints().is_empty(),
                 };
-                if is_host { Way::Proxy(proxied) } else { Way::Endpoints(pool) }
+                if is_host { Destination::Proxy(proxied) } else { Destination::Endpoints(pool) }
             }
         }
     }
 }
 
-/// An address is nobody's name, and four labels without `svc` are too many.
+/// Returns whether the target can be a Service: not an address, and not a name of four labels or more without `svc`.
 fn may_be_service(target: &Target) -> bool {
     matches!(target.host(), Host::Name { name, .. } if name.label_count() <= 3) || is_service(target)
 }
 
-/// One label, `service.namespace.svc…`, `pod.service.namespace.svc…`, or a port that is asked for by its name.
+/// Returns whether the target is a Service for sure: one label, `service.namespace.svc…`, `pod.service.namespace.svc…`, or
+/// a port by name.
 fn is_service(target: &Target) -> bool {
     let Host::Name { name, .. } = target.host() else { return false };
     let svc = |at: usize| name.labels().nth(at) == Some("svc");
@@ -78,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_name_may_be() {
+    fn tells_services_from_hosts_by_their_names() {
         let both = |url: &str| {
             let target = Target::from_url(&url.parse().unwrap()).unwrap();
             (may_be_service(&target), is_service(&target))

@@ -1,7 +1,8 @@
-//! A service that balances each call over the endpoints of an upstream.
+//! A service that balances each call.
 
 mod retry;
 mod service;
+mod transport;
 
 pub use retry::{HttpRetry, NoRetry, RetryPolicy};
 pub use service::Balance;

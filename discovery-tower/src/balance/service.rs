@@ -1,4 +1,4 @@
-//! The service.
+//! The balancing service.
 
 use std::{
     fmt,
@@ -11,79 +11,79 @@ use std::{
 
 use discovery_core::{
     EndpointMap, Upstream,
-    endpoint::Endpoint,
-    policy::{RetryBudget, Tried},
+    endpoint::{Endpoint, Identity},
+    name::Target,
+    policy::{
+        Pick, RetryBudget, Tried,
+        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryContext, RetryDecision},
+    },
 };
 use tower::Service;
 
 use super::{HttpRetry, RetryPolicy};
 use crate::Error;
 
-/// How long a call waits for an endpoint when there is none, unless set otherwise: a rolling restart of a
-/// single pod or a name that is created right now passes unseen, an outage is told within the endpoint_timeout of
-/// a caller. linkerd's balancer uses the same 3 s.
+/// How long a call waits for an endpoint, unless set otherwise: callers do not notice the rolling restart of a single pod
+/// or a name that is being created, and learn of an outage before they lose patience. linkerd's balancer waits 3 s too.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How many endpoints one call tries at most.
-const MOST: usize = 3;
-
-/// Balances each call over the endpoints of an upstream, through the picker of its resolver.
+/// Balances each call over the endpoints of an upstream, with the policy of its resolver.
 ///
-/// `Clone`, always ready, and no queue in between: clones share one service of type `S` for each endpoint,
-/// and a call clones the one that was picked. It waits inside the call until that service is ready. When no
-/// connection to the endpoint came about, or it broke and the request may be sent twice, the call goes to
-/// another endpoint, at most three in all; see [`HttpRetry`]. What that adds to the load is bounded: by one
-/// [`RetryBudget`] for all clones.
+/// `Balance` is `Clone`, always ready, and needs no queue in front of it: clones share one service of type `S` for each
+/// endpoint, and a call clones the service of the endpoint that was picked. The call then waits for that service to be
+/// ready.
+///
+/// A call that fails may be retried on another endpoint: the [`RetryPolicy`] says which calls, [`HttpRetry`] by default.
+/// All clones share one [`RetryBudget`], which bounds the load that retries add.
 ///
 /// # Cancel safety
-/// Dropping a call's future at any point takes the request out of flight; nothing is learned from it.
-pub struct Balance<S, A = HttpRetry>(Arc<Parts<S, A>>);
+/// Dropping the future of a call at any point takes the request out of flight, and counts neither as success nor as
+/// failure of the endpoint.
+pub struct Balance<S, P = HttpRetry>(Arc<Inner<S, P>>);
 
-struct Parts<S, A> {
-    attached: EndpointMap<S>,
-    attempt: Arc<A>,
+struct Inner<S, P> {
+    services: EndpointMap<S>,
+    policy: Arc<P>,
     endpoint_timeout: Duration,
     budget: RetryBudget,
 }
 
 impl<S: Clone + Send + Sync + 'static> Balance<S> {
-    /// Balances over the endpoints of `upstream`; `make` makes the service of each, once.
+    /// Balances over the endpoints of `upstream`; `make` makes the service of each endpoint, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        let attached = EndpointMap::new(upstream, make);
-        Self::of(attached, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
+        Self::from_parts(EndpointMap::new(upstream, make), Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
     }
 }
 
-impl<S, A> Balance<S, A> {
-    fn of(attached: EndpointMap<S>, attempt: Arc<A>, endpoint_timeout: Duration) -> Self {
-        Self(Arc::new(Parts { attached, attempt, endpoint_timeout, budget: RetryBudget::new(now()) }))
+impl<S, P> Balance<S, P> {
+    fn from_parts(services: EndpointMap<S>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
+        Self(Arc::new(Inner { services, policy, endpoint_timeout, budget: RetryBudget::new(now()) }))
     }
 
-    /// Judges attempts by `attempt` instead of [`HttpRetry`].
+    /// Sets the retry policy; [`HttpRetry`] by default.
     #[must_use]
-    pub fn with_retry_policy<B>(self, attempt: B) -> Balance<S, B> {
-        let attached = self.0.attached.clone();
-        Balance::of(attached, Arc::new(attempt), self.0.endpoint_timeout)
+    pub fn with_retry_policy<Q>(self, policy: Q) -> Balance<S, Q> {
+        Balance::from_parts(self.0.services.clone(), Arc::new(policy), self.0.endpoint_timeout)
     }
 
-    /// Sets how long a call waits for an endpoint when there is none; 3 s by default. With zero it fails as soon
-    /// as it is known that there is none: at once, but for the first answer of the sources.
+    /// Sets how long a call waits for an endpoint if there is none; 3 s by default.
+    ///
+    /// With zero, a call fails as soon as the sources have answered and none of them knows an endpoint.
     #[must_use]
     pub fn with_endpoint_timeout(self, endpoint_timeout: Duration) -> Self {
-        let (attached, attempt) = (self.0.attached.clone(), self.0.attempt.clone());
-        Self::of(attached, attempt, endpoint_timeout)
+        Self::from_parts(self.0.services.clone(), self.0.policy.clone(), endpoint_timeout)
     }
 }
 
-impl<Req, S, A> Service<Req> for Balance<S, A>
+impl<Req, S, P> Service<Req> for Balance<S, P>
 where
     Req: Send + 'static,
     S: Service<Req> + Clone + Send + Sync + 'static,
     S::Response: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     S::Future: Send,
-    A: RetryPolicy<Req, S::Response, S::Error>,
+    P: RetryPolicy<Req, S::Response, S::Error>,
 {
     type Response = S::Response;
     type Error = Error;
@@ -98,72 +98,106 @@ where
     }
 }
 
-impl<S, A> Parts<S, A> {
+impl<S, P> Inner<S, P>
+where
+    S: Clone + Send + Sync + 'static,
+{
     async fn run<Req>(self: Arc<Self>, mut request: Req) -> Result<S::Response, Error>
     where
-        S: Service<Req> + Clone + Send + Sync + 'static,
+        S: Service<Req>,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        A: RetryPolicy<Req, S::Response, S::Error>,
+        P: RetryPolicy<Req, S::Response, S::Error>,
     {
-        let mut tried = Tried::default();
-        let mut last: Option<S::Error> = None;
+        // `RetryPolicy::should_retry` answers for idempotence.
+        let mut attempts = Attempts::new(false);
+        let mut last: Option<Error> = None;
         self.budget.request();
         loop {
-            let (pick, mut service) =
-                match (self.attached.pick_timeout(&tried, self.endpoint_timeout).await, last.take()) {
-                    (Ok(picked), _) => picked,
-                    (Err(_), Some(error)) => return Err(Error::service(error, tried.len())),
-                    (Err(error), None) => return Err(Error::discovery(error)),
-                };
-            let copy = (tried.len() + 1 < MOST).then(|| self.attempt.clone_request(&request)).flatten();
+            let (pick, mut service) = match self.services.pick(attempts.tried()) {
+                Ok(picked) => picked,
+                Err(_) => match Box::pin(self.wait(&mut attempts)).await {
+                    Ok(picked) => picked,
+                    Err(error) => return Err(last.unwrap_or_else(|| Error::discovery(error))),
+                },
+            };
+            attempts.begin();
+            let copy = if attempts.is_last() { None } else { self.policy.clone_request(&request) };
             let result = match poll_fn(|context| service.poll_ready(context)).await {
                 Ok(()) => service.call(request).await,
                 Err(error) => Err(error),
             };
-            let outcome = self.attempt.classify(&result);
-            if result.is_ok() {
-                pick.complete(outcome, now);
-                return result.map_err(|error| Error::service(error, tried.len()));
-            }
-            tried.add(pick.endpoint().identity());
-            pick.complete(outcome, now);
-            let copy = copy.filter(|copy| self.attempt.should_retry(copy, &result) && self.has_untried(&tried));
-            let in_budget = copy.is_none() || self.budget.retry(now());
-            match (result, copy) {
-                (Err(error), Some(copy)) if in_budget => {
-                    last = Some(error);
-                    request = copy;
+            let outcome = self.policy.classify(&result);
+            let failure = self.failure(copy.as_ref(), &result);
+            let error = match result {
+                Ok(response) => {
+                    pick.complete(outcome, now);
+                    return Ok(response);
                 }
-                (Err(error), Some(_)) => return Err(Error::over_budget(error, tried.len())),
-                (result, _) => return result.map_err(|error| Error::service(error, tried.len())),
+                Err(error) => error,
+            };
+            let endpoint = pick.endpoint().identity().clone();
+            pick.complete(outcome, now);
+            let attempt = FailedAttempt::new(failure).replayable(copy.is_some());
+            let decision = self.decide(&mut attempts, &endpoint, attempt);
+            let error = Error::service(error, self.target(), endpoint, attempts.endpoints_tried());
+            match (decision, copy) {
+                (RetryDecision::Another | RetryDecision::Same, Some(copy)) => {
+                    request = copy;
+                    last = Some(error);
+                }
+                (RetryDecision::GiveUp(GiveUp::Budget), _) => return Err(error.over_budget()),
+                _ => return Err(error),
             }
         }
     }
 
-    /// Whether there may be an endpoint for another attempt: without one nothing is taken from the budget.
-    fn has_untried(&self, tried: &Tried) -> bool
+    /// An endpoint and its service, as soon as there is one.
+    async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, S), discovery_core::Error> {
+        match self.services.pick_timeout(attempts.tried(), self.endpoint_timeout).await {
+            Err(error) if error.is_all_tried() && attempts.fall_back_to_refused() => {
+                self.services.pick(attempts.tried())
+            }
+            picked => picked,
+        }
+    }
+
+    fn failure<Req, Res, Err>(&self, copy: Option<&Req>, result: &Result<Res, Err>) -> AttemptFailure
     where
-        S: Send + Sync + 'static,
+        P: RetryPolicy<Req, Res, Err>,
     {
-        self.attached.upstream().endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
+        match result {
+            Err(error) if self.policy.is_refused(error) => AttemptFailure::Refused,
+            // The policy allows the retry, whether or not the endpoint has seen the request.
+            Err(_) if copy.is_some_and(|copy| self.policy.should_retry(copy, result)) => AttemptFailure::Unsent,
+            _ => AttemptFailure::Final,
+        }
+    }
+
+    fn decide(&self, attempts: &mut Attempts, endpoint: &Identity, attempt: FailedAttempt) -> RetryDecision {
+        let has_untried = |tried: &Tried| self.services.upstream().has_untried(tried);
+        attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
+    }
+
+    fn target(&self) -> &Target {
+        self.services.upstream().target()
     }
 }
 
-/// The clock, through tokio so that a test that pauses time drives everything.
+/// Reads the clock through tokio, so that a test that pauses time drives everything.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl<S, A> Clone for Balance<S, A> {
+impl<S, P> Clone for Balance<S, P> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<S, A> fmt::Debug for Balance<S, A> {
+impl<S, P> fmt::Debug for Balance<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balance")
-            .field("attached", &self.0.attached)
+            .field("services", &self.0.services)
             .field("endpoint_timeout", &self.0.endpoint_timeout)
             .finish_non_exhaustive()
     }

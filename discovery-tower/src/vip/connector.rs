@@ -1,4 +1,4 @@
-//! The connector.
+//! A connector that dials virtual addresses.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,14 +12,14 @@ use tower::Service;
 
 use super::{VipError, VipStream};
 
-/// Connects to where a Service's virtual address leads: `http://10.96.0.10:80` lands on a pod, as the proxy core
-/// decides, with no NAT and no forwarder in between.
+/// Connects a client to the pods behind virtual addresses: a connection to `http://10.96.0.10:80` goes straight to the
+/// pod that kube-proxy would choose, without NAT and without a forwarder in between.
 ///
-/// A `tower::Service` of URIs, as hyper-util's client takes it; below a TLS connector too. The host has to be an
-/// address. What no Service has is dialled as it is.
+/// The connector is a `tower::Service` of URIs, as hyper-util's client and TLS connectors expect it. The host of the URI
+/// must be an IP address. An address that belongs to no Service is dialed unchanged.
 ///
-/// A kept connection stays with its pod. To spread requests rather than connections, use
-/// [`Balance`](crate::Balance).
+/// A connection in the client's pool stays with its pod. Use [`Balance`](crate::Balance) to spread requests rather than
+/// connections.
 ///
 /// ```
 /// use std::time::Instant;
@@ -34,7 +34,7 @@ use super::{VipError, VipStream};
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let pod = FakePod::start("pod-0").await?;
-/// // A Service and its slice, as the API server has them.
+/// // A Service and its EndpointSlice, as the API server returns them.
 /// let mut proxy = Proxier::new(Config::new(IpFamily::V4, Mode::Nftables));
 /// proxy.apply_service(&Service {
 ///     namespace: "shop".into(),
@@ -51,11 +51,11 @@ use super::{VipError, VipStream};
 ///     endpoints: vec![SliceEndpoint { addresses: vec![pod.addr().ip().to_string()], ..SliceEndpoint::default() }],
 ///     ..EndpointSlice::default()
 /// });
-/// let published = SnapshotHandle::new(proxy.snapshot().clone());
+/// let snapshots = SnapshotHandle::new(proxy.snapshot().clone());
 /// // After each change:
-/// published.publish(&proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1)));
+/// snapshots.publish(&proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1)));
 ///
-/// let connector = VipConnector::new(Dialer::new(published));
+/// let connector = VipConnector::new(Dialer::new(snapshots));
 /// let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
 /// let response = client.get("http://10.96.0.10/v1/items".parse()?).await?;
 /// assert_eq!(response.status(), 200);
@@ -70,7 +70,7 @@ pub struct VipConnector {
 }
 
 impl VipConnector {
-    /// Connects as the dialer does.
+    /// Creates a connector that dials with `dialer`.
     #[must_use]
     pub const fn new(dialer: Dialer) -> Self {
         Self { dialer }
@@ -87,7 +87,7 @@ impl Service<Uri> for VipConnector {
         Poll::Ready(Ok(()))
     }
 
-    /// Cancel-safe: what is being dialled is given up.
+    /// Cancel-safe: dropping the future closes a connection that is being established.
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = self.dialer.clone();
         Box::pin(async move {

@@ -1,56 +1,56 @@
-//! Why there is no connection.
+//! The error of the connector.
 
 use std::{error::Error as StdError, fmt};
 
 use discovery_proxy::forward::DialError;
 use http::Uri;
 
-/// Why a [`VipConnector`](super::VipConnector) has no connection. Opaque; ask it with the predicates.
+/// Why a [`VipConnector`](super::VipConnector) returned no connection. The type is opaque: use the predicates.
 #[derive(Debug)]
 pub struct VipError {
-    why: Why,
+    kind: Kind,
 }
 
 #[derive(Debug)]
-enum Why {
+enum Kind {
     NotAnAddress(String),
     Dial(DialError),
 }
 
 impl VipError {
     pub(super) fn not_an_address(uri: &Uri) -> Self {
-        Self { why: Why::NotAnAddress(uri.to_string()) }
+        Self { kind: Kind::NotAnAddress(uri.to_string()) }
     }
 
     pub(super) const fn dial(error: DialError) -> Self {
-        Self { why: Why::Dial(error) }
+        Self { kind: Kind::Dial(error) }
     }
 
-    /// The URI names no address and port that could be dialled.
+    /// The URI has no IP address, or neither a port nor a scheme with a default port.
     #[must_use]
     pub const fn is_not_an_address(&self) -> bool {
-        matches!(self.why, Why::NotAnAddress(_))
+        matches!(self.kind, Kind::NotAnAddress(_))
     }
 
-    /// What dialling has led to.
+    /// The error of the dialer, if the connection could not be established.
     #[must_use]
     pub const fn as_dial(&self) -> Option<&DialError> {
-        match &self.why {
-            Why::Dial(error) => Some(error),
-            Why::NotAnAddress(_) => None,
+        match &self.kind {
+            Kind::Dial(error) => Some(error),
+            Kind::NotAnAddress(_) => None,
         }
     }
 }
 
 impl fmt::Display for VipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why {
-            Why::NotAnAddress(uri) => write!(
+        match &self.kind {
+            Kind::NotAnAddress(uri) => write!(
                 f,
-                "{uri:?} is not a virtual address: its host has to be an IP address, with a port unless the scheme has one; \
-                 for names, see `Balance`"
+                "cannot dial {uri:?}: the host must be an IP address, with a port unless the scheme has a default port; \
+                 use `Balance` for names"
             ),
-            Why::Dial(_) => f.write_str("no connection to the virtual address"),
+            Kind::Dial(error) => error.fmt(f),
         }
     }
 }

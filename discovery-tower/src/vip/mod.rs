@@ -1,4 +1,4 @@
-//! Services' virtual addresses as destinations of a client in this process.
+//! Connections to virtual addresses of Services, decided in this process.
 
 mod connector;
 mod error;

@@ -1,4 +1,4 @@
-//! The connection, as hyper reads and writes.
+//! A connection to a pod, with the I/O traits of hyper.
 
 use std::{
     io,
@@ -14,19 +14,19 @@ use hyper_util::{
     rt::TokioIo,
 };
 
-/// The pod that a response came from: hyper-util's client puts it into the response's extensions.
+/// The pod that sent a response. hyper-util's client puts this value into the extensions of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VipEndpoint(SocketAddr);
 
 impl VipEndpoint {
-    /// Its address.
+    /// The address of the pod.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.0
     }
 }
 
-/// A connection to a pod that a Service's virtual address has led to.
+/// A connection to the pod that was chosen for a virtual address.
 #[derive(Debug)]
 pub struct VipStream {
     io: TokioIo<Dialed>,
@@ -37,7 +37,7 @@ impl VipStream {
         Self { io: TokioIo::new(dialed) }
     }
 
-    /// The pod.
+    /// The address of the pod.
     #[must_use]
     pub fn endpoint(&self) -> SocketAddr {
         self.io.inner().endpoint()

@@ -10,14 +10,21 @@ use std::{
 
 use ::reqwest::Method;
 use bytes::Bytes;
-use discovery_core::{endpoint::Endpoint, policy::RoundRobin};
+use discovery_core::{Resolver, Upstream, endpoint::Endpoint, policy::RoundRobin};
 use discovery_reqwest::{Client, ResponseExt};
 use discovery_testing::{FakeDns, FakePod, ManualSource};
+use discovery_tower::{Balance, HttpRetry, NoRetry, RetryPolicy};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use tests::in_pod;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tower::ServiceExt;
 
 use super::reqwest::{streamed, texts, within};
 
@@ -115,11 +122,37 @@ async fn client(pods: &[&Pod]) -> Client {
     client_of(pods.iter().map(|pod| Endpoint::new(pod.addr))).await
 }
 
-async fn client_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Client {
+async fn resolver_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Resolver {
     let dns = FakeDns::start().await.unwrap();
     let (source, handle) = ManualSource::new();
     handle.set_endpoints(endpoints);
-    let resolver = in_pod(&dns, "shop").policy(RoundRobin::new()).source(Arc::new(source)).build().unwrap();
+    in_pod(&dns, "shop").policy(RoundRobin::new()).source(Arc::new(source)).build().unwrap()
+}
+
+/// What `Balance` sends, and the outcome: hyper over HTTP/2, one client for each pod.
+type Call = http::Request<Full<Bytes>>;
+type Answer = Result<http::Response<hyper::body::Incoming>, discovery_tower::Error>;
+
+/// Sends a POST through a `Balance` with that policy.
+async fn post<P>(upstream: &Upstream, policy: P) -> Answer
+where
+    P: RetryPolicy<Call, http::Response<hyper::body::Incoming>, legacy::Error>,
+{
+    let balance = Balance::new(upstream.clone(), |endpoint: &Endpoint| {
+        let client: legacy::Client<HttpConnector, Full<Bytes>> =
+            legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let pod = endpoint.addr();
+        tower::service_fn(move |mut request: Call| {
+            *request.uri_mut() = format!("http://{pod}/").parse().unwrap();
+            client.request(request)
+        })
+    });
+    let request = http::Request::post("/").body(Full::from("an order")).unwrap();
+    within("an answer", balance.with_retry_policy(policy).oneshot(request)).await
+}
+
+async fn client_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Client {
+    let resolver = resolver_of(endpoints).await;
     Client::builder(resolver).no_proxy().configure(::reqwest::ClientBuilder::http2_prior_knowledge).build().unwrap()
 }
 
@@ -158,7 +191,8 @@ async fn where_there_is_no_other_pod_it_goes_to_the_same_one() {
         let client = self::client(&[&pod]).await;
         let error = within("an error", client.post("http://orders/").body("an order").send()).await.unwrap_err();
         assert_eq!((error.endpoints_tried(), pod.seen()), (1, 3), "{refusal:?}: {}", texts(&error));
-        assert_eq!(error.to_string(), "the endpoint failed the request");
+        let line = error.to_string();
+        assert!(line.starts_with(&format!("request to http://orders failed at endpoint {}: ", pod.addr)), "{line}");
     }
 }
 
@@ -232,9 +266,67 @@ async fn a_stream_that_was_refused_cannot_be_sent_again() {
     );
     let client = client(&[&one, &other]).await;
     let error = within("an error", client.post("http://orders/").body(streamed()).send()).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the endpoint failed the request (not sent to another endpoint: its body is a stream)"
-    );
+    assert!(error.to_string().ends_with("(not retried: the body is a stream and cannot be sent twice)"), "{error}");
     assert_eq!(one.seen() + other.seen(), 1);
+}
+
+#[tokio::test]
+async fn balance_sends_what_a_pod_refused_to_another_one() {
+    for refusal in [Refusal::Reset(REFUSED_STREAM), Refusal::GoAway(NO_ERROR)] {
+        let (stopping, good) = (Pod::start(refusal, usize::MAX).await, Pod::start(refusal, 0).await);
+        let resolver = resolver_of([&stopping, &good].map(|pod| Endpoint::new(pod.addr))).await;
+        let upstream = resolver.resolve("http://orders").await.unwrap();
+        for _ in 0..12 {
+            let response =
+                post(&upstream, HttpRetry::new()).await.unwrap_or_else(|error| panic!("{refusal:?}: {error}"));
+            assert_eq!(response.status(), 200);
+        }
+        assert_eq!(good.seen(), 12, "{refusal:?}");
+        assert!(stopping.seen() >= 4, "{refusal:?}: {} of 12 in turn", stopping.seen());
+    }
+}
+
+#[tokio::test]
+async fn balance_sends_what_the_only_pod_refused_to_it_again() {
+    for refusal in [Refusal::Reset(REFUSED_STREAM), Refusal::GoAway(NO_ERROR)] {
+        for (refusals, succeeds) in [(2, true), (3, false)] {
+            let pod = Pod::start(refusal, refusals).await;
+            let resolver = resolver_of([Endpoint::new(pod.addr)]).await;
+            let upstream = resolver.resolve("http://orders").await.unwrap();
+            let answer = post(&upstream, HttpRetry::new()).await;
+            assert_eq!((answer.is_ok(), pod.seen()), (succeeds, 3), "{refusal:?}: {answer:?}");
+            if let Err(error) = answer {
+                assert_eq!(error.endpoints_tried(), 1);
+                let line = error.to_string();
+                assert!(
+                    line.starts_with(&format!("request to http://orders failed at endpoint {}: ", pod.addr)),
+                    "{line}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn balance_without_retries_returns_the_refusal() {
+    let (one, other) = (
+        Pod::start(Refusal::Reset(REFUSED_STREAM), usize::MAX).await,
+        Pod::start(Refusal::Reset(REFUSED_STREAM), usize::MAX).await,
+    );
+    let resolver = resolver_of([&one, &other].map(|pod| Endpoint::new(pod.addr))).await;
+    let upstream = resolver.resolve("http://orders").await.unwrap();
+    assert!(post(&upstream, NoRetry::new()).await.is_err());
+    assert_eq!(one.seen() + other.seen(), 1);
+}
+
+/// Any other reset may come after the pod has begun.
+#[tokio::test]
+async fn balance_does_not_repeat_a_post_that_a_pod_broke_off() {
+    for refusal in [Refusal::Reset(INTERNAL_ERROR), Refusal::GoAway(INTERNAL_ERROR)] {
+        let (one, other) = (Pod::start(refusal, usize::MAX).await, Pod::start(refusal, usize::MAX).await);
+        let resolver = resolver_of([&one, &other].map(|pod| Endpoint::new(pod.addr))).await;
+        let upstream = resolver.resolve("http://orders").await.unwrap();
+        assert!(post(&upstream, HttpRetry::new()).await.is_err());
+        assert_eq!(one.seen() + other.seen(), 1, "{refusal:?}");
+    }
 }

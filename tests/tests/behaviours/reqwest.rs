@@ -309,14 +309,20 @@ async fn host_stays_that_of_the_url_when_a_request_is_sent_again() {
 
 #[tokio::test]
 async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
-    for (replicas, tried, text) in [(1, 1, "the endpoint failed"), (2, 2, "the last of 2"), (5, 3, "the last of 3")] {
+    for (replicas, tried, text) in [
+        (1, 1, " failed at endpoint 127."),
+        (2, 2, " failed at 2 endpoints, last at 127."),
+        (5, 3, " failed at 3 endpoints, last at 127."),
+    ] {
         let world = World::new(replicas).await;
         for index in 0..replicas {
             world.service.kill(index).await;
         }
         let error = world.client().post(world.url()).body("an order").send().await.unwrap_err();
         assert_eq!(error.endpoints_tried(), tried);
-        assert!(error.to_string().starts_with(text), "{error}");
+        let line = error.to_string();
+        assert!(line.starts_with("request to http://orders") && line.contains(text), "{line}");
+        assert!(line.ends_with("Connection refused (os error 111)"), "{line}");
         assert!(error.is_connect() && error.as_discovery().is_none());
         assert!(texts(&error).contains("Connection refused"), "{}", texts(&error));
     }
@@ -360,7 +366,7 @@ async fn a_streaming_body_is_sent_to_one_endpoint_and_the_error_says_why() {
     }
     let error = client.put(world.url()).body(streamed()).send().await.unwrap_err();
     assert_eq!(error.endpoints_tried(), 1);
-    assert!(error.to_string().contains("its body is a stream"), "{error}");
+    assert!(error.to_string().contains("(not retried: the body is a stream and cannot be sent twice)"), "{error}");
     let error = client.put(world.url()).body("in memory").send().await.unwrap_err();
     assert_eq!(error.endpoints_tried(), 3, "{error}");
     assert!(!error.to_string().contains("stream"), "{error}");

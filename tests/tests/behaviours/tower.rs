@@ -462,14 +462,20 @@ async fn a_retry_goes_to_an_endpoint_not_yet_tried() {
 
 #[tokio::test]
 async fn when_all_refuse_the_error_tells_how_many_were_tried_and_why() {
-    for (replicas, tried, text) in [(1, 1, "the endpoint failed"), (2, 2, "the last of 2"), (5, 3, "the last of 3")] {
+    for (replicas, tried, text) in [
+        (1, 1, " failed at endpoint 127."),
+        (2, 2, " failed at 2 endpoints, last at 127."),
+        (5, 3, " failed at 3 endpoints, last at 127."),
+    ] {
         let world = World::new(replicas).await;
         for index in 0..replicas {
             world.service.kill(index).await;
         }
         let error = send(&world.balance(), 0..1, 1).await.remove(0).unwrap_err();
         assert_eq!(error.endpoints_tried(), tried);
-        assert!(error.to_string().starts_with(text), "{error}");
+        let line = error.to_string();
+        assert!(line.starts_with("request to http://orders") && line.contains(text), "{line}");
+        assert!(line.ends_with("Connection refused (os error 111)"), "{line}");
         assert!(error.as_discovery().is_none());
         let source = error.source().and_then(|source| source.downcast_ref::<legacy::Error>());
         assert!(source.is_some_and(legacy::Error::is_connect), "{error:?}");

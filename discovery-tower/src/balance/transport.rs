@@ -1,0 +1,60 @@
+//! What the error of an HTTP client says about the connection.
+
+use std::{error::Error as StdError, io};
+
+use hyper_util::client::legacy;
+
+/// Returns whether the connection could not be established: the endpoint has not seen the request.
+///
+/// hyper's client says so. The kinds of I/O errors are those that arise only while connecting, whichever client wraps
+/// them. A reset or a timeout may come after the request was sent and proves nothing.
+pub(super) fn is_connect(error: &(dyn StdError + 'static)) -> bool {
+    has_io_kind(error, |kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable
+        )
+    }) || chain(error).any(|error| error.downcast_ref().is_some_and(legacy::Error::is_connect))
+}
+
+/// Returns whether the connection ended before there was a response. The endpoint may have seen the request.
+pub(super) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
+    // hyper does not expose the cause of an HTTP/2 connection's end.
+    let ended = |error: &hyper::Error| !error.is_user() && !error.is_parse() && !error.is_timeout();
+    has_io_kind(error, |kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof
+        )
+    }) || chain(error).any(|error| error.downcast_ref().is_some_and(ended))
+}
+
+/// Returns whether an HTTP/2 server refused the request before it began with it: by GOAWAY without an error, when it
+/// shuts down, or by REFUSED_STREAM, when it is at its limit (RFC 9113, sections 6.8 and 8.7).
+pub(super) fn is_refused(error: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "http2")]
+    if let Some(http2) = chain(error).find_map(|error| error.downcast_ref::<h2::Error>()) {
+        let reason = http2.reason();
+        let shuts_down = http2.is_go_away() && reason == Some(h2::Reason::NO_ERROR);
+        let refuses = http2.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM);
+        return http2.is_remote() && (shuts_down || refuses);
+    }
+    let _ = error;
+    false
+}
+
+fn has_io_kind(error: &(dyn StdError + 'static), is_wanted: impl Fn(io::ErrorKind) -> bool) -> bool {
+    chain(error).any(|error| error.downcast_ref::<io::Error>().is_some_and(|io| is_wanted(io.kind())))
+}
+
+/// The error, its cause, and so on.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
