@@ -106,6 +106,7 @@
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]
 #![doc = include_str!("context/settings/variables.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "resolver")]
 mod client;

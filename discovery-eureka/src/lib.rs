@@ -144,6 +144,8 @@
 //! | it was restarted, and knows nobody | what was known counts until it is told again, for 90 s |
 //! | one of its nodes knows less than another | the hash differs: one full fetch, counted and not logged |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod error;
 mod identity;
 mod model;

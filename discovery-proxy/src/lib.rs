@@ -94,6 +94,8 @@
 //!
 //! A dual-stack node has a [`Proxier`] for each family. Apply everything to both: each takes what is its own.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod address;
 mod affinity;
 mod changes;

@@ -100,6 +100,8 @@
 //! * `cookies`: `ClientBuilder::cookie_store`.
 //! * `middleware`: `Client` implements `reqwest_middleware::Middleware`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cache;
 mod client;
 mod dns;

@@ -49,6 +49,8 @@
 //! No file, no environment variable, no other network. Nothing outlives the handles.
 //! Pods of a [`FakeCluster`] need a system where all of 127.0.0.0/8 is loopback: Linux, not macOS.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cluster;
 mod dns;
 mod ip;

@@ -63,6 +63,8 @@
 //! * `http2` (on by default): [`HttpRetry`] recognizes what an HTTP/2 server refused before it began.
 //! * `proxy`: `VipConnector`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod balance;
 mod discover;
 mod error;
