@@ -20,7 +20,7 @@
 //!
 //! The first two need no feature: whoever has Services and slices from elsewhere can merge them, and a proxy core works
 //! on the same types.
-#![cfg_attr(feature = "kubernetes", doc = include_str!("behaviour.md"))]
+#![cfg_attr(feature = "kubernetes", doc = include_str!("behavior.md"))]
 
 #[cfg(feature = "kubernetes")]
 mod builder;

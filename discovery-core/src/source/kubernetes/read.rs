@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    merge::{Dial, dial, endpoints, usable},
+    merge::{TargetPort, endpoints, target_port, usable},
     model::{Service, ServiceKind},
     picture::{Mark, Picture, Standing},
     store::Known,
@@ -99,27 +99,33 @@ fn known(
     if service.kind == ServiceKind::ExternalName {
         return not_found("an ExternalName, which is left to DNS".to_owned(), stale);
     }
-    let dial = match dial(service, target) {
-        Ok(dial) => dial,
-        Err(no_port) => return not_found(no_port.to_string(), stale),
+    let port = match target_port(service, target) {
+        Ok(port) => port,
+        Err(unknown) => return not_found(unknown.to_string(), stale),
     };
-    let mut all = endpoints(known.slices(), &dial, service.primary, families);
+    let mut all = endpoints(known.slices(), &port, service.primary, families);
     if let Some(pod) = &at.pod {
         all.retain(|endpoint| endpoint.hostname() == Some(pod));
         if all.is_empty() {
             return not_found("no pod of that host name".to_owned(), stale);
         }
     }
-    told(service, &dial, all, known.slices().count(), stale)
+    told(service, &port, all, known.slices().count(), stale)
 }
 
-fn told(service: &Service, dial: &Dial, all: Vec<Endpoint>, slices: usize, stale: Option<Error>) -> (Said, String) {
+fn told(
+    service: &Service,
+    port: &TargetPort,
+    all: Vec<Endpoint>,
+    slices: usize,
+    stale: Option<Error>,
+) -> (Said, String) {
     let of = all.len();
     let usable = usable(all);
-    let port = match dial {
-        Dial::Port { name: Some(name), protocol } => format!("port {name}/{protocol}"),
-        Dial::Port { name: None, protocol } => format!("its port/{protocol}"),
-        Dial::Number(number) => format!("number {number}, no port of `{}`", service.name),
+    let port = match port {
+        TargetPort::Named { name: Some(name), protocol } => format!("port {name}/{protocol}"),
+        TargetPort::Named { name: None, protocol } => format!("its port/{protocol}"),
+        TargetPort::Number(number) => format!("number {number}, no port of `{}`", service.name),
     };
     let text = format!("{} usable of {of} endpoints in {slices} slices, {port}", usable.len());
     let text = stale.iter().fold(text, |text, error| format!("{text}; as last heard: {error}"));

@@ -1,4 +1,4 @@
-//! All slices of a Service as endpoints.
+//! Merges the slices of a Service into endpoints.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,30 +6,29 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    super::model::{AddressType, Slice, SliceEndpoint},
-    port::Dial,
-};
+use super::port::TargetPort;
 use crate::{
     endpoint::{Conditions, Endpoint},
     plan::Families,
+    source::kubernetes::model::{AddressType, Slice, SliceEndpoint},
 };
 
-/// All endpoints of a Service at the port `dial`, whatever their conditions, in the order of their addresses.
+/// Returns all endpoints of a Service at `port`, whatever their conditions, sorted by address.
 ///
-/// Families that are of no use are left out. A pod with addresses of both has the one of `primary` first. The order of
-/// `slices` plays no part, as long as their names differ; of two with one name the later is taken.
+/// Only addresses of `families` are included. A pod that has both has its `primary` address first. The order of
+/// `slices` does not matter as long as their names differ; of two slices with the same name, the later replaces the
+/// earlier.
 #[must_use]
 pub fn endpoints<'a>(
     slices: impl IntoIterator<Item = &'a Slice>,
-    dial: &Dial,
+    port: &TargetPort,
     primary: AddressType,
     families: Families,
 ) -> Vec<Endpoint> {
     let by_name: BTreeMap<&str, &Slice> = slices.into_iter().map(|slice| (&*slice.name, slice)).collect();
     let mut entries = BTreeMap::new();
     for slice in by_name.into_values().filter(|slice| is_wanted(slice.address_type, families)) {
-        let numbers = numbers(slice, dial);
+        let numbers = port_numbers(slice, port);
         for endpoint in slice.endpoints.iter().filter(|e| slice.address_type.holds(e.address)) {
             for number in &numbers {
                 add(&mut entries, SocketAddr::new(endpoint.address, *number), endpoint);
@@ -39,7 +38,8 @@ pub fn endpoints<'a>(
     join_families(&entries, primary)
 }
 
-/// Those to send requests to: the ready ones, or if there is none, the ones that are terminating and still serving.
+/// Keeps the endpoints to send requests to: the ready ones, or if no endpoint is ready, those that are terminating but
+/// still serving.
 #[must_use]
 pub fn usable(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
     let any_ready = endpoints.iter().any(|e| e.conditions().ready);
@@ -60,17 +60,17 @@ fn is_wanted(address_type: AddressType, families: Families) -> bool {
     }
 }
 
-fn numbers(slice: &Slice, dial: &Dial) -> Vec<u16> {
-    match dial {
-        Dial::Number(number) => vec![*number],
-        Dial::Port { name, protocol } => {
+fn port_numbers(slice: &Slice, port: &TargetPort) -> Vec<u16> {
+    match port {
+        TargetPort::Number(number) => vec![*number],
+        TargetPort::Named { name, protocol } => {
             let same = slice.ports.iter().filter(|port| port.name == *name && port.protocol == *protocol);
             same.map(|port| port.number).filter(|number| *number != 0).collect()
         }
     }
 }
 
-/// A later non-terminating entry replaces, a terminating one does not.
+/// Adds an entry. A non-terminating entry replaces an earlier entry for the same address; a terminating one does not.
 fn add<'a>(entries: &mut Entries<'a>, addr: SocketAddr, endpoint: &'a SliceEndpoint) {
     if endpoint.conditions.terminating {
         entries.entry(addr).or_insert(endpoint);
@@ -79,8 +79,10 @@ fn add<'a>(entries: &mut Entries<'a>, addr: SocketAddr, endpoint: &'a SliceEndpo
     }
 }
 
-/// One endpoint for each pod. Only one address of each family can be joined: when a pod's address has changed and an
-/// older slice still has the former one, there is no telling which of them belongs to the other family's.
+/// Joins the IPv4 and IPv6 entries of a pod into one endpoint.
+///
+/// Entries are joined only if the pod has exactly one address of each family. When a pod's address has changed and an
+/// older slice still lists the previous one, the slices do not say which of the two is current.
 fn join_families(entries: &Entries<'_>, primary: AddressType) -> Vec<Endpoint> {
     let mut pods: BTreeMap<(&Arc<str>, u16), Vec<SocketAddr>> = BTreeMap::new();
     for (addr, entry) in entries {
@@ -102,15 +104,16 @@ fn join_families(entries: &Entries<'_>, primary: AddressType) -> Vec<Endpoint> {
     let both = |(addr, entry): (&SocketAddr, &&SliceEndpoint)| match partners.get(addr) {
         None => endpoint(*addr, entry, entry.conditions),
         Some(second) => {
-            let conditions = entries.get(second).map_or(entry.conditions, |e| agreed(entry.conditions, e.conditions));
+            let conditions = entries.get(second).map_or(entry.conditions, |e| combine(entry.conditions, e.conditions));
             endpoint(*addr, entry, conditions).with_addr(*second)
         }
     };
     firsts.map(both).collect()
 }
 
-/// The slices of the two families are written one after the other: going is believed of either, coming of both.
-fn agreed(one: Conditions, other: Conditions) -> Conditions {
+/// Combines the conditions of a pod's two entries. The controller writes the slices of the two families one after the
+/// other: a pod counts as leaving once either slice says so, and as ready only once both do.
+fn combine(one: Conditions, other: Conditions) -> Conditions {
     Conditions {
         ready: one.ready && other.ready,
         serving: one.serving && other.serving,

@@ -1,17 +1,18 @@
-//! Which endpoints a target means, out of a Service and its slices. Pure.
+//! Derives the endpoints that a target means from a Service and its slices. Pure.
 //!
 //! The rules are those of kube-proxy (kubernetes/kubernetes `pkg/proxy/endpointslicecache.go`, `topology.go`), so
-//! that a request goes to the pods that it would have gone to through the Service's virtual address:
+//! that a request reaches the same pods as it would through the Service's virtual address:
 //!
-//! * A Service's port is found again in the slices by *name and protocol*; the number in the slice is dialled.
-//! * Slices that do not hold IPv4 or IPv6 addresses are ignored, and of an endpoint's addresses all but the first.
-//! * An address that is in several slices counts once: a later non-terminating entry replaces an earlier one, a
-//!   terminating one replaces nothing. "Later" is the order of the slices' names, so that the order in which the
-//!   slices arrived plays no part.
-//! * Ready endpoints are used; if there is none, those that are terminating and still serving.
+//! * A Service port matches the slice ports of the same *name and protocol*. The number to connect to is the one in the
+//!   slice.
+//! * Slices that hold neither IPv4 nor IPv6 addresses are ignored. Only the first address of an endpoint is used.
+//! * An address in several slices counts once: a later non-terminating entry replaces an earlier entry, and a
+//!   terminating entry replaces nothing. "Later" follows the order of the slice names, so the order in which the slices
+//!   arrive does not matter.
+//! * Ready endpoints are used. When no endpoint is ready, those that are terminating but still serving are used.
 //!
-//! Beyond kube-proxy, which is of one address family: the entries of one pod in an IPv4 and an IPv6 slice are one
-//! endpoint with two addresses, ready if both say so.
+//! One rule goes beyond kube-proxy, which handles one address family at a time: a pod that has entries in an IPv4 and
+//! an IPv6 slice becomes one endpoint with two addresses, ready only if both entries are ready.
 
 mod endpoints;
 mod port;
@@ -19,4 +20,4 @@ mod port;
 mod tests;
 
 pub use endpoints::{endpoints, usable};
-pub use port::{Dial, NoPort, dial};
+pub use port::{TargetPort, UnknownPort, target_port};

@@ -1,42 +1,45 @@
-//! Which port of the slices a target means.
+//! Finds the port of the slices that a target means.
 
 use std::{fmt, num::NonZeroU16};
 
-use super::super::model::{Service, ServiceKind, ServicePort};
-use crate::name::{Port, PortName, Protocol, Target};
+use crate::{
+    name::{Port, PortName, Protocol, Target},
+    source::kubernetes::model::{Service, ServiceKind, ServicePort},
+};
 
-/// What to dial.
+/// The port to connect to on the pods of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Dial {
-    /// The slices' port of this name and protocol.
+pub enum TargetPort {
+    /// The slice port of this name and protocol.
     #[non_exhaustive]
-    Port {
-        /// The name; `None` for the port without one.
+    Named {
+        /// The name; `None` for the unnamed port.
         name: Option<PortName>,
         /// The protocol.
         protocol: Protocol,
     },
-    /// This number on every pod, whatever ports the slices name; 0 stands for "not known".
+    /// This number on every pod, whatever ports the slices list; 0 if the number is unknown.
     Number(u16),
 }
 
-/// The Service has no such port; says which it has.
+/// The Service does not have the port that a target names. The text lists the ports that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoPort(String);
+pub struct UnknownPort(String);
 
-/// The port that `target` means.
+/// Returns the port that `target` means.
 ///
-/// * A name: the Service's port of that name and of the target's protocol.
-/// * A number: the Service's port of that number. The pods of a *headless* Service are dialled at the number itself
-///   when the Service has no such port, as a client would do that has their addresses from DNS.
-/// * None, with a scheme: the port named as the scheme, the port of the scheme's number, the only port of the
-///   protocol. None and no scheme: the first port. For a headless Service without any of these, the number that the
-///   scheme implies, or none.
+/// * A named port: the Service port of that name and of the target's protocol.
+/// * A numbered port: the Service port of that number. If a *headless* Service does not have that port, the number
+///   itself, since a client that has the pods' addresses from DNS would connect to that number.
+/// * No port but a scheme: the port named after the scheme, else the port with the scheme's number, else the only port
+///   of the protocol.
+/// * Neither port nor scheme: the first port.
+/// * For a headless Service in which the last two rules find no port: the number that the scheme implies, or 0.
 ///
 /// # Errors
-/// [`NoPort`] when the Service has no such port.
-pub fn dial(service: &Service, target: &Target) -> Result<Dial, NoPort> {
+/// [`UnknownPort`] when the Service does not have the port.
+pub fn target_port(service: &Service, target: &Target) -> Result<TargetPort, UnknownPort> {
     let protocol = target.protocol();
     let ports: Vec<&ServicePort> = service.ports.iter().filter(|port| port.protocol == protocol).collect();
     let by_name = |name: &PortName| ports.iter().find(|port| port.name.as_ref() == Some(name)).copied();
@@ -51,36 +54,37 @@ pub fn dial(service: &Service, target: &Target) -> Result<Dial, NoPort> {
         (Port::Default(_), None) => ports.first().copied(),
     };
     match (found, target.port()) {
-        (Some(port), _) => Ok(Dial::Port { name: port.name.clone(), protocol }),
+        (Some(port), _) => Ok(TargetPort::Named { name: port.name.clone(), protocol }),
         (None, Port::Number(_) | Port::Default(_)) if service.kind == ServiceKind::Headless => {
-            Ok(Dial::Number(target.port().number().map_or(0, NonZeroU16::get)))
+            Ok(TargetPort::Number(target.port().number().map_or(0, NonZeroU16::get)))
         }
-        (None, _) => Err(NoPort::of(service, target)),
+        (None, _) => Err(UnknownPort::new(service, target)),
     }
 }
 
-impl NoPort {
-    fn of(service: &Service, target: &Target) -> Self {
+impl UnknownPort {
+    fn new(service: &Service, target: &Target) -> Self {
+        let protocol = target.protocol();
         let wanted = match (target.port(), target.scheme()) {
-            (Port::Name(name), _) => format!("port `{name}`"),
-            (Port::Number(number), _) => format!("port {number}"),
-            (Port::Default(_), Some(scheme)) => format!("port that `{scheme}` implies"),
-            (Port::Default(_), None) => "port".to_owned(),
+            (Port::Name(name), _) => format!("port `{name}`/{protocol}"),
+            (Port::Number(number), _) => format!("port {number}/{protocol}"),
+            (Port::Default(_), Some(scheme)) => format!("{protocol} port for scheme `{scheme}`"),
+            (Port::Default(_), None) => format!("{protocol} port"),
         };
         let show = |port: &ServicePort| {
             let name = port.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
             format!("{name}{}/{}", port.number, port.protocol)
         };
-        let has: Vec<String> = service.ports.iter().map(show).collect();
-        let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
-        Self(format!("Service `{}` has no {wanted}/{}; it has {has}", service.name, target.protocol()))
+        let ports: Vec<String> = service.ports.iter().map(show).collect();
+        let ports = if ports.is_empty() { "no ports".to_owned() } else { ports.join(", ") };
+        Self(format!("Service `{}` has no {wanted}; it has {ports}", service.name))
     }
 }
 
-impl fmt::Display for NoPort {
+impl fmt::Display for UnknownPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NoPort {}
+impl std::error::Error for UnknownPort {}

@@ -1,7 +1,7 @@
-//! Vectors, with where they are from: "k/k" is kubernetes/kubernetes.
+//! Test vectors with their origin; "k/k" is kubernetes/kubernetes.
 
-mod any;
 mod ports;
+mod properties;
 mod slices;
 
 use super::*;
@@ -50,8 +50,8 @@ fn slice(slice: &str, port: (&str, u16), endpoints: impl IntoIterator<Item = Sli
     endpoints.into_iter().fold(slice, Slice::with_endpoint)
 }
 
-fn tcp(port: &str) -> Dial {
-    Dial::Port { name: name(port), protocol: Protocol::Tcp }
+fn tcp(port: &str) -> TargetPort {
+    TargetPort::Named { name: name(port), protocol: Protocol::Tcp }
 }
 
 fn all(slices: &[Slice], port: &str) -> Vec<Endpoint> {

@@ -1,15 +1,15 @@
-//! Addresses as Kubernetes reads them.
+//! IP addresses as Kubernetes parses them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Reads an address as Kubernetes does: leading zeros of an IPv4 number are decimal, so that `172.30.0.041` is
-/// `172.30.0.41` (k8s.io/utils/net `ParseIPSloppy`; the objects of old clusters hold such addresses).
+/// Parses an IP address as Kubernetes does: an IPv4 octet with leading zeros is decimal, so `172.30.0.041` means
+/// `172.30.0.41` (k8s.io/utils/net `ParseIPSloppy`). Objects in old clusters contain such addresses.
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| sloppy(text))
+    text.parse().ok().or_else(|| parse_ipv4_with_leading_zeros(text))
 }
 
-fn sloppy(text: &str) -> Option<IpAddr> {
+fn parse_ipv4_with_leading_zeros(text: &str) -> Option<IpAddr> {
     let mut octets = [0_u8; 4];
     let mut parts = text.split('.');
     for octet in &mut octets {
@@ -25,7 +25,7 @@ mod tests {
 
     /// kubernetes/kubernetes pkg/proxy/iptables/proxier_test.go `TestBadIPs`.
     #[test]
-    fn leading_zeros_are_decimal() {
+    fn treats_leading_zeros_as_decimal() {
         let ip = |text: &str| parse_ip(text).map(|ip| ip.to_string());
         assert_eq!(ip("172.30.0.041").as_deref(), Some("172.30.0.41"));
         assert_eq!(ip("203.0.113.000").as_deref(), Some("203.0.113.0"));

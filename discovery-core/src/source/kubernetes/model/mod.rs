@@ -1,5 +1,4 @@
-//! Services and EndpointSlices in plain types, without I/O: only what routing needs, none of what else a
-//! Kubernetes object carries.
+//! Services and EndpointSlices as plain types without I/O, reduced to the fields that routing needs.
 
 mod ip;
 mod service;

@@ -1,23 +1,23 @@
-//! A Service.
+//! Services.
 
 use super::AddressType;
 use crate::name::{PortName, Protocol, ServiceName};
 
-/// What is kept of a Service: enough to know which port of its slices a target means.
+/// A Service, reduced to what is needed to find the port of its slices that a target means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Service {
     /// `metadata.name`.
     pub name: ServiceName,
-    /// How it is reached.
+    /// How clients reach the Service.
     pub kind: ServiceKind,
-    /// `spec.ports`, in their order.
+    /// `spec.ports`, in the order of the object.
     pub ports: Vec<ServicePort>,
-    /// The first of `spec.ipFamilies`: the one whose address of a pod comes first.
+    /// The first of `spec.ipFamilies`. A dual-stack pod's address of this family comes first.
     pub primary: AddressType,
 }
 
-/// How a Service is reached.
+/// How clients reach a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceKind {
@@ -25,7 +25,7 @@ pub enum ServiceKind {
     ClusterIp,
     /// By the addresses of its pods: `clusterIP: None`.
     Headless,
-    /// It is another name: `ExternalName`, even where a `clusterIP` is set.
+    /// As an alias of another name: `ExternalName`, even if the object also sets a `clusterIP`.
     ExternalName,
 }
 
@@ -33,16 +33,16 @@ pub enum ServiceKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServicePort {
-    /// `name`; a Service of one port may have none.
+    /// `name`; `None` for the unnamed port. Only a Service with a single port may leave the name out.
     pub name: Option<PortName>,
-    /// `port`, the number that clients write. What is dialled is the number in the slices.
+    /// `port`, the number that clients use. The number to connect to comes from the slices.
     pub number: u16,
-    /// `protocol`; TCP where absent.
+    /// `protocol`; TCP if absent.
     pub protocol: Protocol,
 }
 
 impl Service {
-    /// A Service without ports.
+    /// Creates a Service without ports.
     #[must_use]
     pub fn new(name: ServiceName, kind: ServiceKind) -> Self {
         Self { name, kind, ports: Vec::new(), primary: AddressType::Ipv4 }
@@ -55,7 +55,7 @@ impl Service {
         self
     }
 
-    /// Sets the first of the address families.
+    /// Sets the primary address family, which is IPv4 by default.
     #[must_use]
     pub fn with_primary(mut self, primary: AddressType) -> Self {
         self.primary = primary;

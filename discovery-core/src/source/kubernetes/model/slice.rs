@@ -1,4 +1,4 @@
-//! An EndpointSlice.
+//! EndpointSlices.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,26 +7,25 @@ use crate::{
     name::{Hostname, PortName, Protocol, ServiceName},
 };
 
-/// What is kept of an EndpointSlice, `discovery.k8s.io/v1`.
+/// An EndpointSlice of `discovery.k8s.io/v1`, reduced to what routing needs.
 ///
-/// Texts that many endpoints share (nodes, zones, hints) are shared in memory as well, where the reader of the
-/// objects sees to it.
+/// Strings that many endpoints have in common (nodes, zones, hints) are `Arc`s, so that the endpoints can share one copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slice {
     /// `metadata.name`, unique in the namespace.
     pub name: Arc<str>,
-    /// The label `kubernetes.io/service-name`. A slice without it belongs to no Service and is never seen.
+    /// The label `kubernetes.io/service-name`. Slices without it do not belong to a Service and are ignored.
     pub service: ServiceName,
     /// `addressType`.
     pub address_type: AddressType,
-    /// `ports`. One whose name or number is null is left out (contract of kube-proxy 1.0).
+    /// `ports`, without those whose name or number is null, which kube-proxy ignores too.
     pub ports: Vec<SlicePort>,
-    /// `endpoints`. One without addresses is left out.
+    /// `endpoints`, without those that have no address.
     pub endpoints: Vec<SliceEndpoint>,
 }
 
-/// What kind of addresses a slice holds.
+/// The kind of addresses in a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AddressType {
@@ -34,7 +33,7 @@ pub enum AddressType {
     Ipv4,
     /// IPv6 addresses.
     Ipv6,
-    /// Names, or something newer: such slices are ignored.
+    /// Domain names, or a type that this crate does not know. Such slices are ignored.
     Other,
 }
 
@@ -44,9 +43,9 @@ pub enum AddressType {
 pub struct SlicePort {
     /// The name of the Service's port; `None` for the empty name.
     pub name: Option<PortName>,
-    /// The number to dial; never 0.
+    /// The port number to connect to; never 0.
     pub number: u16,
-    /// TCP where absent.
+    /// The protocol; TCP if absent.
     pub protocol: Protocol,
 }
 
@@ -54,17 +53,17 @@ pub struct SlicePort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SliceEndpoint {
-    /// The first of `addresses`: all of them are the same pod, and only the first is ever used.
+    /// The first of `addresses`. All of them belong to the same pod, and kube-proxy uses only the first.
     pub address: IpAddr,
-    /// `conditions`, with the defaults of absent ones.
+    /// `conditions`, with defaults for absent ones.
     pub conditions: Conditions,
-    /// `hostname`, of pods of a headless Service that have one.
+    /// `hostname`, which the controller sets for pods of a headless Service that have one.
     pub hostname: Option<Hostname>,
     /// `nodeName`.
     pub node: Option<Arc<str>>,
     /// `zone`.
     pub zone: Option<Arc<str>>,
-    /// `targetRef.uid`: which pod it is.
+    /// `targetRef.uid`: the UID of the pod.
     pub uid: Option<Arc<str>>,
     /// `hints.forZones`.
     pub zone_hints: Option<Arc<[Arc<str>]>>,
@@ -73,13 +72,13 @@ pub struct SliceEndpoint {
 }
 
 impl Slice {
-    /// A slice without ports and endpoints.
+    /// Creates a slice without ports and endpoints.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, service: ServiceName, address_type: AddressType) -> Self {
         Self { name: name.into(), service, address_type, ports: Vec::new(), endpoints: Vec::new() }
     }
 
-    /// Adds a port; 0 is none.
+    /// Adds a port. A port with number 0 is left out.
     #[must_use]
     pub fn with_port(mut self, name: Option<PortName>, number: u16, protocol: Protocol) -> Self {
         if number != 0 {
@@ -97,7 +96,7 @@ impl Slice {
 }
 
 impl SliceEndpoint {
-    /// A ready endpoint of which nothing but the address is known.
+    /// Creates a ready endpoint with only an address.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         Self {
@@ -114,7 +113,7 @@ impl SliceEndpoint {
 }
 
 impl AddressType {
-    /// Whether `ip` is of this kind.
+    /// Returns whether `ip` is of this type.
     #[must_use]
     pub fn holds(self, ip: IpAddr) -> bool {
         match self {

@@ -1,11 +1,11 @@
-//! Which addresses come out of several slices.
+//! Merging several slices into endpoints.
 
 use super::*;
 
 /// k/k pkg/proxy/endpointslicecache_test.go `TestEndpointsMapFromESC`, "2 slices, same port" and "2 overlapping
 /// slices, same port".
 #[test]
-fn slices_are_added_up_and_an_address_counts_once() {
+fn merges_slices_and_counts_each_address_once() {
     let hundred = |from: u8, to: u8| (from..=to).map(|n| at(&format!("10.0.1.{n}"), READY));
     let one = slice("svc1-abc", ("http", 80), hundred(1, 10));
     let other = slice("svc1-def", ("http", 80), hundred(8, 20));
@@ -15,7 +15,7 @@ fn slices_are_added_up_and_an_address_counts_once() {
 /// k/k `TestEndpointsMapFromESC`, "2 slices, overlapping endpoints, some endpoints unready in 1 or both": the first slice
 /// has every third endpoint unready, the second every sixth.
 #[test]
-fn the_later_slice_says_whether_an_endpoint_is_ready() {
+fn readiness_comes_from_the_later_slice() {
     let ten =
         |unready: u8| (1..=10).map(move |n| at(&format!("10.0.1.{n}"), if n % unready == 0 { UNREADY } else { READY }));
     let merged = all(&[slice("svc1-1", ("", 80), ten(3)), slice("svc1-2", ("", 80), ten(6))], "");
@@ -23,17 +23,17 @@ fn the_later_slice_says_whether_an_endpoint_is_ready() {
     assert_eq!((merged.len(), show(&unready)), (10, vec!["10.0.1.6:80".to_owned()]));
 }
 
-/// k/k `TestEndpointsMapFromESC`, "Different endpoints with duplicate IPs should not be filtered": the number is the
-/// slice's own, and an address at two numbers is two endpoints.
+/// k/k `TestEndpointsMapFromESC`, "Different endpoints with duplicate IPs should not be filtered": each slice has a port
+/// number of its own, and an address with two port numbers makes two endpoints.
 #[test]
-fn an_address_at_two_numbers_is_two_endpoints() {
+fn address_with_two_port_numbers_is_two_endpoints() {
     let two = || [at("10.0.1.1", READY), at("10.0.1.2", READY)];
     let slices = [slice("svc1-1", ("", 80), two()), slice("svc1-2", ("", 8080), two())];
     assert_eq!(show(&all(&slices, "")), ["10.0.1.1:80", "10.0.1.1:8080", "10.0.1.2:80", "10.0.1.2:8080"]);
 }
 
 #[test]
-fn each_slice_dials_its_own_number() {
+fn each_slice_uses_its_own_port_number() {
     let slices = [
         slice("a", ("http", 8080), [at("10.0.1.1", READY)]),
         slice("b", ("http", 9090), [at("10.0.1.2", READY)]),
@@ -44,27 +44,27 @@ fn each_slice_dials_its_own_number() {
     assert!(all(&slices, "").is_empty() && all(&slices, "grpc").is_empty());
 }
 
-/// k/k pkg/proxy/iptables/proxier_test.go `TestClusterIPGeneral`: 53/TCP, 53/UDP and 53/SCTP are three things.
+/// k/k pkg/proxy/iptables/proxier_test.go `TestClusterIPGeneral`: 53/TCP, 53/UDP and 53/SCTP are three ports.
 #[test]
-fn a_port_is_of_a_protocol() {
+fn matches_ports_by_protocol() {
     let dns = Slice::new("dns", service("s"), AddressType::Ipv4)
         .with_port(name("dns-tcp"), 5353, Protocol::Tcp)
         .with_port(name("dns"), 53, Protocol::Udp)
         .with_port(name("dns"), 54, Protocol::Sctp)
         .with_endpoint(at("10.0.1.1", READY));
-    let dialled = |protocol| {
-        let dial = Dial::Port { name: name("dns"), protocol };
-        show(&endpoints([&dns], &dial, AddressType::Ipv4, Families::Both))
+    let addresses = |protocol| {
+        let port = TargetPort::Named { name: name("dns"), protocol };
+        show(&endpoints([&dns], &port, AddressType::Ipv4, Families::Both))
     };
-    assert_eq!(dialled(Protocol::Udp), ["10.0.1.1:53"]);
-    assert_eq!(dialled(Protocol::Sctp), ["10.0.1.1:54"]);
-    assert!(dialled(Protocol::Tcp).is_empty());
+    assert_eq!(addresses(Protocol::Udp), ["10.0.1.1:53"]);
+    assert_eq!(addresses(Protocol::Sctp), ["10.0.1.1:54"]);
+    assert!(addresses(Protocol::Tcp).is_empty());
 }
 
-/// k/k pkg/proxy/endpointslicecache.go (c2c7d507) `addEndpoints`: a later entry replaces an earlier one, unless it is
-/// terminating.
+/// k/k pkg/proxy/endpointslicecache.go (c2c7d507) `addEndpoints`: a later entry replaces an earlier one, unless the
+/// later one is terminating.
 #[test]
-fn a_terminating_duplicate_never_replaces() {
+fn terminating_duplicates_replace_nothing() {
     for (first, second, left) in [
         (READY, DRAINING, READY),
         (DRAINING, READY, READY),
@@ -85,15 +85,15 @@ fn a_terminating_duplicate_never_replaces() {
 
 /// k/k pkg/proxy/endpointslicecache.go: "Two slices with the same name replace, not merge".
 #[test]
-fn of_two_slices_with_one_name_the_later_counts() {
+fn slice_replaces_an_earlier_one_of_the_same_name() {
     let slices = [slice("a", ("", 80), [at("10.0.1.1", READY)]), slice("a", ("", 80), [at("10.0.1.2", READY)])];
     assert_eq!(show(&all(&slices, "")), ["10.0.1.2:80"]);
 }
 
-/// k/k pkg/proxy/endpointschangetracker.go (f2963eff): slices of another family, or of names, are ignored; so is an
-/// address that is not what its slice says.
+/// k/k pkg/proxy/endpointschangetracker.go (f2963eff): slices of another family or of domain names are ignored, and
+/// so is an address of another family than its slice.
 #[test]
-fn only_addresses_of_wanted_families_count() {
+fn ignores_addresses_of_unwanted_families() {
     let mut names = slice("fqdn", ("", 80), [at("10.0.1.1", READY)]);
     names.address_type = AddressType::Other;
     let mut wrong = slice("wrong", ("", 80), [at("10.0.1.2", READY)]);
@@ -108,7 +108,7 @@ fn only_addresses_of_wanted_families_count() {
 
 /// k/k pkg/proxy/topology_test.go `TestCategorizeEndpoints`: "all ready", "fall back to terminating", "no usable".
 #[test]
-fn ready_endpoints_are_used_and_serving_terminating_ones_for_want_of_any() {
+fn falls_back_to_serving_terminating_endpoints_when_none_is_ready() {
     let slices = |states: &[(bool, bool, bool)]| {
         let endpoints = states.iter().enumerate().map(|(n, state)| at(&format!("10.0.1.{n}"), *state));
         [slice("a", ("", 80), endpoints)]
@@ -122,19 +122,23 @@ fn ready_endpoints_are_used_and_serving_terminating_ones_for_want_of_any() {
 }
 
 #[test]
-fn a_pod_of_both_families_is_one_endpoint() {
+fn dual_stack_pod_is_one_endpoint() {
     let v4 = slice("v4", ("", 80), [pod("a", "10.0.1.1", READY), pod("b", "10.0.1.2", READY)]);
     let v6 = slice("v6", ("", 80), [pod("a", "fd00::1", READY), pod("b", "fd00::2", UNREADY)]);
     let merged = all(&[v4.clone(), v6.clone()], "");
     assert_eq!(show(&merged), ["10.0.1.1:80+[fd00::1]:80", "10.0.1.2:80+[fd00::2]:80"]);
     assert_eq!(merged[0].identity().uid(), Some("a"));
-    assert_eq!(show(&usable(merged)), ["10.0.1.1:80+[fd00::1]:80"], "going is believed of either slice");
+    assert_eq!(
+        show(&usable(merged)),
+        ["10.0.1.1:80+[fd00::1]:80"],
+        "a pod is left out as soon as either slice says so"
+    );
     let primary_v6 = endpoints([&v4, &v6], &tcp(""), AddressType::Ipv6, Families::Both);
     assert_eq!(show(&primary_v6), ["[fd00::1]:80+10.0.1.1:80", "[fd00::2]:80+10.0.1.2:80"]);
 }
 
 #[test]
-fn which_of_two_addresses_of_a_family_is_the_pods_cannot_be_told() {
+fn pod_with_two_addresses_of_a_family_is_not_joined() {
     let slices = [
         slice("a", ("", 80), [pod("a", "10.0.1.1", READY), pod("a", "10.0.1.9", READY)]),
         slice("b", ("", 80), [pod("a", "fd00::1", READY)]),
@@ -143,7 +147,7 @@ fn which_of_two_addresses_of_a_family_is_the_pods_cannot_be_told() {
 }
 
 #[test]
-fn what_is_known_of_an_endpoint_is_kept() {
+fn keeps_zone_node_hostname_hints_and_uid() {
     let mut endpoint = pod("7d0c", "10.0.1.1", READY);
     endpoint.node = Some("node-1".into());
     endpoint.zone = Some("zone-a".into());

@@ -1,4 +1,4 @@
-//! Whatever the slices hold.
+//! Properties that hold for any slices.
 
 use std::collections::BTreeSet;
 
@@ -34,12 +34,12 @@ fn slices() -> impl Strategy<Value = Vec<Slice>> {
 
 proptest! {
     #[test]
-    fn the_order_of_arrival_plays_no_part((slices, shuffled) in slices().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))) {
+    fn order_of_arrival_does_not_matter((slices, shuffled) in slices().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))) {
         prop_assert_eq!(all(&slices, "http"), all(&shuffled, "http"));
     }
 
     #[test]
-    fn each_address_of_a_fitting_slice_is_there_once(slices in slices(), primary_v6: bool) {
+    fn contains_each_matching_address_exactly_once(slices in slices(), primary_v6: bool) {
         let primary = if primary_v6 { AddressType::Ipv6 } else { AddressType::Ipv4 };
         let merged = endpoints(&slices, &tcp("http"), primary, Families::Both);
         let addrs: Vec<_> = merged.iter().flat_map(Endpoint::addrs).collect();
@@ -48,15 +48,15 @@ proptest! {
         let mut expected = BTreeSet::new();
         for slice in &slices {
             for port in slice.ports.iter().filter(|port| port.name == name("http")) {
-                let fitting = slice.endpoints.iter().filter(|e| slice.address_type.holds(e.address));
-                expected.extend(fitting.map(|e| std::net::SocketAddr::new(e.address, port.number)));
+                let matching = slice.endpoints.iter().filter(|e| slice.address_type.holds(e.address));
+                expected.extend(matching.map(|e| std::net::SocketAddr::new(e.address, port.number)));
             }
         }
         prop_assert_eq!(distinct, expected);
     }
 
     #[test]
-    fn a_running_entry_is_never_hidden_by_a_terminating_one(slices in slices()) {
+    fn terminating_entries_never_hide_running_ones(slices in slices()) {
         for endpoint in all(&slices, "http").iter().filter(|e| e.conditions().terminating && e.addrs().count() == 1) {
             let same = slices.iter().filter(|s| s.address_type.holds(endpoint.addr().ip()));
             let same = same.filter(|s| s.ports.iter().any(|p| p.name == name("http") && p.number == endpoint.port()));
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn usable_ones_are_all_ready_or_all_draining(slices in slices()) {
+    fn usable_endpoints_are_all_ready_or_all_terminating(slices in slices()) {
         let used = usable(all(&slices, "http"));
         let ready = used.iter().filter(|e| e.conditions().ready).count();
         prop_assert!(ready == used.len() || ready == 0);
