@@ -7,7 +7,7 @@ use super::{
     resolver::Resolver,
 };
 #[cfg(feature = "kubernetes")]
-use crate::source::kubernetes::in_cluster;
+use crate::source::kubernetes::KubernetesSourceBuilder;
 use crate::{
     Error, clock,
     context::{Families, Settings},
@@ -124,7 +124,7 @@ impl ResolverBuilder {
         #[cfg(feature = "kubernetes")]
         if self.endpoint_slices {
             let families = self.explicit.families.or(settings.families);
-            if let Some(slices) = in_cluster::builder(&environment, families) {
+            if let Some(slices) = KubernetesSourceBuilder::in_cluster(&environment, families) {
                 // DNS takes over before the last known set is dropped.
                 let slices = slices.max_stale(refresh.max_stale().mul_f64(0.9)).build()?;
                 self.custom.push(Arc::new(slices));

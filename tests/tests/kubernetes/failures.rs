@@ -110,7 +110,7 @@ async fn a_token_that_is_refused_is_read_again() {
     let orders = resolver(source(&server).token_file(&file), &dns).resolve("orders:80").await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["127.0.0.7:80"]);
     let why = orders.explain().to_string();
-    assert!(why.contains("does not accept the token"), "{why}");
+    assert!(why.contains("rejected the bearer token"), "{why}");
     std::fs::write(&file, "new").unwrap();
     until(&orders, "the new token", |set| addrs(set) == ["10.0.0.1:8080"]).await;
     std::fs::remove_dir_all(&dir).unwrap();

@@ -26,7 +26,7 @@ async fn the_pods_of_a_service_and_every_change() {
     assert_eq!(first.zone_hints().collect::<Vec<_>>(), ["zone-a"]);
     assert_eq!(first.identity().uid(), Some("8b32c7f8-0d7d-4a53-8a2c-000010.0.0.1"));
     let why = orders.explain().to_string();
-    assert!(why.contains("EndpointSlices of orders.shop: 2 usable of 3 endpoints in 1 slices, port http/tcp"), "{why}");
+    assert!(why.contains("EndpointSlices of orders.shop: 2 of 3 endpoints usable, slices: 1, port http/tcp"), "{why}");
 
     let begun = Instant::now();
     server.apply(&slice("orders-b", "orders", ("http", 8081), &["10.0.0.4"]));
@@ -68,8 +68,8 @@ async fn what_the_api_server_does_not_know_is_left_to_dns() {
     let resolver = resolver(source(&server), &dns);
     for (target, addr, why) in [
         ("orders:81", "127.0.0.7:81", "Service `orders` has no port 81/tcp; it has http 80/tcp"),
-        ("other:80", "127.0.0.8:80", "no such Service"),
-        ("alias:80", "127.0.0.9:80", "an ExternalName, which is left to DNS"),
+        ("other:80", "127.0.0.8:80", "Service not found"),
+        ("alias:80", "127.0.0.9:80", "an ExternalName Service, left to DNS"),
     ] {
         let upstream = resolver.resolve(target).await.unwrap();
         assert_eq!(addrs(&upstream.endpoints()), [addr]);

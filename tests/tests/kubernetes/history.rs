@@ -105,7 +105,7 @@ async fn an_emptied_etcd_takes_nothing_away() {
     stale(&orders).await;
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080"]);
     let told = async {
-        while !orders.explain().to_string().contains("history has gone back") {
+        while !orders.explain().to_string().contains("went back to an older resource version") {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };

@@ -1,43 +1,40 @@
 //! EndpointSlices: the pods behind a Service as the API server knows them, within milliseconds of a change.
 //!
-//! DNS needs no permission and is the rule. This source (feature `kubernetes`) is asked before DNS once it is switched
-//! on with `ResolverBuilder::endpoint_slices`, and wants a Role: get, list and watch on `endpointslices` of
-//! `discovery.k8s.io` and on `services`, in each namespace that is asked about (`deploy/role.yaml`).
+//! By default the resolver uses DNS, which needs no permission. `ResolverBuilder::endpoint_slices` switches this source
+//! on (feature `kubernetes`), and the resolver then asks it before DNS. It needs a Role with the verbs get, list and
+//! watch on `endpointslices` of `discovery.k8s.io` and on `services`, in each namespace whose Services the application
+//! uses (`deploy/role.yaml`).
 //!
-//! What it knows that DNS does not: the pods of a Service with a virtual address, readiness and termination, zone, node
-//! and hints, the pod's UID, and the number behind a port's name.
+//! It knows what DNS does not: the pods behind a virtual address, readiness and termination, zone, node and hints, the
+//! UID of each pod, and the number behind a port name.
 //!
 //! # Layers
 //!
 //! | layer | |
 //! |---|---|
-//! | [`model`] | Services and slices in plain types: what is kept of an object |
-//! | [`merge`] | Service, slices and target to endpoints, by the rules of kube-proxy; pure |
-//! | store | the objects of one namespace, and when not to believe a list; pure |
-//! | read | what the store says to one target; pure |
-//! | watch | requests to the API server: one watch of slices and one of Services for each namespace, for any number of names |
-//! | lookup, source | the contract of a [`Source`](super::Source) |
+//! | [`model`] | Services and slices as plain types, reduced to the fields that routing needs |
+//! | [`merge`] | derives endpoints from a Service, its slices and a target, by the rules of kube-proxy; pure |
+//! | cache | the objects of one resource in one namespace, and which lists not to trust; pure |
+//! | namespace | what the cached objects say about one target; pure |
+//! | watch | requests to the API server: two watches per namespace (slices and Services), shared by all targets in it |
+//! | source | implements [`Source`](super::Source) |
 //!
-//! The first two need no feature: whoever has Services and slices from elsewhere can merge them, and a proxy core works
-//! on the same types.
+//! `model` and `merge` need no feature: an application that has Services and slices from elsewhere can merge them too.
+//! The proxy of the crate `discovery-proxy` has object types of its own.
 #![cfg_attr(feature = "kubernetes", doc = include_str!("behavior.md"))]
 
 #[cfg(feature = "kubernetes")]
 mod builder;
 #[cfg(feature = "kubernetes")]
-pub(crate) mod in_cluster;
+mod cache;
 #[cfg(feature = "kubernetes")]
-mod lookup;
+mod in_cluster;
 pub mod merge;
 pub mod model;
 #[cfg(feature = "kubernetes")]
-mod picture;
-#[cfg(feature = "kubernetes")]
-mod read;
+mod namespace;
 #[cfg(feature = "kubernetes")]
 mod source;
-#[cfg(feature = "kubernetes")]
-mod store;
 #[cfg(feature = "kubernetes")]
 mod watch;
 

@@ -9,7 +9,7 @@ use crate::{
 
 /// An EndpointSlice of `discovery.k8s.io/v1`, reduced to what routing needs.
 ///
-/// Strings that many endpoints have in common (nodes, zones, hints) are `Arc`s, so that the endpoints can share one copy.
+/// Strings that many endpoints have in common (nodes, zones, hints) are `Arc`s, so that endpoints can share one copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slice {

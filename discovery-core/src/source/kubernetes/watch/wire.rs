@@ -1,18 +1,41 @@
-//! The objects as the API server writes them, as far as they are read: everything else is dropped while parsing.
+//! The two watched resources, as the API server writes them. Fields that are not needed are dropped while parsing.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::super::model::{AddressType, Service, ServiceKind, Slice, SliceEndpoint, parse_ip};
 use crate::{
     endpoint::Conditions,
-    name::{Hostname, PortName, Protocol, ServiceName},
+    name::{Hostname, Namespace, PortName, Protocol, ServiceName},
+    source::kubernetes::{
+        cache::{Object, ResourceCache},
+        model::{AddressType, Service, ServiceKind, Slice, SliceEndpoint, parse_ip},
+        namespace::NamespaceCache,
+    },
 };
+
+/// A resource that can be listed and watched.
+pub(super) trait Resource: Object + Send + Sync + 'static {
+    /// The object as the API server writes it.
+    type Wire: DeserializeOwned + Clone + Send + 'static;
+
+    /// The plural of the kind, for messages.
+    const PLURAL: &'static str;
+
+    /// Selects the objects to list and watch; `None` for all.
+    const LABEL_SELECTOR: Option<&'static str>;
+
+    fn path(namespace: &Namespace) -> String;
+    fn cache(namespace: &mut NamespaceCache) -> &mut ResourceCache<Self>;
+    fn metadata(object: &Self::Wire) -> &Metadata;
+
+    /// Converts the object; `None` if it is of no use.
+    fn from_wire(object: Self::Wire, interner: &mut Interner) -> Option<Self>;
+}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Meta {
+pub(super) struct Metadata {
     pub(super) name: String,
     pub(super) resource_version: String,
     labels: Option<Labels>,
@@ -25,26 +48,11 @@ struct Labels {
     service: String,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct ListOf<T> {
-    pub(super) metadata: ListMeta,
-    #[serde(default = "Vec::new")]
-    pub(super) items: Vec<T>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ListMeta {
-    pub(super) resource_version: String,
-    #[serde(rename = "continue")]
-    pub(super) next: String,
-}
-
-/// `discovery.k8s.io/v1` EndpointSlice. Lists may be null: Go writes an empty one so.
+/// An EndpointSlice of `discovery.k8s.io/v1`. Go writes an empty list as null, so every list is optional.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireSlice {
-    pub(super) metadata: Meta,
+    metadata: Metadata,
     #[serde(default)]
     address_type: String,
     endpoints: Option<Vec<WireEndpoint>>,
@@ -96,10 +104,10 @@ struct WirePort {
     protocol: Option<String>,
 }
 
-/// `v1` Service.
+/// A Service of `v1`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct WireService {
-    pub(super) metadata: Meta,
+    metadata: Metadata,
     #[serde(default)]
     spec: Spec,
 }
@@ -115,38 +123,98 @@ struct Spec {
     ip_families: Option<Vec<String>>,
 }
 
-/// Keeps one copy of each text that many endpoints share.
+/// Keeps one copy of each string that many endpoints have in common.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    texts: BTreeSet<Arc<str>>,
+    strings: BTreeSet<Arc<str>>,
     lists: BTreeSet<Arc<[Arc<str>]>>,
     prune_at: usize,
 }
 
-impl WireSlice {
-    /// `None` when it belongs to no Service, which is no error (contract of kube-proxy 1.0).
-    pub(super) fn read(self, interner: &mut Interner) -> Option<Slice> {
-        let service = ServiceName::new(&self.metadata.labels?.service).ok()?;
-        let address_type = address_type(&self.address_type);
-        let mut slice = Slice::new(self.metadata.name, service, address_type);
-        for port in self.ports.into_iter().flatten() {
-            // An absent name is not the empty one: the API server writes the empty one.
+impl Resource for Slice {
+    type Wire = WireSlice;
+
+    const PLURAL: &'static str = "EndpointSlices";
+
+    /// Slices without this label do not belong to a Service.
+    const LABEL_SELECTOR: Option<&'static str> = Some("kubernetes.io/service-name");
+
+    fn path(namespace: &Namespace) -> String {
+        format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")
+    }
+
+    fn cache(namespace: &mut NamespaceCache) -> &mut ResourceCache<Self> {
+        namespace.slices_mut()
+    }
+
+    fn metadata(object: &WireSlice) -> &Metadata {
+        &object.metadata
+    }
+
+    /// Returns `None` if the slice does not belong to a Service, which is not an error: kube-proxy ignores such slices
+    /// too.
+    fn from_wire(object: WireSlice, interner: &mut Interner) -> Option<Self> {
+        let service = ServiceName::new(&object.metadata.labels?.service).ok()?;
+        let address_type = parse_address_type(&object.address_type);
+        let mut slice = Self::new(object.metadata.name, service, address_type);
+        for port in object.ports.into_iter().flatten() {
+            // The API server writes the name of an unnamed port as the empty string; a port without a name is ignored.
             if let (Some(name), Some(number), Some(protocol)) = (&port.name, port.number(), port.protocol())
-                && let Some(name) = port_name(name)
+                && let Some(name) = parse_port_name(name)
             {
                 slice = slice.with_port(name, number, protocol);
             }
         }
-        let endpoints = self.endpoints.into_iter().flatten();
-        slice.endpoints = endpoints.filter_map(|endpoint| endpoint.read(interner)).collect();
+        let endpoints = object.endpoints.into_iter().flatten();
+        slice.endpoints = endpoints.filter_map(|endpoint| endpoint.into_model(interner)).collect();
         slice.endpoints.shrink_to_fit();
         interner.prune();
         Some(slice)
     }
 }
 
+impl Resource for Service {
+    type Wire = WireService;
+
+    const PLURAL: &'static str = "Services";
+
+    const LABEL_SELECTOR: Option<&'static str> = None;
+
+    fn path(namespace: &Namespace) -> String {
+        format!("/api/v1/namespaces/{namespace}/services")
+    }
+
+    fn cache(namespace: &mut NamespaceCache) -> &mut ResourceCache<Self> {
+        namespace.services_mut()
+    }
+
+    fn metadata(object: &WireService) -> &Metadata {
+        &object.metadata
+    }
+
+    fn from_wire(object: WireService, _: &mut Interner) -> Option<Self> {
+        let kind = match (&*object.spec.kind, &*object.spec.cluster_ip) {
+            ("ExternalName", _) => ServiceKind::ExternalName,
+            (_, "None") => ServiceKind::Headless,
+            _ => ServiceKind::ClusterIp,
+        };
+        let mut service = Self::new(ServiceName::new(&object.metadata.name).ok()?, kind);
+        for port in object.spec.ports.into_iter().flatten() {
+            if let (Some(number), Some(protocol)) = (port.number(), port.protocol())
+                && let Some(name) = parse_port_name(port.name.as_deref().unwrap_or(""))
+            {
+                service = service.with_port(name, number, protocol);
+            }
+        }
+        match object.spec.ip_families.iter().flatten().next() {
+            Some(family) => Some(service.with_primary(parse_address_type(family))),
+            None => Some(service),
+        }
+    }
+}
+
 impl WireEndpoint {
-    fn read(self, interner: &mut Interner) -> Option<SliceEndpoint> {
+    fn into_model(self, interner: &mut Interner) -> Option<SliceEndpoint> {
         let address = parse_ip(self.addresses?.first()?)?;
         let conditions = self.conditions.unwrap_or_default();
         let hints = self.hints.unwrap_or_default();
@@ -157,8 +225,8 @@ impl WireEndpoint {
             terminating: conditions.terminating.unwrap_or(false),
         };
         endpoint.hostname = self.hostname.and_then(|name| Hostname::new(&name).ok());
-        endpoint.node = self.node_name.map(|node| interner.text(node));
-        endpoint.zone = self.zone.map(|zone| interner.text(zone));
+        endpoint.node = self.node_name.map(|node| interner.string(node));
+        endpoint.zone = self.zone.map(|zone| interner.string(zone));
         endpoint.uid = self.target_ref.and_then(|target| target.uid).filter(|uid| !uid.is_empty()).map(Arc::from);
         endpoint.zone_hints = hints.for_zones.and_then(|zones| interner.list(zones));
         endpoint.node_hints = hints.for_nodes.and_then(|nodes| interner.list(nodes));
@@ -181,29 +249,7 @@ impl WirePort {
     }
 }
 
-impl WireService {
-    pub(super) fn read(self) -> Option<Service> {
-        let kind = match (&*self.spec.kind, &*self.spec.cluster_ip) {
-            ("ExternalName", _) => ServiceKind::ExternalName,
-            (_, "None") => ServiceKind::Headless,
-            _ => ServiceKind::ClusterIp,
-        };
-        let mut service = Service::new(ServiceName::new(&self.metadata.name).ok()?, kind);
-        for port in self.spec.ports.into_iter().flatten() {
-            if let (Some(number), Some(protocol)) = (port.number(), port.protocol())
-                && let Some(name) = port_name(port.name.as_deref().unwrap_or(""))
-            {
-                service = service.with_port(name, number, protocol);
-            }
-        }
-        match self.spec.ip_families.iter().flatten().next() {
-            Some(family) => Some(service.with_primary(address_type(family))),
-            None => Some(service),
-        }
-    }
-}
-
-fn address_type(text: &str) -> AddressType {
+fn parse_address_type(text: &str) -> AddressType {
     match text {
         "IPv4" => AddressType::Ipv4,
         "IPv6" => AddressType::Ipv6,
@@ -211,18 +257,19 @@ fn address_type(text: &str) -> AddressType {
     }
 }
 
-/// The empty name is a name: that of a port without one. `None` when it is no name at all.
-fn port_name(text: &str) -> Option<Option<PortName>> {
+/// Parses the name of a port: `Some(None)` for the empty string, which stands for the unnamed port, and `None` for an
+/// invalid name.
+fn parse_port_name(text: &str) -> Option<Option<PortName>> {
     if text.is_empty() { Some(None) } else { PortName::new(text).ok().map(Some) }
 }
 
 impl Interner {
-    fn text(&mut self, text: String) -> Arc<str> {
-        if let Some(known) = self.texts.get(&*text) {
+    fn string(&mut self, string: String) -> Arc<str> {
+        if let Some(known) = self.strings.get(&*string) {
             return known.clone();
         }
-        let new: Arc<str> = text.into();
-        self.texts.insert(new.clone());
+        let new: Arc<str> = string.into();
+        self.strings.insert(new.clone());
         new
     }
 
@@ -230,7 +277,7 @@ impl Interner {
         if hints.is_empty() {
             return None;
         }
-        let list: Arc<[Arc<str>]> = hints.into_iter().map(|hint| self.text(hint.name)).collect();
+        let list: Arc<[Arc<str>]> = hints.into_iter().map(|hint| self.string(hint.name)).collect();
         if let Some(known) = self.lists.get(&list) {
             return Some(known.clone());
         }
@@ -238,12 +285,13 @@ impl Interner {
         Some(list)
     }
 
-    /// Forgets what no endpoint has any more, whenever there is twice as much as after the last time.
+    /// Removes the strings and lists that are not used any more, each time their number has doubled since the last
+    /// removal.
     fn prune(&mut self) {
-        if self.texts.len() + self.lists.len() > self.prune_at.max(64) {
+        if self.strings.len() + self.lists.len() > self.prune_at.max(64) {
             self.lists.retain(|list| Arc::strong_count(list) > 1);
-            self.texts.retain(|text| Arc::strong_count(text) > 1);
-            self.prune_at = 2 * (self.texts.len() + self.lists.len());
+            self.strings.retain(|string| Arc::strong_count(string) > 1);
+            self.prune_at = 2 * (self.strings.len() + self.lists.len());
         }
     }
 }

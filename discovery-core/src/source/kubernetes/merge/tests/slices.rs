@@ -12,8 +12,8 @@ fn merges_slices_and_counts_each_address_once() {
     assert_eq!(all(&[one, other], "http").len(), 20);
 }
 
-/// k/k `TestEndpointsMapFromESC`, "2 slices, overlapping endpoints, some endpoints unready in 1 or both": the first slice
-/// has every third endpoint unready, the second every sixth.
+/// k/k `TestEndpointsMapFromESC`, "2 slices, overlapping endpoints, some endpoints unready in 1 or both": every third
+/// endpoint is unready in the first slice, and every sixth in the second.
 #[test]
 fn readiness_comes_from_the_later_slice() {
     let ten =
@@ -23,8 +23,8 @@ fn readiness_comes_from_the_later_slice() {
     assert_eq!((merged.len(), show(&unready)), (10, vec!["10.0.1.6:80".to_owned()]));
 }
 
-/// k/k `TestEndpointsMapFromESC`, "Different endpoints with duplicate IPs should not be filtered": each slice has a port
-/// number of its own, and an address with two port numbers makes two endpoints.
+/// k/k `TestEndpointsMapFromESC`, "Different endpoints with duplicate IPs should not be filtered": each slice has its
+/// own port number, and an address with two port numbers makes two endpoints.
 #[test]
 fn address_with_two_port_numbers_is_two_endpoints() {
     let two = || [at("10.0.1.1", READY), at("10.0.1.2", READY)];
