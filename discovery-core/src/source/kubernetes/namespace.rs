@@ -45,14 +45,15 @@ pub(super) struct Revision {
 /// The state of the two watches together.
 #[derive(Clone, Debug)]
 enum SyncState {
+    /// The first lists have not all arrived yet.
     Pending,
     Live,
-    /// The cache has not been updated since `since`.
+    /// At least one watch has been down since `since`; its part of the cache is out of date.
     Stale {
         error: Error,
         since: Instant,
     },
-    /// A watch fails before its first list has arrived.
+    /// At least one watch is down, and the first lists have not all arrived yet.
     Unreachable(Error),
     Forbidden(Error),
     Unsupported(Error),
@@ -140,7 +141,7 @@ impl NamespaceCache {
         found(service, &port, all, slices.len(), stale)
     }
 
-    /// Returns the worse of the two watches' states.
+    /// Returns the worse of the two watches' states: unsupported, then forbidden, then down.
     fn sync_state(&self) -> SyncState {
         let states = [self.slices.watch_state(), self.services.watch_state()];
         let first = |pick: fn(&WatchState) -> Option<SyncState>| states.into_iter().find_map(pick);

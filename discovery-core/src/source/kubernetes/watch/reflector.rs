@@ -20,7 +20,7 @@ use super::{
     failure::Failure,
     wire::{Interner, Resource},
 };
-use crate::{clock, entropy};
+use crate::{Error, clock, entropy};
 
 /// Lists and watches `T` in one namespace. Never completes; may be dropped at any time.
 pub(super) async fn run<T: Resource>(watch: &NamespaceWatch) {
@@ -107,7 +107,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
             self.watch.recover::<T>();
         }
         let started = clock::now();
-        let result = self.watch(&client, version).await;
+        let result = self.run_watch(&client, version).await;
         if elapsed(started) >= self.watch.timing.max_backoff() {
             // The watch lasted, so earlier failures have nothing to do with its end.
             self.failures = 0;
@@ -175,8 +175,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let is_emptied = list.objects.is_empty() && !is_rollback && !self.watch.is_empty::<T>();
         if is_emptied && !self.is_empty_unconfirmed {
             self.is_empty_unconfirmed = true;
-            let error =
-                crate::Error::transient(format!("the list of {} is empty now: listing again to confirm", T::PLURAL));
+            let error = Error::transient(format!("the list of {} is empty now: listing again to confirm", T::PLURAL));
             self.watch.update::<T, _>(|cache| cache.fail(error, now));
             return CONFIRM_AFTER.mul_f64(1.0 + entropy::unit());
         }
@@ -198,7 +197,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
     }
 
     /// Watches from `version` on. Returns whether the watch lasted for the time that was requested.
-    async fn watch(&mut self, client: &Client, version: String) -> Result<bool, Failure> {
+    async fn run_watch(&mut self, client: &Client, version: String) -> Result<bool, Failure> {
         let seconds = self.watch.timing.watch_seconds(entropy::unit());
         let requested = Duration::from_secs(seconds.into());
         let limit = requested + self.watch.timing.grace();
