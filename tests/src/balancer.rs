@@ -1,4 +1,4 @@
-//! A Service's virtual address: TCP, connection by connection to the next backend.
+//! A Service's virtual address for TCP: each connection goes to the next backend.
 
 use std::{
     io,
@@ -16,8 +16,8 @@ use tokio::{
     task::AbortHandle,
 };
 
-/// Takes each connection to the next of its backends, alive or not, as kube-proxy does until it hears of a change. Ends when it
-/// is dropped.
+/// Carries each connection to the next backend, alive or not, as kube-proxy does until it learns of a change. Stops
+/// when it is dropped.
 #[derive(Debug)]
 pub struct Balancer {
     addr: SocketAddr,
@@ -29,7 +29,7 @@ pub struct Balancer {
 struct Shared {
     backends: Mutex<Vec<SocketAddr>>,
     next: AtomicUsize,
-    /// A new value cuts all connections.
+    /// Sending a value cuts all connections.
     cut: watch::Sender<()>,
 }
 
@@ -47,13 +47,13 @@ impl Balancer {
         Ok(Self { addr, shared, task })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Replaces the backends, for the connections that come.
+    /// Replaces the backends for new connections.
     pub fn set(&self, backends: impl IntoIterator<Item = SocketAddr>) {
         *self.shared.backends.lock().unwrap_or_else(PoisonError::into_inner) = backends.into_iter().collect();
     }
@@ -63,7 +63,7 @@ impl Balancer {
         self.shared.cut.send_replace(());
     }
 
-    /// How many connections have come.
+    /// The number of connections accepted so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.next.load(Ordering::Acquire)
@@ -91,7 +91,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn carry(mut client: TcpStream, backend: SocketAddr, mut cut: watch::Receiver<()>) {
-    // A backend that is not there closes the client's connection.
+    // When the backend cannot be reached, the client's connection closes.
     let Ok(mut server) = TcpStream::connect(backend).await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}

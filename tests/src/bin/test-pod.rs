@@ -1,13 +1,13 @@
-//! What runs in the pods of the cluster tests: a small HTTP server, or nothing at all.
+//! The program in the pods of the cluster tests: a small HTTP server, or a process that only waits.
 //!
 //! ```text
 //! test-pod serve [--port 8080] [--delay-ms N] [--status N] [--drain-ms N]
 //! test-pod hold
 //! ```
 //!
-//! Each answer is one line: the pod's name, its address, and the address that the request came from. `/ready` says
-//! 200. After SIGTERM requests are served for as long as `--drain-ms` says, as an application does that gives its
-//! clients time to hear of it; then open requests are finished.
+//! Each answer is one line: the pod's name, its address and the address of the client. `/ready` answers 200. After
+//! SIGTERM the server accepts requests for another `--drain-ms`, like an application that gives its clients time to
+//! notice; then it finishes the open requests.
 
 use std::{
     convert::Infallible,
@@ -70,7 +70,7 @@ impl Options {
 }
 
 async fn serve(options: Options, terminated: &mut tokio::signal::unix::Signal) -> Result<(), Box<dyn Error>> {
-    // Both families, where there are both.
+    // Both IP families, where the machine has both.
     let listener = match TcpListener::bind(("::", options.port)).await {
         Ok(listener) => listener,
         Err(_) => TcpListener::bind(("0.0.0.0", options.port)).await?,
@@ -84,7 +84,7 @@ async fn serve(options: Options, terminated: &mut tokio::signal::unix::Signal) -
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // One that has gone again before it was taken.
+                // The client left before its connection was accepted.
                 let Ok((stream, peer)) = accepted else { continue };
                 stream.set_nodelay(true).ok();
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
@@ -94,7 +94,7 @@ async fn serve(options: Options, terminated: &mut tokio::signal::unix::Signal) -
                 let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
                 let watched = connections.watch(connection);
                 tokio::spawn(async move {
-                    // How a client leaves is its own affair.
+                    // It does not matter how a client leaves.
                     watched.await.ok();
                 });
             }

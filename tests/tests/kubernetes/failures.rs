@@ -1,4 +1,4 @@
-//! An API server that does not answer, or not us: DNS goes on.
+//! An API server that does not answer, or refuses: DNS answers.
 
 use discovery_testing::{FakeDns, Service};
 use tests::{addrs, until};
@@ -19,10 +19,10 @@ async fn both() -> (ApiServer, FakeDns) {
 }
 
 #[tokio::test]
-async fn a_missing_role_is_said_once_and_dns_goes_on() {
-    let said = tests::said::listen(tracing::Level::WARN);
+async fn a_missing_role_is_logged_once_and_dns_answers() {
+    let log = tests::log::capture(tracing::Level::WARN);
     let (server, dns) = both().await;
-    // Only this test asks about that namespace.
+    // Only this test uses that namespace.
     dns.apply(Service::cluster_ip("billing", "orders").ip("127.0.0.7"));
     server.set(Mode::Refuse(403, "endpointslices"));
     let resolver = resolver(source(&server), &dns);
@@ -32,42 +32,42 @@ async fn a_missing_role_is_said_once_and_dns_goes_on() {
     let role = "Role with the verbs get, list and watch on `endpointslices` of `discovery.k8s.io` and on `services` in \
                 namespace `billing`";
     assert!(why.contains(role), "{why}");
-    server.until("some more tries", |s| s.journal.iter().filter(|l| l.contains("endpointslices")).count() > 3).await;
-    let warnings = said.containing("namespace=billing");
+    server.until("more attempts", |s| s.journal.iter().filter(|l| l.contains("endpointslices")).count() > 3).await;
+    let warnings = log.containing("namespace=billing");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
     assert!(warnings[0].contains(role), "{warnings:#?}");
 
     server.set(Mode::Serve);
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
-    until(&orders, "the Role has been given", |set| addrs(set) == ["10.0.0.2:8080"]).await;
+    until(&orders, "the pods, with the Role", |set| addrs(set) == ["10.0.0.2:8080"]).await;
 }
 
-/// `example.com` may be Service `example` of namespace `com`; that this one is forbidden is no news.
+/// `example.com` may be Service `example` of namespace `com`. That this namespace is forbidden deserves no warning.
 #[tokio::test]
-async fn nothing_is_said_of_a_namespace_that_is_likely_none() {
-    let said = tests::said::listen(tracing::Level::WARN);
+async fn logs_nothing_about_a_namespace_that_is_probably_a_domain() {
+    let log = tests::log::capture(tracing::Level::WARN);
     let (server, dns) = both().await;
     dns.record("example.com", "127.0.0.8");
     server.set(Mode::Refuse(403, "endpointslices"));
     let example = resolver(source(&server), &dns).resolve("example.com:80").await.unwrap();
     assert_eq!(addrs(&example.endpoints()), ["127.0.0.8:80"]);
-    assert_eq!(said.containing("namespace=com"), Vec::<String>::new());
-    // It was asked for all the same.
+    assert_eq!(log.containing("namespace=com"), Vec::<String>::new());
+    // The source asked for it nevertheless.
     assert!(example.explain().to_string().contains("EndpointSlices of example.com"), "{}", example.explain());
 }
 
 #[tokio::test]
-async fn a_role_without_watch_is_a_missing_role() {
+async fn a_role_without_the_watch_verb_is_a_missing_role() {
     let (server, dns) = both().await;
     server.set(Mode::Refuse(403, "watch"));
     let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
-    until(&orders, "DNS goes on", |set| addrs(set) == ["127.0.0.7:80"]).await;
+    until(&orders, "the address from DNS", |set| addrs(set) == ["127.0.0.7:80"]).await;
     server.set(Mode::Serve);
-    until(&orders, "the Role has been given", |set| addrs(set) == ["10.0.0.1:8080"]).await;
+    until(&orders, "the pods, with the Role", |set| addrs(set) == ["10.0.0.1:8080"]).await;
 }
 
 #[tokio::test]
-async fn a_cluster_without_endpoint_slices_is_refused() {
+async fn a_cluster_without_endpoint_slices_is_a_configuration_error() {
     let (server, dns) = both().await;
     server.set(Mode::Refuse(404, "endpointslices"));
     let error = resolver(source(&server), &dns).resolve("orders:80").await.unwrap_err();
@@ -80,19 +80,19 @@ async fn a_cluster_without_endpoint_slices_is_refused() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_not_there_yet_leaves_it_to_dns() {
+async fn dns_answers_until_the_api_server_is_reachable() {
     let (mut server, dns) = both().await;
     server.kill().await;
     let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
     assert_eq!(addrs(&orders.endpoints()), ["127.0.0.7:80"]);
     server.accept().await;
-    until(&orders, "it is there", |set| addrs(set) == ["10.0.0.1:8080"]).await;
+    until(&orders, "the pods", |set| addrs(set) == ["10.0.0.1:8080"]).await;
 }
 
 #[tokio::test]
-async fn an_api_server_that_says_nothing_costs_the_first_answer_two_seconds() {
+async fn a_silent_api_server_delays_the_first_answer_by_two_seconds() {
     let (server, dns) = both().await;
-    server.set(Mode::NotApplicable);
+    server.set(Mode::Hang);
     let begun = std::time::Instant::now();
     let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
@@ -100,7 +100,7 @@ async fn an_api_server_that_says_nothing_costs_the_first_answer_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_read_again() {
+async fn reads_a_refused_token_again() {
     let (server, dns) = both().await;
     let dir = std::env::temp_dir().join(format!("discovery-token-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
@@ -117,7 +117,7 @@ async fn a_token_that_is_refused_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_outlives_the_runtime_it_was_first_used_on() {
+async fn a_source_outlives_its_first_runtime() {
     let (server, dns) = both().await;
     let resolver = resolver(source(&server), &dns);
     let (other, url) = (resolver.clone(), server.url());
@@ -130,5 +130,5 @@ async fn a_source_outlives_the_runtime_it_was_first_used_on() {
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080"], "{url}");
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
     let here = resolver.resolve("http://orders").await.unwrap();
-    until(&here, "the watch goes on here", |set| addrs(set) == ["10.0.0.2:8080"]).await;
+    until(&here, "the watch on this runtime", |set| addrs(set) == ["10.0.0.2:8080"]).await;
 }

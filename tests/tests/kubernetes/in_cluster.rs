@@ -1,4 +1,4 @@
-//! As in a pod: `https`, the service account's token and certificate authority, and nothing set by hand.
+//! As in a pod: `https` and the service account's token and certificate authority, without any setting.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn authority() -> (TlsAcceptor, String) {
 }
 
 #[tokio::test]
-async fn the_service_account_is_all_it_takes() {
+async fn needs_only_the_service_account() {
     let (tls, ca) = authority();
     let (server, dns) = (ApiServer::start_with(Some(tls)).await, FakeDns::start().await.unwrap());
     server.set(Mode::Token("the-token"));
@@ -55,7 +55,7 @@ async fn the_service_account_is_all_it_takes() {
             ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
             ("KUBERNETES_SERVICE_PORT", &port),
             ("POD_NAMESPACE", "shop"),
-            // As the kubelet writes them for the Services of the pod's own namespace.
+            // The kubelet sets these for the Services of the own namespace.
             ("ORDERS_SERVICE_HOST", "10.96.0.7"),
             ("ORDERS_SERVICE_PORT", "80"),
         ])

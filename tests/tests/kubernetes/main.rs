@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
 mod failures;
-mod first;
-mod history;
 mod in_cluster;
 mod memory;
 mod objects;
+mod restarts;
 mod server;
 mod watches;
 
@@ -20,13 +20,13 @@ use discovery_core::{
 use discovery_testing::FakeDns;
 use server::ApiServer;
 
-/// Waits short enough for a test.
+/// A source whose waits are short enough for a test.
 fn source(server: &ApiServer) -> KubernetesSourceBuilder {
     let ms = Duration::from_millis;
     KubernetesSource::builder(server.url()).backoff(ms(20), ms(100)).forbidden_retry_interval(ms(100))
 }
 
-/// A resolver of a pod in `shop`, which asks `dns` after the API server.
+/// The resolver of a pod in `shop`: it asks the API server first, then `dns`.
 fn resolver(builder: KubernetesSourceBuilder, dns: &FakeDns) -> Resolver {
     tests::in_pod(dns, "shop").source(Arc::new(builder.build().unwrap())).build().unwrap()
 }

@@ -1,7 +1,7 @@
-//! What a thousand endpoints cost.
+//! The memory of a thousand endpoints.
 //!
-//! A figure for the documentation (`source::kubernetes`): the bytes that stay allocated, counted by the allocator, for
-//! objects as the API server writes them, with what is dropped while reading.
+//! A figure for the documentation (`source::kubernetes`): the bytes that stay allocated, as the allocator counts them,
+//! for objects as the API server writes them, including the fields that the source skips.
 
 use discovery_testing::FakeDns;
 use tests::until;
@@ -43,7 +43,7 @@ fn a_thousand_endpoints_cost_less_than_200_kib() {
             kept = Some(runtime.block_on(async {
                 let orders = resolver.resolve("http://orders").await.unwrap();
                 until(&orders, "all of them", |set| set.len() == endpoints).await;
-                // Whatever the reading needed for a moment is gone once the watches have begun.
+                // Buffers of the first read are free once the watches have begun.
                 tokio::time::sleep(std::time::Duration::from_millis(300)).await;
                 orders
             }));
@@ -51,7 +51,7 @@ fn a_thousand_endpoints_cost_less_than_200_kib() {
         (counted.bytes_current, kept)
     };
     let ((_, _warm), (one, _one), (thousand, _thousand)) = (held(&warm, 1), held(&small, 1), held(&large, 1000));
-    // The set and what balances over it cost the same with every source.
+    // The set and its policy cost the same with every source.
     let manual = {
         let (source, handle) = discovery_testing::ManualSource::new();
         let addrs: Vec<String> = (0..1000).map(|n| format!("10.0.{}.{}:80", n / 100, n % 100)).collect();

@@ -1,6 +1,6 @@
-//! Objects as the API server writes them, with much that nobody reads.
+//! Objects as the API server writes them, with many fields that the source skips.
 
-/// A Service; `cluster_ip` may be `None`, and a `type` may follow after a blank.
+/// A Service. `cluster_ip` may be `None`, and a `type` may follow it after a blank.
 pub(crate) fn service(name: &str, cluster_ip: &str, ports: &[(&str, u16)]) -> String {
     let (cluster_ip, kind) = cluster_ip.split_once(' ').unwrap_or((cluster_ip, "ClusterIP"));
     let port = |(name, number): &(&str, u16)| {
@@ -13,7 +13,7 @@ pub(crate) fn service(name: &str, cluster_ip: &str, ports: &[(&str, u16)]) -> St
     )
 }
 
-/// One IPv4 slice with one port; an address may be followed by `!` (not ready) or `~` (terminating and serving).
+/// An IPv4 slice with one port. `!` after an address means not ready, `~` means terminating and serving.
 pub(crate) fn slice(name: &str, service: &str, port: (&str, u16), addresses: &[&str]) -> String {
     let endpoint = |text: &&str| {
         let (address, conditions) = match text.strip_suffix(['!', '~']) {

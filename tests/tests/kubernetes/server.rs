@@ -1,4 +1,4 @@
-//! A scripted API server: lists and watches of two resources, and the ways in which it can go wrong.
+//! A scripted API server: lists and watches of two resources, and its failures.
 
 mod connection;
 mod state;
@@ -13,7 +13,7 @@ use tests::PATIENCE;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// An API server on a port of its own on loopback, plain HTTP.
+/// An API server on a port of loopback, over plain HTTP unless it is started with TLS.
 pub(crate) struct ApiServer {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -31,7 +31,7 @@ impl ApiServer {
         Self::start_with(None).await
     }
 
-    /// Over TLS.
+    /// Starts over TLS.
     pub(crate) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let shared = Arc::new(Shared { state: Mutex::new(State::new()), changed: watch::Sender::new(0) });
         let mut server = Self { addr: ([127, 0, 0, 1], 0).into(), shared, accepting: None, tls };
@@ -39,7 +39,7 @@ impl ApiServer {
         server
     }
 
-    /// Ends it with all its connections, in the middle of whatever they say.
+    /// Kills the server and cuts all connections, even within an answer.
     pub(crate) async fn kill(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
@@ -47,7 +47,7 @@ impl ApiServer {
         }
     }
 
-    /// Listens again, on the same port.
+    /// Listens again on the same port.
     pub(crate) async fn accept(&mut self) {
         let listener = TcpListener::bind(self.addr).await.unwrap();
         self.addr = listener.local_addr().unwrap();
@@ -79,7 +79,7 @@ impl ApiServer {
         format!("http://{}", self.addr)
     }
 
-    /// Creates or replaces an object, by its kind and name; all watches are told.
+    /// Creates or replaces an object, by its kind and name, and notifies all watches.
     pub(crate) fn apply(&self, object: &str) {
         self.with(|state| state.apply(object));
     }
@@ -88,24 +88,24 @@ impl ApiServer {
         self.with(|state| state.delete(kind, name));
     }
 
-    /// Changes how it behaves.
+    /// Changes how the server answers.
     pub(crate) fn set(&self, mode: Mode) {
         self.with(|state| state.mode = mode);
     }
 
-    /// Nobody knows of anything any more, as with an empty etcd; versions begin anew.
+    /// Deletes all objects without events and restarts the versions, as with an empty etcd.
     pub(crate) fn wipe(&self) {
         self.with(State::wipe);
     }
 
-    /// Does something to the state, and wakes whoever waits for it.
+    /// Changes the state, and wakes the watches and the waiting tests.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let result = change(&mut self.shared.state());
-        self.shared.tell();
+        self.shared.notify();
         result
     }
 
-    /// How many requests began with this, such as `list endpointslices`.
+    /// The number of requests whose journal line begins with `what`, such as `list endpointslices`.
     pub(crate) fn count(&self, what: &str) -> usize {
         self.shared.state().journal.iter().filter(|line| line.starts_with(what)).count()
     }
@@ -114,7 +114,7 @@ impl ApiServer {
         self.shared.state().journal.clone()
     }
 
-    /// Waits until the state is so.
+    /// Waits until the state satisfies `is`.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
         let reached = changed.wait_for(|_| is(&self.shared.state()));
@@ -137,7 +137,7 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 

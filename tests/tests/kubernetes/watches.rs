@@ -1,4 +1,4 @@
-//! How lists and watches follow each other, and how few there are.
+//! The order of lists and watches, and how few of them there are.
 
 use std::time::Duration;
 
@@ -41,11 +41,11 @@ async fn any_number_of_names_share_two_watches_per_namespace() {
     server.until("two more", |state| state.watching == 4).await;
     assert_eq!(server.count("list endpointslices"), 2);
     held.clear();
-    server.until("nobody asks any more", |state| state.watching == 0).await;
+    server.until("no watch without a name", |state| state.watching == 0).await;
 }
 
 #[tokio::test]
-async fn a_long_list_comes_in_pages() {
+async fn reads_a_long_list_in_pages() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
     for n in 0..7 {
@@ -58,7 +58,7 @@ async fn a_long_list_comes_in_pages() {
 }
 
 #[tokio::test]
-async fn a_watch_that_ends_by_its_time_goes_on_from_the_last_bookmark() {
+async fn a_watch_that_times_out_resumes_from_the_last_bookmark() {
     let (server, dns) = with_orders().await;
     let orders = resolver(source(&server).watch_timeout(SECOND), &dns).resolve("http://orders").await.unwrap();
     server.until("both watches", |state| state.watching == 2).await;
@@ -66,18 +66,20 @@ async fn a_watch_that_ends_by_its_time_goes_on_from_the_last_bookmark() {
         state.bookmark();
         state.version
     });
-    server.until("again", |state| state.journal.contains(&format!("watch endpointslices from {version}"))).await;
-    server.until("again", |state| state.journal.contains(&format!("watch services from {version}"))).await;
+    server
+        .until("a resumed watch", |state| state.journal.contains(&format!("watch endpointslices from {version}")))
+        .await;
+    server.until("a resumed watch", |state| state.journal.contains(&format!("watch services from {version}"))).await;
     assert_eq!((server.count("list endpointslices"), server.count("probe")), (1, 0), "{:#?}", server.journal());
     assert!(!orders.endpoints().is_stale());
 }
 
 #[tokio::test]
-async fn a_version_that_is_too_old_leads_to_a_new_list() {
+async fn an_expired_version_leads_to_a_new_list() {
     let (server, dns) = with_orders().await;
     let orders = resolver(source(&server).watch_timeout(SECOND), &dns).resolve("http://orders").await.unwrap();
     server.until("both watches", |state| state.watching == 2).await;
-    // What happens to a watch that is not heard, and is forgotten by the server before it is asked for.
+    // The watch misses an event, and the server forgets it before the watch resumes.
     server.set(Mode::Stall);
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
     server.with(|state| {
@@ -89,24 +91,23 @@ async fn a_version_that_is_too_old_leads_to_a_new_list() {
 }
 
 #[tokio::test]
-async fn a_watch_on_which_nothing_comes_is_noticed() {
+async fn replaces_a_watch_that_stalls() {
     let (server, dns) = with_orders().await;
     let orders = resolver(source(&server).watch_timeout(SECOND), &dns).resolve("http://orders").await.unwrap();
     server.until("both watches", |state| state.watching == 2).await;
     server.set(Mode::Stall);
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
-    let given_up = |resource: &'static str| {
-        server.until("it is given up", move |s| s.journal.contains(&format!("probe {resource}")))
-    };
-    given_up("endpointslices").await;
-    given_up("services").await;
+    let probed =
+        |resource: &'static str| server.until("a probe", move |s| s.journal.contains(&format!("probe {resource}")));
+    probed("endpointslices").await;
+    probed("services").await;
     server.set(Mode::Serve);
-    until(&orders, "what was missed", |set| addrs(set) == ["10.0.0.2:8080"]).await;
+    until(&orders, "the missed event", |set| addrs(set) == ["10.0.0.2:8080"]).await;
     assert_eq!(server.count("list endpointslices"), 1, "{:#?}", server.journal());
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_within_an_event_loses_nothing() {
+async fn a_connection_cut_within_an_event_loses_nothing() {
     let (server, dns) = with_orders().await;
     let orders = resolver(source(&server), &dns).resolve("http://orders").await.unwrap();
     server.until("both watches", |state| state.watching == 2).await;

@@ -1,4 +1,4 @@
-//! Which address is registered, as far as a server sees it. The rules themselves are tested where they are.
+//! Which address and id are registered, as a server sees them. The rules have tests of their own beside the code.
 
 use discovery_core::{Environment, Resolver};
 use discovery_eureka::{IpFamily, Registration};
@@ -17,9 +17,9 @@ async fn registered_as<const N: usize>(registry: &Registry, env: [(&str, &str); 
 }
 
 #[tokio::test]
-async fn the_downward_api_tells_who_the_pod_is() {
+async fn takes_address_and_id_from_the_downward_api() {
     let registry = Registry::start().await;
-    registry.takes_all(8080).await;
+    registry.accepts_all(8080).await;
     let env = [
         ("POD_IP", "10.42.3.17"),
         ("POD_IPS", "10.42.3.17,fd00::17"),
@@ -38,9 +38,9 @@ async fn the_downward_api_tells_who_the_pod_is() {
 }
 
 #[tokio::test]
-async fn without_a_name_the_address_is_the_name() {
+async fn uses_the_address_for_the_name_of_an_unnamed_pod() {
     let registry = Registry::start().await;
-    registry.takes_all(8080).await;
+    registry.accepts_all(8080).await;
     let record = registered_as(&registry, [("POD_IP", "10.0.0.1")], IpFamily::PreferV4).await;
     assert_eq!(record["instanceId"], "10.0.0.1:rates:8080:10.0.0.1");
     let env = [("POD_IP", "10.0.0.1"), ("HOSTNAME", "rates-7d9f4")];
@@ -50,9 +50,9 @@ async fn without_a_name_the_address_is_the_name() {
     );
 }
 
-/// A route to a registry on loopback begins at loopback, where no other pod gets to.
+/// The route to a registry on loopback begins at loopback, which other pods cannot reach.
 #[tokio::test]
-async fn a_loopback_route_is_no_address() {
+async fn does_not_register_a_loopback_address() {
     let registry = Registry::start().await;
     let builder = Registration::builder(&client(), registry.url(), "rates").port(8080).env([("POD_NAME", "rates-0")]);
     let error = builder.register().await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_loopback_route_is_no_address() {
 }
 
 #[tokio::test]
-async fn a_wrong_variable_is_told() {
+async fn the_error_names_an_invalid_variable() {
     let registry = Registry::start().await;
     for (name, value, host) in
         [("POD_IP", "ten", ""), ("POD_IP", "127.0.0.1", ""), ("POD_IP", "192.0.2.7", "192.0.2.7")]
@@ -76,21 +76,21 @@ async fn a_wrong_variable_is_told() {
     assert!(registry.asked().await.is_empty());
 }
 
-/// The registry is a Service like any other: the same URL in every cluster.
+/// The registry is a Service like any other, with the same URL in every cluster.
 #[tokio::test]
-async fn the_registrys_name_is_resolved_by_the_clients_resolver() {
+async fn resolves_the_registry_with_the_clients_resolver() {
     let registry = Registry::start().await;
-    registry.takes_all(8080).await;
+    registry.accepts_all(8080).await;
     let port = registry.addr().port().to_string();
     let env = [
-        ("POD_NAMESPACE", "icg-msst-cv-rates-171832"),
+        ("POD_NAMESPACE", "rates-test"),
         ("RATES_EUREKA_SERVICE_HOST", "127.0.0.1"),
         ("RATES_EUREKA_SERVICE_PORT", &port),
     ];
     let resolver = Resolver::builder().environment(Environment::empty().with_env(env)).build().unwrap();
-    let url = format!("http://rates-eureka.icg-msst-cv-rates-171832.svc:{port}/eureka");
+    let url = format!("http://rates-eureka.rates-test.svc:{port}/eureka");
     let builder = Registration::builder(&Client::new(resolver), url, "rates").port(8080).ip([127, 0, 0, 1].into());
     let _registration = builder.env([("POD_NAME", "rates-0")]).required().register().await.unwrap();
     let host = registry.requests().await[0].headers["host"].to_str().unwrap().to_owned();
-    assert_eq!(host, format!("rates-eureka.icg-msst-cv-rates-171832.svc:{port}"));
+    assert_eq!(host, format!("rates-eureka.rates-test.svc:{port}"));
 }

@@ -1,4 +1,4 @@
-//! Eureka, against scripted servers on loopback: what is sent, and what each answer brings about.
+//! Eureka, against scripted servers on loopback: the requests, and the effect of each answer.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use discovery_core::{Environment, Resolver};
 use discovery_reqwest::Client;
+use tests::within;
 
-/// A client that finds addresses only.
+/// A client that resolves addresses only.
 fn client() -> Client {
     Client::new(Resolver::builder().environment(Environment::empty()).build().unwrap())
 }
@@ -22,15 +23,7 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Waits, no longer than a test may take.
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(tests::PATIENCE, future).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what}: not within {:?}", tests::PATIENCE),
-    }
-}
-
-/// Asks again until the answer is yes.
+/// Polls until the answer is yes.
 async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
     let reached = async {
         while !is().await {

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use discovery_eureka::{Registration, RegistrationBuilder, Status};
 use serde_json::{Value, json};
 
-use crate::{client, ms, script, script::Registry, until, within};
+use tests::{error_texts, log, within};
+
+use crate::{client, ms, script, script::Registry, until};
 
 const PORT: u16 = 8080;
 
-/// A pod at 127.0.0.1 with a heartbeat each 50 ms.
+/// A pod at 127.0.0.1 with a heartbeat every 50 ms.
 fn builder(url: &str) -> RegistrationBuilder {
     Registration::builder(&client(), url, "Rates")
         .ip([127, 0, 0, 1].into())
@@ -21,9 +23,9 @@ fn builder(url: &str) -> RegistrationBuilder {
 const ID: &str = "rates-0:rates:8080:127.0.0.1";
 
 #[tokio::test]
-async fn the_requests_of_a_life() {
+async fn registers_reads_back_sends_heartbeats_and_deregisters() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     let registration = builder(&format!("{}/", registry.url())).zone("a").register().await.unwrap();
     within("settled", registration.settled()).await.unwrap();
     assert_eq!((registration.id(), registration.app()), (ID, "RATES"));
@@ -67,9 +69,9 @@ async fn the_requests_of_a_life() {
 }
 
 #[tokio::test]
-async fn ports_with_tls_have_urls_of_their_own() {
+async fn a_secure_port_has_its_own_urls() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     let both = builder(&registry.url()).secure_port(8443).health_check("/health").status_page("info").vip("a,b");
     drop(both.ip([10, 0, 0, 1].into()).register().await.unwrap());
     let body: Value = serde_json::from_slice(&registry.requests().await[0].body).unwrap();
@@ -82,9 +84,9 @@ async fn ports_with_tls_have_urls_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_ipv6_address_has_brackets_where_others_dial_it() {
+async fn an_ipv6_host_name_has_brackets() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     drop(builder(&registry.url()).ip("2001:db8::1".parse().unwrap()).register().await.unwrap());
     let body: Value = serde_json::from_slice(&registry.requests().await[0].body).unwrap();
     assert_eq!(body["instance"]["hostName"], "[2001:db8::1]");
@@ -92,14 +94,14 @@ async fn an_ipv6_address_has_brackets_where_others_dial_it() {
     assert_eq!(body["instance"]["homePageUrl"], "http://[2001:db8::1]:8080/");
 }
 
-/// Netflix #914: registered again at once, with a later time stamp.
+/// At once, with a later time stamp (Netflix #914).
 #[tokio::test]
-async fn a_heartbeat_that_is_unknown_registers_again() {
+async fn registers_again_when_a_heartbeat_is_unknown() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     registry.next(1, "PUT", "apps/.+", script::status(404)).await;
     let registration = builder(&registry.url()).register().await.unwrap();
-    until("lost and told again", || async { registration.state().lost == 1 && registration.state().is_settled() })
+    until("the second registration", || async { registration.state().lost == 1 && registration.state().is_settled() })
         .await;
     let posts: Vec<_> = registry.requests().await.into_iter().filter(|request| request.method == "POST").collect();
     let dirty = |at: usize| {
@@ -110,9 +112,9 @@ async fn a_heartbeat_that_is_unknown_registers_again() {
     assert!(dirty(1) > dirty(0));
 }
 
-/// Spring Cloud answers 400 with plain text, and says that it is JSON.
+/// Spring Cloud answers 400 with plain text, and labels it JSON.
 #[tokio::test]
-async fn a_refusal_is_told_with_its_text() {
+async fn the_error_quotes_the_text_of_a_refusal() {
     let registry = Registry::start().await;
     let refusal = wiremock::ResponseTemplate::new(400).set_body_raw("Missing hostname", "application/json");
     registry.on("POST", "apps/RATES", refusal).await;
@@ -122,7 +124,7 @@ async fn a_refusal_is_told_with_its_text() {
 }
 
 #[tokio::test]
-async fn a_pod_starts_without_its_registry() {
+async fn a_pod_starts_while_the_registry_is_down() {
     let registry = Registry::start().await;
     registry.on("POST", "apps/RATES", script::status(503)).await;
     let error = builder(&registry.url()).required().register().await.unwrap_err();
@@ -130,16 +132,16 @@ async fn a_pod_starts_without_its_registry() {
 
     let registration = builder(&registry.url()).register().await.unwrap();
     assert!(!registration.state().registered);
-    registry.takes_all(PORT).await;
-    within("told when it is there", registration.settled()).await.unwrap();
+    registry.accepts_all(PORT).await;
+    within("the registration", registration.settled()).await.unwrap();
 }
 
-/// A record of another pod under the same id, which stays since its writer's clock was ahead: the answer to the
-/// registration is 204 all the same (Netflix #802).
+/// Another pod's record has the same id and stays, because the clock of its writer was ahead. The answer to the
+/// registration is 204 nevertheless (Netflix #802).
 #[tokio::test]
-async fn the_own_record_is_read_back() {
+async fn reads_its_record_back_and_registers_again_on_a_conflict() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     let ahead = u64::MAX / 4;
     let foreign = script::record("RATES", ID, 9999, "UP")
         .replace(r#""status""#, &format!(r#""lastDirtyTimestamp":"{ahead}","status""#));
@@ -153,9 +155,9 @@ async fn the_own_record_is_read_back() {
 }
 
 #[tokio::test]
-async fn status_override_and_metadata_have_their_paths() {
+async fn sends_status_override_and_metadata_to_their_paths() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     let registration =
         builder(&registry.url()).lease(Duration::from_secs(30), Duration::from_secs(90)).register().await.unwrap();
     within("settled", registration.settled()).await.unwrap();
@@ -180,12 +182,12 @@ async fn status_override_and_metadata_have_their_paths() {
 }
 
 #[tokio::test]
-async fn metadata_that_cannot_be_put_is_registered() {
+async fn registers_again_when_metadata_cannot_be_put() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     let registration = builder(&registry.url()).register().await.unwrap();
     within("settled", registration.settled()).await.unwrap();
-    // An older server, for an instance that it does not know.
+    // As an older server answers for an instance that it does not know.
     registry.on("PUT", "apps/[^/]+/[^/]+/metadata", script::status(500)).await;
     registration.set_metadata("colour", "blue");
     within("settled", registration.settled()).await.unwrap();
@@ -196,9 +198,9 @@ async fn metadata_that_cannot_be_put_is_registered() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_is_deregistered() {
+async fn shutdown_succeeds_when_the_instance_is_unknown() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     registry.on("DELETE", "apps/.+", script::status(404)).await;
     let registration = builder(&registry.url()).register().await.unwrap();
     within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
@@ -206,9 +208,9 @@ async fn who_is_not_known_is_deregistered() {
 }
 
 #[tokio::test]
-async fn a_deregistration_is_tried_twice() {
+async fn retries_a_deregistration_once() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     registry.next(1, "DELETE", "apps/.+", script::status(500)).await;
     let registration = builder(&registry.url()).register().await.unwrap();
     within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
@@ -216,21 +218,21 @@ async fn a_deregistration_is_tried_twice() {
 }
 
 #[tokio::test]
-async fn a_registry_that_hangs_does_not_hold_up_the_end() {
+async fn a_hanging_registry_does_not_delay_the_shutdown() {
     let registry = Registry::start().await;
-    registry.takes_all(PORT).await;
+    registry.accepts_all(PORT).await;
     registry.on("DELETE", "apps/.+", script::status(200).set_delay(Duration::from_secs(60))).await;
     let registration = builder(&registry.url()).register().await.unwrap();
     within("settled", registration.settled()).await.unwrap();
     let begun = Instant::now();
     let error = within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
-    // Two attempts of 2 s; the registry would take 60 s.
+    // Two attempts of 2 s each; the registry would take 60 s.
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_before_anything_is_sent() {
+async fn reports_invalid_settings_before_it_sends_anything() {
     let registry = Registry::start().await;
     let url = registry.url();
     let rules = [
@@ -244,9 +246,9 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
         ("application `a b`", Registration::builder(&client(), &*url, "a b").port(1)),
         ("registry URL", Registration::builder(&client(), "eureka:8761", "rates").port(1)),
     ];
-    for (told, builder) in rules {
+    for (text, builder) in rules {
         let error = builder.register().await.unwrap_err();
-        assert!(error.is_config() && error.to_string().contains(told), "{told}: {error}");
+        assert!(error.is_config() && error.to_string().contains(text), "{text}: {error}");
     }
     assert!(registry.asked().await.is_empty());
 }
@@ -254,7 +256,7 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
 /// User and password go into a header, decoded, and nowhere else.
 #[tokio::test]
 async fn credentials_are_sent_and_never_shown() {
-    let said = tests::said::listen(tracing::Level::TRACE);
+    let log = log::capture(tracing::Level::TRACE);
     let registry = Registry::start().await;
     registry.on("POST", "apps/RATES", script::status(401)).await;
     let addr = registry.addr();
@@ -263,27 +265,20 @@ async fn credentials_are_sent_and_never_shown() {
     let debugged = format!("{failed:?}");
     let error = failed.required().register().await.unwrap_err();
     assert_eq!(error.status(), Some(401));
-    assert_eq!(registry.count("POST").await, 1, "no other connection would be let in");
+    assert_eq!(registry.count("POST").await, 1, "another connection would be refused as well");
     let sent = registry.requests().await[0].headers["authorization"].to_str().unwrap().to_owned();
     assert_eq!(sent, "Basic dXNlcjpzM2NyQHQ=", "user:s3cr@t");
 
-    // Nobody listens on port 9.
+    // No server listens on port 9.
     let unreachable = builder("http://user:s3cr%40t@127.0.0.1:9/eureka").register().await.unwrap();
     let state = unreachable.state();
     let broken = builder("http://user:s3cr%40t@[/eureka").register().await.unwrap_err();
     let mut texts = vec![debugged, format!("{unreachable:?}"), format!("{state:?}")];
-    for error in [error, state.error.unwrap(), broken] {
-        texts.push(format!("{error} {error:?}"));
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            texts.push(format!("{error} {error:?}"));
-            cause = error.source();
-        }
-    }
+    texts.extend([error, state.error.unwrap(), broken].map(|error| error_texts(&error)));
     for text in texts {
         assert!(!text.contains("s3cr") && !text.contains("dXNlcjpz"), "{text}");
     }
-    assert!(!said.containing(&addr.to_string()).is_empty(), "something was said of it");
-    assert_eq!(said.containing("s3cr"), Vec::<String>::new());
-    assert_eq!(said.containing("dXNlcjpz"), Vec::<String>::new());
+    assert!(!log.containing(&addr.to_string()).is_empty(), "the address was logged");
+    assert_eq!(log.containing("s3cr"), Vec::<String>::new());
+    assert_eq!(log.containing("dXNlcjpz"), Vec::<String>::new());
 }

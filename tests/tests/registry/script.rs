@@ -1,4 +1,4 @@
-//! A scripted registry.
+//! A scripted Eureka server.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -7,10 +7,10 @@ use wiremock::{
     matchers::{method, path_regex},
 };
 
-/// A registry that answers as it is told, and 404 to the rest.
+/// A registry that answers as the test scripts it, and 404 to everything else.
 pub(crate) struct Registry {
     server: MockServer,
-    told: AtomicU8,
+    scripted: AtomicU8,
 }
 
 /// A record of 127.0.0.1 with this id, port and status.
@@ -23,7 +23,7 @@ pub(crate) fn record(app: &str, id: &str, port: u16, status: &str) -> String {
     )
 }
 
-/// All of a registry: applications with their records, and the hash.
+/// The answer with the whole registry: applications with their records, and the hash.
 pub(crate) fn page(hash: &str, apps: &[(&str, &[String])]) -> String {
     let apps: Vec<_> = apps
         .iter()
@@ -45,32 +45,33 @@ pub(crate) fn status(code: u16) -> ResponseTemplate {
 
 impl Registry {
     pub(crate) async fn start() -> Self {
-        // Built: the other kind is used again by the next test, and hears what this one still has to say.
-        Self { server: MockServer::builder().start().await, told: AtomicU8::new(0) }
+        // `MockServer::start` would take a pooled server, which the next test reuses while late requests still arrive.
+        Self { server: MockServer::builder().start().await, scripted: AtomicU8::new(0) }
     }
 
     pub(crate) fn addr(&self) -> std::net::SocketAddr {
         *self.server.address()
     }
 
-    /// The base, as an application has it.
+    /// The base URL, as an application configures it.
     pub(crate) fn url(&self) -> String {
         format!("{}/eureka", self.server.uri())
     }
 
-    /// Answers to a method and a path below the base, a regular expression to its end; what was told last counts.
+    /// Scripts the answer to a method and a path below the base, a regular expression up to its end. The last script
+    /// wins.
     pub(crate) async fn on(&self, verb: &str, path: &str, answer: ResponseTemplate) {
         self.mount(verb, path, answer, None).await;
     }
 
-    /// The same for so many requests only; after them what was told before.
+    /// The same for this many requests only; afterwards the earlier scripts apply.
     pub(crate) async fn next(&self, times: u64, verb: &str, path: &str, answer: ResponseTemplate) {
         self.mount(verb, path, answer, Some(times)).await;
     }
 
     async fn mount(&self, verb: &str, path: &str, answer: ResponseTemplate, times: Option<u64>) {
-        // The lowest that fits answers: later ones go before.
-        let later = self.told.fetch_add(1, Ordering::Relaxed);
+        // The matching mock with the lowest number answers, so that later scripts win.
+        let later = self.scripted.fetch_add(1, Ordering::Relaxed);
         let mock = Mock::given(method(verb))
             .and(path_regex(format!("^/eureka/{path}$")))
             .respond_with(answer)
@@ -82,8 +83,8 @@ impl Registry {
         mock.mount(&self.server).await;
     }
 
-    /// A registry in order: it takes everything, and holds the record of a pod at 127.0.0.1 with this port.
-    pub(crate) async fn takes_all(&self, port: u16) {
+    /// Scripts a healthy registry: it accepts everything, and holds the record of a pod at 127.0.0.1 with this port.
+    pub(crate) async fn accepts_all(&self, port: u16) {
         self.on("POST", "apps/[^/]+", status(204)).await;
         for verb in ["PUT", "DELETE"] {
             self.on(verb, "apps/.+", status(200)).await;
@@ -96,7 +97,7 @@ impl Registry {
         self.server.received_requests().await.unwrap()
     }
 
-    /// Methods and paths below the base, in their order.
+    /// The methods and the paths below the base, in the order of the requests.
     pub(crate) async fn asked(&self) -> Vec<String> {
         let short =
             |request: &Request| format!("{} {}", request.method, request.url.path().trim_start_matches("/eureka/"));
@@ -107,7 +108,7 @@ impl Registry {
         self.asked().await.iter().filter(|asked| asked.starts_with(begin)).count()
     }
 
-    /// Forgets what was asked.
+    /// Forgets the requests and the scripts.
     pub(crate) async fn forget(&self) {
         self.server.reset().await;
     }

@@ -5,19 +5,19 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use discovery_core::{Resolver, Upstream, source::Source};
 use discovery_eureka::{EurekaSource, EurekaSourceBuilder};
 use discovery_testing::{FakeDns, Pod, Service};
-use tests::{addrs, brisk, in_pod, until};
+use tests::{addrs, brisk, in_pod, log, until, until_fresh, until_stale};
 
 use crate::{
     client, ms,
     script::{Registry, json, page, record, status},
 };
 
-/// Fetched each 50 ms.
+/// A source that fetches every 50 ms.
 fn source(registry: &Registry) -> EurekaSourceBuilder {
     EurekaSource::builder(&client(), registry.url()).fetch_interval(ms(50))
 }
 
-/// The source, and then DNS.
+/// A resolver that asks the source first, then DNS.
 fn resolver(source: &EurekaSource, dns: &FakeDns) -> Resolver {
     in_pod(dns, "shop").refresh(brisk()).source(Arc::new(source.clone())).build().unwrap()
 }
@@ -35,7 +35,7 @@ async fn until_counts(source: &EurekaSource, what: &str, is: impl Fn(&EurekaSour
 }
 
 #[tokio::test]
-async fn all_of_it_first_then_deltas() {
+async fn fetches_everything_first_then_deltas() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
     registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
@@ -45,7 +45,7 @@ async fn all_of_it_first_then_deltas() {
     assert_eq!(rates.endpoints()[0].identity().uid(), Some("rates-1"));
     until_counts(&source, "deltas", |source| source.counts().delta >= 2).await;
 
-    // The server's list holds a change for three minutes: it is there again and again.
+    // The server lists a change for three minutes, so that it comes with every delta.
     registry.on("GET", "apps/delta", json(page("UP_2_", &[("RATES", &[up(2)])]))).await;
     until_addrs(&rates, &["127.0.0.1:1", "127.0.0.1:2"]).await;
     let gone = up(1).replace("ADDED", "DELETED");
@@ -56,7 +56,7 @@ async fn all_of_it_first_then_deltas() {
 }
 
 #[tokio::test]
-async fn a_hash_that_differs_fetches_all_of_it() {
+async fn a_hash_mismatch_fetches_everything() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
     registry.on("GET", "apps/delta", json(page("UP_2_", &[]))).await;
@@ -69,27 +69,27 @@ async fn a_hash_that_differs_fetches_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_delta_that_is_none_fetches_all_of_it() {
+async fn a_missing_or_malformed_delta_fetches_everything() {
     for delta in [status(403), status(404), json("<applications/>"), json(r#"{"applications":null}"#)] {
         let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
         registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
         registry.on("GET", "apps/delta", delta).await;
         let source = source(&registry).build().unwrap();
         let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
-        until_counts(&source, "all of it", |source| source.counts().full >= 3).await;
+        until_counts(&source, "full fetches", |source| source.counts().full >= 3).await;
         assert!(!rates.endpoints().is_stale());
         assert_eq!(source.counts().failed, 0);
     }
 }
 
-/// The Netflix WAR answers 406 to who does not take gzip, and packs everything.
+/// The Netflix WAR answers 406 to a client that does not accept gzip, and compresses everything.
 #[tokio::test]
-async fn answers_may_be_packed() {
+async fn reads_compressed_answers() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(page("UP_1_", &[("RATES", &[up(1)])]).as_bytes()).unwrap();
-    let packed = json(packer.finish().unwrap()).insert_header("content-encoding", "gzip");
-    registry.on("GET", "apps", packed).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(page("UP_1_", &[("RATES", &[up(1)])]).as_bytes()).unwrap();
+    let compressed = json(encoder.finish().unwrap()).insert_header("content-encoding", "gzip");
+    registry.on("GET", "apps", compressed).await;
     registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
     let source = source(&registry).build().unwrap();
     let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
@@ -101,12 +101,12 @@ async fn answers_may_be_packed() {
     }
 }
 
-/// Kubernetes discovery is the registry in reserve: asked while the registry has never answered, and left again when it does.
+/// Kubernetes discovery is the fallback: it is queried until the registry first answers, and left as soon as it does.
 #[tokio::test]
 async fn dns_answers_until_the_registry_does() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
-    // A server that warms up.
+    // A server that is warming up.
     registry.on("GET", "apps", status(403)).await;
     let source = source(&registry).build().unwrap();
     let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
@@ -122,8 +122,8 @@ async fn dns_answers_until_the_registry_does() {
 }
 
 #[tokio::test]
-async fn an_explanation_has_no_credentials() {
-    let said = tests::said::listen(tracing::Level::TRACE);
+async fn an_explanation_never_shows_credentials() {
+    let log = log::capture(tracing::Level::TRACE);
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", status(401)).await;
     let url = format!("http://clerk:pa55w%40rd@{}/eureka,http://clerk:pa55w%40rd@127.0.0.1:9/eureka", registry.addr());
@@ -137,14 +137,14 @@ async fn an_explanation_has_no_credentials() {
     for text in texts {
         assert!(!text.contains("pa55w") && !text.contains("clerk") && !text.contains("Y2xlcms6"), "{text}");
     }
-    assert!(!said.containing(&registry.addr().to_string()).is_empty(), "something was said of it");
+    assert!(!log.containing(&registry.addr().to_string()).is_empty(), "the address was logged");
     for secret in ["pa55w", "Y2xlcms6"] {
-        assert_eq!(said.containing(secret), Vec::<String>::new());
+        assert_eq!(log.containing(secret), Vec::<String>::new());
     }
 }
 
 #[tokio::test]
-async fn names_that_are_not_registered_are_left_to_dns() {
+async fn leaves_unregistered_names_to_dns() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
     registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
@@ -159,9 +159,9 @@ async fn names_that_are_not_registered_are_left_to_dns() {
     assert!(error.to_string().contains("neither a VIP nor an application"), "{error}");
 }
 
-/// An operator has taken all of them out: nobody is asked who would find them all the same.
+/// An operator has taken all instances out of service: no later source may find them.
 #[tokio::test]
-async fn an_application_that_is_not_up_is_empty() {
+async fn an_application_without_up_instances_is_an_empty_set() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
     let down = record("RATES", "rates-1", 1, "OUT_OF_SERVICE");
@@ -173,7 +173,7 @@ async fn an_application_that_is_not_up_is_empty() {
 }
 
 #[tokio::test]
-async fn what_is_known_stays_while_the_registry_is_away() {
+async fn keeps_endpoints_while_the_registry_is_down() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
     registry
@@ -185,18 +185,18 @@ async fn what_is_known_stays_while_the_registry_is_away() {
     let rates = resolver.resolve("http://rates").await.unwrap();
     registry.forget().await;
     registry.on("GET", "apps.*", status(500)).await;
-    crate::until("stale", || async { rates.endpoints().is_stale() }).await;
+    until_stale(&rates).await;
     assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"]);
-    // Whoever asks for the first time is given what is known as well.
+    // A first lookup returns the known endpoints as well.
     let other = resolver.resolve("http://other").await.unwrap();
     assert_eq!(addrs(&other.endpoints()), ["127.0.0.1:2"]);
     registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
-    crate::until("fresh", || async { !rates.endpoints().is_stale() }).await;
+    until_fresh(&rates).await;
 }
 
-/// As of any other source: what could not be asked for longer than `max_stale` is left to those in reserve.
+/// As with any other source: after `max_stale` without an answer the next source takes over.
 #[tokio::test]
-async fn dns_takes_over_when_what_is_known_is_too_old() {
+async fn dns_takes_over_after_max_stale() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "rates").port("http", 80).pod(Pod::new("127.0.0.9")));
     registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
@@ -212,14 +212,14 @@ async fn dns_takes_over_when_what_is_known_is_too_old() {
     until_addrs(&rates, &["127.0.0.1:2"]).await;
 }
 
-/// Ten thousand instances are some megabytes, unpacked and read beside the other tasks.
+/// Ten thousand instances are some megabytes, decompressed and parsed beside the other tasks.
 #[tokio::test]
-async fn a_large_registry_is_read() {
+async fn reads_a_large_registry() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     let records: Vec<_> = (1..=10_000).map(up).collect();
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(page("UP_10000_", &[("RATES", &records)]).as_bytes()).unwrap();
-    registry.on("GET", "apps", json(packer.finish().unwrap()).insert_header("content-encoding", "gzip")).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(page("UP_10000_", &[("RATES", &records)]).as_bytes()).unwrap();
+    registry.on("GET", "apps", json(encoder.finish().unwrap()).insert_header("content-encoding", "gzip")).await;
     let source = source(&registry).fetch_interval(Duration::from_secs(600)).build().unwrap();
     let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
     until(&rates, "all of them", |set| set.len() == 10_000).await;
@@ -227,26 +227,26 @@ async fn a_large_registry_is_read() {
 }
 
 #[tokio::test]
-async fn a_registry_that_was_emptied_is_not_believed_at_once() {
+async fn keeps_endpoints_for_a_while_when_the_registry_was_emptied() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", json(page("", &[]))).await;
     registry.on("GET", "apps/delta", json(page("", &[]))).await;
     registry.next(1, "GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2)])]))).await;
     let source = source(&registry).max_stale(ms(1500)).build().unwrap();
     let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
-    until_counts(&source, "emptied", |source| source.counts().emptied == 1).await;
-    until_counts(&source, "fetched on", |source| source.counts().full >= 4).await;
+    until_counts(&source, "the emptied registry", |source| source.counts().emptied == 1).await;
+    until_counts(&source, "further fetches", |source| source.counts().full >= 4).await;
     assert_eq!(rates.endpoints().len(), 2);
     assert!(rates.explain().to_string().contains("before it lost its memory"), "{}", rates.explain());
     until_addrs(&rates, &[]).await;
 }
 
-/// Exact, and in full each time.
+/// The name must match exactly, and every fetch is a full one.
 #[tokio::test]
-async fn one_vip_alone_may_be_fetched() {
+async fn fetches_one_vip_alone() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
-    // A VIP of several applications.
+    // A VIP that several applications share.
     let other = record("RATES-V2", "v2", 2, "UP").replace(r#""rates-v2""#, r#""rates,rates-v2""#);
     registry.on("GET", "vips/rates", json(page("UP_2_", &[("RATES", &[up(1)]), ("RATES-V2", &[other])]))).await;
     let source = source(&registry).vip("rates").build().unwrap();
@@ -256,8 +256,8 @@ async fn one_vip_alone_may_be_fetched() {
     until_counts(&source, "fetched again", |source| source.counts().full >= 3).await;
     assert_eq!(registry.count("GET vips/rates").await, registry.asked().await.len());
     let orders = resolver.resolve("http://orders").await.unwrap();
-    assert!(!orders.explain().to_string().contains("neither a VIP"), "about others it is silent");
-    // What a server says of a VIP that nobody has.
+    assert!(!orders.explain().to_string().contains("neither a VIP"), "not applicable to other names");
+    // The answer of a server for a VIP without instances.
     registry
         .on(
             "GET",
@@ -269,7 +269,7 @@ async fn one_vip_alone_may_be_fetched() {
 }
 
 #[tokio::test]
-async fn the_own_zone_comes_first() {
+async fn picks_the_own_zone_first() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     let zone = |port: u16, zone: &str| {
         up(port).replace(r#""@class":"java.util.Collections$EmptyMap""#, &format!(r#""zone":"{zone}""#))
@@ -284,7 +284,7 @@ async fn the_own_zone_comes_first() {
 }
 
 #[tokio::test]
-async fn nobody_asks_nothing_is_fetched() {
+async fn fetches_nothing_while_no_handle_exists() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
     let source = source(&registry).build().unwrap();
@@ -295,15 +295,15 @@ async fn nobody_asks_nothing_is_fetched() {
     let other = resolver.upstream("http://other").unwrap();
     drop(rates);
     let asked = registry.asked().await.len();
-    crate::until("fetched for the other one", || async { registry.asked().await.len() > asked + 2 }).await;
+    crate::until("fetches for the other name", || async { registry.asked().await.len() > asked + 2 }).await;
     drop(other);
-    // A fetch may be on its way.
+    // A fetch may still be under way.
     tokio::time::sleep(ms(200)).await;
     let asked = registry.asked().await.len();
     tokio::time::sleep(ms(300)).await;
     assert_eq!(registry.asked().await.len(), asked);
     resolver.resolve("http://rates").await.unwrap();
-    assert!(registry.asked().await.len() > asked, "what was known is old: fetched before it is given");
+    assert!(registry.asked().await.len() > asked, "the old answer is fetched again before it is used");
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn a_hundred_names_cost_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_goes_takes_the_fetching_to_the_next_one() {
+async fn fetching_moves_to_another_runtime() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
     registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
@@ -339,6 +339,6 @@ async fn a_runtime_that_goes_takes_the_fetching_to_the_next_one() {
     first.shutdown_background();
     registry.forget().await;
     registry.on("GET", "apps.*", json(page("UP_1_", &[("RATES", &[up(7)])]))).await;
-    // A use here starts the work here.
-    crate::until("seen", || async { addrs(&rates.endpoints()).contains(&"127.0.0.1:7".to_owned()) }).await;
+    // Using the upstream on this runtime starts the work here.
+    crate::until("the new record", || async { addrs(&rates.endpoints()).contains(&"127.0.0.1:7".to_owned()) }).await;
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1, as little as it takes: requests without a body, lists with a length, watches in chunks.
+//! As little HTTP/1.1 as the tests need: requests without a body, lists with a length, watches in chunks.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ pub(crate) async fn serve(mut stream: impl Stream, shared: Arc<Shared>) {
     while let Some(request) = read(&mut stream).await {
         let mode = note(&shared, &request);
         let done = match mode {
-            Mode::NotApplicable => std::future::pending().await,
+            Mode::Hang => std::future::pending().await,
             Mode::Refuse(status, _) => refuse(&mut stream, status).await,
             Mode::Token(token) if request.token.as_deref() != Some(token) => refuse(&mut stream, 401).await,
             _ if request.is_watch() => watch(&mut stream, &shared, &request).await,
@@ -32,7 +32,7 @@ pub(crate) async fn serve(mut stream: impl Stream, shared: Arc<Shared>) {
     }
 }
 
-/// Writes the request down, and says how it is to be answered.
+/// Records the request, and returns how to answer it.
 fn note(shared: &Shared, request: &Request) -> Mode {
     let mode = {
         let mut state = shared.state();
@@ -44,7 +44,7 @@ fn note(shared: &Shared, request: &Request) -> Mode {
         state.journal.push(line);
         mode
     };
-    shared.tell();
+    shared.notify();
     mode
 }
 
@@ -67,7 +67,7 @@ impl Request {
     }
 }
 
-/// The next request; `None` at the end.
+/// The next request; `None` at the end of the connection.
 async fn read(stream: &mut impl Stream) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -79,7 +79,7 @@ async fn read(stream: &mut impl Stream) -> Option<Request> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let token = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ").map(str::to_owned));
     let resource = path.rsplit('/').next()?.to_owned();
-    // Both have to be asked for as they are served.
+    // A client has to use the paths and parameters of a real API server.
     assert!(
         path.contains("/namespaces/shop/")
             || ["billing", "com"].iter().any(|n| path.contains(&format!("/namespaces/{n}/"))),
@@ -128,7 +128,7 @@ async fn watch(stream: &mut impl Stream, shared: &Shared, request: &Request) -> 
     stream.write_all(head.as_bytes()).await.ok()?;
     stream.flush().await.ok()?;
     shared.state().watching += 1;
-    shared.tell();
+    shared.notify();
     let _watching = Watching(shared);
     let end = tokio::time::Instant::now() + Duration::from_secs(request.number("timeoutSeconds")?);
     let mut version = request.number("resourceVersion")?;
@@ -154,11 +154,11 @@ async fn watch(stream: &mut impl Stream, shared: &Shared, request: &Request) -> 
             version = event.version;
             chunk(stream, &format!("{}\n", event.line)).await?;
         }
-        let mut unheard = [0];
+        let mut ignored = [0];
         tokio::select! {
             _ = changes.changed() => {}
-            // The client has gone.
-            _ = stream.read(&mut unheard) => return None,
+            // The client has closed the connection.
+            _ = stream.read(&mut ignored) => return None,
             () = tokio::time::sleep_until(end), if !stalled => return stream.write_all(b"0\r\n\r\n").await.ok(),
         }
     }
@@ -174,6 +174,6 @@ struct Watching<'a>(&'a Shared);
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
         self.0.state().watching -= 1;
-        self.0.tell();
+        self.0.notify();
     }
 }

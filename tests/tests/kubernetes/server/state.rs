@@ -1,4 +1,4 @@
-//! What the API server knows and how it behaves.
+//! The objects of the API server, and how it answers.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ pub(crate) enum Mode {
     Serve,
     /// Every request whose journal line contains the text gets this status.
     Refuse(u16, &'static str),
-    /// Watches begin, and then nothing comes, not even their end.
+    /// Watches begin and then send nothing, not even their end.
     Stall,
-    /// Connections are accepted, and nothing is answered.
-    NotApplicable,
+    /// The server accepts connections and never answers.
+    Hang,
     /// Requests without this bearer token get 401.
     Token(&'static str),
 }
@@ -21,11 +21,11 @@ pub(crate) enum Mode {
 pub(crate) struct State {
     pub(crate) mode: Mode,
     pub(crate) version: u64,
-    /// Watches from before this get 410.
+    /// Watches from an older version get 410.
     pub(crate) oldest: u64,
-    /// The next event of a watch is cut in its middle, together with the connection.
+    /// The next event of a watch is cut in the middle, together with the connection.
     pub(crate) cut: bool,
-    /// How many objects a page has at most.
+    /// The most objects in a page.
     pub(crate) page: usize,
     pub(crate) journal: Vec<String>,
     pub(crate) watching: usize,
@@ -90,13 +90,13 @@ impl State {
         self.version = 10;
     }
 
-    /// Forgets events, so that nobody can go on from before now.
+    /// Forgets all events, so that no watch can resume from an older version.
     pub(crate) fn compact(&mut self) {
         self.oldest = self.version;
         self.events.clear();
     }
 
-    /// A page of the list, from `start` on.
+    /// A page of the list that begins at `start`.
     pub(crate) fn list(&self, resource: &str, start: usize, limit: usize) -> String {
         let all: Vec<&str> =
             self.objects.iter().filter(|((r, _), _)| r == resource).map(|(_, object)| object.as_str()).collect();
@@ -120,9 +120,9 @@ impl State {
     }
 }
 
-/// The first field of that name.
+/// The value of the first field with this name.
 fn field(object: &str, name: &str) -> String {
-    // The name of the object comes in its metadata, before the names of anything else.
+    // The metadata holds the object's name before any other name.
     let metadata = object.split_once(r#""metadata":"#).unwrap().1;
     let value = metadata.split_once(&format!(r#""{name}":""#)).unwrap().1;
     value.split_once('"').unwrap().0.to_owned()

@@ -1,4 +1,4 @@
-//! What is said through `tracing`, by all tests of a program.
+//! Captures what is logged through `tracing`, for all tests of one program.
 
 use std::{
     fmt::Write as _,
@@ -11,30 +11,30 @@ use tracing::{
     span,
 };
 
-/// The lines: of events, and of spans as they are made.
+/// The captured lines: one for each event and for each span when it is created.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct CapturedLog {
     lines: Arc<Mutex<Vec<String>>>,
     level: Level,
 }
 
-/// All that is said from the first call on, down to `level`; the first call decides.
+/// Captures everything that is logged from the first call on, down to the `level` of the first call.
 ///
 /// # Panics
 /// When the program has another subscriber.
-pub fn listen(level: Level) -> &'static Said {
-    static SAID: OnceLock<Said> = OnceLock::new();
-    SAID.get_or_init(|| {
-        let said = Said { lines: Arc::default(), level };
-        if let Err(error) = tracing::subscriber::set_global_default(said.clone()) {
+pub fn capture(level: Level) -> &'static CapturedLog {
+    static LOG: OnceLock<CapturedLog> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = CapturedLog { lines: Arc::default(), level };
+        if let Err(error) = tracing::subscriber::set_global_default(log.clone()) {
             panic!("{error}");
         }
-        said
+        log
     })
 }
 
-impl Said {
-    /// The lines with that text.
+impl CapturedLog {
+    /// The lines that contain `text`.
     #[must_use]
     pub fn containing(&self, text: &str) -> Vec<String> {
         self.lines().iter().filter(|line| line.contains(text)).cloned().collect()
@@ -45,7 +45,7 @@ impl Said {
     }
 }
 
-impl Subscriber for Said {
+impl Subscriber for CapturedLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level
     }
@@ -74,7 +74,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        // A string takes all that is written to it.
+        // A string takes everything that is written to it.
         let _ = write!(self.0, "{}={value:?} ", field.name());
     }
 }

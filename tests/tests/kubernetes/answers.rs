@@ -1,4 +1,4 @@
-//! What is answered, and what is left to DNS.
+//! Which names the source answers, and which it leaves to DNS.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn the_pods_of_a_service_and_every_change() {
+async fn follows_the_pods_of_a_service() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     server.apply(&service("orders", "10.96.0.7", &[("http", 80), ("admin", 9000)]));
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.1", "10.0.0.2!", "10.0.0.3"]));
@@ -30,23 +30,23 @@ async fn the_pods_of_a_service_and_every_change() {
 
     let begun = Instant::now();
     server.apply(&slice("orders-b", "orders", ("http", 8081), &["10.0.0.4"]));
-    until(&orders, "a slice is added", |set| set.len() == 3).await;
+    until(&orders, "an added slice", |set| set.len() == 3).await;
     println!("added after {:?}", begun.elapsed());
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.1~", "10.0.0.2", "10.0.0.3"]));
-    until(&orders, "a pod terminates, another one is ready", |set| {
+    until(&orders, "one pod terminating, another one ready", |set| {
         addrs(set) == ["10.0.0.2:8080", "10.0.0.3:8080", "10.0.0.4:8081"]
     })
     .await;
     server.delete("endpointslices", "orders-a");
-    until(&orders, "a slice is gone", |set| addrs(set) == ["10.0.0.4:8081"]).await;
+    until(&orders, "a removed slice", |set| addrs(set) == ["10.0.0.4:8081"]).await;
     server.apply(&slice("orders-b", "orders", ("http", 8081), &["10.0.0.4~"]));
-    until(&orders, "only a terminating one is left", |set| set.iter().all(|e| e.conditions().terminating)).await;
+    until(&orders, "only a terminating pod", |set| set.iter().all(|e| e.conditions().terminating)).await;
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.4:8081"]);
     assert_eq!(dns.total(), 0);
 }
 
 #[tokio::test]
-async fn a_service_without_endpoints_is_an_answer() {
+async fn a_service_without_endpoints_is_an_empty_set() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
     server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
@@ -57,7 +57,7 @@ async fn a_service_without_endpoints_is_an_answer() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_does_not_know_is_left_to_dns() {
+async fn leaves_names_to_dns_that_the_api_server_does_not_know() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
     dns.apply(Service::cluster_ip("shop", "other").ip("127.0.0.8"));
@@ -73,13 +73,13 @@ async fn what_the_api_server_does_not_know_is_left_to_dns() {
     ] {
         let upstream = resolver.resolve(target).await.unwrap();
         assert_eq!(addrs(&upstream.endpoints()), [addr]);
-        let said = upstream.explain().to_string();
-        assert!(said.contains(why), "{said}");
+        let explanation = upstream.explain().to_string();
+        assert!(explanation.contains(why), "{explanation}");
     }
 }
 
 #[tokio::test]
-async fn a_service_that_appears_takes_over_from_dns_and_one_that_goes_gives_back() {
+async fn a_new_service_takes_over_from_dns_and_a_deleted_one_falls_back_to_it() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::cluster_ip("shop", "orders").ip("127.0.0.7"));
     let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
@@ -88,11 +88,11 @@ async fn a_service_that_appears_takes_over_from_dns_and_one_that_goes_gives_back
     server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
     until(&orders, "the pods", |set| addrs(set) == ["10.0.0.1:8080"]).await;
     server.delete("services", "orders");
-    until(&orders, "the address of DNS", |set| addrs(set) == ["127.0.0.7:80"]).await;
+    until(&orders, "the address from DNS", |set| addrs(set) == ["127.0.0.7:80"]).await;
 }
 
 #[tokio::test]
-async fn one_pod_of_a_headless_service_and_names_of_other_namespaces() {
+async fn resolves_one_pod_of_a_headless_service() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "unused").port("http", 80).pod(Pod::new("127.0.0.2")));
     server.apply(&service("web", "None", &[("http", 80)]));
@@ -116,7 +116,7 @@ async fn one_pod_of_a_headless_service_and_names_of_other_namespaces() {
 }
 
 #[tokio::test]
-async fn outside_of_a_cluster_there_is_no_source() {
+async fn there_is_no_source_outside_a_cluster() {
     assert!(KubernetesSource::in_cluster(&Environment::empty(), None).unwrap().is_none());
     let in_pod = Environment::empty().with_env([
         ("KUBERNETES_SERVICE_HOST", "fd00::1"),
