@@ -1,4 +1,4 @@
-//! The request path allocates nothing. A program of its own: its allocator counts.
+//! The request path allocates nothing. A program of its own, because its allocator counts.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ async fn upstream(policy: impl Policy) -> Upstream {
     upstream
 }
 
-/// Allocations of a thousand runs, after one that may set up what the thread keeps.
+/// Allocations of a thousand runs, after one run that may set up thread-local state.
 fn allocations(mut run: impl FnMut()) -> u64 {
     run();
     allocation_counter::measure(|| (0..1000).for_each(|_| run())).count_total
@@ -47,9 +47,9 @@ async fn reading_the_endpoints_allocates_nothing() {
     }
 }
 
-/// Also on a thread without a runtime, and on several at a time: each has its own first time.
+/// On threads without a runtime, several at once, each with its own first run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_threads_allocate_nothing_either() {
+async fn other_threads_allocate_nothing() {
     let orders = upstream(LeastRequest::new()).await;
     let now = Instant::now();
     let threads: Vec<_> = (0..4)
@@ -66,9 +66,9 @@ async fn other_threads_allocate_nothing_either() {
     }
 }
 
-/// What is attached is cloned out of the table, which is an `Arc` here.
+/// A pick clones the value of the endpoint, which is an `Arc` here.
 #[tokio::test]
-async fn a_pick_of_what_is_attached_allocates_nothing() {
+async fn a_pick_from_an_endpoint_map_allocates_nothing() {
     let orders = upstream(LeastRequest::new()).await;
     let made = Arc::new(AtomicUsize::new(0));
     let counted = made.clone();
@@ -76,7 +76,7 @@ async fn a_pick_of_what_is_attached_allocates_nothing() {
         counted.fetch_add(1, Ordering::Relaxed);
         endpoint.to_string().into()
     });
-    // In the background.
+    // The map creates its values in the background.
     while made.load(Ordering::Relaxed) < 100 {
         tokio::task::yield_now().await;
     }
@@ -103,7 +103,7 @@ async fn a_pick_and_its_completion_allocate_nothing() {
     }
 }
 
-/// The counter counts.
+/// Shows that the counter counts.
 #[test]
 fn a_vector_is_an_allocation() {
     assert_eq!(allocations(|| drop(black_box(vec![1_u8]))), 1000);

@@ -1,12 +1,12 @@
-//! Descriptors and threads of the forwarder. A program of its own: both are the process's.
+//! Descriptors and threads of the forwarder. A program of its own, because both belong to the process.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "forward/pods.rs"]
-#[allow(dead_code, reason = "shared with the tests of what is carried")]
+#[allow(dead_code, reason = "shared with the target `forward`")]
 mod pods;
 #[path = "forward/world.rs"]
-#[allow(dead_code, reason = "shared with the tests of what is carried")]
+#[allow(dead_code, reason = "shared with the target `forward`")]
 mod world;
 
 use std::{fs, fs::File, net::SocketAddr, time::Duration};
@@ -18,16 +18,18 @@ use tokio::{
     net::{TcpSocket, UdpSocket},
 };
 
+use tests::within;
+
 use crate::{pods::*, world::*};
 
-/// Open descriptors, and threads of forwarders, by their name.
+/// The open descriptors, and the threads of forwarders, by their name.
 fn held() -> (usize, usize) {
     let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
     (fs::read_dir("/proc/self/fd").unwrap().count(), names.filter(|name| name.starts_with("forward-")).count())
 }
 
-async fn everything_once(world: &World) {
+async fn everything_once(world: &ForwardWorld) {
     let mut streams = Vec::new();
     for at in 0..20 {
         let (mut stream, _) = visit(world.tcp()).await.unwrap();
@@ -47,44 +49,44 @@ async fn everything_once(world: &World) {
     world.until("an association", |stats| stats.associated > 0).await;
 }
 
-/// One after the other: they count the same descriptors.
+/// One after the other, because both count the descriptors of the process.
 #[tokio::test]
-async fn descriptors_and_threads() {
+async fn returns_descriptors_and_threads_and_survives_without_descriptors() {
     let (_pods, addrs) = echo_pods(2).await;
-    nothing_is_left_of_a_forwarder(&addrs).await;
-    without_descriptors_accepting_pauses_and_goes_on(&addrs).await;
+    a_forwarder_leaves_nothing_behind(&addrs).await;
+    accepting_pauses_without_descriptors(&addrs).await;
 }
 
-async fn nothing_is_left_of_a_forwarder(addrs: &[SocketAddr]) {
+async fn a_forwarder_leaves_nothing_behind(addrs: &[SocketAddr]) {
     let before = held();
     for round in 0..4 {
-        let world = World::with(Mode::Userspace, builder().workers(2)).serving(&service(), addrs);
-        // A thread names itself.
+        let world = ForwardWorld::with(Mode::Userspace, builder().workers(2)).serving(&service(), addrs);
+        // A thread sets its name itself, a moment after it starts.
         until("two threads", || held().1 == 2).await;
         everything_once(&world).await;
-        // Once in order, once by dropping it.
+        // Shut down in one round, dropped in the next.
         if round % 2 == 0 {
             world.forwarder.shutdown(Duration::ZERO).await;
         } else {
             drop(world);
         }
-        until("all is closed", || held() == before).await;
+        until("everything closed", || held() == before).await;
     }
 }
 
-async fn without_descriptors_accepting_pauses_and_goes_on(addrs: &[SocketAddr]) {
-    let world = World::with(Mode::Nftables, builder()).serving(&service(), addrs);
+async fn accepting_pauses_without_descriptors(addrs: &[SocketAddr]) {
+    let world = ForwardWorld::with(Mode::Nftables, builder()).serving(&service(), addrs);
     let (soft, hard) = Resource::NOFILE.get().unwrap();
     Resource::NOFILE.set(soft.min(256), hard).unwrap();
-    // The client has its own already; the forwarder and the pod get none.
+    // The client has its descriptor already; the forwarder and the pod get none.
     let client = TcpSocket::new_v4().unwrap();
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(taken.len() > 100);
     let mut stream = client.connect(world.tcp()).await.unwrap();
-    world.until("accepting fails", |stats| stats.accept_errors > 0).await;
+    world.until("a failed accept", |stats| stats.accept_errors > 0).await;
     assert_eq!(world.forwarder.stats().accepted, 0);
     drop(taken);
-    let pod = within("it is accepted after all", greeting(&mut stream)).await.unwrap();
+    let pod = within("the connection", greeting(&mut stream)).await.unwrap();
     assert!(addrs.contains(&pod));
     Resource::NOFILE.set(soft, hard).unwrap();
 }

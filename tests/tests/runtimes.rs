@@ -1,40 +1,32 @@
-//! Runtimes that come and go under a resolver.
+//! Runtimes that start and end under one resolver.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
-use discovery_core::{EndpointMap, Environment, Resolver, policy::Tried};
-use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
-use tests::{PATIENCE, addrs, brisk, in_pod, until};
+use discovery_core::{EndpointMap, Resolver, Upstream, policy::Tried};
+use discovery_testing::{FakeDns, Pod, QType, Rule};
+use tests::{ORDERS, PATIENCE, addrs, brisk, in_pod, in_pod_with, orders, until, within};
 use tokio::runtime::{Builder, Runtime};
-
-const ORDERS: &str = "orders.shop.svc.cluster.local";
 
 fn resolver(dns: &FakeDns) -> Resolver {
     in_pod(dns, "shop").refresh(brisk()).build().unwrap()
 }
 
 fn resolver_over_tcp(dns: &FakeDns) -> Resolver {
-    let vars = [("POD_NAMESPACE", "shop"), ("DISCOVERY_DNS_TRANSPORT", "tcp")];
-    let environment = Environment::empty().with_env(vars).with_resolv_conf(dns.resolv_conf("shop"));
-    in_pod(dns, "shop").environment(environment).refresh(brisk()).build().unwrap()
+    in_pod_with(dns, "shop", [("DISCOVERY_DNS_TRANSPORT", "tcp")]).refresh(brisk()).build().unwrap()
 }
 
-/// A DNS server on a runtime of its own, which outlives those of the tests.
+/// A DNS server on its own runtime, which outlives the runtimes of the tests.
 fn dns() -> (Runtime, FakeDns) {
     let runtime = Runtime::new().unwrap();
     let dns = runtime.block_on(FakeDns::builder().ttl(0).start()).unwrap();
-    dns.apply(Service::headless("shop", "orders").port("http", 8080).pod(Pod::new("10.0.0.1")));
+    dns.apply(orders(&["10.0.0.1"]));
     (runtime, dns)
 }
 
-async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
-}
-
 #[test]
-fn on_another_runtime_a_handle_goes_on_where_the_first_one_was_shut_down() {
+fn a_handle_continues_on_another_runtime_after_the_first_was_shut_down() {
     for over_tcp in [false, true] {
         let (_server, dns) = dns();
         let resolver = if over_tcp { resolver_over_tcp(&dns) } else { resolver(&dns) };
@@ -42,27 +34,27 @@ fn on_another_runtime_a_handle_goes_on_where_the_first_one_was_shut_down() {
         let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
         drop(first);
         let asked = dns.count(ORDERS, QType::A);
-        assert_eq!(orders.endpoints().len(), 1, "reads go on without any runtime");
+        assert_eq!(orders.endpoints().len(), 1, "reads continue without any runtime");
         assert!(orders.pick().is_ok() && !orders.endpoints().is_stale());
         assert_eq!(resolver.active(), 1);
         dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
 
         let second = Runtime::new().unwrap();
         let tasks = || second.metrics().num_alive_tasks();
-        assert_eq!((tasks(), dns.count(ORDERS, QType::A)), (0, asked), "nobody works for it");
+        assert_eq!((tasks(), dns.count(ORDERS, QType::A)), (0, asked), "no task refreshes it");
         second.block_on(until(&orders, "the new pod", |set| set.len() == 2));
         assert!(tasks() > 0, "a new task was started");
-        assert_eq!(orders.endpoints().version(), 2, "counted on, not begun anew");
+        assert_eq!(orders.endpoints().version(), 2, "the version continues");
         second.block_on(within("further refreshes", dns.asked(|_| true, dns.total() + 5)));
         drop(orders);
         assert_eq!(resolver.active(), 0);
     }
 }
 
-/// A read is enough; nobody has to wait for anything.
+/// A read is enough; no caller has to wait.
 #[test]
-fn any_use_on_another_runtime_starts_the_work_again() {
-    type Use = fn(&discovery_core::Upstream);
+fn any_use_on_another_runtime_restarts_the_refreshes() {
+    type Use = fn(&Upstream);
     let uses: [(&str, Use); 5] = [
         ("endpoints", |orders| drop(orders.endpoints())),
         ("pick", |orders| drop(orders.pick().unwrap())),
@@ -85,7 +77,7 @@ fn any_use_on_another_runtime_starts_the_work_again() {
 }
 
 #[test]
-fn one_resolver_serves_two_runtimes_at_a_time() {
+fn one_resolver_serves_two_runtimes_at_once() {
     let (_server, dns) = dns();
     let resolver = resolver(&dns);
     let (one, other) = (Runtime::new().unwrap(), Builder::new_current_thread().enable_all().build().unwrap());
@@ -97,16 +89,16 @@ fn one_resolver_serves_two_runtimes_at_a_time() {
     other.block_on(until(&on_other, "the new pod", |set| set.len() == 2));
     assert_eq!(on_one.endpoints().len(), 2);
 
-    // The one that does the work goes; the other takes over.
+    // The runtime that refreshes ends; the other takes over.
     drop((on_one, one));
     dns.add_pod("shop", "orders", Pod::new("10.0.0.3"));
     other.block_on(until(&on_other, "the third pod", |set| set.len() == 3));
     assert_eq!(addrs(&on_other.endpoints()), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
 }
 
-/// Twenty times, so that the shutdown meets the lookup at different places.
+/// Twenty times, so that the shutdown interrupts the lookup at different points.
 #[test]
-fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
+fn dropping_a_runtime_during_a_lookup_loses_nothing() {
     let (server, dns) = dns();
     for round in 0..20 {
         let resolver = if round % 2 == 0 { resolver(&dns) } else { resolver_over_tcp(&dns) };
@@ -115,7 +107,7 @@ fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
         let first = Runtime::new().unwrap();
         let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
         if round % 4 < 2 {
-            server.block_on(within("a question", dns.asked(|_| true, 1)));
+            server.block_on(within("a query", dns.asked(|_| true, 1)));
         }
         drop(first);
         dns.remove_rule(held);
@@ -125,9 +117,9 @@ fn a_runtime_that_is_dropped_during_a_lookup_takes_nothing_with_it() {
     }
 }
 
-/// Whoever waits on a runtime that lives does not wait for one that is gone.
+/// A caller on a live runtime does not wait for a runtime that is gone.
 #[test]
-fn those_who_wait_on_another_runtime_are_answered_when_the_first_one_is_dropped() {
+fn callers_on_another_runtime_are_answered_when_the_first_is_dropped() {
     let (server, dns) = dns();
     dns.script(Rule::any().times(1).delay(PATIENCE * 2));
     let resolver = resolver_over_tcp(&dns);
@@ -135,27 +127,26 @@ fn those_who_wait_on_another_runtime_are_answered_when_the_first_one_is_dropped(
     let orders = first.block_on(async { resolver.upstream("orders:80") }).unwrap();
     let mut watch = orders.watch();
     let waiting = second.spawn(async move {
-        let (ready, available) = (orders.first_answer(), orders.ready());
-        let (ready, available, set) = tokio::join!(ready, available, watch.next());
-        (ready, available, set.len())
+        let (first_answer, ready, set) = tokio::join!(orders.first_answer(), orders.ready(), watch.next());
+        (first_answer, ready, set.len())
     });
-    server.block_on(within("a question", dns.asked(|_| true, 1)));
+    server.block_on(within("a query", dns.asked(|_| true, 1)));
     drop(first);
-    let (ready, available, len) = second.block_on(within("an answer", waiting)).unwrap();
+    let (first_answer, ready, len) = second.block_on(within("an answer", waiting)).unwrap();
+    first_answer.unwrap();
     ready.unwrap();
-    available.unwrap();
     assert_eq!(len, 1);
 }
 
 #[test]
-fn what_is_attached_follows_to_another_runtime() {
+fn an_endpoint_map_continues_on_another_runtime() {
     let (_server, dns) = dns();
     let resolver = resolver(&dns);
     let first = Runtime::new().unwrap();
     let orders = first.block_on(resolver.resolve("orders:80")).unwrap();
     let names = first.block_on(async { EndpointMap::new(orders.clone(), ToString::to_string) });
     drop(first);
-    assert_eq!(names.pick(&Tried::new()).unwrap().1, "10.0.0.1:80", "also without a runtime");
+    assert_eq!(names.pick(&Tried::new()).unwrap().1, "10.0.0.1:80", "without a runtime as well");
     dns.add_pod("shop", "orders", Pod::new("10.0.0.2"));
     let second = Runtime::new().unwrap();
     second.block_on(until(&orders, "the new pod", |set| set.len() == 2));
@@ -171,7 +162,7 @@ fn what_is_attached_follows_to_another_runtime() {
 }
 
 #[test]
-fn without_a_runtime_there_is_an_error_and_no_panic() {
+fn upstream_without_a_runtime_is_an_error_and_not_a_panic() {
     let (server, dns) = dns();
     let resolver = resolver(&dns);
     for target in ["orders:80", "10.0.0.1:80", "localhost:80"] {
@@ -180,11 +171,11 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     }
     assert_eq!((resolver.active(), dns.total()), (0, 0));
     let orders = server.block_on(resolver.resolve("orders:80")).unwrap();
-    assert!(resolver.upstream("orders:80").is_err(), "also where it is known already");
-    assert_eq!(orders.pick().unwrap().endpoint().to_string(), "10.0.0.1:80", "a handle may be used anywhere");
+    assert!(resolver.upstream("orders:80").is_err(), "for a known target as well");
+    assert_eq!(orders.pick().unwrap().endpoint().to_string(), "10.0.0.1:80", "a handle works on any thread");
 }
 
-/// On a thread without a runtime, and after the runtime that did the work.
+/// On a thread without a runtime, and after the runtime that refreshed it.
 #[test]
 fn the_last_handle_may_be_dropped_anywhere() {
     let (_server, dns) = dns();

@@ -1,4 +1,4 @@
-//! https: the logical name stays in SNI, certificate and `Host`, and one TLS configuration serves all endpoints.
+//! https: SNI, certificate and `Host` keep the logical name, and one TLS configuration serves all endpoints.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use std::{
 use discovery_reqwest::Client;
 use discovery_testing::{FakeDns, Pod, Service};
 use rcgen::{CertificateParams, Issuer, KeyPair};
-use tests::in_pod;
+use tests::{error_texts, in_pod};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -21,8 +21,8 @@ use tokio_rustls::{
     rustls::{self, ClientConfig, RootCertStore, ServerConfig, pki_types::PrivatePkcs8KeyDer},
 };
 
-/// What a pod has seen: SNI and `Host` of each request.
-type Seen = Arc<Mutex<Vec<(String, String)>>>;
+/// The SNI and the `Host` of each request to a pod.
+type RequestLog = Arc<Mutex<Vec<(String, String)>>>;
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -65,10 +65,10 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Answers every request on `listener` with 200, one per connection.
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Seen) {
+/// Answers each connection to `listener` with one 200.
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, log: RequestLog) {
     while let Ok((tcp, _)) = listener.accept().await {
-        let (acceptor, seen) = (acceptor.clone(), seen.clone());
+        let (acceptor, log) = (acceptor.clone(), log.clone());
         tokio::spawn(async move {
             let Ok(mut tls) = acceptor.accept(tcp).await else { return };
             let sni = tls.get_ref().1.server_name().unwrap_or_default().to_owned();
@@ -81,7 +81,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Seen) {
             }
             let head = String::from_utf8_lossy(&head).to_lowercase();
             let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
-            seen.lock().unwrap().push((sni, host.to_owned()));
+            log.lock().unwrap().push((sni, host.to_owned()));
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             let _ = tls.write_all(answer.as_bytes()).await;
             let _ = tls.shutdown().await;
@@ -90,7 +90,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Seen) {
 }
 
 /// Two pods with certificates for `name`, on one port, behind `orders.shop`.
-async fn pods(dns: &FakeDns, authority: &Authority, name: &str) -> (u16, BTreeMap<SocketAddr, Seen>) {
+async fn pods(dns: &FakeDns, authority: &Authority, name: &str) -> (u16, BTreeMap<SocketAddr, RequestLog>) {
     let (one, two) = loop {
         let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = SocketAddr::new([127, 0, 0, 2].into(), one.local_addr().unwrap().port());
@@ -99,17 +99,17 @@ async fn pods(dns: &FakeDns, authority: &Authority, name: &str) -> (u16, BTreeMa
         }
     };
     let port = one.local_addr().unwrap().port();
-    let mut seen = BTreeMap::new();
+    let mut logs = BTreeMap::new();
     let mut service = Service::headless("shop", "orders").port("https", port);
     for listener in [one, two] {
         let addr = listener.local_addr().unwrap();
         service = service.pod(Pod::new(addr.ip()));
-        let of_pod = Seen::default();
-        seen.insert(addr, of_pod.clone());
-        tokio::spawn(serve(listener, authority.server(name), of_pod));
+        let log = RequestLog::default();
+        logs.insert(addr, log.clone());
+        tokio::spawn(serve(listener, authority.server(name), log));
     }
     dns.apply(service);
-    (port, seen)
+    (port, logs)
 }
 
 fn client(dns: &FakeDns, authority: &Authority) -> Client {
@@ -118,42 +118,37 @@ fn client(dns: &FakeDns, authority: &Authority) -> Client {
 }
 
 #[tokio::test]
-async fn sni_certificate_and_host_are_those_of_the_url() {
+async fn sni_certificate_and_host_keep_the_name_of_the_url() {
     let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
-    let (port, seen) = pods(&dns, &authority, "orders.shop").await;
+    let (port, logs) = pods(&dns, &authority, "orders.shop").await;
     let client = client(&dns, &authority);
     for _ in 0..4 {
         let response = client.get(format!("https://orders.shop:{port}/v1")).send().await.unwrap();
         assert_eq!(response.status(), 200);
     }
-    for of_pod in seen.values() {
+    for log in logs.values() {
         let expected = ("orders.shop".to_owned(), format!("orders.shop:{port}"));
-        assert_eq!(*of_pod.lock().unwrap(), [expected.clone(), expected], "two requests to each pod");
+        assert_eq!(*log.lock().unwrap(), [expected.clone(), expected], "two requests to each pod");
     }
 }
 
 #[tokio::test]
-async fn a_port_that_was_asked_for_by_name_does_not_show() {
+async fn a_named_port_does_not_show_in_sni_or_host() {
     let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
-    let (_, seen) = pods(&dns, &authority, "orders.shop").await;
+    let (_, logs) = pods(&dns, &authority, "orders.shop").await;
     let client = client(&dns, &authority);
     let response = client.get("https://_https._tcp.orders.shop/v1").send().await.unwrap();
     assert_eq!(response.status(), 200);
-    let all: Vec<_> = seen.values().flat_map(|of_pod| of_pod.lock().unwrap().clone()).collect();
+    let all: Vec<_> = logs.values().flat_map(|log| log.lock().unwrap().clone()).collect();
     assert_eq!(all, [("orders.shop".to_owned(), "orders.shop".to_owned())]);
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
+async fn refuses_a_certificate_for_another_name() {
     let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
-    let (port, seen) = pods(&dns, &authority, "intruder.shop").await;
+    let (port, logs) = pods(&dns, &authority, "intruder.shop").await;
     let error = client(&dns, &authority).get(format!("https://orders.shop:{port}/")).send().await.unwrap_err();
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(error) = cause {
-        text.push_str(&format!("{error}: "));
-        cause = error.source();
-    }
+    let text = error_texts(&error);
     assert!(text.contains("certificate"), "{text}");
-    assert!(seen.values().all(|of_pod| of_pod.lock().unwrap().is_empty()), "no request was sent");
+    assert!(logs.values().all(|log| log.lock().unwrap().is_empty()), "no request was sent");
 }

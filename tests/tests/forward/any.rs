@@ -1,8 +1,9 @@
-//! Whatever is sent, in whatever pieces, and whoever ends first: it arrives, and then its end.
+//! Any data in pieces of any size, and either side may end first: the data arrives, and then the end.
 
 use discovery_core::policy::{Rng, SplitMix64};
 
 use discovery_proxy::Mode;
+use tests::within;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -10,18 +11,18 @@ use tokio::{
 
 use crate::{pods::*, world::*};
 
-/// What a side sends: the byte at each place follows from the place and the sender.
+/// The byte that a sender sends at a position.
 fn byte(sender: u64, at: usize) -> u8 {
     ((at as u64 ^ sender).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
-/// Below `1 << bits`, and as likely small as large.
+/// A random length below `1 << bits`, small as often as large.
 fn any_len(rng: &mut SplitMix64, bits: usize) -> usize {
     let bits = rng.below(bits + 1);
     rng.below(1 << bits)
 }
 
-/// So many bytes, in pieces of any size, with others' turns in between.
+/// Sends `len` bytes in pieces of any size, and yields to other tasks in between.
 async fn send(mut to: impl AsyncWrite + Unpin, sender: u64, len: usize, mut rng: SplitMix64) {
     let mut sent = 0;
     while sent < len {
@@ -36,7 +37,7 @@ async fn send(mut to: impl AsyncWrite + Unpin, sender: u64, len: usize, mut rng:
     to.shutdown().await.unwrap();
 }
 
-/// Everything up to the end, in gulps of any size.
+/// Receives everything up to the end, in reads of any size.
 async fn receive(mut from: impl AsyncRead + Unpin, sender: u64, mut rng: SplitMix64) -> usize {
     let mut received = 0;
     let mut buffer = vec![0; 1 << 18];
@@ -66,13 +67,13 @@ async fn everything_arrives_and_then_the_end() {
     for (workers, splice) in [(0, true), (2, true), (0, false)] {
         let (listeners, addrs) = listeners(1).await;
         let builder = builder().workers(workers).splice(splice);
-        let world = World::with(Mode::Userspace, builder).serving(&service(), &addrs);
+        let world = ForwardWorld::with(Mode::Userspace, builder).serving(&service(), &addrs);
         let mut rng = SplitMix64::with_seed(11);
         let mut all = Vec::new();
         for n in 0..24 {
             let client = TcpStream::connect(world.tcp()).await.unwrap();
             let (pod, _) = within("a connection", listeners[0].accept()).await.unwrap();
-            // From nothing to some MiB.
+            // From zero bytes to some MiB.
             let [up, down] = [22, 22].map(|bits| any_len(&mut rng, bits));
             all.push(async move {
                 let client = tokio::spawn(talk(client, 2 * n, 2 * n + 1, up));
@@ -82,6 +83,6 @@ async fn everything_arrives_and_then_the_end() {
             });
         }
         within("all connections", futures_util::future::join_all(all)).await;
-        world.until("all are over", |stats| stats.connections == 0).await;
+        world.until("the end of all connections", |stats| stats.connections == 0).await;
     }
 }

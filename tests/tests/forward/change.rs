@@ -1,8 +1,9 @@
-//! Services and pods come and go under traffic.
+//! Services and pods that change under traffic.
 
 use std::{io, time::Duration};
 
 use discovery_proxy::{Mode, NamespacedName, object::*};
+use tests::within;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,11 +16,11 @@ async fn echoes(stream: &mut TcpStream) -> io::Result<()> {
     stream.read_u8().await.map(|_| ())
 }
 
-/// Nobody has told the proxy yet: userspace mode finds another pod by itself.
+/// Before the proxy learns of it, userspace mode finds another pod by itself.
 #[tokio::test]
-async fn userspace_mode_gets_around_a_pod_that_was_killed() {
+async fn userspace_mode_fails_over_from_a_killed_pod() {
     let (mut pods, addrs) = echo_pods(3).await;
-    let world = World::new(Mode::Userspace).serving(&service(), &addrs);
+    let world = ForwardWorld::new(Mode::Userspace).serving(&service(), &addrs);
     let (mut cut, dead) = visit(world.tcp()).await.unwrap();
     pods.remove(addrs.iter().position(|addr| *addr == dead).unwrap());
 
@@ -32,12 +33,12 @@ async fn userspace_mode_gets_around_a_pod_that_was_killed() {
     assert_eq!(world.forwarder.stats().unreachable, 0);
 }
 
-/// The kernel does not try again; its rules have to change.
+/// The kernel does not retry; its rules have to change.
 #[tokio::test]
-async fn other_modes_lose_connections_until_they_are_told() {
+async fn other_modes_lose_connections_until_their_rules_change() {
     for mode in all_modes().into_iter().skip(1) {
         let (mut pods, addrs) = echo_pods(2).await;
-        let mut world = World::new(mode.clone()).serving(&service(), &addrs);
+        let mut world = ForwardWorld::new(mode.clone()).serving(&service(), &addrs);
         pods.remove(0);
         within("a connection is lost", async {
             while let Ok((_, pod)) = visit(world.tcp()).await {
@@ -55,11 +56,11 @@ async fn other_modes_lose_connections_until_they_are_told() {
 }
 
 #[tokio::test]
-async fn all_pods_dead_is_four_attempts_and_the_end() {
+async fn closes_the_connection_after_four_dead_pods() {
     let (pods, addrs) = echo_pods(2).await;
-    let world = World::new(Mode::Userspace).serving(&service(), &addrs);
+    let world = ForwardWorld::new(Mode::Userspace).serving(&service(), &addrs);
     drop(pods);
-    until("the pods are gone", || std::net::TcpStream::connect(addrs[0]).is_err()).await;
+    until("dead pods", || std::net::TcpStream::connect(addrs[0]).is_err()).await;
     let mut stream = TcpStream::connect(world.tcp()).await.unwrap();
     let end = within("the end", stream.read(&mut [0; 1])).await.unwrap();
     assert_eq!(end, 0, "kube-proxy closes the connection");
@@ -67,10 +68,10 @@ async fn all_pods_dead_is_four_attempts_and_the_end() {
 }
 
 #[tokio::test]
-async fn new_connections_leave_an_endpoint_that_was_removed_and_old_ones_stay() {
+async fn new_connections_avoid_a_removed_endpoint_and_old_ones_stay() {
     for mode in all_modes() {
         let (_pods, addrs) = echo_pods(2).await;
-        let mut world = World::new(mode.clone()).serving(&service(), &addrs);
+        let mut world = ForwardWorld::new(mode.clone()).serving(&service(), &addrs);
         let (mut old, pod) = visit(world.tcp()).await.unwrap();
         let rest: Vec<_> = addrs.iter().copied().filter(|addr| *addr != pod).collect();
         world.pods(&rest);
@@ -78,7 +79,7 @@ async fn new_connections_leave_an_endpoint_that_was_removed_and_old_ones_stay() 
             assert_eq!(visit(world.tcp()).await.unwrap().1, rest[0], "{mode:?}");
         }
         echoes(&mut old).await.unwrap();
-        // Not even when the Service goes.
+        // They survive even the removal of the Service.
         world.proxy.delete_service(&NamespacedName::new("shop", "orders"));
         let local = world.tcp();
         world.publish();
@@ -88,10 +89,10 @@ async fn new_connections_leave_an_endpoint_that_was_removed_and_old_ones_stay() 
 }
 
 #[tokio::test]
-async fn connections_to_a_removed_endpoint_are_drained_where_that_is_asked_for() {
+async fn drains_connections_to_a_removed_endpoint_if_configured() {
     let (_pods, addrs) = echo_pods(2).await;
     let builder = builder().drain_removed_after(Duration::from_millis(30));
-    let mut world = World::with(Mode::Nftables, builder).serving(&service(), &addrs);
+    let mut world = ForwardWorld::with(Mode::Nftables, builder).serving(&service(), &addrs);
     let (mut streams, mut reached) = (Vec::new(), Vec::new());
     within("both pods", async {
         while !addrs.iter().all(|addr| reached.contains(addr)) {
@@ -104,7 +105,7 @@ async fn connections_to_a_removed_endpoint_are_drained_where_that_is_asked_for()
     world.pods(&addrs[1..]);
     for (stream, pod) in streams.iter_mut().zip(&reached) {
         if *pod == addrs[0] {
-            let end = within("the end of the drained", stream.read(&mut [0; 1])).await;
+            let end = within("the end of a drained connection", stream.read(&mut [0; 1])).await;
             assert!(matches!(end, Ok(0) | Err(_)));
         } else {
             echoes(stream).await.unwrap();
@@ -113,10 +114,10 @@ async fn connections_to_a_removed_endpoint_are_drained_where_that_is_asked_for()
 }
 
 #[tokio::test]
-async fn a_terminating_pod_that_serves_is_not_drained() {
+async fn does_not_drain_a_terminating_pod_that_serves() {
     let (_pods, addrs) = echo_pods(1).await;
     let builder = builder().drain_removed_after(Duration::ZERO);
-    let mut world = World::with(Mode::Nftables, builder).serving(&service(), &addrs);
+    let mut world = ForwardWorld::with(Mode::Nftables, builder).serving(&service(), &addrs);
     let (mut stream, _) = visit(world.tcp()).await.unwrap();
     let terminating = Conditions { ready: Some(false), serving: Some(true), terminating: Some(true) };
     world.slice(vec![SliceEndpoint { conditions: terminating, ..endpoint(addrs[0]) }], addrs[0].port());
@@ -127,7 +128,7 @@ async fn a_terminating_pod_that_serves_is_not_drained() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_service_is_listened_at() {
+async fn listens_at_every_address_of_a_service() {
     let (_pods, addrs) = echo_pods(1).await;
     let mut exposed = Service {
         service_type: ServiceType::LoadBalancer,
@@ -136,7 +137,7 @@ async fn every_address_of_a_service_is_listened_at() {
         ..service()
     };
     exposed.ports[0].node_port = 30080;
-    let mut world = World::new(Mode::Userspace);
+    let mut world = ForwardWorld::new(Mode::Userspace);
     world.proxy.apply_node(&Node { name: "here".into(), addresses: vec!["192.168.0.1".into()], ..Node::default() });
     let world = world.serving(&exposed, &addrs);
     for address in [VIP, "198.51.100.7:80", "198.51.100.8:80", "192.168.0.1:30080", "127.0.0.1:30080"] {

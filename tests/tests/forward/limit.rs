@@ -1,4 +1,4 @@
-//! Bounds, and addresses that cannot be had.
+//! Limits, and addresses that the forwarder cannot listen at.
 
 use std::{
     net::SocketAddr,
@@ -9,35 +9,36 @@ use std::{
 };
 
 use discovery_proxy::{Mode, forward::Forwarder};
+use tests::within;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{pods::*, world::*};
 
 #[tokio::test]
-async fn at_the_limit_connections_wait_for_their_turn() {
+async fn connections_wait_at_the_limit() {
     let (_pods, addrs) = echo_pods(1).await;
-    let world = World::with(Mode::Userspace, builder().max_connections(2)).serving(&service(), &addrs);
+    let world = ForwardWorld::with(Mode::Userspace, builder().max_connections(2)).serving(&service(), &addrs);
     let (first, _) = visit(world.tcp()).await.unwrap();
     let (_second, _) = visit(world.tcp()).await.unwrap();
     let mut third = TcpStream::connect(world.tcp()).await.unwrap();
-    // The fourth's way is as long as the third's would have been.
+    // By the time the fourth is connected, the third would have been carried.
     let fourth = TcpStream::connect(world.tcp()).await.unwrap();
     assert_eq!(world.forwarder.stats().connections, 2);
     drop(first);
-    within("the third has its turn", greeting(&mut third)).await.unwrap();
+    within("the third connection", greeting(&mut third)).await.unwrap();
     assert_eq!(world.forwarder.stats().connections, 2);
     drop(fourth);
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_told_and_tried_again() {
+async fn reports_an_address_in_use_and_tries_it_again() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = Arc::new(AtomicU16::new(taken.local_addr().unwrap().port()));
     let at = port.clone();
     let builder = Forwarder::builder()
         .listen_at(move |_, _| Some(SocketAddr::from(([127, 0, 0, 1], at.load(Ordering::Relaxed)))));
     let (_pods, addrs) = echo_pods(1).await;
-    let mut world = World::with(Mode::Userspace, builder);
+    let mut world = ForwardWorld::with(Mode::Userspace, builder);
     let mut tcp_only = service();
     tcp_only.ports.truncate(1);
     world.proxy.apply_service(&tcp_only);
@@ -58,11 +59,11 @@ async fn an_address_that_is_taken_is_told_and_tried_again() {
     visit(world.tcp()).await.unwrap();
 }
 
-/// Documentation addresses (RFC 5737) are nobody's.
+/// No machine has a documentation address (RFC 5737).
 #[tokio::test]
-async fn an_address_that_the_machine_does_not_have_is_told_with_its_remedy() {
+async fn the_error_for_a_foreign_address_says_what_to_do() {
     let builder = Forwarder::builder().listen_at(|_, _| Some("192.0.2.1:8080".parse().unwrap()));
-    let mut world = World::with(Mode::Userspace, builder);
+    let mut world = ForwardWorld::with(Mode::Userspace, builder);
     world.proxy.apply_service(&service());
     let mut rng = discovery_core::policy::SplitMix64::with_seed(1);
     let changes = world.proxy.sync(std::time::Instant::now(), &mut rng);
@@ -82,15 +83,15 @@ fn a_forwarder_needs_a_runtime_or_threads() {
     builder().workers(1).start(proxy.snapshot().clone()).unwrap();
 }
 
-/// What is held back for want of room does not hold a client's end back either.
+/// A waiting connection that its client closes does not block the next one.
 #[tokio::test]
-async fn a_client_that_waits_for_room_may_go() {
+async fn a_client_may_leave_while_it_waits() {
     let (_pods, addrs) = echo_pods(1).await;
-    let world = World::with(Mode::Userspace, builder().max_connections(1)).serving(&service(), &addrs);
+    let world = ForwardWorld::with(Mode::Userspace, builder().max_connections(1)).serving(&service(), &addrs);
     let (first, _) = visit(world.tcp()).await.unwrap();
     drop(TcpStream::connect(world.tcp()).await.unwrap());
     let mut last = TcpStream::connect(world.tcp()).await.unwrap();
     drop(first);
-    within("the last has its turn", greeting(&mut last)).await.unwrap();
+    within("the last connection", greeting(&mut last)).await.unwrap();
     drop(last.read_u8());
 }

@@ -1,4 +1,4 @@
-//! The forwarder on real sockets: Services are listened at on loopback, pods are 127.0.0.x.
+//! The forwarder on real sockets: it listens for Services on loopback, and pods are 127.0.0.x.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Pods: servers on addresses of loopback, all at one port, as the endpoints of a slice are.
+//! Pods: servers at addresses of loopback that share a port, as the endpoints of a slice do.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +11,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-/// Addresses that no other pod of this process has, and none of another process of these tests.
+/// Addresses that no other pod has, of this process or of another test process.
 pub(crate) fn addresses(n: usize) -> Vec<IpAddr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let block = u32::from_be_bytes([127, 64, 0, 0]) + (std::process::id() % 4096) * 1024;
@@ -19,7 +19,7 @@ pub(crate) fn addresses(n: usize) -> Vec<IpAddr> {
     (0..n).map(next).collect()
 }
 
-/// Listeners at one port, that the first got from the system.
+/// Listeners at one port, which the system chose for the first of them.
 pub(crate) async fn listeners(n: usize) -> (Vec<TcpListener>, Vec<SocketAddr>) {
     let (mut listeners, mut addrs, mut port) = (Vec::new(), Vec::new(), 0);
     for ip in addresses(n) {
@@ -31,19 +31,19 @@ pub(crate) async fn listeners(n: usize) -> (Vec<TcpListener>, Vec<SocketAddr>) {
     (listeners, addrs)
 }
 
-/// A pod that says its address on each connection, then echoes. Dropping it kills it: the listener is closed and
-/// connections are cut.
-pub(crate) struct Pod(AbortHandle);
+/// The task of a pod. Dropping it kills the pod: its sockets close, and its connections are cut.
+pub(crate) struct PodTask(AbortHandle);
 
-impl Drop for Pod {
+impl Drop for PodTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-pub(crate) async fn echo_pods(n: usize) -> (Vec<Pod>, Vec<SocketAddr>) {
+/// Pods that send their address on each connection, and then echo.
+pub(crate) async fn echo_pods(n: usize) -> (Vec<PodTask>, Vec<SocketAddr>) {
     let (listeners, addrs) = listeners(n).await;
-    (listeners.into_iter().map(|listener| Pod(tokio::spawn(echo(listener)).abort_handle())).collect(), addrs)
+    (listeners.into_iter().map(|listener| PodTask(tokio::spawn(echo(listener)).abort_handle())).collect(), addrs)
 }
 
 async fn echo(listener: TcpListener) {
@@ -60,7 +60,7 @@ async fn echo(listener: TcpListener) {
     }
 }
 
-/// Connects, and reads which pod it is.
+/// Connects, and reads the address of the pod.
 pub(crate) async fn visit(at: SocketAddr) -> std::io::Result<(TcpStream, SocketAddr)> {
     let mut stream = TcpStream::connect(at).await?;
     let pod = greeting(&mut stream).await?;
@@ -73,14 +73,14 @@ pub(crate) async fn greeting(stream: &mut TcpStream) -> std::io::Result<SocketAd
     Ok(String::from_utf8(name).unwrap().parse().unwrap())
 }
 
-/// A pod for datagrams: answers with its address and what it was sent. Dropping it closes its socket.
-pub(crate) async fn udp_pods(n: usize) -> (Vec<Pod>, Vec<SocketAddr>) {
+/// Pods that answer each datagram with their address and the datagram.
+pub(crate) async fn udp_pods(n: usize) -> (Vec<PodTask>, Vec<SocketAddr>) {
     let (mut pods, mut addrs, mut port) = (Vec::new(), Vec::new(), 0);
     for ip in addresses(n) {
         let socket = UdpSocket::bind((ip, port)).await.unwrap();
         addrs.push(socket.local_addr().unwrap());
         port = addrs[0].port();
-        pods.push(Pod(tokio::spawn(answer(socket)).abort_handle()));
+        pods.push(PodTask(tokio::spawn(answer(socket)).abort_handle()));
     }
     (pods, addrs)
 }
@@ -88,7 +88,7 @@ pub(crate) async fn udp_pods(n: usize) -> (Vec<Pod>, Vec<SocketAddr>) {
 async fn answer(socket: UdpSocket) {
     let mut buffer = vec![0; 1 << 16];
     loop {
-        // An error is of an answer that has not arrived.
+        // An error here reports an earlier answer that did not arrive.
         if let Ok((n, client)) = socket.recv_from(&mut buffer).await {
             let answer = [socket.local_addr().unwrap().to_string().as_bytes(), b" ", &buffer[..n]].concat();
             let _ = socket.send_to(&answer, client).await;

@@ -1,4 +1,4 @@
-//! What is carried, arrives; so does its end.
+//! Data and the end of a connection arrive on the other side.
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -8,6 +8,7 @@ use std::{
 use discovery_core::policy::SplitMix64;
 
 use discovery_proxy::{Config, IpvsConfig, Mode, Proxier, Scheduler, forward::Forwarder, object::*};
+use tests::within;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -16,10 +17,10 @@ use tokio::{
 use crate::{pods::*, world::*};
 
 #[tokio::test]
-async fn every_mode_leads_to_all_pods() {
+async fn every_mode_reaches_all_pods() {
     for mode in all_modes() {
         let (_pods, addrs) = echo_pods(3).await;
-        let world = World::new(mode.clone()).serving(&service(), &addrs);
+        let world = ForwardWorld::new(mode.clone()).serving(&service(), &addrs);
         let mut missing = addrs.clone();
         within("all pods", async {
             while !missing.is_empty() {
@@ -36,8 +37,8 @@ async fn every_mode_leads_to_all_pods() {
     }
 }
 
-/// One pod that the test plays itself, and a client of it.
-async fn pair(world: impl FnOnce(&[SocketAddr]) -> World) -> (World, TcpStream, TcpStream) {
+/// A connection between a client and a pod whose side the test plays itself.
+async fn pair(world: impl FnOnce(&[SocketAddr]) -> ForwardWorld) -> (ForwardWorld, TcpStream, TcpStream) {
     let (listeners, addrs) = listeners(1).await;
     let world = world(&addrs);
     let client = TcpStream::connect(world.tcp()).await.unwrap();
@@ -45,8 +46,8 @@ async fn pair(world: impl FnOnce(&[SocketAddr]) -> World) -> (World, TcpStream, 
     (world, client, pod)
 }
 
-fn plain(addrs: &[SocketAddr]) -> World {
-    World::new(Mode::Userspace).serving(&service(), addrs)
+fn plain(addrs: &[SocketAddr]) -> ForwardWorld {
+    ForwardWorld::new(Mode::Userspace).serving(&service(), addrs)
 }
 
 async fn read_all(stream: &mut TcpStream) -> String {
@@ -56,7 +57,7 @@ async fn read_all(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_has_ended_still_gets_its_answer() {
+async fn a_client_that_closed_its_side_still_gets_the_answer() {
     let (_world, mut client, mut pod) = pair(plain).await;
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
@@ -67,7 +68,7 @@ async fn a_client_that_has_ended_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_pod_that_has_ended_still_hears_its_client() {
+async fn a_pod_that_closed_its_side_still_receives() {
     let (world, mut client, mut pod) = pair(plain).await;
     pod.write_all(b"banner").await.unwrap();
     pod.shutdown().await.unwrap();
@@ -75,12 +76,12 @@ async fn a_pod_that_has_ended_still_hears_its_client() {
     client.write_all(b"late word").await.unwrap();
     drop(client);
     assert_eq!(read_all(&mut pod).await, "late word");
-    world.until("the connection is over", |stats| stats.connections == 0).await;
+    world.until("the end of the connection", |stats| stats.connections == 0).await;
 }
 
-/// Half of the data is not to be taken for all of it.
+/// A receiver must not mistake half of the data for all of it.
 #[tokio::test]
-async fn a_reset_is_passed_on_as_a_reset() {
+async fn passes_a_reset_on_as_a_reset() {
     for from_pod in [true, false] {
         let (_world, mut client, mut pod) = pair(plain).await;
         client.write_all(b"x").await.unwrap();
@@ -93,14 +94,14 @@ async fn a_reset_is_passed_on_as_a_reset() {
     }
 }
 
-/// Different at each place, so that lost, doubled and swapped parts are seen.
+/// Bytes that differ at each position, so that lost, doubled and swapped parts show.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
 async fn bulk_both_ways(splice: bool) {
     let (_pods, addrs) = echo_pods(1).await;
-    let world = World::with(Mode::Nftables, builder().splice(splice)).serving(&service(), &addrs);
+    let world = ForwardWorld::with(Mode::Nftables, builder().splice(splice)).serving(&service(), &addrs);
     let (mut stream, _) = visit(world.tcp()).await.unwrap();
     let sent = pattern(24 << 20);
     let (mut read, mut write) = stream.split();
@@ -115,20 +116,20 @@ async fn bulk_both_ways(splice: bool) {
 }
 
 #[tokio::test]
-async fn bulk_arrives_as_it_was_sent_when_spliced() {
+async fn bulk_data_arrives_intact_when_spliced() {
     bulk_both_ways(true).await;
 }
 
 #[tokio::test]
-async fn bulk_arrives_as_it_was_sent_when_copied() {
+async fn bulk_data_arrives_intact_when_copied() {
     bulk_both_ways(false).await;
 }
 
-/// On own threads, and from them to each other.
+/// Connections on different worker threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn own_threads_carry_as_the_runtime_does() {
+async fn worker_threads_carry_as_the_runtime_does() {
     let (_pods, addrs) = echo_pods(2).await;
-    let world = World::with(Mode::Userspace, builder().workers(3)).serving(&service(), &addrs);
+    let world = ForwardWorld::with(Mode::Userspace, builder().workers(3)).serving(&service(), &addrs);
     let visits = (0..40).map(|_| async {
         let (mut stream, pod) = visit(world.tcp()).await.unwrap();
         let sent = pattern(300_000);
@@ -143,14 +144,15 @@ async fn own_threads_carry_as_the_runtime_does() {
     assert_eq!(addrs.iter().map(|addr| pods.iter().filter(|pod| *pod == addr).count()).collect::<Vec<_>>(), [20, 20]);
 }
 
-/// Far more than all queues between the two hold.
+/// Far more than all buffers between client and pod hold.
 const FLOOD: usize = 96 << 20;
 
 #[tokio::test]
-async fn a_pod_that_does_not_read_stops_its_client() {
+async fn backpressure_of_a_pod_stops_its_client() {
     for splice in [true, false] {
-        let copied =
-            |addrs: &[SocketAddr]| World::with(Mode::Userspace, builder().splice(splice)).serving(&service(), addrs);
+        let copied = |addrs: &[SocketAddr]| {
+            ForwardWorld::with(Mode::Userspace, builder().splice(splice)).serving(&service(), addrs)
+        };
         let (_world, client, mut pod) = pair(copied).await;
         let (progress, mut seen) = tokio::sync::watch::channel(0);
         let writing = tokio::spawn(async move {
@@ -160,12 +162,12 @@ async fn a_pod_that_does_not_read_stops_its_client() {
                 progress.send_modify(|sent| *sent += chunk.len());
             }
         });
-        // It comes to a stop, or has written everything: both end this.
+        // The loop ends when the client stops, or has written everything.
         while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(300), seen.changed()).await {}
         let held = *seen.borrow();
-        assert!(held < FLOOD, "{held} bytes have been taken from the client, and none by the pod");
+        assert!(held < FLOOD, "the client wrote {held} bytes, and the pod read none");
         let mut received = Vec::new();
-        within("all that was held", pod.read_to_end(&mut received)).await.unwrap();
+        within("the buffered data", pod.read_to_end(&mut received)).await.unwrap();
         assert_eq!(received.len(), FLOOD);
         writing.await.unwrap();
     }
@@ -173,21 +175,21 @@ async fn a_pod_that_does_not_read_stops_its_client() {
 
 /// [k/k pkg/proxy/ipvs, scheduler `lc`]: a connection counts as long as it is open.
 #[tokio::test]
-async fn ipvs_counts_connections_that_are_carried() {
+async fn ipvs_counts_carried_connections() {
     let (_pods, addrs) = echo_pods(2).await;
     let least = Mode::Ipvs(IpvsConfig::default().with_scheduler(Scheduler::LeastConnection));
-    let world = World::new(least).serving(&service(), &addrs);
+    let world = ForwardWorld::new(least).serving(&service(), &addrs);
     let (first, busy) = visit(world.tcp()).await.unwrap();
     for _ in 0..4 {
         let (stream, pod) = visit(world.tcp()).await.unwrap();
         assert_ne!(pod, busy);
         drop(stream);
-        world.until("only the first is left", |stats| stats.connections == 1).await;
+        world.until("only the first connection", |stats| stats.connections == 1).await;
     }
     drop(first);
 }
 
-/// 127.0.0.1 is one client, 127.0.0.77 another.
+/// Connects as the client with the address `from`.
 pub(crate) async fn visit_from(from: [u8; 4], at: SocketAddr) -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((from, 0))).unwrap();
@@ -196,10 +198,10 @@ pub(crate) async fn visit_from(from: [u8; 4], at: SocketAddr) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn session_affinity_goes_by_the_client_s_address() {
+async fn session_affinity_goes_by_the_clients_address() {
     for mode in all_modes() {
         let (_pods, addrs) = echo_pods(4).await;
-        let world = World::new(mode.clone()).serving(&sticky(), &addrs);
+        let world = ForwardWorld::new(mode.clone()).serving(&sticky(), &addrs);
         let clients: Vec<[u8; 4]> = (1..=12).map(|last| [127, 0, 0, last]).collect();
         let mut homes = Vec::new();
         for client in &clients {
@@ -214,9 +216,9 @@ async fn session_affinity_goes_by_the_client_s_address() {
     }
 }
 
-/// Who listens at a pod's address sees the forwarder, not the client.
+/// The source address is the forwarder's, not the client's.
 #[tokio::test]
-async fn pods_see_the_forwarder() {
+async fn pods_see_the_address_of_the_forwarder() {
     let listener = TcpListener::bind((addresses(1)[0], 0)).await.unwrap();
     let world = plain(&[listener.local_addr().unwrap()]);
     let client = TcpStream::connect(world.tcp()).await.unwrap();
@@ -224,9 +226,9 @@ async fn pods_see_the_forwarder() {
     assert_ne!(source, client.local_addr().unwrap());
 }
 
-/// The other family has a proxy of its own.
+/// IPv6 has a proxy of its own.
 #[tokio::test]
-async fn ipv6_is_carried_as_ipv4_is() {
+async fn carries_ipv6_as_ipv4() {
     let pod = TcpListener::bind("[::1]:0").await.unwrap();
     let addr = pod.local_addr().unwrap();
     let mut proxy = Proxier::new(Config::new(IpFamily::V6, Mode::Nftables));

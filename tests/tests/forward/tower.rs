@@ -12,6 +12,7 @@ use discovery_testing::FakeCluster;
 use discovery_tower::{VipConnector, VipEndpoint, VipError};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tests::within;
 
 use crate::world::*;
 
@@ -25,14 +26,14 @@ async fn get(client: &Http) -> Result<SocketAddr, hyper_util::client::legacy::Er
 }
 
 #[tokio::test]
-async fn requests_to_a_virtual_address_land_on_pods() {
+async fn requests_to_a_virtual_address_reach_pods() {
     let cluster = FakeCluster::start().await.unwrap();
     let orders = cluster.service("shop", "orders").replicas(3).start().await.unwrap();
     let addrs: Vec<SocketAddr> = orders.pods().iter().map(|pod| pod.addr()).collect();
-    let mut world = World::new(Mode::Userspace).serving(&service(), &addrs);
+    let mut world = ForwardWorld::new(Mode::Userspace).serving(&service(), &addrs);
     let published = SnapshotHandle::new(world.proxy.snapshot().clone());
     let connector = VipConnector::new(Dialer::new(published.clone()));
-    // A connection for each request: they take turns.
+    // With a connection for each request, the pods take turns.
     let each = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.clone());
     let mut reached = BTreeSet::new();
     for _ in 0..3 {
@@ -40,7 +41,7 @@ async fn requests_to_a_virtual_address_land_on_pods() {
     }
     assert_eq!(reached, addrs.iter().copied().collect());
 
-    // A kept one stays where it is; when its pod dies, the next one finds another.
+    // A kept connection stays with its pod; when the pod dies, the next connection finds another.
     let kept = Client::builder(TokioExecutor::new()).build(connector);
     let home = within("a response", get(&kept)).await.unwrap();
     assert_eq!(within("a response", get(&kept)).await.unwrap(), home);
@@ -48,7 +49,7 @@ async fn requests_to_a_virtual_address_land_on_pods() {
     pod.kill().await;
     let next = within("a response from another pod", async {
         loop {
-            // The request that finds the connection broken may fail.
+            // The request that meets the broken connection may fail.
             if let Ok(pod) = get(&kept).await {
                 break pod;
             }
@@ -62,8 +63,8 @@ async fn requests_to_a_virtual_address_land_on_pods() {
 }
 
 #[tokio::test]
-async fn what_the_rules_refuse_is_an_error_that_says_so() {
-    let world = World::new(Mode::Nftables).serving(&service(), &[]);
+async fn a_refusal_by_the_rules_is_an_error_that_says_so() {
+    let world = ForwardWorld::new(Mode::Nftables).serving(&service(), &[]);
     let connector = VipConnector::new(Dialer::new(world.forwarder.published()));
     let error = connector.clone().oneshot(format!("http://{VIP}").parse().unwrap()).await.unwrap_err();
     assert!(error.as_dial().unwrap().is_refused());

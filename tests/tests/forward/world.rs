@@ -12,11 +12,11 @@ use discovery_proxy::{
     forward::{Forwarder, ForwarderBuilder, Stats},
     object::*,
 };
-use tests::PATIENCE;
+use tests::within;
 
 pub(crate) const VIP: &str = "10.96.0.10:80";
 
-pub(crate) struct World {
+pub(crate) struct ForwardWorld {
     pub(crate) proxy: Proxier,
     pub(crate) forwarder: Forwarder,
     rng: SplitMix64,
@@ -31,12 +31,12 @@ pub(crate) fn all_modes() -> [Mode; 4] {
     ]
 }
 
-/// Listens at any free port of loopback for each address.
+/// A forwarder that listens at a free port of loopback for each address.
 pub(crate) fn builder() -> ForwarderBuilder {
     Forwarder::builder().listen_at(|_, _| Some(SocketAddr::from(([127, 0, 0, 1], 0))))
 }
 
-impl World {
+impl ForwardWorld {
     pub(crate) fn new(mode: Mode) -> Self {
         Self::with(mode, builder())
     }
@@ -47,14 +47,14 @@ impl World {
         Self { proxy, forwarder, rng: SplitMix64::with_seed(3) }
     }
 
-    /// A Service of these pods.
+    /// Applies the Service, with these pods.
     pub(crate) fn serving(mut self, service: &Service, pods: &[SocketAddr]) -> Self {
         self.proxy.apply_service(service);
         self.pods(pods);
         self
     }
 
-    /// Its pods are these from now on.
+    /// Replaces the pods of the Service.
     pub(crate) fn pods(&mut self, pods: &[SocketAddr]) -> Changes {
         self.slice(pods.iter().map(|pod| endpoint(*pod)).collect(), pods.first().map_or(1, SocketAddr::port))
     }
@@ -80,22 +80,22 @@ impl World {
         changes
     }
 
-    /// Where the Service is listened at.
+    /// The address that the forwarder listens at for the Service.
     pub(crate) fn local(&self, protocol: Protocol) -> SocketAddr {
-        self.forwarder.local_addr(protocol, VIP.parse().unwrap()).expect("it is listened at")
+        self.forwarder.local_addr(protocol, VIP.parse().unwrap()).expect("a listener")
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
         self.local(Protocol::Tcp)
     }
 
-    /// Waits until the figures are as wanted.
+    /// Waits until the forwarder's counters satisfy `wanted`.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Stats) -> bool) {
         until(what, || wanted(&self.forwarder.stats())).await;
     }
 }
 
-/// Waits for what no event tells of: looks again and again.
+/// Polls for a state that no event announces.
 pub(crate) async fn until(what: &str, wanted: impl Fn() -> bool) {
     within(what, async {
         while !wanted() {
@@ -103,12 +103,6 @@ pub(crate) async fn until(what: &str, wanted: impl Fn() -> bool) {
         }
     })
     .await;
-}
-
-/// # Panics
-/// When it takes longer than any machine needs.
-pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 /// `shop/orders` at [`VIP`], TCP and UDP.
@@ -129,12 +123,12 @@ pub(crate) fn sticky() -> Service {
     Service { session_affinity: Affinity::ClientIp, ..service() }
 }
 
-/// On another node.
+/// An endpoint on another node.
 pub(crate) fn endpoint(pod: SocketAddr) -> SliceEndpoint {
     SliceEndpoint { addresses: vec![pod.ip().to_string()], node_name: Some("there".into()), ..Default::default() }
 }
 
-/// Whether nobody listens there.
+/// Whether connections to this address are refused.
 pub(crate) async fn is_refused(at: SocketAddr) -> bool {
     let connected = tokio::net::TcpStream::connect(at).await;
     connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
