@@ -1,0 +1,13 @@
+//! What a name means: the queries that it leads to, and the host that a request carries.
+
+mod addresses;
+mod cluster_domain;
+mod external_names;
+mod host_header;
+mod machine;
+mod namespace;
+mod proxies;
+mod query_budget;
+mod remembered_names;
+mod search_lists;
+mod smoke;

@@ -1,0 +1,12 @@
+//! Where endpoints come from, and which source answers.
+
+mod custom;
+mod environment;
+mod explanation;
+mod large_answers;
+mod lost_packets;
+mod nameservers;
+mod precedence;
+mod resolv_conf;
+mod resolver_options;
+mod srv_records;

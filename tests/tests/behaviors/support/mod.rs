@@ -1,0 +1,7 @@
+//! What several folders use: a pod of `shop` and its DNS server, and pods behind each of the two HTTP clients.
+
+pub(crate) mod balance;
+pub(crate) mod client;
+pub(crate) mod dns;
+pub(crate) mod environment;
+pub(crate) mod pods;
