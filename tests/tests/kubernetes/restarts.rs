@@ -88,8 +88,10 @@ async fn keeps_endpoints_when_etcd_was_emptied() {
     server.until("both watches", |state| state.watching == 2).await;
     until_stale(&orders).await;
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080", "10.0.0.2:8080"]);
-    eventually(&orders, "the explanation", |orders| orders.explain().to_string().contains("went back to an older resource version"))
-        .await;
+    eventually(&orders, "the explanation", |orders| {
+        orders.explain().to_string().contains("went back to an older resource version")
+    })
+    .await;
 
     server.apply(&service("orders", "10.96.0.8", &[("http", 80)]));
     server.apply(&slice("orders-z", "orders", ("http", 8080), &["10.0.0.9"]));
