@@ -1,10 +1,11 @@
-//! Why a registry could not be asked, or said no.
+//! The error of this crate.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-/// Why something with a registry did not work.
+/// Why a request to a registry, or its configuration, failed.
 ///
-/// Opaque; ask it with the predicates. Its text never holds the user and the password of a registry's URL. Cheap to clone.
+/// Opaque; use the predicates. The text is one line with the causes, and never contains the user or password of a
+/// registry URL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Error(Arc<Inner>);
 
@@ -19,14 +20,44 @@ struct Inner {
 enum Kind {
     Config,
     Unreachable,
-    Answered(u16),
+    Status(u16),
     Unreadable,
     Closed,
 }
 
 impl Error {
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), source: None }))
+    /// Returns true if a setting or an environment variable is invalid or missing; the text says which one. A retry
+    /// does not help.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        self.0.kind == Kind::Config
+    }
+
+    /// Returns true if no registry responded: no endpoint, no connection, or a timeout.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.0.kind == Kind::Unreachable
+    }
+
+    /// Returns the HTTP status if a registry rejected the request.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self.0.kind {
+            Kind::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Returns true if a response could not be decoded.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.0.kind == Kind::Unreadable
+    }
+
+    /// Returns true if the registration has ended, by a shutdown or because its runtime shut down.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.kind == Kind::Closed
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -38,13 +69,13 @@ impl Error {
         Self::new(Kind::Unreachable, message)
     }
 
-    /// As [`unreachable`](Self::unreachable), because of `source`.
+    /// The same as [`unreachable`](Self::unreachable), with its cause.
     pub(crate) fn broken(message: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner { kind: Kind::Unreachable, message: message.into(), source: Some(Box::new(source)) }))
     }
 
-    pub(crate) fn answered(status: u16, message: impl Into<String>) -> Self {
-        Self::new(Kind::Answered(status), message)
+    pub(crate) fn rejected(status: u16, message: impl Into<String>) -> Self {
+        Self::new(Kind::Status(status), message)
     }
 
     pub(crate) fn unreadable(message: impl Into<String>) -> Self {
@@ -55,55 +86,26 @@ impl Error {
         Self::new(Kind::Closed, message)
     }
 
-    /// A setting or a variable is wrong or missing; the text says which. Trying again does not help.
-    #[must_use]
-    pub fn is_config(&self) -> bool {
-        self.0.kind == Kind::Config
-    }
-
-    /// No registry answered: no endpoint, no connection, or no answer in time.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        self.0.kind == Kind::Unreachable
-    }
-
-    /// The HTTP status, where a registry answered and it was not what was asked for.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        match self.0.kind {
-            Kind::Answered(status) => Some(status),
-            _ => None,
-        }
-    }
-
-    /// An answer was none that this client understands.
-    #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        self.0.kind == Kind::Unreadable
-    }
-
-    /// The registration has ended, by a shutdown or with its runtime.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.0.kind == Kind::Closed
-    }
-
-    /// All causes in one line, for where a chain cannot be kept.
-    pub(crate) fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { kind, message: message.into(), source: None }))
     }
 }
 
+/// Writes the message and every cause that the text before it does not contain yet, so that one line is enough to act
+/// on.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        let mut text = self.0.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let reason = error.to_string();
+            if !text.contains(&reason) {
+                text.push_str(": ");
+                text.push_str(&reason);
+            }
+            cause = error.source();
+        }
+        f.write_str(&text)
     }
 }
 
@@ -115,7 +117,7 @@ impl StdError for Error {
 
 impl From<Error> for discovery_core::Error {
     fn from(error: Error) -> Self {
-        let text = error.in_full();
+        let text = error.to_string();
         if error.is_config() { Self::config(text) } else { Self::transient(text) }
     }
 }

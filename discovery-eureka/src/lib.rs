@@ -146,15 +146,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod clock;
+mod entropy;
 mod error;
 mod identity;
 mod model;
 mod registration;
 mod registry;
 mod source;
-mod wall;
-
-use std::hash::BuildHasher as _;
 
 pub use discovery_core::{Environment, Resolver, ResolverBuilder};
 pub use discovery_reqwest::Client;
@@ -164,8 +163,3 @@ pub use identity::IpFamily;
 pub use model::{Instance, InstancePort, Status};
 pub use registration::{Registration, RegistrationBuilder, RegistrationState};
 pub use source::{EurekaSource, EurekaSourceBuilder, FetchCounts};
-
-/// Differs between processes and calls: the standard library's hasher keys come from the operating system.
-fn seed() -> u64 {
-    std::hash::RandomState::new().hash_one(0_u64)
-}

@@ -1,23 +1,23 @@
-//! All instances that are known.
+//! All instances of a registry.
 
 use std::collections::BTreeMap;
 
-use super::{Action, Instance, Page, Status};
+use super::{Action, Instance, Page};
 
-/// All instances that are known, by application and id.
+/// All instances of a registry, by application and id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applications(BTreeMap<Box<str>, BTreeMap<Box<str>, Instance>>);
 
 impl Applications {
-    /// What a full answer says; `DELETED` makes no sense in one and counts as absent.
-    pub(crate) fn of(page: Page) -> Self {
+    /// Returns the instances of a full fetch, in which an entry marked `DELETED` counts as absent.
+    pub(crate) fn from_page(page: Page) -> Self {
         let mut all = Self::default();
         all.apply(page);
         all
     }
 
-    /// Applies a delta in its order. An entry may repeat what is known already: the server keeps one list of the last
-    /// three minutes for all clients.
+    /// Applies a delta in its order. Entries may repeat what was applied before: the server keeps one list of the
+    /// changes of the last three minutes for all clients.
     pub(crate) fn apply(&mut self, delta: Page) {
         for (action, instance) in delta.entries {
             match action {
@@ -30,7 +30,7 @@ impl Applications {
         }
     }
 
-    /// Takes an instance out, and its application with the last one.
+    /// Removes an instance, and its application along with the last one.
     pub(crate) fn remove(&mut self, instance: &Instance) {
         let app = instance.app.to_uppercase();
         if let Some(instances) = self.0.get_mut(app.as_str()) {
@@ -41,8 +41,8 @@ impl Applications {
         }
     }
 
-    /// The hash by which client and server compare: how many instances have which status, by name; all of them count,
-    /// whatever their status.
+    /// Returns the hash by which client and server compare registries: the number of instances in each status, ordered
+    /// by the name of the status. Instances of every status count.
     pub(crate) fn hash(&self) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
         for instance in self.iter() {
@@ -59,31 +59,26 @@ impl Applications {
         self.0.values().map(BTreeMap::len).sum()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Instance> {
-        self.0.values().flat_map(BTreeMap::values)
+    /// Returns how many of these instances `other` does not hold.
+    pub(crate) fn missing_from(&self, other: &Self) -> usize {
+        self.iter().filter(|instance| !other.contains(instance)).count()
     }
 
-    pub(crate) fn contains(&self, instance: &Instance) -> bool {
-        let app = self.0.get(instance.app.to_uppercase().as_str());
-        app.is_some_and(|instances| instances.contains_key(instance.id.as_str()))
-    }
-
-    /// The instances that have `name` for a VIP; where there are none, those of the application of that name. Upper and
-    /// lower case are the same.
+    /// Returns the instances with the VIP `name`, else those of the application `name`. Case does not matter.
     pub(crate) fn named(&self, name: &str, secure: bool) -> Vec<&Instance> {
-        let is = |vip: &String| vip.eq_ignore_ascii_case(name);
-        let by_vip = |instance: &&Instance| {
-            instance.vip_addresses.iter().any(is) || secure && instance.secure_vip_addresses.iter().any(is)
+        let is_named = |vip: &String| vip.eq_ignore_ascii_case(name);
+        let has_vip = |instance: &&Instance| {
+            instance.vip_addresses.iter().any(is_named) || secure && instance.secure_vip_addresses.iter().any(is_named)
         };
-        let found: Vec<_> = self.iter().filter(by_vip).collect();
+        let found: Vec<_> = self.iter().filter(has_vip).collect();
         if !found.is_empty() {
             return found;
         }
         self.0.get(name.to_uppercase().as_str()).into_iter().flat_map(BTreeMap::values).collect()
     }
 
-    /// This, and what `before` has beside it.
-    pub(crate) fn over(&self, before: &Self) -> Self {
+    /// Returns these instances, and those of `before` that are not among them.
+    pub(crate) fn merged_with(&self, before: &Self) -> Self {
         let mut all = before.clone();
         for (app, instances) in &self.0 {
             let into = all.0.entry(app.clone()).or_default();
@@ -92,9 +87,13 @@ impl Applications {
         all
     }
 
-    /// Those that take traffic.
-    pub(crate) fn up<'a>(instances: &[&'a Instance]) -> Vec<&'a Instance> {
-        instances.iter().copied().filter(|instance| instance.status == Status::Up).collect()
+    fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    fn contains(&self, instance: &Instance) -> bool {
+        let app = self.0.get(instance.app.to_uppercase().as_str());
+        app.is_some_and(|instances| instances.contains_key(instance.id.as_str()))
     }
 }
 

@@ -1,10 +1,8 @@
-//! One instance of an application.
+//! One instance of an application, and its status.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use super::Status;
-
-/// One instance of an application, as the registry knows it.
+/// One instance of an application, as the registry holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instance {
@@ -12,24 +10,40 @@ pub struct Instance {
     pub app: String,
     /// The id, unique within the application.
     pub id: String,
-    /// What other clients dial: a name, or an address.
+    /// The host that other clients connect to: a name or an address.
     pub host_name: String,
-    /// The address, as a text that need not be one.
+    /// The address, as unparsed text.
     pub ip_addr: Option<String>,
-    /// The status, with any override in it.
+    /// The status, with an override applied.
     pub status: Status,
-    /// The port without TLS; `None` where the record has none.
+    /// The port without TLS; `None` if the record has none.
     pub port: Option<InstancePort>,
-    /// The port with TLS; `None` where the record has none.
+    /// The port with TLS; `None` if the record has none.
     pub secure_port: Option<InstancePort>,
-    /// The names that it is found by.
+    /// The VIPs of the instance.
     pub vip_addresses: Vec<String>,
-    /// The names that its port with TLS is found by.
+    /// The VIPs of its TLS port.
     pub secure_vip_addresses: Vec<String>,
-    /// What the application says of itself.
+    /// The metadata that the application registered.
     pub metadata: BTreeMap<String, String>,
-    /// When the application last changed its record, in milliseconds since 1970.
+    /// The time of the last change of the record, in milliseconds since 1970.
     pub last_dirty: Option<u64>,
+}
+
+impl Instance {
+    /// Returns the zone: `metadata.zone`, else the availability zone of an Amazon record.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        let zone = self.metadata.get("zone").or_else(|| self.metadata.get("availability-zone"));
+        zone.map(String::as_str).filter(|zone| !zone.is_empty())
+    }
+
+    /// Returns the address: `ipAddr`, else the host name if that is an address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        let parse = |text: &str| text.trim_matches(['[', ']']).parse().ok();
+        self.ip_addr.as_deref().and_then(parse).or_else(|| parse(&self.host_name))
+    }
 }
 
 /// A port of an instance.
@@ -38,30 +52,58 @@ pub struct Instance {
 pub struct InstancePort {
     /// The number; never 0.
     pub number: u16,
-    /// Whether it is in use.
+    /// Whether the port is enabled.
     pub enabled: bool,
 }
 
-impl Instance {
-    /// The zone: `metadata.zone`, else the availability zone of an Amazon record.
-    #[must_use]
-    pub fn zone(&self) -> Option<&str> {
-        let zone = self.metadata.get("zone").or_else(|| self.metadata.get("availability-zone"));
-        zone.map(String::as_str).filter(|zone| !zone.is_empty())
-    }
-
-    /// The address: `ipAddr`, or the host name where that is an address.
-    #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
-        let text = |text: &str| text.trim_matches(['[', ']']).parse().ok();
-        self.ip_addr.as_deref().and_then(text).or_else(|| text(&self.host_name))
-    }
-}
-
 impl InstancePort {
-    /// The number, where the port is in use.
+    /// Returns the number if the port is enabled.
     #[must_use]
     pub fn in_use(self) -> Option<u16> {
         self.enabled.then_some(self.number)
+    }
+}
+
+/// The status of an instance: `com.netflix.appinfo.InstanceInfo.InstanceStatus`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Ready for traffic.
+    Up,
+    /// Running, with a failing health check.
+    Down,
+    /// Starting, not ready for traffic yet.
+    Starting,
+    /// Taken out of traffic by an operator.
+    OutOfService,
+    /// Any other status text.
+    #[default]
+    Unknown,
+}
+
+impl Status {
+    /// Returns the text on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Starting => "STARTING",
+            Self::OutOfService => "OUT_OF_SERVICE",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// Parses the text on the wire. Unknown text and text in another case are `UNKNOWN`, as in the Java client: the
+    /// registry hash counts them under that name.
+    pub(super) fn from_wire(text: &str) -> Self {
+        let all = [Self::Up, Self::Down, Self::Starting, Self::OutOfService];
+        all.into_iter().find(|status| status.as_str() == text).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -1,21 +1,15 @@
-//! What goes over the wire, in plain types: no I/O, no clock.
+//! The data of a registry: no I/O, no clock.
 //!
-//! | | |
+//! | module | content |
 //! |---|---|
-//! | status, instance | the types |
-//! | value, read | JSON to types, whatever a server of any age writes |
-//! | write | the one body that is sent, as servers of all ages accept it |
-//! | applications | all instances: the hash, a delta applied, lookups |
+//! | `instance` | an instance and its status |
+//! | `read` | JSON to these types, for servers of any version |
+//! | `applications` | all instances of a registry: apply a delta, compute the hash, look up a name |
 
 mod applications;
 mod instance;
 mod read;
-mod status;
-mod value;
-mod write;
 
 pub(crate) use applications::Applications;
-pub use instance::{Instance, InstancePort};
+pub use instance::{Instance, InstancePort, Status};
 pub(crate) use read::{Action, Page, applications, instance};
-pub use status::Status;
-pub(crate) use write::{Body, Urls};

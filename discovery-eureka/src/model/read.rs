@@ -1,35 +1,32 @@
 //! JSON to types.
 //!
-//! Servers of several ages write the same field in several shapes, and other clients put what they like into a record:
-//! everything is read as a value first, and a field of a shape that makes no sense counts as absent.
+//! Servers write the same field in a different shape from version to version, and other clients register arbitrary
+//! content. Everything is therefore read as a JSON value first, and a field of an unexpected shape counts as absent.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{
-    Instance, InstancePort, Status,
-    value::{list, number, text, text_of, truth},
-};
+use super::{Instance, InstancePort, Status};
 
-/// What `GET apps`, `apps/delta` or `vips/…` answered.
+/// The response to `GET apps`, `apps/delta` or `vips/…`.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// The hash of the whole registry, where the server gives one.
+    /// The hash of the whole registry, if the server sent one.
     pub(crate) hash: Option<String>,
-    /// The instances in the order of the answer, with what has become of them.
+    /// The instances in the order of the response.
     pub(crate) entries: Vec<(Action, Instance)>,
 }
 
-/// What has become of an instance, in a delta.
+/// What a delta does to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Added or modified; also where nothing is said.
+    /// Adds or modifies; also the action of an entry without one.
     Put,
     Deleted,
 }
 
-/// Why an answer is none.
+/// Why a body could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Json(serde_json::Error),
@@ -67,11 +64,11 @@ fn root(body: &[u8], name: &'static str) -> Result<Value, ReadError> {
 fn read_instance(value: &Value, app: Option<&str>) -> Instance {
     let data_center = &value["dataCenterInfo"];
     let amazon = text_of(data_center, "name").is_some_and(|name| name == "Amazon");
-    let of_amazon = |key| text_of(&data_center["metadata"], key).filter(|_| amazon);
+    let amazon_text = |key| text_of(&data_center["metadata"], key).filter(|_| amazon);
     let host_name = text_of(value, "hostName").unwrap_or_default();
-    let id = text_of(value, "instanceId").or_else(|| of_amazon("instance-id")).unwrap_or_else(|| host_name.clone());
+    let id = text_of(value, "instanceId").or_else(|| amazon_text("instance-id")).unwrap_or_else(|| host_name.clone());
     let mut metadata = metadata(&value["metadata"]);
-    if let Some(zone) = of_amazon("availability-zone") {
+    if let Some(zone) = amazon_text("availability-zone") {
         metadata.entry("availability-zone".to_owned()).or_insert(zone);
     }
     Instance {
@@ -79,7 +76,7 @@ fn read_instance(value: &Value, app: Option<&str>) -> Instance {
         id,
         host_name,
         ip_addr: text_of(value, "ipAddr"),
-        status: text_of(value, "status").map_or(Status::Unknown, |status| Status::read(&status)),
+        status: text_of(value, "status").map_or(Status::Unknown, |status| Status::from_wire(&status)),
         port: port(&value["port"], true),
         secure_port: port(&value["securePort"], false),
         vip_addresses: names(&value["vipAddress"]),
@@ -89,10 +86,11 @@ fn read_instance(value: &Value, app: Option<&str>) -> Instance {
     }
 }
 
-/// `{"$": 8080, "@enabled": "true"}`, and what is left of it: by default the plain port is in use, the other one not.
+/// Reads `{"$": 8080, "@enabled": "true"}` or a part of it. By default the plain port is enabled, and the TLS port is
+/// not.
 fn port(value: &Value, enabled_by_default: bool) -> Option<InstancePort> {
     let (inner, enabled) = match value {
-        Value::Object(port) => (port.get("$")?, port.get("@enabled").and_then(truth)),
+        Value::Object(port) => (port.get("$")?, port.get("@enabled").and_then(boolean)),
         plain => (plain, None),
     };
     let number = number(inner).and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0)?;
@@ -104,17 +102,60 @@ fn names(value: &Value) -> Vec<String> {
     text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Flat texts; `@class` is Java's, not the application's.
+/// Reads flat text values. `@class` comes from Java, not from the application.
 fn metadata(value: &Value) -> BTreeMap<String, String> {
     let pairs = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "@class");
     pairs.filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect()
+}
+
+/// Converts any scalar to text; `None` for null, objects and arrays.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(boolean) => Some(boolean.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Returns the text of a field that is present and not empty.
+fn text_of(object: &Value, field: &str) -> Option<String> {
+    text(&object[field]).filter(|text| !text.is_empty())
+}
+
+/// Reads a number, or text that contains one.
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// Reads a boolean, or text that contains one.
+fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(boolean) => Some(*boolean),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads an array, or a single object: XStream servers omit the brackets around one element.
+fn list(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(several) => several,
+        Value::Object(_) => std::slice::from_ref(value),
+        _ => &[],
+    }
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(error) => write!(f, "not JSON: {error}"),
-            Self::NoRoot(name) => write!(f, "JSON without an object `{name}` at its top"),
+            Self::NoRoot(name) => write!(f, "no object `{name}` at the top level of the JSON"),
         }
     }
 }

@@ -1,46 +1,65 @@
-//! The one task that sends. Since it sends one request after the other, nothing can follow the last one.
+//! The task that sends. It sends one request after another, so that no request can follow the last one.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration, time::Instant};
 
+use bytes::Bytes;
+use http::Response;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    health::Health,
     machine::{Machine, Outcome, Step},
+    record::Record,
     state::RegistrationState,
 };
-use crate::wall::now;
 use crate::{
     Error, Status,
+    clock::{WallClock, now},
     model::instance,
-    registry::{Answer, Ask, Call},
-    wall::Wall,
+    registry::{Call, Transport},
 };
 
-/// What the application asks of the task.
+/// How long a health check may take: it delays the heartbeat that follows.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request of the application to the task.
 #[derive(Debug)]
 pub(super) enum Command {
     Status(Status),
     Metadata(Vec<(String, Option<String>)>),
-    /// To be answered when all before it has been taken.
-    Heard(oneshot::Sender<()>),
+    /// Acknowledged once all earlier commands have been taken in.
+    Flush(oneshot::Sender<()>),
     Shutdown(oneshot::Sender<Result<(), Error>>),
 }
 
 pub(super) struct Driver {
-    pub(super) machine: Machine,
-    pub(super) registry: Arc<dyn Ask>,
-    pub(super) health: Option<Health>,
-    pub(super) wall: Wall,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) told: watch::Sender<RegistrationState>,
+    machine: Machine,
+    registry: Arc<dyn Transport>,
+    health: Option<HealthCheck>,
+    wall: WallClock,
+    commands: mpsc::UnboundedReceiver<Command>,
+    state: watch::Sender<RegistrationState>,
 }
 
 impl Driver {
-    /// Works until it is told to end, or nobody is left to tell it: then the pod is deregistered as well.
-    pub(super) async fn run(mut self) {
+    /// Starts the task; returns the sender of its commands, and its state.
+    pub(super) fn spawn(
+        record: Record,
+        status: Status,
+        registry: Arc<dyn Transport>,
+        health: Option<HealthCheck>,
+    ) -> (mpsc::UnboundedSender<Command>, watch::Receiver<RegistrationState>) {
+        let wall = WallClock::new();
+        let machine = Machine::new(record, status, now(), wall.now());
+        let (sender, commands) = mpsc::unbounded_channel();
+        let (state, receiver) = watch::channel(machine.state().clone());
+        tokio::spawn(Self { machine, registry, health, wall, commands, state }.run());
+        (sender, receiver)
+    }
+
+    /// Runs until a shutdown, or until the handle is dropped. Deregisters the pod in both cases.
+    async fn run(mut self) {
         let done = loop {
-            self.tell();
+            self.publish();
             let at = match self.machine.next(now()) {
                 Step::Wait(at) => Some(at),
                 step => {
@@ -56,9 +75,9 @@ impl Driver {
             match command {
                 Some(Command::Status(status)) => self.machine.set_status(status, now(), self.wall.now()),
                 Some(Command::Metadata(pairs)) => self.machine.set_metadata(pairs, self.wall.now()),
-                Some(Command::Heard(heard)) => {
-                    self.tell();
-                    let _ = heard.send(());
+                Some(Command::Flush(flushed)) => {
+                    self.publish();
+                    let _ = flushed.send(());
                 }
                 Some(Command::Shutdown(done)) => break Some(done),
                 None => break None,
@@ -66,127 +85,143 @@ impl Driver {
         };
         let result = self.deregister().await;
         if let Some(done) = done {
-            // Who has stopped waiting does not want to know.
+            // Fails only if the caller no longer waits for the result.
             let _ = done.send(result);
         }
     }
 
     async fn perform(&mut self, step: Step) {
-        let step = match step {
-            Step::Heartbeat { .. } if self.check_health().await => return,
-            step => step,
+        if matches!(step, Step::Heartbeat { .. }) && self.check_health().await {
+            return;
+        }
+        let Some(call) = self.machine.record().call(&step, self.machine.state().status) else { return };
+        let outcome = match self.registry.send(call.clone()).await {
+            Ok(response) => outcome(&step, &call, &response),
+            Err(error) => Outcome::Failed(error),
         };
-        let Some(call) = self.call(&step) else { return };
-        let result = self.registry.ask(call.clone()).await;
-        let (outcome, error) = match result {
-            Ok(answer) => read(&step, &call, &answer),
-            Err(error) => (Outcome::Failed, Some(error)),
-        };
-        self.log(&step, &outcome, error.as_ref());
-        self.machine.state.error = error;
+        self.log(&step, &outcome);
         self.machine.done(&step, outcome, now(), self.wall.now());
     }
 
-    /// Asks the application before a heartbeat; true when that has changed what there is to do. It is not asked while it is starting or
-    /// out of service.
+    /// Runs the health check before a heartbeat; returns true if the result changed the next step. The check does not
+    /// run while the pod is starting or out of service.
     async fn check_health(&mut self) -> bool {
         let Some(health) = &self.health else { return false };
-        let before = self.machine.state.status;
+        let before = self.machine.state().status;
         if matches!(before, Status::Starting | Status::OutOfService) {
             return false;
         }
-        let status = health.ask().await;
+        let status = health.run().await;
         if status == before {
             return false;
         }
-        tracing::info!(id = %self.machine.record.id, %before, %status, "the health check says");
+        tracing::info!(id = %self.machine.record().id(), %before, %status, "the health check changed the status");
         self.machine.set_status(status, now(), self.wall.now());
         !matches!(self.machine.next(now()), Step::Heartbeat { .. })
     }
 
-    fn call(&self, step: &Step) -> Option<Call> {
-        let record = &self.machine.record;
-        let (app, id, status) = (&record.app, &record.id, self.machine.state.status);
-        Some(match step {
-            Step::Register { dirty } => Call::register(app, record.body(status, *dirty)),
-            Step::Heartbeat { dirty } => Call::heartbeat(app, id, status.as_str(), *dirty),
-            Step::Verify => Call::one(app, id),
-            Step::PutOverride(status) => Call::put_override(app, id, status.as_str()),
-            Step::RemoveOverride(status) => Call::remove_override(app, id, status.as_str()),
-            Step::Metadata(keys) => {
-                let pairs = record.metadata.iter().filter(|(key, _)| keys.contains(*key));
-                Call::metadata(app, id, pairs.map(|(key, value)| (key.as_str(), value.as_str())))
-            }
-            Step::Wait(_) => return None,
-        })
-    }
-
-    /// The last request of all.
+    /// Sends the last request.
     async fn deregister(&mut self) -> Result<(), Error> {
-        self.machine.state.status = Status::Down;
-        let record = &self.machine.record;
+        let record = self.machine.record();
+        let (app, id) = (record.app().to_owned(), record.id().to_owned());
         let result = if self.machine.may_be_known() {
-            self.registry.ask(Call::cancel(&record.app, &record.id)).await.map(|_| ())
+            self.registry.send(Call::Deregister { app, id: id.clone() }).await.map(|_| ())
         } else {
             Ok(())
         };
         match &result {
-            Ok(()) => tracing::info!(id = %record.id, "deregistered"),
+            Ok(()) => tracing::info!(%id, "deregistered"),
             Err(error) => {
-                let error = error.in_full();
-                tracing::warn!(id = %record.id, %error, "not deregistered: the registry drops it when its lease is over");
+                tracing::warn!(%id, %error, "deregistration failed: the pod stays listed until its lease expires");
             }
         }
-        let state = &mut self.machine.state;
-        (state.registered, state.verified, state.pending, state.ended) = (false, false, false, true);
-        state.error = result.clone().err();
-        self.tell();
+        self.machine.end(&result);
+        self.publish();
         result
     }
 
-    fn tell(&self) {
-        self.told.send_replace(self.machine.state.clone());
+    fn publish(&self) {
+        self.state.send_replace(self.machine.state().clone());
     }
 
-    /// Of one failure after the other only the first is worth a warning.
-    fn log(&self, step: &Step, outcome: &Outcome, error: Option<&Error>) {
-        let (id, state) = (&self.machine.record.id, &self.machine.state);
-        match (step, outcome, error) {
-            (_, _, Some(error)) if state.error.is_none() => {
-                tracing::warn!(%id, error = %error.in_full(), "the registry could not be told");
+    /// Logs a warning for the first failure of a series only.
+    fn log(&self, step: &Step, outcome: &Outcome) {
+        let (id, state) = (self.machine.record().id(), self.machine.state());
+        match (step, outcome) {
+            (_, Outcome::Failed(error)) if state.error.is_none() => {
+                tracing::warn!(%id, %error, "request to the registry failed, retrying");
             }
-            (_, _, Some(error)) => tracing::debug!(%id, error = %error.in_full(), "the registry could not be told"),
-            (Step::Register { .. }, ..) => tracing::info!(%id, status = %state.status, "registered"),
-            (Step::Heartbeat { .. }, Outcome::Unknown, _) => {
-                tracing::info!(%id, "the registry has forgotten this pod: told again")
+            (_, Outcome::Failed(error)) => tracing::debug!(%id, %error, "request to the registry failed, retrying"),
+            (Step::Register { .. }, _) => tracing::info!(%id, status = %state.status, "registered"),
+            (Step::Heartbeat { .. }, Outcome::Unknown) => {
+                tracing::info!(%id, "the registry does not know this pod (404), registering it again");
             }
-            (Step::Verify, Outcome::Held(held), _) if !self.machine.record.is_held_as(held) => {
-                tracing::warn!(%id, address = ?held.ip_addr, "the registry holds another pod's record under this id: overwritten");
+            (Step::Verify, Outcome::Held(held)) if !self.machine.record().matches(held) => {
+                let address = &held.ip_addr;
+                tracing::warn!(%id, ?address, "the registry holds another pod's record under this id, overwriting it");
             }
-            _ => tracing::debug!(%id, ?step, ?outcome, "told"),
+            _ => tracing::debug!(%id, ?step, ?outcome, "request to the registry completed"),
         }
     }
 }
 
-/// What an answer means for a step.
-fn read(step: &Step, call: &Call, answer: &Answer) -> (Outcome, Option<Error>) {
-    let refused = || Some(answer.refusal(call, "the registry"));
-    match (step, answer.status) {
-        (Step::Verify, 200..300) => match instance(&answer.body) {
-            Ok(held) => (Outcome::Held(Box::new(held)), None),
-            Err(error) => (Outcome::Failed, Some(Error::unreadable(format!("the answer to {call}: {error}")))),
+/// Interprets the response to a step.
+fn outcome(step: &Step, call: &Call, response: &Response<Bytes>) -> Outcome {
+    let rejection = || Outcome::Failed(call.rejection(response, "the registry"));
+    match (step, response.status().as_u16()) {
+        (Step::Verify, 200..300) => match instance(response.body()) {
+            Ok(held) => Outcome::Held(Box::new(held)),
+            Err(error) => Outcome::Failed(Error::unreadable(format!("invalid response to {call}: {error}"))),
         },
-        (_, 200..300) => (Outcome::Done, None),
-        (Step::Register { .. }, _) => (Outcome::Failed, refused()),
-        (_, 404) => (Outcome::Unknown, None),
-        _ => (Outcome::Failed, refused()),
+        (_, 200..300) => Outcome::Done,
+        (Step::Register { .. }, _) => rejection(),
+        (_, 404) => Outcome::Unknown,
+        _ => rejection(),
     }
 }
 
-/// `None`: at once.
+/// Sleeps until `at`; `None` is now.
 async fn until(at: Option<Instant>) {
     if let Some(at) = at {
         tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+type Check = dyn Fn() -> Pin<Box<dyn Future<Output = Status> + Send>> + Send + Sync;
+
+/// The application's health check.
+#[derive(Clone)]
+pub(super) struct HealthCheck(Arc<Check>);
+
+impl HealthCheck {
+    pub(super) fn new<F: Future<Output = Status> + Send + 'static>(
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move || Box::pin(check())))
+    }
+
+    /// Runs the check; DOWN if it panics or times out.
+    async fn run(&self) -> Status {
+        let check = self.0.clone();
+        let mut task = tokio::spawn(async move { check().await });
+        match tokio::time::timeout(HEALTH_TIMEOUT, &mut task).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) => {
+                tracing::warn!("the health check panicked: status DOWN");
+                Status::Down
+            }
+            Err(_) => {
+                task.abort();
+                tracing::warn!("the health check timed out after {HEALTH_TIMEOUT:?}: status DOWN");
+                Status::Down
+            }
+        }
+    }
+}
+
+impl fmt::Debug for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HealthCheck").finish_non_exhaustive()
     }
 }
 

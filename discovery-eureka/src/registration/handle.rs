@@ -1,14 +1,19 @@
-//! What the application holds.
+//! The application's handle of a registration.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use discovery_reqwest::Client;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{RegistrationBuilder, driver::Command, state::RegistrationState};
-use crate::{Error, Status};
-use discovery_reqwest::Client;
+use super::{
+    RegistrationBuilder,
+    driver::{Command, Driver, HealthCheck},
+    record::Record,
+    state::RegistrationState,
+};
+use crate::{Error, Status, registry::Transport};
 
-/// This pod in a registry: registered, kept there by heartbeats, and taken out by [`shutdown`](Self::shutdown).
+/// The registration of this pod: kept alive by heartbeats, and ended by [`shutdown`](Self::shutdown).
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,9 +23,9 @@ use discovery_reqwest::Client;
 /// use discovery_eureka::Registration;
 /// use discovery_reqwest::Client;
 ///
-/// // First the listener: whoever finds the pod in the registry connects at once.
+/// // Bind the listener first: other pods connect as soon as they find this one in the registry.
 /// let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await?;
-/// // ... and serve on it, in a task of its own.
+/// // ... serve on it in a task of its own ...
 ///
 /// let client = Client::new(Resolver::new()?);
 /// let registration = Registration::builder(&client, "http://rates-eureka.rates.svc:8080/eureka", "rates")
@@ -28,87 +33,109 @@ use discovery_reqwest::Client;
 ///     .register()
 ///     .await?;
 ///
-/// tokio::signal::ctrl_c().await?;        // SIGTERM, in a pod
-/// // Deregistered at once; served on until the others have noticed.
+/// tokio::signal::ctrl_c().await?;        // SIGTERM in a pod
+/// // Deregisters at once; keep serving until other pods have noticed.
 /// registration.shutdown(Duration::from_secs(75)).await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// When it is dropped, its task still deregisters, if the runtime lives long enough: nobody waits for it.
-#[must_use = "a pod is deregistered when its registration is dropped"]
+/// Dropping the registration deregisters the pod in the background, if the runtime lives long enough.
+#[must_use = "dropping a registration deregisters the pod"]
 pub struct Registration {
-    pub(super) id: String,
-    pub(super) app: String,
-    pub(super) commands: mpsc::UnboundedSender<Command>,
-    pub(super) state: watch::Receiver<RegistrationState>,
+    id: String,
+    app: String,
+    commands: mpsc::UnboundedSender<Command>,
+    state: watch::Receiver<RegistrationState>,
 }
 
 impl Registration {
     /// Configures the registration of this pod as an instance of `app`.
     ///
-    /// `url` is the base that `apps` is appended to, such as `http://eureka.shop.svc:8761/eureka`; its host is resolved as any
-    /// other name, through the client's resolver. User and password in it are sent, and shown nowhere. Several have commas
-    /// between them, in the order of preference.
+    /// `url` is the base that `apps` is appended to, such as `http://eureka.shop.svc:8761/eureka`. Its host is resolved
+    /// like any other name, by the client's resolver. User and password in it are sent, but never shown. Separate
+    /// several URLs by commas, in order of preference.
     pub fn builder(client: &Client, url: impl Into<String>, app: impl Into<String>) -> RegistrationBuilder {
         RegistrationBuilder::new(client.clone(), url.into(), app.into())
     }
 
-    /// The id, unique in the registry.
+    /// Starts the task of the registration.
+    pub(super) fn start(
+        record: Record,
+        status: Status,
+        registry: Arc<dyn Transport>,
+        health: Option<HealthCheck>,
+    ) -> Self {
+        let (id, app) = (record.id().to_owned(), record.app().to_owned());
+        let (commands, state) = Driver::spawn(record, status, registry, health);
+        Self { id, app, commands, state }
+    }
+
+    /// Waits for the first request; returns its error.
+    pub(super) async fn first_attempt(&self) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        match state.wait_for(|state| state.requests > 0).await {
+            Ok(state) => state.error.clone().map_or(Ok(()), Err),
+            Err(_) => Err(Error::closed("the registration has ended: its Tokio runtime shut down")),
+        }
+    }
+
+    /// Returns the instance id, which is unique in the registry.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The application's name, in upper case.
+    /// Returns the application's name, in upper case.
     #[must_use]
     pub fn app(&self) -> &str {
         &self.app
     }
 
-    /// How it is.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> RegistrationState {
         self.state.borrow().clone()
     }
 
-    /// The status that the registry is told.
+    /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.state.borrow().status
     }
 
-    /// Sets the status. Returns at once; two changes are told at once, and more than four a minute wait for the next heartbeat.
+    /// Sets the status. Returns at once. Two changes are sent at once; beyond four per minute they wait for the next
+    /// heartbeat.
     ///
-    /// [`Status::OutOfService`] is put as an override, and any other status takes it away again: a registry ignores an
-    /// instance that registers out of service, or back. [`Status::Unknown`] is no status to have, and ignored.
+    /// [`Status::OutOfService`] is sent as an override, and any other status removes the override: a registry ignores a
+    /// registration that changes UP to OUT_OF_SERVICE or back. [`Status::Unknown`] is ignored.
     pub fn set_status(&self, status: Status) {
         self.send(Command::Status(status));
     }
 
-    /// Sets a piece of metadata. Returns at once. It is kept here as well, and survives a registry that forgets it.
+    /// Sets a metadata entry. Returns at once. The entry is also kept here, and is sent again if the registry loses it.
     pub fn set_metadata(&self, key: impl Into<String>, value: impl Into<String>) {
         self.send(Command::Metadata(vec![(key.into(), Some(value.into()))]));
     }
 
-    /// Takes a piece of metadata out. Returns at once.
+    /// Removes a metadata entry. Returns at once.
     pub fn remove_metadata(&self, key: impl Into<String>) {
         self.send(Command::Metadata(vec![(key.into(), None)]));
     }
 
-    /// Waits until the registry holds this record as it is here, and it has been read back; as long as that takes: bound it
-    /// with `tokio::time::timeout`. What was set before the call has been told then.
+    /// Waits until the registry holds the current record and the record was read back. Every change made before the
+    /// call has been sent by then. The call waits without a timeout: wrap it in `tokio::time::timeout`.
     ///
     /// # Errors
-    /// [`Error::is_closed`] when the registration has ended, with its runtime.
+    /// [`Error::is_closed`] if the registration has ended because its runtime shut down.
     ///
     /// # Cancel safety
     /// Cancel-safe.
     pub async fn settled(&self) -> Result<(), Error> {
-        // Behind what was set before: the task takes one after the other.
-        let (heard, taken) = oneshot::channel();
-        self.send(Command::Heard(heard));
-        taken.await.map_err(|_| ended())?;
+        // The task takes commands in order, so earlier changes are in effect once it acknowledges this one.
+        let (flushed, acknowledged) = oneshot::channel();
+        self.send(Command::Flush(flushed));
+        acknowledged.await.map_err(|_| ended())?;
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| state.ended || state.is_settled()).await;
         match settled {
@@ -120,7 +147,7 @@ impl Registration {
     /// Waits for the next change of [`state`](Self::state), and returns it.
     ///
     /// # Errors
-    /// [`Error::is_closed`] when the registration has ended.
+    /// [`Error::is_closed`] if the registration has ended.
     ///
     /// # Cancel safety
     /// Cancel-safe: the next call returns the latest state.
@@ -129,19 +156,19 @@ impl Registration {
         Ok(self.state.borrow_and_update().clone())
     }
 
-    /// Deregisters, and returns after `drain`: serve on until then, because the registry's answers and the others' caches
-    /// hold what they know for 60 to 95 s.
+    /// Deregisters the pod, then waits for `drain`. Keep serving during the drain: the registry and other pods cache
+    /// this instance for 60 to 95 s.
     ///
-    /// In this order: no further heartbeat begins; a request that is on its way is awaited (16 s at most, with one URL); the
-    /// registry is told, with one more attempt if that fails (2 s each); the drain. Nothing is sent afterwards. Together that
-    /// has to be less than the pod's `terminationGracePeriodSeconds`, which counts from before `preStop`.
+    /// The order is fixed. Heartbeats stop; a request in flight is awaited (16 s at most, with one URL); the pod is
+    /// deregistered, with one retry (2 s each); then the drain. Nothing is sent afterwards. All of it has to fit into
+    /// the pod's `terminationGracePeriodSeconds`, which also includes the `preStop` hook.
     ///
     /// # Errors
-    /// When the registry could not be told, after the drain all the same: it drops the pod when its lease is over, up to five
-    /// minutes after the last heartbeat.
+    /// If the deregistration failed. The drain takes place all the same. The registry evicts the pod when its lease
+    /// expires, up to five minutes after the last heartbeat.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the drain; the deregistration goes on.
+    /// Dropping the future ends the drain; the deregistration continues.
     pub async fn shutdown(self, drain: Duration) -> Result<(), Error> {
         let (done, result) = oneshot::channel();
         self.send(Command::Shutdown(done));
@@ -151,13 +178,13 @@ impl Registration {
     }
 
     fn send(&self, command: Command) {
-        // A task that has gone with its runtime has nothing to tell any more; `state` says so.
+        // Fails only if the task ended with its runtime, which `state` shows.
         let _ = self.commands.send(command);
     }
 }
 
 fn ended() -> Error {
-    Error::closed("the registration has ended: it was shut down, or its runtime was")
+    Error::closed("the registration has ended: it was shut down, or its Tokio runtime was")
 }
 
 impl fmt::Debug for Registration {

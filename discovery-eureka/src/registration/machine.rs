@@ -1,24 +1,24 @@
-//! What a registration does next. Pure: the driver says what has come of each step, and what time it is.
+//! Decides what a registration sends next. Pure: the driver passes in the outcome of each step, and the time.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
-use super::{record::Record, state::RegistrationState, updates::Updates};
-use crate::{Instance, Status};
+use super::{record::Record, state::RegistrationState};
+use crate::{Error, Instance, Status};
 
-/// The first wait after a failure; each further one is twice as long.
-const RETRY: Duration = Duration::from_secs(1);
+/// The first retry delay; it doubles with each further failure.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// How many times in a row a foreign record is overwritten at once; after that, once each interval. Two pods with one id would
-/// otherwise do nothing else.
-const CONFLICTS: u32 = 3;
+/// How many times in a row a foreign record is overwritten at once. After that it is overwritten once per interval, so
+/// that two pods with one id do not keep overwriting each other.
+const MAX_CONFLICTS: u32 = 3;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Send the record, as of this time.
+    /// Send the record. `dirty` is the time of its latest change.
     Register {
         dirty: u64,
     },
@@ -33,126 +33,126 @@ pub(super) enum Step {
     Wait(Instant),
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     Done,
-    /// The registry does not know this pod.
+    /// The registry does not know this pod (404).
     Unknown,
-    Failed,
-    /// What the registry holds, read back.
+    Failed(Error),
+    /// The record that the registry holds.
     Held(Box<Instance>),
 }
 
+/// The state machine of one registration.
 #[derive(Debug)]
 pub(super) struct Machine {
-    pub(super) record: Record,
-    pub(super) state: RegistrationState,
-    /// When the record last changed; what the registry compares.
+    record: Record,
+    state: RegistrationState,
+    /// The time of the record's latest change, which the registry compares.
     dirty: u64,
-    /// The change that the registry has taken.
-    taken: Option<u64>,
-    /// The status in what the registry has taken.
-    taken_status: Status,
-    override_put: bool,
+    /// The change that the registry accepted.
+    accepted: Option<u64>,
+    /// The status in the record that the registry accepted.
+    accepted_status: Status,
+    override_sent: bool,
     override_steps: VecDeque<Step>,
+    /// The metadata keys to send.
     metadata: BTreeSet<String>,
-    verify: bool,
-    beat_at: Instant,
-    /// Nothing but heartbeats before then.
-    hold_until: Instant,
+    /// The record has to be read back.
+    unverified: bool,
+    heartbeat_at: Instant,
+    /// Only heartbeats are sent before then.
+    paused_until: Instant,
     failures: u32,
     conflicts: u32,
-    updates: Updates,
+    update_limit: UpdateLimit,
 }
 
 impl Machine {
     pub(super) fn new(record: Record, status: Status, now: Instant, wall: u64) -> Self {
-        let updates = Updates::new(record.renewal, now);
+        let update_limit = UpdateLimit::new(record.renewal(), now);
         Self {
             record,
             state: RegistrationState { status, pending: true, ..RegistrationState::default() },
             dirty: wall,
-            taken: None,
-            taken_status: Status::Unknown,
-            override_put: false,
+            accepted: None,
+            accepted_status: Status::Unknown,
+            override_sent: false,
             override_steps: VecDeque::new(),
             metadata: BTreeSet::new(),
-            verify: false,
-            beat_at: now,
-            hold_until: now,
+            unverified: false,
+            heartbeat_at: now,
+            paused_until: now,
             failures: 0,
             conflicts: 0,
-            updates,
+            update_limit,
         }
     }
 
-    /// What to do now.
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) fn state(&self) -> &RegistrationState {
+        &self.state
+    }
+
+    /// Returns what to do now.
     pub(super) fn next(&self, now: Instant) -> Step {
-        let step = if self.taken != Some(self.dirty) {
-            Some(Step::Register { dirty: self.dirty })
-        } else if let Some(step) = self.override_steps.front() {
-            Some(step.clone())
-        } else if !self.metadata.is_empty() {
-            Some(Step::Metadata(self.metadata.clone()))
-        } else if self.verify {
-            Some(Step::Verify)
-        } else {
-            None
-        };
-        let registered = self.taken == Some(self.dirty);
-        match step {
-            Some(step) if self.hold_until <= now => step,
-            // A registration renews the lease itself; and a heartbeat of a change that is not told yet is refused.
-            _ if registered && self.beat_at <= now => Step::Heartbeat { dirty: self.dirty },
-            Some(_) if registered => Step::Wait(self.hold_until.min(self.beat_at)),
-            Some(_) => Step::Wait(self.hold_until),
-            None => Step::Wait(self.beat_at),
+        let registered = self.is_registered();
+        match self.pending_step() {
+            Some(step) if self.paused_until <= now => step,
+            // A registration renews the lease as well, and the registry rejects a heartbeat with a change that it has
+            // not accepted yet.
+            _ if registered && self.heartbeat_at <= now => Step::Heartbeat { dirty: self.dirty },
+            Some(_) if registered => Step::Wait(self.paused_until.min(self.heartbeat_at)),
+            Some(_) => Step::Wait(self.paused_until),
+            None => Step::Wait(self.heartbeat_at),
         }
     }
 
-    /// Takes what came of a step.
+    /// Takes in the outcome of a step.
     pub(super) fn done(&mut self, step: &Step, outcome: Outcome, now: Instant, wall: u64) {
         self.state.requests += 1;
-        // It may have arrived, whatever came back.
-        self.override_put |= matches!(step, Step::PutOverride(_));
+        // Whatever the response was, the request may have arrived.
+        self.override_sent |= matches!(step, Step::PutOverride(_));
+        self.state.error = match &outcome {
+            Outcome::Failed(error) => Some(error.clone()),
+            _ => None,
+        };
         match (step, outcome) {
-            (_, Outcome::Failed) => self.failed(step, now, wall),
-            (Step::Register { dirty }, Outcome::Done) => self.registered(*dirty, now),
-            (Step::Register { .. }, _) => self.failed(step, now, wall),
-            (Step::Heartbeat { .. }, Outcome::Done) => {
-                // What a registry did in an outage is not known.
-                self.verify |= self.failures > 0;
-                self.answered(now);
-                self.beat_at = now + self.record.renewal;
-            }
-            (Step::Verify, Outcome::Held(held)) => self.held(&held, now, wall),
-            // Another of its nodes, as it may be, which does not have the record yet: the next heartbeat decides.
-            (Step::Verify, _) => self.hold_until = now + self.record.renewal,
+            (_, Outcome::Failed(_)) => self.on_failure(step, now, wall),
+            (Step::Register { dirty }, Outcome::Done) => self.on_registered(*dirty, now),
+            (Step::Register { .. }, _) => self.on_failure(step, now, wall),
+            (Step::Heartbeat { .. }, Outcome::Done) => self.on_heartbeat(now),
+            (Step::Verify, Outcome::Held(held)) => self.on_verified(&held, now, wall),
+            // Perhaps another registry node that does not have the record yet: the next heartbeat decides.
+            (Step::Verify, _) => self.paused_until = now + self.record.renewal(),
             (
                 Step::Metadata(_) | Step::Heartbeat { .. } | Step::PutOverride(_) | Step::RemoveOverride(_),
                 Outcome::Unknown,
             ) => {
                 self.state.lost += 1;
-                self.answered(now);
+                self.on_success(now);
                 self.change(wall);
             }
             (Step::Metadata(keys), _) => {
                 self.metadata.retain(|key| !keys.contains(key));
-                self.answered(now);
+                self.on_success(now);
             }
-            (Step::PutOverride(_), _) => self.override_done(step, now),
+            (Step::PutOverride(_), _) => self.on_override(step, now),
             (Step::RemoveOverride(_), _) => {
-                self.override_put = false;
-                self.override_done(step, now);
+                self.override_sent = false;
+                self.on_override(step, now);
             }
             (Step::Wait(_), _) | (Step::Heartbeat { .. }, Outcome::Held(_)) => {}
         }
-        self.tell();
+        self.update_state();
     }
 
-    /// Another status. OUT_OF_SERVICE is an override, since a registry ignores a registration that would change UP to it or
-    /// back; everything else is registered.
+    /// Changes the status. OUT_OF_SERVICE is sent as an override, because a registry ignores a registration that
+    /// changes UP to OUT_OF_SERVICE or back. Any other status is registered.
     pub(super) fn set_status(&mut self, status: Status, now: Instant, wall: u64) {
         if status == Status::Unknown || status == self.state.status {
             return;
@@ -162,122 +162,177 @@ impl Machine {
         if status == Status::OutOfService {
             self.override_steps.push_back(Step::PutOverride(status));
         } else {
-            if self.override_put || self.taken_status == Status::OutOfService {
-                // A server takes an override only where it changes the status, so that there is none for a record that was
-                // registered out of service: this one changes it, and is taken away again.
+            if self.override_sent || self.accepted_status == Status::OutOfService {
+                // A server stores an override only if it changes the status, so a record registered as OUT_OF_SERVICE
+                // has none. Putting this status changes it, and removing the override leaves it in place.
                 self.override_steps.extend([Step::PutOverride(status), Step::RemoveOverride(status)]);
             }
-            // UP is what the override itself brings about.
+            // For UP, the override alone is enough.
             if self.override_steps.is_empty() || status != Status::Up {
                 self.change(wall);
             }
         }
-        // What came too often waits for the next periodic run.
-        if self.failures == 0 && !self.updates.take(now) {
-            self.hold_until = self.beat_at;
+        // A change beyond the limit waits for the next heartbeat.
+        if self.failures == 0 && !self.update_limit.take(now) {
+            self.paused_until = self.heartbeat_at;
         }
-        self.tell();
+        self.update_state();
     }
 
-    /// Sets pieces of metadata, and takes out those without a value.
+    /// Sets metadata entries, and removes those without a value.
     pub(super) fn set_metadata(&mut self, pairs: Vec<(String, Option<String>)>, wall: u64) {
         for (key, value) in pairs {
-            match value {
-                Some(value) => {
-                    self.metadata.insert(key.clone());
-                    self.record.metadata.insert(key, value);
+            let removes = value.is_none();
+            let changed = self.record.set_metadata(&key, value);
+            if removes {
+                self.metadata.remove(&key);
+                if changed {
+                    // The metadata request only adds entries; a registration replaces all of them.
+                    self.change(wall);
                 }
-                None => {
-                    self.metadata.remove(&key);
-                    if self.record.metadata.remove(&key).is_some() {
-                        // A registry only adds; a registration replaces.
-                        self.change(wall);
-                    }
-                }
+            } else {
+                self.metadata.insert(key);
             }
         }
-        self.tell();
+        self.update_state();
     }
 
-    /// Whether a request has ever been sent, so that the registry may know of this pod.
+    /// Returns whether the registry may know this pod, because a request was sent.
     pub(super) fn may_be_known(&self) -> bool {
         self.state.requests > 0
     }
 
-    fn registered(&mut self, dirty: u64, now: Instant) {
-        self.taken = Some(dirty);
-        self.taken_status = self.state.status;
-        // All of it was in the record.
+    /// Ends the registration, with the outcome of the deregistration.
+    pub(super) fn end(&mut self, result: &Result<(), Error>) {
+        let state = &mut self.state;
+        state.status = Status::Down;
+        (state.registered, state.verified, state.pending, state.ended) = (false, false, false, true);
+        state.error = result.clone().err();
+    }
+
+    fn is_registered(&self) -> bool {
+        self.accepted == Some(self.dirty)
+    }
+
+    fn pending_step(&self) -> Option<Step> {
+        if !self.is_registered() {
+            Some(Step::Register { dirty: self.dirty })
+        } else if let Some(step) = self.override_steps.front() {
+            Some(step.clone())
+        } else if !self.metadata.is_empty() {
+            Some(Step::Metadata(self.metadata.clone()))
+        } else {
+            self.unverified.then_some(Step::Verify)
+        }
+    }
+
+    fn on_registered(&mut self, dirty: u64, now: Instant) {
+        self.accepted = Some(dirty);
+        self.accepted_status = self.state.status;
+        // The record contains all metadata.
         self.metadata.clear();
-        self.verify = true;
-        // A registry that has forgotten this pod has forgotten the override as well.
+        self.unverified = true;
+        // A registry that lost this pod has lost the override as well.
         if self.state.status == Status::OutOfService {
             self.override_steps = VecDeque::from([Step::PutOverride(Status::OutOfService)]);
         }
-        self.answered(now);
-        self.beat_at = now + self.record.renewal;
+        self.on_success(now);
+        self.heartbeat_at = now + self.record.renewal();
     }
 
-    fn held(&mut self, held: &Instance, now: Instant, wall: u64) {
-        self.answered(now);
-        if self.record.is_held_as(held) {
-            self.verify = false;
+    fn on_heartbeat(&mut self, now: Instant) {
+        // After an outage the registry may hold anything.
+        self.unverified |= self.failures > 0;
+        self.on_success(now);
+        self.heartbeat_at = now + self.record.renewal();
+    }
+
+    fn on_verified(&mut self, held: &Instance, now: Instant, wall: u64) {
+        self.on_success(now);
+        if self.record.matches(held) {
+            self.unverified = false;
             self.conflicts = 0;
             self.state.verified = true;
             return;
         }
         self.state.conflicts += 1;
         self.conflicts += 1;
-        // The registry keeps what is younger, by its writer's clock.
+        // The registry keeps the later record, by the clock of its writer.
         self.change(wall.max(held.last_dirty.unwrap_or(0).saturating_add(1)));
-        if self.conflicts >= CONFLICTS {
-            self.hold_until = self.beat_at.max(now + RETRY.min(self.record.renewal));
+        if self.conflicts >= MAX_CONFLICTS {
+            self.paused_until = self.heartbeat_at.max(now + FIRST_RETRY.min(self.record.renewal()));
         }
     }
 
-    fn override_done(&mut self, step: &Step, now: Instant) {
+    fn on_override(&mut self, step: &Step, now: Instant) {
         if self.override_steps.front() == Some(step) {
             self.override_steps.pop_front();
         }
-        self.answered(now);
+        self.on_success(now);
     }
 
-    /// The record has changed, and has to be registered.
+    fn on_success(&mut self, now: Instant) {
+        self.failures = 0;
+        self.paused_until = now;
+    }
+
+    fn on_failure(&mut self, step: &Step, now: Instant, wall: u64) {
+        if matches!(step, Step::Metadata(_)) {
+            // A registration carries the same metadata, and also works with a server that responds with 500 to metadata
+            // for an unknown instance.
+            self.change(wall);
+        }
+        let retry_at = now + self.retry_delay();
+        self.failures = self.failures.saturating_add(1);
+        self.paused_until = retry_at;
+        if matches!(step, Step::Heartbeat { .. }) {
+            self.heartbeat_at = retry_at;
+        }
+    }
+
+    /// Marks the record as changed, so that it is registered again.
     fn change(&mut self, wall: u64) {
         self.dirty = wall.max(self.dirty.saturating_add(1));
         self.state.verified = false;
     }
 
-    fn answered(&mut self, now: Instant) {
-        self.failures = 0;
-        self.hold_until = now;
+    /// At most a third of the lease, so that the lease survives two failures.
+    fn retry_delay(&self) -> Duration {
+        let most = self.record.renewal().min(self.record.lease() / 3);
+        FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(most)
     }
 
-    fn failed(&mut self, step: &Step, now: Instant, wall: u64) {
-        if matches!(step, Step::Metadata(_)) {
-            // A registration says the same, also to a server that answers 500 for an instance that it does not know.
-            self.change(wall);
+    fn update_state(&mut self) {
+        self.state.registered = self.is_registered();
+        self.state.pending = self.pending_step().is_some();
+    }
+}
+
+/// How often a status change is sent at once: a bucket of two tokens that fills within one interval, as in the Java
+/// client's `InstanceInfoReplicator`. That allows two changes at once, then four per minute.
+#[derive(Debug)]
+struct UpdateLimit {
+    /// The time for one token.
+    per_token: Duration,
+    full_at: Instant,
+}
+
+const BURST: u32 = 2;
+
+impl UpdateLimit {
+    fn new(interval: Duration, now: Instant) -> Self {
+        Self { per_token: interval / BURST, full_at: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.per_token;
+        let fits = full_at <= now + self.per_token * BURST;
+        if fits {
+            self.full_at = full_at;
         }
-        let again = now + self.pause();
-        self.failures = self.failures.saturating_add(1);
-        self.hold_until = again;
-        if matches!(step, Step::Heartbeat { .. }) {
-            self.beat_at = again;
-        }
-    }
-
-    /// Never longer than a third of the lease, so that it holds through two failures.
-    fn pause(&self) -> Duration {
-        let most = self.record.renewal.min(self.record.lease / 3);
-        RETRY.saturating_mul(1 << self.failures.min(16)).min(most)
-    }
-
-    fn tell(&mut self) {
-        self.state.registered = self.taken == Some(self.dirty);
-        self.state.pending =
-            !self.state.registered || !self.override_steps.is_empty() || !self.metadata.is_empty() || self.verify;
+        fits
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -1,24 +1,41 @@
 //! Registration of this pod.
 //!
-//! | | |
+//! | module | content |
 //! |---|---|
-//! | builder | what the application says of itself; checks |
-//! | record | what the registry is told |
-//! | machine | what to do next, and when: pure, `now` is an argument |
-//! | updates | how often a change may be told: pure |
-//! | driver | the one task that sends, one request after the other |
-//! | handle | what the application holds |
-//! | health | the application's own check |
+//! | `builder` | the settings of a registration |
+//! | `record` | the record that is registered, and its JSON |
+//! | `machine` | what to send next, and when; pure |
+//! | `driver` | the task that sends one request after another, and runs the health check |
+//! | `handle` | the application's handle |
+//! | `state` | the public state of a registration |
 
 mod builder;
 mod driver;
 mod handle;
-mod health;
 mod machine;
 mod record;
 mod state;
-mod updates;
+
+use std::{collections::BTreeMap, time::Duration};
 
 pub use builder::RegistrationBuilder;
 pub use handle::Registration;
 pub use state::RegistrationState;
+
+/// The part of the settings that goes into the record. The builder fills it, and `record` turns it into a `Record`.
+#[derive(Clone, Debug)]
+struct RecordSettings {
+    app: String,
+    host_name: Option<String>,
+    instance_id: Option<String>,
+    port: Option<u16>,
+    secure_port: Option<u16>,
+    vip: Option<String>,
+    secure_vip: Option<String>,
+    home_page: String,
+    status_page: Option<String>,
+    health_check: Option<String>,
+    metadata: BTreeMap<String, String>,
+    renewal: Duration,
+    lease: Duration,
+}

@@ -1,33 +1,33 @@
-//! How a registration is.
+//! The public state of a registration.
 
 use crate::{Error, Status};
 
-/// How a registration is, as of its last request.
+/// The state of a registration after its latest request.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RegistrationState {
-    /// The status that the registry is told.
+    /// The status of this pod.
     pub status: Status,
-    /// The registry has taken the record in its present form.
+    /// The registry accepted the record in its current form.
     pub registered: bool,
-    /// The registry's own record has been read back since, and leads to this pod.
+    /// The record was read back since then, and it leads to this pod.
     pub verified: bool,
-    /// Something is still to be told: the record, an override, metadata, or reading it back.
+    /// A request is outstanding: the record, an override, metadata, or reading the record back.
     pub pending: bool,
-    /// How many requests have been answered or have failed.
+    /// The number of requests that completed or failed.
     pub requests: u64,
-    /// How many times the registry did not know this pod any more (404), and was told at once.
+    /// How often the registry no longer knew this pod (404). The pod is then registered again at once.
     pub lost: u64,
-    /// How many times the registry held another record under this pod's id.
+    /// How often the registry held another pod's record under this id.
     pub conflicts: u64,
-    /// Why the last request failed, if it did.
+    /// The error of the latest request, if it failed.
     pub error: Option<Error>,
     /// The registration has ended.
     pub ended: bool,
 }
 
 impl RegistrationState {
-    /// The registry holds this record as it is, and nothing is left to tell.
+    /// Returns true if the registry holds the current record and no request is outstanding.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.registered && self.verified && !self.pending

@@ -1,120 +1,259 @@
-//! One request to a registry.
+//! One request to a registry, and its response.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    io::{self, Read as _},
+    time::Duration,
+};
 
-use bytes::Bytes;
-use http::Method;
+use bytes::{Bytes, BytesMut};
+use discovery_reqwest::{Client, RequestBuilder};
+use http::{Method, Response, header};
 
-/// How long a request may take, from finding the registry to the end of its answer: the Java client's read timeout, which it has on
-/// top of 5 s for connecting.
+use super::url::RegistryUrl;
+use crate::{Error, Status};
+
+/// How long a request may take, from resolving the registry to the end of the response: the Java client's read timeout.
+/// The Java client allows another 5 s for the connection.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The same for the last request of all: a pod that is going has no time for a registry that hangs.
-const LAST_TIMEOUT: Duration = Duration::from_secs(2);
+/// The timeout of the deregistration: a terminating pod cannot wait for a registry that hangs.
+const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One request, and which answers are an answer.
+/// Larger responses are refused: 100 000 instances take about 150 MB.
+const MAX_BODY: usize = 512 << 20;
+
+/// Decompressing or parsing a body of this size takes a millisecond or more.
+const LARGE_BODY: usize = 64 << 10;
+
+/// How many characters of a rejection are quoted.
+const MAX_QUOTE: usize = 200;
+
+/// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) path: Vec<String>,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) body: Option<Bytes>,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Register,
-    Heartbeat,
-    Cancel,
-    /// An override or metadata.
-    Change,
-    One,
-    Delta,
-    Fetch,
+pub(crate) enum Call {
+    Register {
+        app: String,
+        body: Bytes,
+    },
+    Heartbeat {
+        app: String,
+        id: String,
+        status: Status,
+        dirty: u64,
+    },
+    Deregister {
+        app: String,
+        id: String,
+    },
+    PutOverride {
+        app: String,
+        id: String,
+        status: Status,
+    },
+    /// Names the status that follows: without it the status becomes UNKNOWN, and the next heartbeat gets 404.
+    RemoveOverride {
+        app: String,
+        id: String,
+        status: Status,
+    },
+    SetMetadata {
+        app: String,
+        id: String,
+        pairs: Vec<(String, String)>,
+    },
+    /// Bypasses the server's response cache.
+    FetchInstance {
+        app: String,
+        id: String,
+    },
+    FetchAll,
+    FetchDelta,
+    FetchVip(String),
 }
 
 impl Call {
-    fn new(kind: Kind, method: Method, path: &[&str]) -> Self {
-        let path = path.iter().map(|part| (*part).to_owned()).collect();
-        Self { method, path, query: Vec::new(), body: None, kind }
+    /// Sends the request and reads the response to its end. `from` is the address that the request names as its sender.
+    pub(super) async fn send(
+        &self,
+        client: &Client,
+        registry: &RegistryUrl,
+        from: Option<&str>,
+    ) -> Result<Response<Bytes>, Error> {
+        let request = self.request(client, registry, from);
+        let exchange = async {
+            let response = request
+                .send()
+                .await
+                .map_err(|error| Error::broken(format!("request {self} to registry {registry} failed"), error))?;
+            read(response).await.map_err(|error| error.into_error(self, registry))
+        };
+        let timeout = self.timeout();
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(Error::unreachable(format!("request {self} to registry {registry} timed out after {timeout:?}")))
+            }
+        }
     }
 
-    fn with_query<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        self.query.extend(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
-        self
-    }
-
-    pub(crate) fn register(app: &str, body: Vec<u8>) -> Self {
-        let call = Self::new(Kind::Register, Method::POST, &["apps", app]);
-        Self { body: Some(body.into()), ..call }
-    }
-
-    pub(crate) fn heartbeat(app: &str, id: &str, status: &str, dirty: u64) -> Self {
-        let dirty = dirty.to_string();
-        Self::new(Kind::Heartbeat, Method::PUT, &["apps", app, id])
-            .with_query([("status", status), ("lastDirtyTimestamp", &dirty)])
-    }
-
-    pub(crate) fn cancel(app: &str, id: &str) -> Self {
-        Self::new(Kind::Cancel, Method::DELETE, &["apps", app, id])
-    }
-
-    pub(crate) fn put_override(app: &str, id: &str, status: &str) -> Self {
-        Self::new(Kind::Change, Method::PUT, &["apps", app, id, "status"]).with_query([("value", status)])
-    }
-
-    /// With a value: without one the status would become UNKNOWN, and the next heartbeat be refused.
-    pub(crate) fn remove_override(app: &str, id: &str, status: &str) -> Self {
-        Self::new(Kind::Change, Method::DELETE, &["apps", app, id, "status"]).with_query([("value", status)])
-    }
-
-    pub(crate) fn metadata<'a>(app: &str, id: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self::new(Kind::Change, Method::PUT, &["apps", app, id, "metadata"]).with_query(pairs)
-    }
-
-    /// One instance, past the server's cache.
-    pub(crate) fn one(app: &str, id: &str) -> Self {
-        Self::new(Kind::One, Method::GET, &["apps", app, id])
-    }
-
-    pub(crate) fn all() -> Self {
-        Self::new(Kind::Fetch, Method::GET, &["apps"])
-    }
-
-    pub(crate) fn delta() -> Self {
-        Self::new(Kind::Delta, Method::GET, &["apps", "delta"])
-    }
-
-    pub(crate) fn vip(vip: &str) -> Self {
-        Self::new(Kind::Fetch, Method::GET, &["vips", vip])
-    }
-
-    /// Whether a status is an answer of a server in order, as the Java client has it (`ServerStatusEvaluators`). That a
-    /// record is malformed (400) is nobody's fault but ours.
-    pub(crate) fn is_answered_by(&self, status: u16) -> bool {
-        match (self.kind, status) {
+    /// Returns whether a healthy server responds with `status`, as in the Java client's `ServerStatusEvaluators`. A
+    /// malformed record (400) is the fault of the client, not of the server.
+    pub(super) fn is_answered_by(&self, status: u16) -> bool {
+        match (self, status) {
             (_, 200..300) => true,
-            (Kind::Register, 302 | 400 | 404) => true,
-            (Kind::Heartbeat | Kind::Change | Kind::One, 404) => true,
-            (Kind::Delta, 403 | 404) => true,
-            (Kind::Cancel, status) => status < 500,
+            (Self::Register { .. }, 302 | 400 | 404) => true,
+            (Self::Heartbeat { .. } | Self::FetchInstance { .. }, 404) => true,
+            (Self::PutOverride { .. } | Self::RemoveOverride { .. } | Self::SetMetadata { .. }, 404) => true,
+            (Self::FetchDelta, 403 | 404) => true,
+            (Self::Deregister { .. }, status) => status < 500,
             _ => false,
         }
     }
 
-    pub(super) fn timeout(&self) -> Duration {
-        if self.kind == Kind::Cancel { LAST_TIMEOUT } else { TIMEOUT }
+    /// Returns a response as an error. The body of a rejection is plain text, whatever its content type says.
+    pub(crate) fn rejection(&self, response: &Response<Bytes>, registry: impl fmt::Display) -> Error {
+        let status = response.status().as_u16();
+        let text = String::from_utf8_lossy(response.body());
+        let quote: String = text.trim().chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
+        let quote = if quote.is_empty() { String::new() } else { format!(": {quote}") };
+        Error::rejected(status, format!("{registry} responded to {self} with {status}{quote}"))
     }
 
-    /// The answers that are worth compressing; one kind of server gives them in no other way.
-    pub(super) fn takes_gzip(&self) -> bool {
-        matches!(self.kind, Kind::Fetch | Kind::Delta)
+    fn request(&self, client: &Client, registry: &RegistryUrl, from: Option<&str>) -> RequestBuilder {
+        let mut request = client
+            .request(self.method(), registry.join(&self.path(), &self.query()))
+            // A server sends XML unless the value contains `json`.
+            .header(header::ACCEPT, "application/json")
+            // One of the names that a server's rate limiter exempts.
+            .header("DiscoveryIdentity-Name", "DefaultClient")
+            .header("DiscoveryIdentity-Version", "1.4");
+        if let Some(from) = from {
+            request = request.header("DiscoveryIdentity-Id", from);
+        }
+        // Worth compressing; and the Netflix WAR sends these responses compressed only.
+        if matches!(self, Self::FetchAll | Self::FetchDelta | Self::FetchVip(_)) {
+            request = request.header(header::ACCEPT_ENCODING, "gzip");
+        }
+        match self {
+            Self::Register { body, .. } => request.header(header::CONTENT_TYPE, "application/json").body(body.clone()),
+            _ => request,
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if matches!(self, Self::Deregister { .. }) { DEREGISTER_TIMEOUT } else { TIMEOUT }
+    }
+
+    fn method(&self) -> Method {
+        match self {
+            Self::Register { .. } => Method::POST,
+            Self::Heartbeat { .. } | Self::PutOverride { .. } | Self::SetMetadata { .. } => Method::PUT,
+            Self::Deregister { .. } | Self::RemoveOverride { .. } => Method::DELETE,
+            Self::FetchInstance { .. } | Self::FetchAll | Self::FetchDelta | Self::FetchVip(_) => Method::GET,
+        }
+    }
+
+    fn path(&self) -> Vec<&str> {
+        match self {
+            Self::Register { app, .. } => vec!["apps", app],
+            Self::Heartbeat { app, id, .. } | Self::Deregister { app, id } | Self::FetchInstance { app, id } => {
+                vec!["apps", app, id]
+            }
+            Self::PutOverride { app, id, .. } | Self::RemoveOverride { app, id, .. } => {
+                vec!["apps", app, id, "status"]
+            }
+            Self::SetMetadata { app, id, .. } => vec!["apps", app, id, "metadata"],
+            Self::FetchAll => vec!["apps"],
+            Self::FetchDelta => vec!["apps", "delta"],
+            Self::FetchVip(vip) => vec!["vips", vip],
+        }
+    }
+
+    fn query(&self) -> Vec<(&str, String)> {
+        match self {
+            Self::Heartbeat { status, dirty, .. } => {
+                vec![("status", status.to_string()), ("lastDirtyTimestamp", dirty.to_string())]
+            }
+            Self::PutOverride { status, .. } | Self::RemoveOverride { status, .. } => {
+                vec![("value", status.to_string())]
+            }
+            Self::SetMetadata { pairs, .. } => pairs.iter().map(|(key, value)| (&**key, value.clone())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The request line as text, without percent-encoding.
+    #[cfg(test)]
+    pub(crate) fn request_line(&self) -> String {
+        let query: Vec<_> = self.query().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{self}?{}", query.join("&")).trim_end_matches('?').to_owned()
     }
 }
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.path.join("/"))
+        write!(f, "{} {}", self.method(), self.path().join("/"))
     }
+}
+
+/// Why a response could not be read to its end.
+enum ReadError {
+    Broken(reqwest::Error),
+    NotGzip(io::Error),
+    NotDecoded(Error),
+    TooLarge,
+}
+
+impl ReadError {
+    fn into_error(self, call: &Call, registry: &RegistryUrl) -> Error {
+        let response = format!("response of registry {registry} to {call}");
+        match self {
+            Self::Broken(error) => Error::broken(format!("{response} broke off"), error),
+            Self::NotGzip(error) => Error::unreadable(format!("{response} is not valid gzip: {error}")),
+            Self::NotDecoded(error) => error,
+            Self::TooLarge => Error::unreadable(format!("{response} is larger than {} MiB", MAX_BODY >> 20)),
+        }
+    }
+}
+
+/// Reads the body to its end, and decompresses it.
+async fn read(mut response: reqwest::Response) -> Result<Response<Bytes>, ReadError> {
+    let encoding = response.headers().get(header::CONTENT_ENCODING);
+    let compressed = encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut body = body.freeze();
+    if compressed {
+        body = off_thread(body.len(), move || decompress(&body)).await.map_err(ReadError::NotDecoded)??;
+    }
+    let mut whole = Response::new(body);
+    *whole.status_mut() = response.status();
+    Ok(whole)
+}
+
+fn decompress(body: &[u8]) -> Result<Bytes, ReadError> {
+    let mut plain = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain);
+    match read.map_err(ReadError::NotGzip)? {
+        length if length > MAX_BODY => Err(ReadError::TooLarge),
+        _ => Ok(plain.into()),
+    }
+}
+
+/// Runs work on a body of this size. A large body is moved to a blocking thread, so that other tasks do not wait.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    if size < LARGE_BODY {
+        return Ok(work());
+    }
+    let decoded = tokio::task::spawn_blocking(work).await;
+    decoded.map_err(|error| Error::closed(format!("response was not decoded: {error}")))
 }

@@ -4,69 +4,69 @@ use std::fmt;
 
 use url::Url;
 
-use super::super::Error;
+use crate::Error;
 
-/// The URL of a registry: its base, below which `apps` is. Whatever is shown of it lacks user and password.
+/// The base URL of a registry, which `apps` is appended to. `Display` and `Debug` leave out user and password.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct RegistryUrl {
+pub(super) struct RegistryUrl {
     base: Url,
     shown: String,
 }
 
-/// Reads one URL, or several with commas between them. A comma within a URL is none.
-pub(super) fn list(text: &str) -> Result<Vec<RegistryUrl>, Error> {
-    let mut pieces: Vec<String> = Vec::new();
-    for piece in text.split(',') {
-        let begins = ["http://", "https://"].iter().any(|scheme| piece.trim_start().starts_with(scheme));
-        match pieces.last_mut() {
-            Some(last) if !begins && !piece.trim().is_empty() => {
-                last.push(',');
-                last.push_str(piece);
-            }
-            _ if piece.trim().is_empty() => {}
-            _ => pieces.push(piece.to_owned()),
-        }
-    }
-    let urls: Vec<_> = pieces.iter().map(|piece| RegistryUrl::new(piece.trim())).collect::<Result<_, _>>()?;
-    if urls.is_empty() {
-        return Err(Error::config("the URL of the registry is empty: give one such as http://eureka:8761/eureka"));
-    }
-    Ok(urls)
-}
-
 impl RegistryUrl {
-    fn new(text: &str) -> Result<Self, Error> {
-        // What stands before `@` is secret, also where the rest is wrong.
+    /// Parses one URL, or several separated by commas. A comma before anything but another scheme belongs to the URL.
+    pub(super) fn parse_list(text: &str) -> Result<Vec<Self>, Error> {
+        let mut pieces: Vec<String> = Vec::new();
+        for piece in text.split(',') {
+            let is_url = ["http://", "https://"].iter().any(|scheme| piece.trim_start().starts_with(scheme));
+            match pieces.last_mut() {
+                Some(last) if !is_url && !piece.trim().is_empty() => {
+                    last.push(',');
+                    last.push_str(piece);
+                }
+                _ if piece.trim().is_empty() => {}
+                _ => pieces.push(piece.to_owned()),
+            }
+        }
+        let urls: Vec<_> = pieces.iter().map(|piece| Self::parse(piece.trim())).collect::<Result<_, _>>()?;
+        if urls.is_empty() {
+            return Err(Error::config("the registry URL is empty: pass one such as http://eureka:8761/eureka"));
+        }
+        Ok(urls)
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        // Everything before `@` is secret, even if the rest is invalid.
         let safe = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
         let refuse = |rule: &str| {
             Error::config(format!(
-                "registry URL `{safe}`: {rule}; write it as http://user:password@eureka:8761/eureka, \
-                 with `/`, `@` and `:` in a password as %2F, %40 and %3A"
+                "invalid registry URL `{safe}`: {rule}; write it as http://user:password@eureka:8761/eureka, \
+                 with `/`, `@` and `:` of the password as %2F, %40 and %3A"
             ))
         };
         let mut base = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(refuse("its scheme is neither http nor https"));
+            return Err(refuse("the scheme is neither http nor https"));
         }
         if base.host_str().is_none_or(str::is_empty) {
-            return Err(refuse("it has no host"));
+            return Err(refuse("the host is missing"));
         }
         if base.query().is_some() || base.fragment().is_some() {
-            return Err(refuse("it has a query or a fragment"));
+            return Err(refuse("a query or fragment is not allowed"));
         }
         if !base.path().ends_with('/') {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
         let mut shown = base.clone();
-        // Neither fails for a URL with a host.
+        // Neither call fails for a URL with a host.
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
         Ok(Self { base, shown: shown.to_string() })
     }
 
-    /// The URL of something below the base, with credentials: for the request only, which moves them to a header.
-    pub(super) fn at(&self, path: &[String], query: &[(String, String)]) -> Url {
+    /// Returns the URL of a resource below the base, with credentials. For requests only, which move them to a header.
+    pub(super) fn join(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -77,8 +77,8 @@ impl RegistryUrl {
         url
     }
 
-    /// Scheme, host and port, without credentials.
-    pub(crate) fn origin(&self) -> Url {
+    /// Returns scheme, host and port, without credentials.
+    pub(super) fn origin(&self) -> Url {
         let mut origin = self.base.clone();
         let _ = origin.set_username("");
         let _ = origin.set_password(None);
@@ -104,23 +104,23 @@ mod tests {
     use super::*;
 
     fn one(text: &str) -> RegistryUrl {
-        let [url] = &list(text).unwrap()[..] else { panic!("{text}") };
+        let [url] = &RegistryUrl::parse_list(text).unwrap()[..] else { panic!("{text}") };
         url.clone()
     }
 
     #[test]
-    fn the_base_may_end_with_a_slash_or_not() {
-        let path = ["apps".to_owned(), "RATES".to_owned(), "a b:c?d".to_owned()];
+    fn base_may_end_with_or_without_a_slash() {
+        let path = ["apps", "RATES", "a b:c?d"];
         for base in ["http://eureka:8761/eureka", "http://eureka:8761/eureka/"] {
-            assert_eq!(one(base).at(&path, &[]).as_str(), "http://eureka:8761/eureka/apps/RATES/a%20b:c%3Fd");
+            assert_eq!(one(base).join(&path, &[]).as_str(), "http://eureka:8761/eureka/apps/RATES/a%20b:c%3Fd");
         }
-        assert_eq!(one("http://eureka").at(&path[..1], &[]).as_str(), "http://eureka/apps");
-        let query = [("value".to_owned(), "a&b".to_owned())];
-        assert_eq!(one("http://eureka/v2").at(&[], &query).as_str(), "http://eureka/v2?value=a%26b");
+        assert_eq!(one("http://eureka").join(&path[..1], &[]).as_str(), "http://eureka/apps");
+        let query = [("value", "a&b".to_owned())];
+        assert_eq!(one("http://eureka/v2").join(&[], &query).as_str(), "http://eureka/v2?value=a%26b");
     }
 
     #[test]
-    fn credentials_are_never_shown() {
+    fn never_shows_credentials() {
         let url = one("http://user:p%40ss@eureka:8761/eureka");
         for shown in [url.to_string(), format!("{url:?}"), url.origin().to_string()] {
             assert!(shown.starts_with("http://eureka:8761/"), "{shown}");
@@ -128,18 +128,21 @@ mod tests {
         for bad in
             ["http://user:s3cret@", "ftp://user:s3cret@host/", "http://user:s3/cret@host", "http://u:s3,cr:et@h:x/"]
         {
-            let text = list(bad).unwrap_err().to_string();
+            let text = RegistryUrl::parse_list(bad).unwrap_err().to_string();
             assert!(!text.contains("s3"), "{text}");
         }
     }
 
     #[test]
-    fn several_have_commas_between_them() {
-        let texts: Vec<_> =
-            list("http://a:1/eureka, https://u:x,y@b/eureka/ ,").unwrap().iter().map(ToString::to_string).collect();
+    fn splits_several_urls_at_commas() {
+        let texts: Vec<_> = RegistryUrl::parse_list("http://a:1/eureka, https://u:x,y@b/eureka/ ,")
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(texts, ["http://a:1/eureka/", "https://b/eureka/"]);
-        assert!(list(" , ").unwrap_err().is_config());
-        assert!(list("eureka:8761").unwrap_err().is_config());
-        assert!(list("http://eureka/?a=b").unwrap_err().is_config());
+        assert!(RegistryUrl::parse_list(" , ").unwrap_err().is_config());
+        assert!(RegistryUrl::parse_list("eureka:8761").unwrap_err().is_config());
+        assert!(RegistryUrl::parse_list("http://eureka/?a=b").unwrap_err().is_config());
     }
 }

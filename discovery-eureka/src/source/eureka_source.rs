@@ -1,21 +1,31 @@
-//! The source.
+//! The source and its builder.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::{
     plan::Plan,
     source::{Lookup, Source},
 };
+use discovery_reqwest::Client;
 
 use super::{
-    builder::EurekaSourceBuilder,
-    endpoints::Question,
+    FetchSettings,
+    cache::{FetchCounts, RegistryCache},
     feed::Feed,
-    lookup::{EurekaLookup, Silence},
-    memory::FetchCounts,
+    lookup,
 };
-use crate::Instance;
-use discovery_reqwest::Client;
+use crate::{Error, Instance, entropy::seed, registry::Registry};
+
+/// The interval between fetches: the Java client's `registryFetchIntervalSeconds`. A server's response cache is as old.
+const FETCH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The interval between full fetches while the hash matches: the hash only counts instances, and misses a change that
+/// keeps the counts.
+const FULL_FETCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How long instances are kept after a registry lost them. They register again with their next heartbeat, within 30 s,
+/// and a server's response cache is another 30 s old.
+const MAX_STALE: Duration = Duration::from_secs(90);
 
 /// A Eureka registry as a source of a resolver.
 ///
@@ -27,7 +37,7 @@ use discovery_reqwest::Client;
 /// use discovery_eureka::EurekaSource;
 /// use discovery_reqwest::Client;
 ///
-/// // One client finds the registry, by its Service; another one all that is registered.
+/// // One client resolves the registry by its Service; the other one resolves what is registered there.
 /// let plain = Client::new(Resolver::new()?);
 /// let eureka = EurekaSource::builder(&plain, "http://rates-eureka.rates.svc:8080/eureka").build()?;
 /// let client = Client::new(Resolver::builder().source(Arc::new(eureka)).build()?);
@@ -38,37 +48,41 @@ use discovery_reqwest::Client;
 /// # }
 /// ```
 ///
-/// Cheap to clone; clones share what they fetch. It is fetched as long as some name is asked for.
+/// Cheap to clone; clones share one cache. The registry is fetched only while a name is in use.
 #[derive(Clone, Debug)]
 pub struct EurekaSource {
     feed: Arc<Feed>,
+    /// Only this VIP is fetched.
+    vip: Option<String>,
     zone: Option<String>,
 }
 
 impl EurekaSource {
-    /// Configures a source that asks the registry at `url`, the base that `apps` is appended to; several have commas between
-    /// them. Its host is resolved through the client's resolver: not the one that this source is for.
+    /// Configures a source for the registry at `url`, the base that `apps` is appended to. Separate several URLs by
+    /// commas. The host is resolved by the client's resolver, which must not be the resolver that uses this source.
     pub fn builder(client: &Client, url: impl Into<String>) -> EurekaSourceBuilder {
-        EurekaSourceBuilder::new(client.clone(), url.into())
+        let settings = FetchSettings {
+            fetch_interval: FETCH_INTERVAL,
+            full_fetch_interval: FULL_FETCH_INTERVAL,
+            max_stale: MAX_STALE,
+            delta: true,
+        };
+        EurekaSourceBuilder { client: client.clone(), url: url.into(), vip: None, zone: None, settings }
     }
 
-    pub(super) fn assemble(feed: Feed, zone: Option<String>) -> Self {
-        Self { feed: Arc::new(feed), zone }
-    }
-
-    /// The instances of a VIP, or else of an application, as they were fetched last, whatever their status; with their
-    /// metadata. It asks nobody: some name has to be in use.
+    /// Returns the instances of a VIP, else of an application, from the latest fetch: with every status, and with their
+    /// metadata. Sends no request, so a name has to be in use.
     #[must_use]
     pub fn instances(&self, name: &str) -> Vec<Instance> {
-        let memory = self.feed.memory();
-        let named = memory.applications().map(|all| all.named(name, true)).unwrap_or_default();
+        let cache = self.feed.cache();
+        let named = cache.applications().map(|all| all.named(name, true)).unwrap_or_default();
         named.into_iter().cloned().collect()
     }
 
-    /// How often the registry was fetched, and how that went.
+    /// Returns how often the registry was fetched, and with what outcome.
     #[must_use]
     pub fn counts(&self) -> FetchCounts {
-        self.feed.memory().counts
+        self.feed.cache().counts()
     }
 }
 
@@ -77,19 +91,87 @@ impl Source for EurekaSource {
         "eureka"
     }
 
-    /// The registry knows the name, and that none of its instances takes traffic: an operator may have wanted it so.
+    /// A known name without an instance that is UP does not fall through: an operator may have taken all of them out of
+    /// service.
     fn empty_is_final(&self) -> bool {
         true
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        let question = Question::of(&plan.target).filter(|question| {
-            // About others than the one that is fetched there is nothing to say.
-            self.feed.vip().is_none_or(|vip| vip.eq_ignore_ascii_case(&question.name))
-        });
-        match question {
-            Some(question) => Box::new(EurekaLookup::new(self.feed.read(), &plan.target, question, self.zone.clone())),
-            None => Box::new(Silence),
+        lookup::open(&self.feed, &plan.target, self.vip.as_deref(), self.zone.clone())
+    }
+}
+
+/// Configures an [`EurekaSource`].
+#[must_use = "call `build`"]
+pub struct EurekaSourceBuilder {
+    client: Client,
+    url: String,
+    vip: Option<String>,
+    zone: Option<String>,
+    settings: FetchSettings,
+}
+
+impl EurekaSourceBuilder {
+    /// Fetches this VIP only, always in full. The source does not apply to other names. Write the VIP exactly as it is
+    /// registered: a server compares it case-sensitively.
+    pub fn vip(mut self, vip: impl Into<String>) -> Self {
+        self.vip = Some(vip.into());
+        self
+    }
+
+    /// Prefers instances of this zone (`metadata.zone`). The others are used when all of these have failed.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets the interval between fetches, which is shortened by a jitter of up to a tenth; 30 s by default. Must be
+    /// above 0.
+    pub fn fetch_interval(mut self, interval: Duration) -> Self {
+        self.settings.fetch_interval = interval;
+        self
+    }
+
+    /// Sets the interval between full fetches while the hash matches; 5 min by default.
+    pub fn full_fetch_interval(mut self, interval: Duration) -> Self {
+        self.settings.full_fetch_interval = interval;
+        self
+    }
+
+    /// Makes every fetch a full fetch.
+    pub fn disable_delta(mut self) -> Self {
+        self.settings.delta = false;
+        self
+    }
+
+    /// Sets how long instances are kept after a registry lost more than half of them between two fetches; 90 s by
+    /// default. Instances that register again are current at once. With 0, or without deltas, the loss takes effect
+    /// immediately: without deltas, only a full fetch reports removals.
+    pub fn max_stale(mut self, max_stale: Duration) -> Self {
+        self.settings.max_stale = max_stale;
+        self
+    }
+
+    /// Builds the source. Sends no request.
+    ///
+    /// # Errors
+    /// [`Error::is_config`] if the URL is invalid or the fetch interval is 0.
+    pub fn build(self) -> Result<EurekaSource, Error> {
+        if self.settings.fetch_interval.is_zero() {
+            return Err(Error::config("the fetch interval is 0: set one above 0; the default is 30 s"));
         }
+        let registry = Registry::new(&self.client, &self.url, seed())?;
+        // A delta covers the whole registry, not a single VIP.
+        let settings = FetchSettings { delta: self.settings.delta && self.vip.is_none(), ..self.settings };
+        let feed = Feed::new(Arc::new(registry), self.vip.clone(), RegistryCache::new(settings));
+        Ok(EurekaSource { feed: Arc::new(feed), vip: self.vip, zone: self.zone })
+    }
+}
+
+impl fmt::Debug for EurekaSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the URL, which may contain a password.
+        f.debug_struct("EurekaSourceBuilder").field("vip", &self.vip).field("zone", &self.zone).finish_non_exhaustive()
     }
 }

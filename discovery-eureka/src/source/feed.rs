@@ -1,4 +1,4 @@
-//! The one task that fetches, for any number of names.
+//! The task that fetches, for any number of names.
 
 use std::{
     fmt,
@@ -12,34 +12,35 @@ use std::{
 use discovery_core::policy::{Rng as _, SplitMix64};
 use tokio::sync::{Notify, watch};
 
-use super::memory::{Fetch, Memory};
-use crate::wall::now;
+use super::cache::{Fetch, RegistryCache};
 use crate::{
     Error,
+    clock::now,
+    entropy::seed,
     model::{Page, applications},
-    registry::{Ask, Call, off_thread},
-    seed,
+    registry::{Call, Transport, off_thread},
 };
 
-/// What is known, shared by the task that fetches and the lookups that read.
+/// The cache, shared by the task that fetches and the lookups that read.
 pub(super) struct Feed {
-    registry: Arc<dyn Ask>,
+    registry: Arc<dyn Transport>,
     /// Only this VIP is fetched.
     vip: Option<String>,
-    memory: Mutex<Memory>,
+    cache: Mutex<RegistryCache>,
+    /// The version of the cache that readers were notified of.
     changed: watch::Sender<u64>,
     running: AtomicBool,
     readers: AtomicUsize,
-    /// The last reader has gone.
+    /// Notified when the last reader is dropped.
     idle: Notify,
 }
 
 impl Feed {
-    pub(super) fn new(registry: Arc<dyn Ask>, vip: Option<String>, memory: Memory) -> Self {
+    pub(super) fn new(registry: Arc<dyn Transport>, vip: Option<String>, cache: RegistryCache) -> Self {
         Self {
             registry,
             vip,
-            memory: Mutex::new(memory),
+            cache: Mutex::new(cache),
             changed: watch::Sender::new(0),
             running: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
@@ -47,96 +48,91 @@ impl Feed {
         }
     }
 
-    pub(super) fn vip(&self) -> Option<&str> {
-        self.vip.as_deref()
+    pub(super) fn cache(&self) -> MutexGuard<'_, RegistryCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// Keeps the task at work until the reader is dropped.
-    pub(super) fn read(self: &Arc<Self>) -> Reader {
+    /// Registers a reader. The task runs until the last reader is dropped.
+    pub(super) fn reader(self: &Arc<Self>) -> FeedReader {
         self.readers.fetch_add(1, Ordering::AcqRel);
-        Reader(self.clone())
+        FeedReader { feed: self.clone(), changes: self.changed.subscribe() }
     }
 
-    /// Starts the task on this runtime, where there is none.
-    fn ensure_worker(self: &Arc<Self>) {
+    /// Starts the task on this runtime unless it runs already.
+    fn ensure_running(self: &Arc<Self>) {
         if self.running.swap(true, Ordering::AcqRel) {
             return;
         }
-        let claim = Claim(self.clone());
-        self.memory().begin(now());
-        tokio::spawn(work(claim));
+        let permit = FetchPermit(self.clone());
+        self.cache().start(now());
+        tokio::spawn(run(permit));
     }
 
-    fn is_read(&self) -> bool {
+    fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Acquire) > 0
     }
 
-    /// One fetch, and a full one at once where a delta does not do.
+    /// Fetches once. A delta that is not enough is followed by a full fetch at once.
     async fn fetch(&self, kind: Fetch, rng: &mut SplitMix64) {
-        let mut part = || 0.9 + 0.1 * (rng.below(1001) as f64 / 1000.0);
+        let mut jitter = || 0.9 + 0.1 * (rng.below(1001) as f64 / 1000.0);
         if kind == Fetch::Delta {
-            match self.ask(Call::delta()).await {
+            match self.fetch_page(Call::FetchDelta).await {
                 Ok(Some(delta)) => {
-                    if self.memory().on_delta(delta, now(), part()) {
+                    if self.cache().on_delta(delta, now(), jitter()) {
                         return;
                     }
-                    tracing::debug!("the hash of the registry differs after a delta: fetching all of it");
+                    tracing::debug!("registry hash differs after a delta, starting a full fetch");
                 }
-                // Deltas are switched off, or what came is none.
+                // The server has deltas disabled, or the response is not a list of applications.
                 Ok(None) => {}
-                Err(error) => return self.failed(error, part()),
+                Err(error) => return self.on_failure(error, jitter()),
             }
         }
         let call = match &self.vip {
-            Some(vip) => Call::vip(vip),
-            None => Call::all(),
+            Some(vip) => Call::FetchVip(vip.clone()),
+            None => Call::FetchAll,
         };
-        match self.ask(call.clone()).await {
-            Ok(Some(page)) => self.memory().on_full(page, now(), part()),
-            Ok(None) => self.failed(Error::unreadable(format!("the answer to {call} is none of a registry")), part()),
-            Err(error) => self.failed(error, part()),
+        match self.fetch_page(call.clone()).await {
+            Ok(Some(page)) => self.cache().on_full(page, now(), jitter()),
+            Ok(None) => {
+                let text = format!("invalid response to {call}: not a list of applications; check the registry URL");
+                self.on_failure(Error::unreadable(text), jitter());
+            }
+            Err(error) => self.on_failure(error, jitter()),
         }
     }
 
-    /// `None` for an answer that is no list of applications.
-    async fn ask(&self, call: Call) -> Result<Option<Page>, Error> {
-        let answer = self.registry.ask(call.clone()).await?;
-        if !answer.is_success() {
+    /// Returns `None` if the response is not a list of applications.
+    async fn fetch_page(&self, call: Call) -> Result<Option<Page>, Error> {
+        let response = self.registry.send(call.clone()).await?;
+        if !response.status().is_success() {
             return Ok(None);
         }
-        let body = answer.body;
+        let body = response.into_body();
         match off_thread(body.len(), move || applications(&body)).await? {
             Ok(page) => Ok(Some(page)),
             Err(error) => {
-                tracing::debug!(%call, %error, "an answer that cannot be read");
+                tracing::debug!(%call, %error, "invalid response of the registry");
                 Ok(None)
             }
         }
     }
 
-    fn failed(&self, error: Error, part: f64) {
-        let mut memory = self.memory();
-        if memory.error.is_none() {
-            tracing::warn!(error = %error.in_full(), "the registry cannot be fetched, what is known stays");
+    fn on_failure(&self, error: Error, jitter: f64) {
+        let mut cache = self.cache();
+        if cache.error().is_none() {
+            tracing::warn!(%error, "fetching the registry failed, keeping the known instances");
         }
-        memory.on_failure(error, now(), part);
+        cache.on_failure(error, now(), jitter);
     }
 
-    fn tell(&self) {
-        let version = self.memory().version;
-        self.changed.send_if_modified(|told| std::mem::replace(told, version) != version);
+    fn notify_readers(&self) {
+        let version = self.cache().version();
+        self.changed.send_if_modified(|notified| std::mem::replace(notified, version) != version);
     }
 }
 
-/// Without what is known, which may be thousands of instances.
+/// Omits the cache, which may hold thousands of instances.
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Feed");
@@ -144,56 +140,66 @@ impl fmt::Debug for Feed {
     }
 }
 
-/// Somebody reads as long as this lives.
+/// Reads the cache, and keeps the task running.
 #[derive(Debug)]
-pub(super) struct Reader(Arc<Feed>);
-
-impl Reader {
-    /// The feed, at work.
-    pub(super) fn feed(&self) -> &Feed {
-        self.0.ensure_worker();
-        &self.0
-    }
-
-    /// The feed, at work or not.
-    pub(super) fn feed_as_is(&self) -> &Feed {
-        &self.0
-    }
+pub(super) struct FeedReader {
+    feed: Arc<Feed>,
+    changes: watch::Receiver<u64>,
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if self.0.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_one();
+impl FeedReader {
+    /// Returns the cache.
+    pub(super) fn cache(&self) -> MutexGuard<'_, RegistryCache> {
+        self.feed.cache()
+    }
+
+    /// Starts the task if need be, and marks all changes up to now as seen.
+    pub(super) fn refresh(&mut self) {
+        self.feed.ensure_running();
+        self.changes.mark_unchanged();
+    }
+
+    /// Waits for the next change of the cache.
+    pub(super) async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
 
-/// The right to fetch; there is one at a time. It is given back when its task ends, also by a runtime's shutdown.
-struct Claim(Arc<Feed>);
+impl Drop for FeedReader {
+    fn drop(&mut self) {
+        if self.feed.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.feed.idle.notify_one();
+        }
+    }
+}
 
-impl Drop for Claim {
+/// The right to fetch, of which there is one. Returned when its task ends, also if the runtime shuts down.
+struct FetchPermit(Arc<Feed>);
+
+impl Drop for FetchPermit {
     fn drop(&mut self) {
         self.0.running.store(false, Ordering::Release);
-        // Readers look again, and start another task where they are.
+        // Wakes the readers, which start another task on their runtime.
         self.0.changed.send_modify(|_| ());
     }
 }
 
-async fn work(claim: Claim) {
-    let feed = claim.0.clone();
+async fn run(permit: FetchPermit) {
+    let feed = permit.0.clone();
     let mut rng = SplitMix64::with_seed(seed());
-    while feed.is_read() {
-        let next = feed.memory().next(now());
+    while feed.has_readers() {
+        let next = feed.cache().next(now());
         match next {
             Ok(kind) => feed.fetch(kind, &mut rng).await,
             Err(at) => {
                 tokio::select! {
-                    () = tokio::time::sleep_until(Instant::into(at)) => feed.memory().on_time(now()),
+                    () = tokio::time::sleep_until(Instant::into(at)) => feed.cache().on_timer(now()),
                     () = feed.idle.notified() => {}
                 }
             }
         }
-        feed.tell();
+        feed.notify_readers();
     }
 }

@@ -1,19 +1,29 @@
 //! The registry as a source of a resolver.
 //!
-//! | | |
+//! | module | content |
 //! |---|---|
-//! | memory | what is known, and what to fetch next: pure |
-//! | endpoints | instances and a target to endpoints: pure |
-//! | feed | the one task that fetches, for any number of names |
-//! | lookup, eureka_source | the contract of a [`Source`](discovery_core::source::Source) |
+//! | `cache` | the fetched registry, and what to fetch next; pure |
+//! | `feed` | the task that fetches, for any number of names |
+//! | `lookup` | instances to the endpoints of one target |
+//! | `eureka_source` | the public source and its builder |
 
-mod builder;
-mod endpoints;
+mod cache;
 mod eureka_source;
 mod feed;
 mod lookup;
-mod memory;
 
-pub use builder::EurekaSourceBuilder;
-pub use eureka_source::EurekaSource;
-pub use memory::FetchCounts;
+use std::time::Duration;
+
+pub use cache::FetchCounts;
+pub use eureka_source::{EurekaSource, EurekaSourceBuilder};
+
+/// The settings of the cache. The builder fills them.
+#[derive(Clone, Debug)]
+struct FetchSettings {
+    fetch_interval: Duration,
+    full_fetch_interval: Duration,
+    /// How long instances are kept after a registry lost them.
+    max_stale: Duration,
+    /// Whether deltas are fetched.
+    delta: bool,
+}

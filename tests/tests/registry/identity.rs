@@ -58,7 +58,7 @@ async fn does_not_register_a_loopback_address() {
     let error = builder.register().await.unwrap_err();
     let route = format!("the route to {}: 127.0.0.1 is a loopback address", registry.addr());
     assert!(error.is_config() && error.to_string().contains(&route), "{error}");
-    assert!(error.to_string().contains("Set POD_IP from the downward API"), "{error}");
+    assert!(error.to_string().contains("set POD_IP from the downward API"), "{error}");
     assert!(registry.asked().await.is_empty());
 }
 

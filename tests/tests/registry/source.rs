@@ -237,7 +237,7 @@ async fn keeps_endpoints_for_a_while_when_the_registry_was_emptied() {
     until_counts(&source, "the emptied registry", |source| source.counts().emptied == 1).await;
     until_counts(&source, "further fetches", |source| source.counts().full >= 4).await;
     assert_eq!(rates.endpoints().len(), 2);
-    assert!(rates.explain().to_string().contains("before it lost its memory"), "{}", rates.explain());
+    assert!(rates.explain().to_string().contains("although the registry lost them"), "{}", rates.explain());
     until_addrs(&rates, &[]).await;
 }
 

@@ -1,8 +1,8 @@
-//! Vectors of the wire contract: what servers of several ages, and the other clients' records in them, look like.
+//! Responses of servers of several versions, with records registered by other clients.
 
 use super::*;
 
-/// As a server of today writes it: Jackson's `EurekaJsonJacksonCodec` of Netflix/eureka 1.10.
+/// The output of a current server: `EurekaJsonJacksonCodec` of Netflix/eureka 1.10.
 const FULL: &str = r#"{"applications":{"versions__delta":"1","apps__hashcode":"UP_1_","application":[
  {"name":"FOO","instance":[{
   "instanceId":"rates-7d9f4-abcde:foo:8080","hostName":"10.42.3.17","app":"FOO","ipAddr":"10.42.3.17",
@@ -17,7 +17,7 @@ const FULL: &str = r#"{"applications":{"versions__delta":"1","apps__hashcode":"U
   "lastUpdatedTimestamp":"1457714988223","lastDirtyTimestamp":"1457714988172","actionType":"ADDED"}]}]}}"#;
 
 #[test]
-fn what_a_server_of_today_writes() {
+fn reads_a_current_servers_response() {
     let page = applications(FULL.as_bytes()).unwrap();
     assert_eq!(page.hash.as_deref(), Some("UP_1_"));
     let [(Action::Put, instance)] = &page.entries[..] else { panic!("{page:?}") };
@@ -42,7 +42,7 @@ fn one(fields: &str) -> Instance {
 }
 
 #[test]
-fn one_object_stands_for_a_list_of_one() {
+fn reads_one_object_as_a_list_of_one() {
     let xstream = r#"{"applications":{"versions__delta":1,"apps__hashcode":"UP_1_","application":
         {"name":"FOO","instance":{"hostName":"h","status":"UP"}}}}"#;
     let page = applications(xstream.as_bytes()).unwrap();
@@ -51,7 +51,7 @@ fn one_object_stands_for_a_list_of_one() {
 }
 
 #[test]
-fn an_empty_registry_has_many_forms() {
+fn reads_every_form_of_an_empty_registry() {
     for body in [
         r#"{"applications":{"versions__delta":"1","apps__hashcode":"","application":[]}}"#,
         r#"{"applications":{"versions__delta":1,"apps__hashcode":null,"application":null}}"#,
@@ -64,7 +64,7 @@ fn an_empty_registry_has_many_forms() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error() {
+fn rejects_other_documents() {
     for body in ["", "<applications/>", "[]", "null", r#"{"applications":null}"#, r#"{"application":{}}"#, "{\"appl"] {
         assert!(applications(body.as_bytes()).is_err(), "{body}");
     }
@@ -72,7 +72,7 @@ fn what_is_no_answer_is_an_error() {
 }
 
 #[test]
-fn numbers_and_truths_may_be_texts() {
+fn reads_numbers_and_booleans_written_as_text() {
     let port = |number, enabled| Some(InstancePort { number, enabled });
     assert_eq!(one(r#""port":{"$":"8080","@enabled":true}"#).port, port(8080, true));
     assert_eq!(one(r#""port":{"@enabled":"FALSE","$":8080}"#).port, port(8080, false));
@@ -86,7 +86,7 @@ fn numbers_and_truths_may_be_texts() {
 }
 
 #[test]
-fn a_port_that_is_absent_stays_absent() {
+fn absent_port_stays_absent() {
     for body in ["", r#""port":null"#, r#""port":{}"#, r#""port":{"$":0}"#, r#""port":{"$":70000}"#, r#""port":[1]"#] {
         assert_eq!(one(body).port, None, "{body}");
     }
@@ -94,7 +94,7 @@ fn a_port_that_is_absent_stays_absent() {
 }
 
 #[test]
-fn metadata_is_flat_text_without_javas_class() {
+fn metadata_is_flat_text_without_the_java_class() {
     let read = |metadata: &str| one(&format!(r#""metadata":{metadata}"#)).metadata;
     assert!(read("null").is_empty());
     assert!(read(r#"{"@class":"java.util.Collections$EmptyMap"}"#).is_empty());
@@ -105,7 +105,7 @@ fn metadata_is_flat_text_without_javas_class() {
 }
 
 #[test]
-fn an_id_that_is_absent_is_amazons_or_the_host_name() {
+fn absent_id_falls_back_to_the_amazon_id_or_the_host_name() {
     let amazon = r#""hostName":"h","dataCenterInfo":{"@class":"x.AmazonInfo","name":"Amazon",
         "metadata":{"instance-id":"i-1","availability-zone":"us-east-1a"}}"#;
     assert_eq!(one(amazon).id, "i-1");
@@ -118,7 +118,7 @@ fn an_id_that_is_absent_is_amazons_or_the_host_name() {
 }
 
 #[test]
-fn a_status_of_another_case_is_unknown() {
+fn status_in_another_case_is_unknown() {
     for (text, status) in [
         (r#""UP""#, Status::Up),
         (r#""OUT_OF_SERVICE""#, Status::OutOfService),
@@ -136,19 +136,19 @@ fn a_status_of_another_case_is_unknown() {
 }
 
 #[test]
-fn null_and_unknown_fields_do_no_harm() {
+fn ignores_null_and_unknown_fields() {
     let record = one(r#""ipAddr":null,"vipAddress":null,"dataCenterInfo":null,"asgName":null,"leaseInfo":
         {"renewalTimestamp":1,"evictionDurationInSecs":{"a":[]}},"future":{"a":[1,{"b":null}]},"list":[[],{}]"#);
     assert_eq!(record, Instance::default());
 }
 
 #[test]
-fn vips_are_a_list_with_commas() {
+fn splits_vips_at_commas() {
     assert_eq!(one(r#""vipAddress":"a,b, c,,""#).vip_addresses, ["a", "b", "c"]);
 }
 
 #[test]
-fn an_address_may_stand_where_the_host_name_does() {
+fn falls_back_to_an_address_in_the_host_name() {
     let ip = |fields| one(fields).ip().map(|ip| ip.to_string());
     assert_eq!(ip(r#""ipAddr":"10.0.0.1","hostName":"h""#).as_deref(), Some("10.0.0.1"));
     assert_eq!(ip(r#""hostName":"10.0.0.2""#).as_deref(), Some("10.0.0.2"));
@@ -162,7 +162,7 @@ mod any {
 
     use super::super::*;
 
-    /// Any JSON, with the names that the reader knows among its keys.
+    /// Any JSON whose keys include the names that the reader looks for.
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -202,9 +202,10 @@ mod any {
     }
 
     proptest! {
-        /// A field of a shape that makes no sense is absent: it spoils neither its record nor the others.
+        /// A field of an unexpected shape counts as absent: it affects neither the rest of its record nor other
+        /// records.
         #[test]
-        fn no_record_spoils_another(strange in any_json(), app in any_json()) {
+        fn malformed_record_leaves_other_records_intact(strange in any_json(), app in any_json()) {
             let good = json!({"instanceId": "good", "ipAddr": "10.0.0.1", "status": "UP", "port": {"$": 1, "@enabled": "true"}});
             let body = json!({"applications": {"application": [app, {"name": "A", "instance": [strange, good]}]}}).to_string();
             let page = applications(body.as_bytes()).unwrap();
@@ -214,7 +215,7 @@ mod any {
         }
 
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = (applications(&bytes).is_ok(), instance(&bytes).is_ok());
         }
     }

@@ -1,20 +1,19 @@
-//! The task, on paused time, against a script in place of a registry.
+//! The task on paused time, with a script in place of a registry.
 
-use std::{collections::VecDeque, sync::Mutex, time::Duration};
+use std::{collections::VecDeque, sync::Mutex};
 
 use discovery_core::source::BoxFuture;
 
-use super::{super::machine::tests::record, *};
+use super::{super::record::tests::record, *};
 use crate::Registration;
 
-/// Takes the calls, and answers as it is told; 200 where it is told nothing.
+/// Records the calls and responds to them: 200 unless scripted otherwise.
 #[derive(Debug, Default)]
 struct Script {
     calls: Mutex<Vec<String>>,
-    /// Answers for the calls whose text begins with this; each is used once.
+    /// Status codes by the beginning of the request line; each is used once. 0 is a connect error.
     answers: Mutex<VecDeque<(&'static str, u16)>>,
-    /// How long each answer takes.
-    takes: Duration,
+    latency: Duration,
 }
 
 impl Script {
@@ -31,22 +30,21 @@ impl Script {
     }
 }
 
-impl Ask for Script {
-    fn ask(&self, call: Call) -> BoxFuture<'_, Result<Answer, Error>> {
-        let query: Vec<_> =
-            call.query.iter().filter(|(k, _)| k != "lastDirtyTimestamp").map(|(k, v)| format!("{k}={v}")).collect();
-        let text = format!("{} {}?{}", call.method, call.path[2..].join("/"), query.join("&"));
-        let text = text.trim_end_matches('?').replace("rates-0:rates:8080:10.0.0.1", "ID");
+impl Transport for Script {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
+        // Without the path of the application, and without the time stamp.
+        let line = call.request_line().replace("apps/RATES", "").replace("/rates-0:rates:8080:10.0.0.1", "ID");
+        let line = line.split("&lastDirtyTimestamp").next().unwrap_or_default().to_owned();
         Box::pin(async move {
-            self.calls.lock().unwrap().push(text.clone());
-            tokio::time::sleep(self.takes).await;
+            self.calls.lock().unwrap().push(line.clone());
+            tokio::time::sleep(self.latency).await;
             let mut answers = self.answers.lock().unwrap();
-            let at = answers.iter().position(|(begin, _)| text.starts_with(begin));
+            let at = answers.iter().position(|(begin, _)| line.starts_with(begin));
             let status = at.and_then(|at| answers.remove(at)).map_or(200, |(_, status)| status);
             drop(answers);
             match status {
-                0 => Err(Error::unreachable("nobody there")),
-                status => Ok(Answer { status, body: HELD.into() }),
+                0 => Err(Error::unreachable("no registry")),
+                status => Ok(Response::builder().status(status).body(HELD.into()).unwrap()),
             }
         })
     }
@@ -54,14 +52,9 @@ impl Ask for Script {
 
 const HELD: &str = r#"{"instance":{"ipAddr":"10.0.0.1","port":{"$":8080,"@enabled":"true"}}}"#;
 
-fn start(script: &Arc<Script>, health: Option<Health>) -> Registration {
-    let wall = Wall::new();
-    let machine = Machine::new(record(), Status::Up, now(), wall.now());
-    let (commands, received) = mpsc::unbounded_channel();
-    let (told, state) = watch::channel(machine.state.clone());
-    let (id, app) = (machine.record.id.clone(), machine.record.app.clone());
-    tokio::spawn(Driver { machine, registry: script.clone(), health, wall, commands: received, told }.run());
-    Registration { id, app, commands, state }
+fn start(script: &Arc<Script>, health: Option<HealthCheck>) -> Registration {
+    let record = record(Duration::from_secs(30), Duration::from_secs(90));
+    Registration::start(record, Status::Up, script.clone(), health)
 }
 
 async fn seconds(seconds: u64) {
@@ -69,7 +62,7 @@ async fn seconds(seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn registered_kept_and_deregistered() {
+async fn registers_sends_heartbeats_and_deregisters() {
     let script = Script::answering([]);
     let registration = start(&script, None);
     registration.settled().await.unwrap();
@@ -80,22 +73,22 @@ async fn registered_kept_and_deregistered() {
     assert_eq!(script.calls(), ["POST ", "GET ID", beat, beat, beat, "DELETE ID"], "nothing after the DELETE");
 }
 
-/// Netflix #98, spring-cloud-netflix #1543: a registration that is on its way when the pod ends must not come last.
+/// Netflix #98, spring-cloud-netflix #1543: a registration in flight at shutdown must not arrive last.
 #[tokio::test(start_paused = true)]
-async fn a_request_on_its_way_is_awaited_before_the_last_one() {
-    let script = Arc::new(Script { takes: Duration::from_secs(7), ..Script::default() });
+async fn awaits_a_request_in_flight_before_deregistering() {
+    let script = Arc::new(Script { latency: Duration::from_secs(7), ..Script::default() });
     let registration = start(&script, None);
     seconds(1).await;
     assert_eq!(script.calls(), ["POST "]);
     let begun = tokio::time::Instant::now();
     registration.shutdown(Duration::from_secs(60)).await.unwrap();
-    // 6 s until the POST is answered, 7 s for the DELETE, and the drain.
+    // 6 s until the response to the POST, 7 s for the DELETE, and the drain.
     assert_eq!(begun.elapsed().as_secs(), 73);
     assert_eq!(script.calls(), ["POST ", "DELETE ID"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_registration_deregisters_as_well() {
+async fn drop_deregisters() {
     let script = Script::answering([]);
     drop(start(&script, None));
     seconds(100).await;
@@ -104,7 +97,7 @@ async fn a_dropped_registration_deregisters_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deregistration_that_fails_is_told_after_the_drain() {
+async fn reports_a_failed_deregistration_after_the_drain() {
     let script = Script::answering([("DELETE", 0)]);
     let registration = start(&script, None);
     registration.settled().await.unwrap();
@@ -114,7 +107,7 @@ async fn a_deregistration_that_fails_is_told_after_the_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_comes_late_is_told() {
+async fn registers_when_the_registry_becomes_available() {
     let script = Script::answering([("POST", 0), ("POST", 503), ("POST", 0)]);
     let registration = start(&script, None);
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -126,7 +119,7 @@ async fn a_registry_that_comes_late_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_has_forgotten_is_told_at_once() {
+async fn registers_again_at_once_after_404() {
     let script = Script::answering([("PUT", 404)]);
     let registration = start(&script, None);
     seconds(31).await;
@@ -135,7 +128,7 @@ async fn a_registry_that_has_forgotten_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_and_metadata_are_told_in_their_order() {
+async fn sends_metadata_and_status_in_order() {
     let script = Script::answering([]);
     let registration = start(&script, None);
     registration.settled().await.unwrap();
@@ -156,17 +149,17 @@ async fn a_status_and_metadata_are_told_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_health_check_is_asked_before_each_heartbeat() {
+async fn runs_the_health_check_before_each_heartbeat() {
     let script = Script::answering([]);
-    let says = Arc::new(Mutex::new(Status::Up));
-    let asked = says.clone();
-    let health = Health::new(move || {
-        let status = *asked.lock().unwrap();
+    let result = Arc::new(Mutex::new(Status::Up));
+    let current = result.clone();
+    let health = HealthCheck::new(move || {
+        let status = *current.lock().unwrap();
         async move { status }
     });
     let registration = start(&script, Some(health));
     seconds(31).await;
-    *says.lock().unwrap() = Status::Down;
+    *result.lock().unwrap() = Status::Down;
     seconds(30).await;
     assert_eq!(registration.status(), Status::Down);
     assert_eq!(script.calls(), ["POST ", "GET ID", "PUT ID?status=UP", "POST ", "GET ID"]);
@@ -175,17 +168,17 @@ async fn the_health_check_is_asked_before_each_heartbeat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_health_check_that_panics_or_hangs_is_down() {
-    let check = Health::new(|| async { panic!("a bug in a check") });
-    assert_eq!(check.ask().await, Status::Down);
-    let check = Health::new(std::future::pending);
-    assert_eq!(check.ask().await, Status::Down);
+async fn status_is_down_when_the_health_check_panics_or_hangs() {
+    let check = HealthCheck::new(|| async { panic!("a bug in a check") });
+    assert_eq!(check.run().await, Status::Down);
+    let check = HealthCheck::new(std::future::pending);
+    assert_eq!(check.run().await, Status::Down);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_health_check_is_not_asked_while_out_of_service() {
+async fn skips_the_health_check_while_starting_or_out_of_service() {
     let script = Script::answering([]);
-    let health = Health::new(|| async { panic!("not to be asked") });
+    let health = HealthCheck::new(|| async { panic!("must not run") });
     let registration = start(&script, Some(health));
     registration.set_status(Status::OutOfService);
     seconds(200).await;

@@ -1,30 +1,15 @@
-//! The rules of the client contract, with simulated time: no request takes any.
+//! The rules of the client, with simulated time in which requests take no time.
 
-use std::net::Ipv4Addr;
-
-use super::*;
-use crate::{InstancePort, model::Urls};
+use super::{super::record::tests::record, *};
+use crate::{InstancePort, registry::Call};
 
 const WALL: u64 = 1_700_000_000_000;
 
-pub(in super::super) fn record() -> Record {
-    Record {
-        id: "rates-0:rates:8080:10.0.0.1".to_owned(),
-        app: "RATES".to_owned(),
-        host_name: "10.0.0.1".to_owned(),
-        ip: Ipv4Addr::new(10, 0, 0, 1).into(),
-        port: Some(8080),
-        secure_port: None,
-        vip: "rates".to_owned(),
-        secure_vip: "rates".to_owned(),
-        urls: Urls::default(),
-        renewal: Duration::from_secs(30),
-        lease: Duration::from_secs(90),
-        metadata: std::collections::BTreeMap::new(),
-    }
+fn default_record() -> Record {
+    record(Duration::from_secs(30), Duration::from_secs(90))
 }
 
-/// A machine, and what time it is.
+/// A machine and its simulated time.
 struct Sim {
     machine: Machine,
     start: Instant,
@@ -34,10 +19,10 @@ struct Sim {
 impl Sim {
     fn new() -> Self {
         let now = Instant::now();
-        Self { machine: Machine::new(record(), Status::Up, now, WALL), start: now, now }
+        Self { machine: Machine::new(default_record(), Status::Up, now, WALL), start: now, now }
     }
 
-    /// Settled at second 0.
+    /// A machine that settled at second 0.
     fn settled() -> Self {
         let mut sim = Self::new();
         sim.expect(Step::Register { dirty: WALL }, Outcome::Done);
@@ -54,12 +39,12 @@ impl Sim {
         WALL + u64::try_from((self.now - self.start).as_millis()).unwrap()
     }
 
-    /// Waits for the next step, and returns it with the second that it comes in.
+    /// Advances to the next step; returns its second and the step.
     fn step(&mut self) -> (u64, Step) {
         loop {
             match self.machine.next(self.now) {
                 Step::Wait(at) => {
-                    assert!(at > self.now, "a wait for what is over would never end");
+                    assert!(at > self.now, "a wait for the past would loop forever");
                     self.now = at;
                 }
                 step => return (self.seconds(), step),
@@ -72,7 +57,7 @@ impl Sim {
         self.machine.done(step, outcome, self.now, wall);
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a step is written where it is expected")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers construct the expected step in place")]
     fn expect(&mut self, wanted: Step, outcome: Outcome) {
         let (_, step) = self.step();
         assert_eq!(step, wanted);
@@ -95,6 +80,19 @@ fn held(ip: &str, port: u16, last_dirty: u64) -> Outcome {
     }))
 }
 
+fn failed() -> Outcome {
+    Outcome::Failed(Error::unreachable("no registry"))
+}
+
+/// The metadata that a request for `key` would send.
+fn sent_metadata(sim: &Sim, key: &str) -> Vec<(String, String)> {
+    let step = Step::Metadata(BTreeSet::from([key.to_owned()]));
+    match sim.machine.record.call(&step, Status::Up) {
+        Some(Call::SetMetadata { pairs, .. }) => pairs,
+        call => panic!("{call:?}"),
+    }
+}
+
 fn ours() -> Outcome {
     held("10.0.0.1", 8080, WALL)
 }
@@ -107,7 +105,7 @@ fn dirty_of(step: &Step) -> u64 {
 }
 
 #[test]
-fn registered_read_back_then_a_heartbeat_each_interval() {
+fn registers_then_verifies_then_sends_heartbeats() {
     let mut sim = Sim::settled();
     for second in [30, 60, 90] {
         assert_eq!(sim.step(), (second, Step::Heartbeat { dirty: WALL }));
@@ -116,9 +114,9 @@ fn registered_read_back_then_a_heartbeat_each_interval() {
     assert!(sim.machine.state.is_settled());
 }
 
-/// 404 → register at once; an older time stamp would keep the old record (Netflix #802).
+/// With an older time stamp the registry would keep the old record (Netflix #802).
 #[test]
-fn a_heartbeat_that_is_unknown_registers_at_once_with_a_later_time() {
+fn registers_again_at_once_when_a_heartbeat_gets_404() {
     let mut sim = Sim::settled();
     sim.expect(Step::Heartbeat { dirty: WALL }, Outcome::Unknown);
     assert!(!sim.machine.state.registered);
@@ -131,7 +129,7 @@ fn a_heartbeat_that_is_unknown_registers_at_once_with_a_later_time() {
 }
 
 #[test]
-fn a_clock_that_goes_back_does_not_take_the_time_stamp_with_it() {
+fn time_stamp_increases_even_if_the_clock_goes_back() {
     let mut sim = Sim::settled();
     let beat = sim.step().1;
     let now = sim.now;
@@ -139,40 +137,41 @@ fn a_clock_that_goes_back_does_not_take_the_time_stamp_with_it() {
     assert_eq!(dirty_of(&sim.step().1), WALL + 1);
 }
 
-/// The Java client takes a failed registration for one; ours goes on, after 1, 2, 4 ... s, a third of the lease at most.
+/// The Java client considers itself registered after a failed registration. Ours retries after 1, 2, 4 ... s, at most a
+/// third of the lease.
 #[test]
-fn a_registration_that_fails_is_tried_again() {
+fn retries_a_failed_registration_with_backoff() {
     let mut sim = Sim::new();
     let mut seconds = Vec::new();
     for _ in 0..8 {
         let (second, step) = sim.step();
         assert_eq!(step, Step::Register { dirty: WALL });
         seconds.push(second);
-        sim.answer(&step, Outcome::Failed);
+        sim.answer(&step, failed());
     }
     assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 61, 91]);
     assert!(sim.machine.may_be_known() && !sim.machine.state.registered);
 }
 
 #[test]
-fn an_outage_keeps_beating_and_reads_the_record_back_after_it() {
+fn keeps_sending_heartbeats_in_an_outage_and_verifies_after_it() {
     let mut sim = Sim::settled();
     let mut seconds = Vec::new();
     for _ in 0..7 {
         let (second, step) = sim.step();
         assert_eq!(step, Step::Heartbeat { dirty: WALL });
         seconds.push(second);
-        sim.answer(&step, Outcome::Failed);
+        sim.answer(&step, failed());
     }
-    assert_eq!(seconds, [30, 31, 33, 37, 45, 61, 91], "never longer than a third of the lease apart");
+    assert_eq!(seconds, [30, 31, 33, 37, 45, 61, 91], "at most a third of the lease apart");
     sim.expect(Step::Heartbeat { dirty: WALL }, Outcome::Done);
     sim.expect(Step::Verify, ours());
     assert!(sim.machine.state.is_settled());
 }
 
-/// Another node behind the same URL, that the record has not reached yet.
+/// Another node behind the same URL may not have the record yet.
 #[test]
-fn a_record_that_cannot_be_read_back_yet_is_asked_for_again_after_a_heartbeat() {
+fn verifies_again_after_a_heartbeat_when_the_record_is_not_found() {
     let mut sim = Sim::new();
     sim.expect(Step::Register { dirty: WALL }, Outcome::Done);
     sim.expect(Step::Verify, Outcome::Unknown);
@@ -184,9 +183,9 @@ fn a_record_that_cannot_be_read_back_yet_is_asked_for_again_after_a_heartbeat() 
     assert!(sim.machine.state.is_settled());
 }
 
-/// A dead pod's record of the same id, with a clock that was ahead.
+/// The record of a dead pod with the same id, whose clock was ahead.
 #[test]
-fn a_foreign_record_is_overwritten_by_a_later_one() {
+fn overwrites_a_foreign_record_with_a_later_time_stamp() {
     let mut sim = Sim::new();
     sim.expect(Step::Register { dirty: WALL }, Outcome::Done);
     sim.expect(Step::Verify, held("10.0.0.9", 8080, WALL + 7_200_000));
@@ -199,7 +198,7 @@ fn a_foreign_record_is_overwritten_by_a_later_one() {
 }
 
 #[test]
-fn two_pods_with_one_id_do_not_fight_without_pause() {
+fn slows_down_when_two_pods_share_an_id() {
     let mut sim = Sim::new();
     let mut registrations = Vec::new();
     for _ in 0..6 {
@@ -213,7 +212,7 @@ fn two_pods_with_one_id_do_not_fight_without_pause() {
 }
 
 #[test]
-fn a_status_is_registered_and_too_many_wait_for_the_periodic_run() {
+fn registers_status_changes_and_delays_those_beyond_the_limit() {
     let mut sim = Sim::settled();
     sim.now += Duration::from_secs(1);
     for (status, second) in [(Status::Down, 1), (Status::Up, 1), (Status::Down, 31)] {
@@ -228,16 +227,16 @@ fn a_status_is_registered_and_too_many_wait_for_the_periodic_run() {
 }
 
 #[test]
-fn the_same_status_and_unknown_change_nothing() {
+fn ignores_an_unchanged_status_and_unknown() {
     let mut sim = Sim::settled();
     sim.set_status(Status::Up);
     sim.set_status(Status::Unknown);
     assert_eq!(sim.step(), (30, Step::Heartbeat { dirty: WALL }));
 }
 
-/// Re-registering OUT_OF_SERVICE while UP is ignored, and the other way round.
+/// A registry ignores a registration that changes UP to OUT_OF_SERVICE or back.
 #[test]
-fn out_of_service_is_an_override() {
+fn sends_out_of_service_as_an_override() {
     let mut sim = Sim::settled();
     sim.set_status(Status::OutOfService);
     assert!(sim.machine.state.pending);
@@ -247,11 +246,11 @@ fn out_of_service_is_an_override() {
     sim.expect(Step::PutOverride(Status::Up), Outcome::Done);
     sim.expect(Step::RemoveOverride(Status::Up), Outcome::Done);
     assert!(sim.machine.state.is_settled());
-    assert_eq!(sim.step(), (30, Step::Heartbeat { dirty: WALL }), "nothing to register");
+    assert_eq!(sim.step(), (30, Step::Heartbeat { dirty: WALL }), "the override needs no registration");
 }
 
 #[test]
-fn out_of_service_then_down_registers_and_takes_the_override_away() {
+fn down_after_out_of_service_registers_and_removes_the_override() {
     let mut sim = Sim::settled();
     sim.set_status(Status::OutOfService);
     sim.expect(Step::PutOverride(Status::OutOfService), Outcome::Done);
@@ -263,7 +262,7 @@ fn out_of_service_then_down_registers_and_takes_the_override_away() {
 }
 
 #[test]
-fn a_registry_that_forgets_the_pod_is_told_the_override_again() {
+fn sends_the_override_again_after_the_registry_lost_the_pod() {
     let mut sim = Sim::settled();
     sim.set_status(Status::OutOfService);
     sim.expect(Step::PutOverride(Status::OutOfService), Outcome::Done);
@@ -273,9 +272,9 @@ fn a_registry_that_forgets_the_pod_is_told_the_override_again() {
     sim.expect(Step::Verify, ours());
 }
 
-/// `AbstractInstanceRegistry.statusUpdate` does nothing where the status is that already: there is no override then.
+/// `AbstractInstanceRegistry.statusUpdate` does nothing if the instance already has the status, so no override exists.
 #[test]
-fn who_registers_out_of_service_comes_back_all_the_same() {
+fn returns_to_up_after_registering_as_out_of_service() {
     let mut sim = Sim::new();
     sim.set_status(Status::OutOfService);
     sim.expect(Step::Register { dirty: WALL }, Outcome::Done);
@@ -285,12 +284,12 @@ fn who_registers_out_of_service_comes_back_all_the_same() {
     sim.expect(Step::Verify, ours());
 }
 
-/// Its answer was lost, as it may be.
+/// The response may have been lost after the registry processed the request.
 #[test]
-fn an_override_that_may_have_arrived_is_taken_away() {
+fn removes_an_override_that_may_have_arrived() {
     let mut sim = Sim::settled();
     sim.set_status(Status::OutOfService);
-    sim.expect(Step::PutOverride(Status::OutOfService), Outcome::Failed);
+    sim.expect(Step::PutOverride(Status::OutOfService), failed());
     sim.set_status(Status::Up);
     sim.expect(Step::PutOverride(Status::Up), Outcome::Done);
     sim.expect(Step::RemoveOverride(Status::Up), Outcome::Done);
@@ -298,7 +297,7 @@ fn an_override_that_may_have_arrived_is_taken_away() {
 }
 
 #[test]
-fn an_override_that_was_never_sent_is_none() {
+fn does_not_remove_an_override_that_was_never_sent() {
     let mut sim = Sim::settled();
     sim.set_status(Status::OutOfService);
     sim.set_status(Status::Up);
@@ -310,7 +309,7 @@ fn an_override_that_was_never_sent_is_none() {
 }
 
 #[test]
-fn metadata_is_put_and_registered_where_that_fails() {
+fn sends_metadata_and_registers_it_if_that_fails() {
     let mut sim = Sim::settled();
     sim.machine.set_metadata(vec![("a".to_owned(), Some("1".to_owned()))], WALL);
     let keys = || BTreeSet::from(["a".to_owned()]);
@@ -318,36 +317,50 @@ fn metadata_is_put_and_registered_where_that_fails() {
     assert!(sim.machine.state.is_settled());
 
     sim.machine.set_metadata(vec![("a".to_owned(), Some("2".to_owned()))], WALL);
-    sim.expect(Step::Metadata(keys()), Outcome::Failed);
+    sim.expect(Step::Metadata(keys()), failed());
     let (second, step) = sim.step();
     assert!(matches!(step, Step::Register { .. }) && second == 1, "{second} {step:?}");
-    assert_eq!(sim.machine.record.metadata["a"], "2");
+    assert_eq!(sent_metadata(&sim, "a"), [("a".to_owned(), "2".to_owned())]);
     sim.answer(&step, Outcome::Done);
     sim.expect(Step::Verify, ours());
-    assert!(sim.machine.state.is_settled(), "all of it was in the record");
+    assert!(sim.machine.state.is_settled(), "the registration contained the metadata");
 }
 
-/// A registry only adds.
+/// The metadata request only adds entries.
 #[test]
-fn metadata_that_is_taken_out_is_registered() {
+fn registers_the_removal_of_metadata() {
     let mut sim = Sim::settled();
     sim.machine.set_metadata(vec![("a".to_owned(), Some("1".to_owned()))], WALL);
     sim.expect(Step::Metadata(BTreeSet::from(["a".to_owned()])), Outcome::Done);
     sim.machine.set_metadata(vec![("a".to_owned(), None), ("never".to_owned(), None)], WALL);
     assert!(matches!(sim.step().1, Step::Register { .. }));
-    assert!(sim.machine.record.metadata.is_empty());
+    assert!(sent_metadata(&sim, "a").is_empty());
 }
 
 #[test]
-fn a_short_lease_shortens_the_pauses() {
+fn short_lease_shortens_the_backoff() {
     let now = Instant::now();
-    let record = Record { renewal: Duration::from_secs(10), lease: Duration::from_secs(12), ..record() };
+    let record = record(Duration::from_secs(10), Duration::from_secs(12));
     let mut sim = Sim { machine: Machine::new(record, Status::Up, now, WALL), start: now, now };
     let mut seconds = Vec::new();
     for _ in 0..5 {
         let (second, step) = sim.step();
         seconds.push(second);
-        sim.answer(&step, Outcome::Failed);
+        sim.answer(&step, failed());
     }
     assert_eq!(seconds, [0, 1, 3, 7, 11]);
+}
+
+#[test]
+fn update_limit_allows_two_at_once_then_four_per_minute() {
+    let start = Instant::now();
+    let mut limit = UpdateLimit::new(Duration::from_secs(30), start);
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert!(limit.take(start) && limit.take(start));
+    assert!(!limit.take(at(14)));
+    assert!(limit.take(at(15)));
+    assert!(!limit.take(at(16)));
+    let taken = (16..76).filter(|second| limit.take(at(*second))).count();
+    assert_eq!(taken, 4);
+    assert!(limit.take(at(1000)) && limit.take(at(1000)) && !limit.take(at(1000)), "at most two tokens are saved");
 }

@@ -5,17 +5,15 @@ use crate::model::applications;
 
 fn all(instances: &str) -> Applications {
     let body = format!(r#"{{"applications":{{"application":[{{"name":"RATES","instance":[{instances}]}}]}}}}"#);
-    Applications::of(applications(body.as_bytes()).unwrap())
+    Applications::from_page(applications(body.as_bytes()).unwrap())
 }
 
-fn question(target: &str) -> Option<Question> {
-    Question::of(&Target::new(target).unwrap())
+fn query(target: &str, zone: Option<&str>) -> Option<Query> {
+    Query::from_target(&Target::new(target).unwrap(), zone.map(str::to_owned))
 }
 
 fn addrs(target: &str, instances: &str) -> Vec<String> {
-    let parsed = Target::new(target).unwrap();
-    let written = parsed.port().number().map(u16::from);
-    match question(target).unwrap().answer(&all(instances), written, None).0 {
+    match query(target, None).unwrap().answer(&all(instances)).0 {
         State::Ready(endpoints) => endpoints.iter().map(|endpoint| endpoint.addr().to_string()).collect(),
         State::Empty => vec!["empty".to_owned()],
         State::NotFound => vec!["not found".to_owned()],
@@ -28,7 +26,7 @@ const BOTH: &str = r#"{"instanceId":"1","ipAddr":"10.0.0.1","status":"UP","vipAd
     "metadata":{"zone":"a","management.port":"9090"}}"#;
 
 #[test]
-fn the_target_chooses_the_port() {
+fn target_selects_the_port() {
     for (target, addr) in [
         ("rates", "10.0.0.1:8080"),
         ("http://rates", "10.0.0.1:8080"),
@@ -48,14 +46,14 @@ fn the_target_chooses_the_port() {
 }
 
 #[test]
-fn what_is_no_name_of_an_application_is_not_asked() {
+fn does_not_apply_to_targets_without_an_application_name() {
     for target in ["10.0.0.1:80", "localhost", "rates.", "_x._udp.rates"] {
-        assert_eq!(question(target), None, "{target}");
+        assert_eq!(query(target, None), None, "{target}");
     }
 }
 
 #[test]
-fn a_port_that_is_absent_is_the_written_one_and_a_disabled_one_none() {
+fn uses_the_target_port_only_if_the_record_has_no_port() {
     let bare = r#"{"instanceId":"1","ipAddr":"10.0.0.1","status":"UP"}"#;
     assert_eq!(addrs("http://rates:81", bare), ["10.0.0.1:81"]);
     assert_eq!(addrs("rates:81", bare), ["10.0.0.1:81"]);
@@ -68,7 +66,7 @@ fn a_port_that_is_absent_is_the_written_one_and_a_disabled_one_none() {
 }
 
 #[test]
-fn only_those_that_are_up_and_have_an_address_count() {
+fn only_instances_that_are_up_and_have_an_address_count() {
     let several = r#"{"instanceId":"1","ipAddr":"10.0.0.1","status":"DOWN","port":8080},
         {"instanceId":"2","ipAddr":"10.0.0.2","status":"OUT_OF_SERVICE","port":8080},
         {"instanceId":"3","hostName":"rates-3","status":"UP","port":8080},
@@ -76,17 +74,17 @@ fn only_those_that_are_up_and_have_an_address_count() {
         {"instanceId":"5","ipAddr":"fd00::5","status":"UP","port":8080}"#;
     assert_eq!(addrs("rates", several), ["10.0.0.4:8080", "[fd00::5]:8080"]);
     let none = r#"{"instanceId":"1","ipAddr":"10.0.0.1","status":"DOWN","port":8080}"#;
-    assert_eq!(addrs("rates", none), ["empty"], "known, and not up: not the same as unknown");
+    assert_eq!(addrs("rates", none), ["empty"], "a name with no instance UP differs from an unknown name");
 }
 
 #[test]
-fn an_endpoint_has_its_instances_id_zone_and_node() {
+fn endpoint_carries_id_zone_and_node_of_its_instance() {
     let other = BOTH
         .replace(r#""instanceId":"1""#, r#""instanceId":"2""#)
         .replace(r#""zone":"a""#, r#""zone":"b","kubernetes.node":"n1""#);
     let all = all(&format!("{BOTH},{other}"));
-    let (state, _) = question("rates").unwrap().answer(&all, None, Some("b"));
+    let (state, _) = query("rates", Some("b")).unwrap().answer(&all);
     let State::Ready(endpoints) = state else { panic!("{state:?}") };
-    let told: Vec<_> = endpoints.iter().map(|e| (e.identity().uid(), e.zone(), e.node(), e.priority())).collect();
-    assert_eq!(told, [(Some("1"), Some("a"), None, 1), (Some("2"), Some("b"), Some("n1"), 0)]);
+    let fields: Vec<_> = endpoints.iter().map(|e| (e.identity().uid(), e.zone(), e.node(), e.priority())).collect();
+    assert_eq!(fields, [(Some("1"), Some("a"), None, 1), (Some("2"), Some("b"), Some("n1"), 0)]);
 }

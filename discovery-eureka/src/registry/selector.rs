@@ -1,4 +1,4 @@
-//! Which URL is asked next, by the rules of the Java client's `RetryableEurekaHttpClient`. Pure.
+//! Which registry URL is used next, by the rules of the Java client's `RetryableEurekaHttpClient`. Pure.
 
 use std::{
     collections::BTreeSet,
@@ -10,13 +10,14 @@ use discovery_core::policy::{Rng as _, SplitMix64};
 /// How many URLs one call tries.
 const ATTEMPTS: usize = 3;
 
-/// After how long a good server is left, give or take a half: connections would otherwise gather at the servers that
-/// were never restarted (`SessionedEurekaHttpClient`).
+/// How long a working registry is used before the first one is tried again, plus or minus half. Otherwise connections
+/// would gather at the registries that were never restarted (`SessionedEurekaHttpClient`).
 const SESSION: Duration = Duration::from_secs(20 * 60);
 
-/// Which of several URLs is asked next: the last good one; those that failed come last, until most have.
+/// Chooses among several URLs: the one that responded last comes first. URLs that failed are quarantined until most of
+/// them have failed.
 #[derive(Debug)]
-pub(super) struct Choice {
+pub(super) struct UrlSelector {
     count: usize,
     good: Option<usize>,
     quarantine: BTreeSet<usize>,
@@ -24,20 +25,21 @@ pub(super) struct Choice {
     rng: SplitMix64,
 }
 
-impl Choice {
+impl UrlSelector {
     pub(super) fn new(count: usize, rng: SplitMix64) -> Self {
         Self { count, good: None, quarantine: BTreeSet::new(), session_ends: None, rng }
     }
 
-    /// The URLs to try, in this order, and whether all connections are to be made anew. One alone is tried twice.
+    /// Returns the URLs to try, in order, and whether the session is over, so that all connections have to be replaced.
+    /// A single URL is tried twice.
     pub(super) fn candidates(&mut self, now: Instant) -> (Vec<usize>, bool) {
         let over = self.session_ends.is_some_and(|end| end <= now);
         if over {
             self.good = None;
         }
         if over || self.session_ends.is_none() {
-            let part = 0.5 + self.rng.below(1001) as f64 / 1000.0;
-            self.session_ends = Some(now + SESSION.mul_f64(part));
+            let jitter = 0.5 + self.rng.below(1001) as f64 / 1000.0;
+            self.session_ends = Some(now + SESSION.mul_f64(jitter));
         }
         if self.count == 1 {
             return (vec![0, 0], over);
@@ -49,12 +51,12 @@ impl Choice {
         (self.good.into_iter().chain(fit).take(ATTEMPTS).collect(), over)
     }
 
-    pub(super) fn good(&mut self, at: usize) {
+    pub(super) fn record_success(&mut self, at: usize) {
         self.good = Some(at);
         self.quarantine.remove(&at);
     }
 
-    pub(super) fn bad(&mut self, at: usize) {
+    pub(super) fn record_failure(&mut self, at: usize) {
         if self.count > 1 {
             self.quarantine.insert(at);
         }
@@ -68,52 +70,52 @@ impl Choice {
 mod tests {
     use super::*;
 
-    fn choice(count: usize) -> (Choice, Instant) {
-        (Choice::new(count, SplitMix64::with_seed(1)), Instant::now())
+    fn selector(count: usize) -> (UrlSelector, Instant) {
+        (UrlSelector::new(count, SplitMix64::with_seed(1)), Instant::now())
     }
 
     #[test]
-    fn one_alone_is_tried_twice_and_never_quarantined() {
-        let (mut one, now) = choice(1);
+    fn tries_a_single_url_twice_and_never_quarantines_it() {
+        let (mut one, now) = selector(1);
         for _ in 0..5 {
             assert_eq!(one.candidates(now), (vec![0, 0], false));
-            one.bad(0);
+            one.record_failure(0);
         }
     }
 
     #[test]
-    fn the_good_one_stays() {
-        let (mut several, now) = choice(4);
+    fn stays_with_the_url_that_responded() {
+        let (mut several, now) = selector(4);
         assert_eq!(several.candidates(now).0, [0, 1, 2]);
-        several.bad(0);
-        several.good(1);
+        several.record_failure(0);
+        several.record_success(1);
         for _ in 0..5 {
-            assert_eq!(several.candidates(now).0, [1, 2, 3], "sticky, and the failed one is left out");
+            assert_eq!(several.candidates(now).0, [1, 2, 3], "sticky, without the failed URL");
         }
     }
 
     /// `RetryableEurekaHttpClient.getHostCandidates`: int(4 * 0.66) = 2.
     #[test]
-    fn when_most_have_failed_all_are_tried_again() {
-        let (mut several, now) = choice(4);
-        several.bad(3);
+    fn clears_the_quarantine_once_most_urls_failed() {
+        let (mut several, now) = selector(4);
+        several.record_failure(3);
         assert_eq!(several.candidates(now).0, [0, 1, 2]);
-        several.bad(0);
+        several.record_failure(0);
         assert_eq!(several.candidates(now).0, [0, 1, 2], "two of four: the quarantine is over");
-        several.bad(0);
+        several.record_failure(0);
         assert_eq!(several.candidates(now).0, [1, 2, 3]);
     }
 
     #[test]
-    fn a_session_ends_after_ten_to_thirty_minutes() {
+    fn session_ends_after_ten_to_thirty_minutes() {
         for seed in 0..50 {
-            let mut several = Choice::new(2, SplitMix64::with_seed(seed));
+            let mut several = UrlSelector::new(2, SplitMix64::with_seed(seed));
             let now = Instant::now();
             assert_eq!(several.candidates(now), (vec![0, 1], false));
-            several.good(1);
+            several.record_success(1);
             assert_eq!(several.candidates(now + Duration::from_secs(599)), (vec![1, 0], false));
             let (candidates, renew) = several.candidates(now + Duration::from_secs(1801));
-            assert_eq!((candidates, renew), (vec![0, 1], true), "the good one is forgotten");
+            assert_eq!((candidates, renew), (vec![0, 1], true), "starts over with the first URL");
         }
     }
 }
