@@ -1,4 +1,4 @@
-//! Eureka: registration of this pod, and a registry as a source of a resolver.
+//! Registers a pod with a Eureka server, and resolves the applications of a Eureka registry to endpoints.
 //!
 //! ```
 //! # use std::sync::{Arc, Mutex};
@@ -10,21 +10,21 @@
 //! use discovery_reqwest::Client;
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! # let held = Arc::new(Mutex::new(String::new()));
+//! # let record = Arc::new(Mutex::new(String::new()));
 //! # let registry = FakePod::with_handler("eureka", {
-//! #     let held = held.clone();
+//! #     let record = record.clone();
 //! #     move |request| {
-//! #         let mut held = held.lock().unwrap();
+//! #         let mut record = record.lock().unwrap();
 //! #         match (request.method().as_str(), request.uri().path()) {
-//! #             ("POST", _) => *held = String::from_utf8(request.body().to_vec()).unwrap(),
-//! #             ("DELETE", _) => held.clear(),
+//! #             ("POST", _) => *record = String::from_utf8(request.body().to_vec()).unwrap(),
+//! #             ("DELETE", _) => record.clear(),
 //! #             ("GET", "/eureka/apps") => {
-//! #                 let app = format!(r#"{{"applications":{{"application":{held}}}}}"#);
+//! #                 let app = format!(r#"{{"applications":{{"application":{record}}}}}"#);
 //! #                 return http::Response::new(app.into());
 //! #             }
 //! #             _ => {}
 //! #         }
-//! #         http::Response::new(held.clone().into())
+//! #         http::Response::new(record.clone().into())
 //! #     }
 //! # })
 //! # .await?;
@@ -33,16 +33,16 @@
 //! # let pod = FakePod::start("rates-0").await?;
 //! # let listener = pod.addr();
 //! // let plain = Resolver::new()?;
-//! // let url = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
+//! // let url = "http://rates-eureka.rates.svc:8080/eureka";
 //! let client = Client::new(plain);
 //!
-//! // In a pod with the downward API neither address nor variables have to be given.
+//! // In a pod with the downward API, leave out `ip`: the pod's address is found.
 //! let registration = Registration::builder(&client, url.as_str(), "rates")
 //!     .port(listener.port())
 //!     .ip(listener.ip())
 //!     .register()
 //!     .await?;
-//! registration.settled().await?;              // the registry holds it, and it has been read back
+//! registration.settled().await?;              // registered, and read back from the registry
 //!
 //! let eureka = EurekaSource::builder(&client, url.as_str()).build()?;
 //! # let environment = Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
@@ -52,97 +52,113 @@
 //! assert_eq!(response.text().await?, "rates-0");
 //!
 //! registration.shutdown(Duration::ZERO).await?; // in a pod: a drain of 60 to 95 s
-//! # assert!(held.lock().unwrap().is_empty());
+//! # assert!(record.lock().unwrap().is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # The registry's URL
+//! # Vocabulary
 //!
-//! The base that `apps` is appended to: `http://host:8761/eureka` of Spring Cloud, `http://host/eureka/v2` of Netflix. Its host is a
-//! name like any other and goes through the client's own resolver: a Service's name is the same URL in every cluster.
-//! User and password in it (`%40` for `@`) are sent in a header, and shown nowhere.
-//!
-//! * **One URL**, as of a Service in front of several registries: one connection is kept. When it breaks, nothing comes for 8 s,
-//!   or the answer is 5xx, the same is asked once more over a new connection, which may lead to another registry. The URL is
-//!   never left alone. Where the Service is headless, each request goes to a registry of its own.
-//! * **Several**, with commas between them: the one that answered last is asked, three at most; those that failed come again when two
-//!   thirds have. After 20 minutes, give or take a half, the first one is tried again.
-//!
-//! # Registration
-//!
-//! Bind the listener first: [`RegistrationBuilder::port`] is the port of a listener that others can connect to. What follows is one
-//! task that sends one request after the other:
-//!
-//! | what | when |
+//! | word | meaning |
 //! |---|---|
-//! | the record | at once, and again after 1, 2, 4 ... s where that fails, a third of the lease at most |
-//! | the record, read back | after it, and after each outage. A foreign one of the same id is overwritten |
-//! | a heartbeat | each 30 s; when the registry does not know this pod (404), the record at once |
-//! | a change of status | at once, twice; then with the next heartbeat. OUT_OF_SERVICE is an override |
-//! | the health check | before each heartbeat |
-//! | the end | last of all: nothing is sent after the DELETE |
+//! | registry | one or more Eureka servers that replicate to each other |
+//! | application | the name that instances register under, in upper case: `RATES` |
+//! | instance | one registered process: an id, a host, ports, a [`Status`], metadata ([`Instance`]) |
+//! | VIP | a name by which consumers look up instances; the application's name in lower case by default |
+//! | record | what the registry stores about an instance |
+//! | lease | how long a record lasts without a heartbeat; the server then evicts it |
+//! | override | a status set in the registry itself; it wins over a registered UP or OUT_OF_SERVICE |
+//! | delta | the changes of the last three minutes, instead of the whole registry |
 //!
-//! [`Registration::shutdown`] ends it in order; to drop it deregisters as well, but nobody waits for that. A pod that is killed is listed
-//! for up to five minutes with a server's own settings, since a lease counts twice there (Netflix #1450): those who call it have to
-//! go on to the next pod, as [`Client`](discovery_reqwest::Client) does.
+//! # Connect to a registry
+//!
+//! The URL is the base that `apps` is appended to: `http://host:8761/eureka` for Spring Cloud, `http://host/eureka/v2`
+//! for Netflix. The client's own resolver resolves its host, so a Service has the same URL in every cluster. User and
+//! password in the URL (`%40` for `@`) are sent in a header, and never shown.
+//!
+//! * **One URL**, such as a Service in front of several registries. The connection is kept. After a connect error, a
+//!   timeout (8 s) or a 5xx response, the request is retried once over a new connection, which may lead to another
+//!   registry. A single URL is never quarantined. Behind a headless Service, requests are balanced over the registries.
+//! * **Several URLs**, separated by commas. Requests go to the URL that responded last, and try at most three. A failed
+//!   URL is quarantined until two thirds have failed. After 20 minutes, plus or minus half, the first URL is tried
+//!   again.
+//!
+//! # Register a pod
+//!
+//! Bind the listener first: [`RegistrationBuilder::port`] takes the port of a listener that accepts connections. From
+//! then on one task sends one request after another:
+//!
+//! | request | when |
+//! |---|---|
+//! | register | at once; after a failure again after 1, 2, 4 ... s, at most a third of the lease |
+//! | read the record back | after registering and after an outage; a foreign record under this id is overwritten |
+//! | heartbeat | every 30 s; if the registry does not know this pod (404), it registers again at once |
+//! | status change | at once for two changes, then with the next heartbeat; OUT_OF_SERVICE is sent as an override |
+//! | health check | before each heartbeat, in this process |
+//! | deregister | last; nothing is sent after the DELETE |
+//!
+//! [`Registration::shutdown`] ends the registration in this order. Dropping it deregisters in the background. A pod
+//! that is killed stays listed for up to five minutes with a server's default settings, because the server doubles the
+//! lease (Netflix #1450). Its consumers have to fail over to another pod, as [`Client`] does.
 //!
 //! # The pod's address
 //!
-//! In this order, the first that tells one:
+//! The first of these that provides an address is used:
 //!
-//! 1. [`RegistrationBuilder::ip`];
-//! 2. `POD_IPS` and `POD_IP`, from the downward API. A value that is no address of a pod is an error, and one that is empty is absent;
-//! 3. the route to the registry, to `KUBERNETES_SERVICE_HOST`, and to the first nameserver in `/etc/resolv.conf`: a UDP socket is
-//!    connected, which sends nothing, and says from which address;
-//! 4. the pod's own name in `/etc/hosts`, where the kubelet has written that file.
+//! 1. [`RegistrationBuilder::ip`].
+//! 2. `POD_IPS` and `POD_IP` from the downward API. An invalid value is an error; an empty one counts as absent.
+//! 3. The local address of the route to the registry, to `KUBERNETES_SERVICE_HOST`, and to the first nameserver in
+//!    `/etc/resolv.conf`. A UDP socket is connected for that, which sends no packet.
+//! 4. The pod's own name in `/etc/hosts`, if the kubelet wrote that file.
 //!
-//! Loopback, link-local, multicast and unspecified addresses do not count (but for an explicit loopback address), nor does the
-//! node's own, `HOST_IP`, unless [`allow_host_network`](RegistrationBuilder::allow_host_network) is said. Of both families
-//! [`IpFamily`] chooses.
+//! Loopback, link-local, multicast and unspecified addresses are skipped; only [`RegistrationBuilder::ip`] may pass a
+//! loopback address. The node's address (`HOST_IP`) is skipped too, unless
+//! [`allow_host_network`](RegistrationBuilder::allow_host_network) is set. [`IpFamily`] chooses between IPv4 and IPv6.
 //!
-//! | variable | downward API | without it |
+//! | variable | downward API | if unset |
 //! |---|---|---|
-//! | `POD_IP`, `POD_IPS` | `status.podIP`, `status.podIPs` | as above |
+//! | `POD_IP`, `POD_IPS` | `status.podIP`, `status.podIPs` | found as above |
 //! | `POD_NAME` | `metadata.name` | `HOSTNAME`, else the address |
-//! | `POD_UID` | `metadata.uid` | the address stands in the instance id |
-//! | `POD_NAMESPACE`, `NODE_NAME` | `metadata.namespace`, `spec.nodeName` | not in the metadata |
+//! | `POD_UID` | `metadata.uid` | the instance id contains the address instead |
+//! | `POD_NAMESPACE`, `NODE_NAME` | `metadata.namespace`, `spec.nodeName` | missing in the metadata |
 //! | `HOST_IP` | `status.hostIP` | the node's address is not recognized |
 //!
-//! `examples/kubernetes/eureka.yaml` has them all, and explains `terminationGracePeriodSeconds`.
+//! `examples/kubernetes/eureka.yaml` sets all of them, and explains `terminationGracePeriodSeconds`.
 //!
-//! # Discovery
+//! # Look up applications
 //!
 //! [`EurekaSource`] is a [`Source`](discovery_core::source::Source) for
-//! [`ResolverBuilder::source`](discovery_core::ResolverBuilder::source). The registry's own name is resolved by another resolver, that of
-//! the client which the source is built with.
+//! [`ResolverBuilder::source`](discovery_core::ResolverBuilder::source). The registry's own host is resolved by another
+//! resolver: that of the client which the source is built with.
 //!
-//! **Names.** The whole host of a target, in any case, is a VIP; where there is none, an application. Instances that are UP and have an
-//! address count.
+//! **Names.** The whole host of a target is looked up as a VIP, in any case, and then as an application. Only instances
+//! that are UP and have an address become endpoints.
 //!
 //! | target | instances | port |
 //! |---|---|---|
-//! | `http://rates`, `rates:http` | VIP `rates`, else application `RATES` | the one without TLS |
-//! | `https://rates`, `rates:https` | the same, or the secure VIP | the one with TLS |
-//! | `rates` | as the first | without TLS if in use, else with it |
-//! | `rates:management` | as the first | `management.port` in the metadata |
-//! | `http://rates:8080` | as the first | the registered one; 8080 only for a record without a port |
-//! | `rates.`, `10.0.0.1`, `localhost` | not asked | |
+//! | `http://rates`, `rates:http` | VIP `rates`, else application `RATES` | the port without TLS |
+//! | `https://rates`, `rates:https` | the same, or the secure VIP | the port with TLS |
+//! | `rates` | as in the first row | the port without TLS if enabled, else the port with TLS |
+//! | `rates:management` | as in the first row | `management.port` of the metadata |
+//! | `http://rates:8080` | as in the first row | the registered port; 8080 only for a record without a port |
+//! | `rates.`, `10.0.0.1`, `localhost` | not looked up | |
 //!
-//! **Order.** Addresses and variables of Services come before; EndpointSlices and DNS after, in reserve: as long as the
-//! registry has never answered, about names that it does not know, and when its last answer is older than the resolver's
-//! [`max_stale`](discovery_core::refresh::RefreshSettings::max_stale). That none of an application's instances is UP is final.
+//! **Order.** Addresses and the variables of Services come first. EndpointSlices and DNS come last, as a fallback:
+//! until the registry has responded once, for names that it does not know, and once its last response is older than the
+//! resolver's [`max_stale`](discovery_core::refresh::RefreshSettings::max_stale). An application without an instance
+//! that is UP does not fall back.
 //!
-//! **Fetching**, once for all names, as long as one is in use: all of it, then deltas every 30 s, checked by the server's hash; all of it
-//! again where the hash differs, a delta is refused or cannot be read, the last answer is older than 150 s, and every 5
-//! minutes ([`FetchCounts`]). [`EurekaSourceBuilder::vip`] fetches one VIP alone.
+//! **Fetching.** One task fetches for all names, as long as one of them is in use. After a full fetch, a delta follows
+//! every 30 s, checked against the server's hash. The next fetch is a full one if the hash differs, if the server
+//! refuses a delta or sends one that cannot be read, if the latest fetch is older than 150 s, and every 5 minutes; see
+//! [`FetchCounts`]. [`EurekaSourceBuilder::vip`] fetches a single VIP.
 //!
-//! | failure | what happens |
+//! | failure | effect |
 //! |---|---|
-//! | the registry cannot be fetched | what is known stays, and is stale; tried again after 1, 2, 4 ... s |
-//! | it was restarted, and knows nobody | what was known counts until it is told again, for 90 s |
-//! | one of its nodes knows less than another | the hash differs: one full fetch, counted and not logged |
+//! | the registry cannot be fetched | the endpoints stay and are stale; retried after 1, 2, 4 ... s |
+//! | the registry restarted empty | the known instances stay until they register again, for at most 90 s |
+//! | a registry node lags behind the others | the hash differs: one full fetch, counted but not logged |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
