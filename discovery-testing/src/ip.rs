@@ -1,8 +1,10 @@
+//! Addresses as arguments of builders.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the builders of this crate accept as an IP address: an address, or its text.
+/// An IP address, or its text, as an argument of this crate's builders.
 ///
-/// Text that is not an address is a mistake in the test, so it panics with the text in the message.
+/// Text that is not an address is a mistake in the test, and panics with the text in the message.
 ///
 /// ```
 /// use discovery_testing::Pod;
@@ -11,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// assert_eq!(Pod::new("127.0.0.2"), Pod::new(Ipv4Addr::new(127, 0, 0, 2)));
 /// ```
 pub trait IntoIp: sealed::Sealed {
-    /// The address.
+    /// Returns the address.
     ///
     /// # Panics
     ///
@@ -58,8 +60,8 @@ impl IntoIp for &String {
 mod sealed {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    /// Implemented here only.
-    #[expect(unnameable_types, reason = "sealed: nobody outside is to name it")]
+    /// Prevents implementations outside this crate.
+    #[expect(unnameable_types, reason = "sealed")]
     pub trait Sealed {}
 
     impl Sealed for IpAddr {}

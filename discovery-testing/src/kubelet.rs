@@ -1,13 +1,11 @@
-//! What a kubelet writes for a pod.
+//! The configuration that a kubelet provides to a pod.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::{
-    name::DnsName,
-    zone::{Port, Service},
-};
+use crate::{name::DnsName, zone::Service};
 
-/// `dnsPolicy: ClusterFirst` (kubernetes `pkg/kubelet/network/dns/dns.go`): no dot at the end, no name twice.
+/// Returns the file for `dnsPolicy: ClusterFirst` (kubernetes `pkg/kubelet/network/dns/dns.go`): names without a
+/// trailing dot and without duplicates.
 pub(crate) fn resolv_conf(namespace: &str, domain: &str, nameserver: IpAddr, node_search: &[DnsName]) -> String {
     let domain = domain.trim_end_matches('.');
     let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
@@ -20,15 +18,15 @@ pub(crate) fn resolv_conf(namespace: &str, domain: &str, nameserver: IpAddr, nod
     format!("search {}\nnameserver {nameserver}\noptions ndots:5\n", search.join(" "))
 }
 
-/// Variables of the Services with a virtual address (kubernetes `pkg/kubelet/envvars/envvars.go`).
-pub(crate) fn service_env<'a>(services: impl Iterator<Item = &'a Service>) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
+/// Returns the variables of Services with a virtual address (kubernetes `pkg/kubelet/envvars/envvars.go`).
+pub(crate) fn service_env<'a>(services: impl Iterator<Item = &'a Service>) -> Variables {
+    let mut env = Variables::new();
     for service in services {
-        if let (Some(ip), [first, ..]) = (service.cluster_ips().first(), service.ports()) {
+        if let (Some(ip), Some((_, protocol, number))) = (service.cluster_ips().first(), service.ports().next()) {
             let name = variable(service.name());
             env.insert(format!("{name}_SERVICE_HOST"), ip.to_string());
-            env.insert(format!("{name}_SERVICE_PORT"), first.number.to_string());
-            env.insert(format!("{name}_PORT"), url(*ip, first));
+            env.insert(format!("{name}_SERVICE_PORT"), number.to_string());
+            env.insert(format!("{name}_PORT"), url(*ip, protocol, number));
             for port in service.ports() {
                 insert_port(&mut env, &name, *ip, port);
             }
@@ -37,21 +35,20 @@ pub(crate) fn service_env<'a>(services: impl Iterator<Item = &'a Service>) -> BT
     env
 }
 
-fn insert_port(env: &mut BTreeMap<String, String>, name: &str, ip: IpAddr, port: &Port) {
-    let number = port.number.to_string();
-    if !port.name.is_empty() {
-        let key = format!("{name}_SERVICE_PORT_{}", variable(&port.name));
-        env.insert(key, number.clone());
+type Variables = BTreeMap<String, String>;
+
+fn insert_port(env: &mut Variables, service: &str, ip: IpAddr, (name, protocol, number): (&str, &str, u16)) {
+    if !name.is_empty() {
+        env.insert(format!("{service}_SERVICE_PORT_{}", variable(name)), number.to_string());
     }
-    let prefix = format!("{name}_PORT_{number}_{}", variable(port.protocol));
-    env.insert(format!("{prefix}_PROTO"), port.protocol.to_owned());
-    env.insert(format!("{prefix}_PORT"), number);
+    let prefix = format!("{service}_PORT_{number}_{}", variable(protocol));
+    env.insert(format!("{prefix}_PROTO"), protocol.to_owned());
+    env.insert(format!("{prefix}_PORT"), number.to_string());
     env.insert(format!("{prefix}_ADDR"), ip.to_string());
-    env.insert(prefix, url(ip, port));
+    env.insert(prefix, url(ip, protocol, number));
 }
 
-fn url(ip: IpAddr, port: &Port) -> String {
-    let Port { protocol, number, .. } = port;
+fn url(ip: IpAddr, protocol: &str, number: u16) -> String {
     match ip {
         IpAddr::V4(ip) => format!("{protocol}://{ip}:{number}"),
         IpAddr::V6(ip) => format!("{protocol}://[{ip}]:{number}"),
@@ -68,7 +65,7 @@ mod tests {
 
     /// The example of the Kubernetes documentation ("Environment variables" of Services), with a name and IPv6 added.
     #[test]
-    fn variables_of_a_service() {
+    fn sets_the_variables_of_a_service() {
         let service =
             Service::cluster_ip("shop", "redis-primary").ip("10.0.0.11").unnamed_port(6379).udp_port("dns-udp", 53);
         let env = service_env([&service].into_iter());
@@ -91,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_bracketed_in_urls_only() {
+    fn brackets_ipv6_in_urls_only() {
         let service = Service::cluster_ip("a", "b").ip("fd00::1").port("x", 1);
         let env = service_env([&service].into_iter());
         assert_eq!(env["B_PORT"], "tcp://[fd00::1]:1");
@@ -99,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn no_variables_without_a_virtual_address() {
+    fn headless_services_have_no_variables() {
         let headless = Service::headless("a", "b").port("x", 1);
         assert!(service_env([&headless].into_iter()).is_empty());
     }
 
     #[test]
-    fn node_search_follows_the_cluster_and_nothing_is_twice() {
+    fn node_search_follows_the_cluster_without_duplicates() {
         let node = ["corp.example", "cluster.local"].map(|n| DnsName::require("n", n));
         let text = resolv_conf("a", "cluster.local.", IpAddr::from([10, 0, 0, 10]), &node);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A source that says what it is told to.
+//! A source that a test sets by hand.
 
 use std::{fmt, sync::Arc};
 
@@ -10,10 +10,10 @@ use discovery_core::{
 };
 use tokio::sync::watch;
 
-/// A [`Source`] whose answer a test sets by hand, for tests of one's own balancing or error handling that need
-/// no DNS. It tells of each change by itself, so that nothing has to be waited for but the effect.
+/// A [`Source`] whose answer a test sets by hand, for tests of balancing or error handling without DNS. Each change is
+/// pushed to the resolver, so that a test only has to wait for its effect.
 ///
-/// It answers for every target that is a name; before the first [`ManualHandle`] call it has nothing to say.
+/// The source answers for every target that is a name. Before the first call of its [`ManualHandle`] it does not apply.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -40,12 +40,12 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct ManualSource(Arc<watch::Sender<State>>);
 
-/// Says what its [`ManualSource`] answers. Clones speak for the same source.
+/// Sets the answer of its [`ManualSource`]. Clones set the same source.
 #[derive(Clone)]
 pub struct ManualHandle(Arc<watch::Sender<State>>);
 
 impl ManualSource {
-    /// A source and its handle.
+    /// Creates a source and its handle.
     #[must_use]
     pub fn new() -> (Self, ManualHandle) {
         let state = Arc::new(watch::Sender::new(State::NotApplicable));
@@ -54,11 +54,10 @@ impl ManualSource {
 }
 
 impl ManualHandle {
-    /// The source has exactly these endpoints from now on, given as `ip:port`. None is the same as
-    /// [`empty`](Self::empty).
+    /// Sets exactly these endpoints, written as `ip:port`. Without any it is the same as [`empty`](Self::empty).
     ///
     /// # Panics
-    /// When a text is not `ip:port` or `[ip]:port`; the message names it.
+    /// If a text is not `ip:port` or `[ip]:port`; the message contains the text.
     pub fn set<'a>(&self, addrs: impl IntoIterator<Item = &'a str>) {
         let endpoint = |text: &str| match text.parse() {
             Ok(addr) => Endpoint::new(addr),
@@ -67,23 +66,23 @@ impl ManualHandle {
         self.set_endpoints(addrs.into_iter().map(endpoint));
     }
 
-    /// The source has exactly these endpoints from now on.
+    /// Sets exactly these endpoints.
     pub fn set_endpoints(&self, endpoints: impl IntoIterator<Item = Endpoint>) {
         let endpoints: Vec<Endpoint> = endpoints.into_iter().collect();
         self.0.send_replace(if endpoints.is_empty() { State::Empty } else { State::Ready(endpoints) });
     }
 
-    /// The name exists and has no endpoints.
+    /// Makes the name exist without endpoints.
     pub fn empty(&self) {
         self.0.send_replace(State::Empty);
     }
 
-    /// There is no such name.
+    /// Makes the name not exist.
     pub fn not_found(&self) {
         self.0.send_replace(State::NotFound);
     }
 
-    /// The source cannot be asked: what is known stays, and is stale.
+    /// Makes the source fail: the resolver keeps its endpoints and marks them as stale.
     pub fn fail(&self, why: &str) {
         self.0.send_replace(State::Failed(Error::transient(why)));
     }
@@ -108,14 +107,14 @@ struct ManualLookup {
 impl Lookup for ManualLookup {
     fn ask<'a>(&'a mut self, _early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
         let state = self.state.borrow_and_update().clone();
-        let evidence = Evidence::new(self.target.clone(), "as the test has set it");
+        let evidence = Evidence::new(self.target.clone(), "set by the test");
         Box::pin(std::future::ready(Update::new(state).with_evidence([evidence])))
     }
 
     fn changed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if self.state.changed().await.is_err() {
-                // Neither the source nor a handle is left: there will be no news.
+                // The source and all handles are gone, so nothing can change.
                 std::future::pending::<()>().await;
             }
         })

@@ -1,23 +1,23 @@
-//! Names as declared by a test: checked once, here.
+//! Names that a test declares, validated on construction.
 
-/// Longest name in text form without the trailing dot (RFC 1035 section 2.3.4: 255 octets on the wire).
+/// The longest name in text form, without the trailing dot (RFC 1035 section 2.3.4: 255 octets on the wire).
 const MAX_NAME: usize = 253;
-/// Longest label (RFC 1035 section 2.3.4).
+/// The longest label (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// An absolute DNS name, in the case it was written in and with its trailing dot.
+/// An absolute DNS name with its trailing dot, in its original case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DnsName(String);
 
 impl DnsName {
-    /// Reads a name, relative spelling allowed: the dot at the end is added.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a name, and adds the trailing dot if it is missing.
+    fn parse(text: &str) -> Result<Self, String> {
         if text == "." {
             return Ok(Self(text.to_owned()));
         }
         let bare = text.strip_suffix('.').unwrap_or(text);
         if bare.len() > MAX_NAME {
-            return Err(format!("longer than {MAX_NAME} octets"));
+            return Err(format!("it is longer than {MAX_NAME} octets"));
         }
         for (position, label) in bare.split('.').enumerate() {
             if !(position == 0 && label == "*") {
@@ -27,7 +27,7 @@ impl DnsName {
         Ok(Self(format!("{bare}.")))
     }
 
-    /// Reads a name or panics, naming `what` was wrong and the input.
+    /// Parses a name. Panics with `what` and the input if it is invalid.
     #[track_caller]
     pub(crate) fn require(what: &str, text: &str) -> Self {
         match Self::parse(text) {
@@ -36,7 +36,7 @@ impl DnsName {
         }
     }
 
-    /// True for `10.0.0.1.`, which is a name all the same.
+    /// Returns true for a name such as `10.0.0.1.`.
     pub(crate) fn looks_like_ip(&self) -> bool {
         self.as_str().trim_end_matches('.').parse::<std::net::IpAddr>().is_ok()
     }
@@ -45,13 +45,13 @@ impl DnsName {
         &self.0
     }
 
-    /// The form to compare by: lower case.
+    /// Returns the name in lower case, for comparison.
     pub(crate) fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
 }
 
-/// Reads one label in lower case or panics, naming `what` was wrong and the input.
+/// Parses one label to lower case. Panics with `what` and the input if it is invalid.
 #[track_caller]
 pub(crate) fn require_label(what: &str, text: &str) -> String {
     match check_label(text) {
@@ -60,7 +60,7 @@ pub(crate) fn require_label(what: &str, text: &str) -> String {
     }
 }
 
-/// The form under which a name is recorded and looked up: lower case, with a trailing dot.
+/// Returns the form for lookups and records: lower case, with a trailing dot.
 pub(crate) fn normalize(text: &str) -> String {
     let mut name = text.to_ascii_lowercase();
     if !name.ends_with('.') {
@@ -69,20 +69,20 @@ pub(crate) fn normalize(text: &str) -> String {
     name
 }
 
-/// True if `key` is `parent` or below it; both normalized.
+/// Returns true if `key` is `parent` or below it; both are normalized.
 pub(crate) fn is_within(key: &str, parent: &str) -> bool {
     parent == "." || key.strip_suffix(parent).is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
 fn check_label(label: &str) -> Result<(), String> {
     if label.is_empty() {
-        return Err("empty label".to_owned());
+        return Err("a label is empty".to_owned());
     }
     if label.len() > MAX_LABEL {
-        return Err(format!("label longer than {MAX_LABEL} octets"));
+        return Err(format!("a label is longer than {MAX_LABEL} octets"));
     }
     match label.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
-        Some(bad) => Err(format!("character {bad:?}")),
+        Some(bad) => Err(format!("character {bad:?} is not allowed")),
         None => Ok(()),
     }
 }
@@ -92,14 +92,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_relative_absolute_root_and_wildcard() {
+    fn parses_relative_absolute_root_and_wildcard_names() {
         for (text, absolute) in [("a.Example", "a.Example."), ("a.", "a."), (".", "."), ("*.corp", "*.corp.")] {
             assert_eq!(DnsName::parse(text).expect(text).as_str(), absolute);
         }
     }
 
     #[test]
-    fn refuses_bad_names() {
+    fn rejects_invalid_names() {
         let long = "a".repeat(64);
         for text in ["", "a..b", "a b", "a.*.b", "ä", long.as_str()] {
             DnsName::parse(text).expect_err(text);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn within_counts_whole_labels() {
+    fn is_within_compares_whole_labels() {
         assert!(is_within("a.b.", "b."));
         assert!(is_within("b.", "b."));
         assert!(!is_within("ab.", "b."));

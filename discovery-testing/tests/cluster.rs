@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{PATIENCE, addresses, query, tcp};
+use support::{TEST_TIMEOUT, addresses, query, tcp};
 use tokio::{net::TcpStream, time::timeout};
 
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -36,8 +36,8 @@ async fn text(response: Response<Incoming>) -> String {
 
 async fn get(addr: SocketAddr) -> Response<Incoming> {
     let mut sender = http1(addr).await;
-    let answer = timeout(PATIENCE, sender.send_request(request("orders.shop"))).await;
-    answer.expect("in time").expect("an answer")
+    let answer = timeout(TEST_TIMEOUT, sender.send_request(request("orders.shop"))).await;
+    answer.expect("in time").expect("a response")
 }
 
 async fn listed(cluster: &FakeCluster, name: &str) -> BTreeSet<String> {
@@ -50,7 +50,7 @@ fn pod_ips(service: &FakeService) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn answers_with_its_name_over_http1() {
+async fn responds_with_its_name_over_http1() {
     let pod = FakePod::start("web-0").await.expect("start");
     let response = get(pod.addr()).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -62,7 +62,7 @@ async fn answers_with_its_name_over_http1() {
 }
 
 #[tokio::test]
-async fn answers_over_http2_with_prior_knowledge() {
+async fn responds_over_http2_with_prior_knowledge() {
     let pod = FakePod::start("web-0").await.expect("start");
     let stream = TcpStream::connect(pod.addr()).await.expect("connect");
     let (mut sender, connection) =
@@ -70,7 +70,7 @@ async fn answers_over_http2_with_prior_knowledge() {
     tokio::spawn(connection);
     for _ in 0..2 {
         let request = Request::get("http://orders.shop:80/").body(Empty::<Bytes>::new());
-        let response = sender.send_request(request.expect("request")).await.expect("an answer");
+        let response = sender.send_request(request.expect("request")).await.expect("a response");
         assert_eq!(response.headers()["x-host"], "orders.shop:80");
         assert_eq!(text(response).await, "web-0");
     }
@@ -78,7 +78,7 @@ async fn answers_over_http2_with_prior_knowledge() {
 }
 
 #[tokio::test]
-async fn handler_sees_the_body_and_decides_the_answer() {
+async fn handler_sets_the_response() {
     let pod = FakePod::with_handler("echo", |request| {
         let mut response = Response::new(Bytes::from(request.uri().path().to_owned()));
         *response.status_mut() = StatusCode::CREATED;
@@ -92,7 +92,7 @@ async fn handler_sees_the_body_and_decides_the_answer() {
 }
 
 #[tokio::test]
-async fn behaviours() {
+async fn behavior_changes_while_the_pod_runs() {
     let pod = FakePod::start("web-0").await.expect("start");
     pod.set_behavior(Behavior::Failing(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(get(pod.addr()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -101,14 +101,14 @@ async fn behaviours() {
     pod.set_behavior(Behavior::Hanging);
     let mut sender = http1(pod.addr()).await;
     let hanging = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
     pod.set_behavior(Behavior::Healthy);
     assert_eq!(get(pod.addr()).await.status(), StatusCode::OK);
     assert!(!hanging.is_finished());
     pod.kill().await;
-    let cut = timeout(PATIENCE, hanging).await.expect("in time").expect("joined");
+    let cut = timeout(TEST_TIMEOUT, hanging).await.expect("in time").expect("joined");
     cut.expect_err("cut");
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 0 && seen.open == 0)).await.expect("in time");
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 0 && seen.open == 0)).await.expect("in time");
 }
 
 #[tokio::test]
@@ -123,15 +123,15 @@ async fn kill_refuses_and_restart_listens_again() {
 }
 
 #[tokio::test]
-async fn stop_finishes_what_is_in_flight() {
+async fn stop_finishes_requests_in_flight() {
     let pod = FakePod::start("web-0").await.expect("start");
     pod.set_behavior(Behavior::Slow(Duration::from_millis(50)));
     let mut sender = http1(pod.addr()).await;
     let mut idle = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1 && seen.open == 2)).await.expect("in time");
-    timeout(PATIENCE, pod.stop()).await.expect("in time");
-    let response = request.await.expect("joined").expect("an answer");
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 1 && seen.open == 2)).await.expect("in time");
+    timeout(TEST_TIMEOUT, pod.stop()).await.expect("in time");
+    let response = request.await.expect("joined").expect("a response");
     assert_eq!(text(response).await, "web-0");
     assert_eq!((pod.counters().served, pod.counters().open), (1, 0));
     idle.ready().await.expect_err("closed");
@@ -139,27 +139,27 @@ async fn stop_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn stop_gives_up_after_the_grace_period() {
+async fn stop_cuts_requests_after_the_grace_period() {
     let pod = FakePod::start("web-0").await.expect("start");
     pod.set_behavior(Behavior::Slow(FOREVER));
     let mut sender = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
-    let stopped = timeout(PATIENCE, pod.stop_within(Duration::from_millis(1))).await;
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
+    let stopped = timeout(TEST_TIMEOUT, pod.stop_within(Duration::from_millis(1))).await;
     stopped.expect("in time");
     request.await.expect("joined").expect_err("cut");
 }
 
 #[tokio::test]
-async fn kill_ends_a_stop_that_waits() {
+async fn kill_ends_a_pending_stop() {
     let pod = FakePod::start("web-0").await.expect("start");
     pod.set_behavior(Behavior::Hanging);
     let mut sender = http1(pod.addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
     let stopping = pod.stop_within(FOREVER);
     let both = async { tokio::join!(stopping, pod.kill()) };
-    timeout(PATIENCE, both).await.expect("in time");
+    timeout(TEST_TIMEOUT, both).await.expect("in time");
     request.await.expect("joined").expect_err("cut");
     pod.set_behavior(Behavior::Healthy);
     pod.restart().await.expect("restart");
@@ -173,9 +173,9 @@ async fn drop_closes_everything() {
     let mut sender = http1(addr).await;
     pod.set_behavior(Behavior::Hanging);
     let request = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
+    timeout(TEST_TIMEOUT, pod.when(|seen| seen.in_flight == 1)).await.expect("in time");
     drop(pod);
-    timeout(PATIENCE, request).await.expect("in time").expect("joined").expect_err("cut");
+    timeout(TEST_TIMEOUT, request).await.expect("in time").expect("joined").expect_err("cut");
     TcpStream::connect(addr).await.expect_err("closed");
 }
 
@@ -201,7 +201,7 @@ async fn pods_of_a_service_differ_in_address_and_share_the_port() {
 }
 
 #[tokio::test]
-async fn pods_come_and_go_in_dns() {
+async fn dns_follows_added_and_removed_pods() {
     let name = "orders.shop.svc.cluster.local.";
     let cluster = FakeCluster::start().await.expect("start");
     let orders = cluster.service("shop", "orders").replicas(2).start().await.expect("start");
@@ -231,8 +231,8 @@ async fn rolling_restart_replaces_every_pod() {
     old[0].set_behavior(Behavior::Slow(Duration::from_millis(20)));
     let mut sender = http1(old[0].addr()).await;
     let request = tokio::spawn(sender.send_request(request("a")));
-    timeout(PATIENCE, old[0].when(|seen| seen.in_flight == 1)).await.expect("in time");
-    timeout(PATIENCE, web.rolling_restart()).await.expect("in time").expect("restart");
+    timeout(TEST_TIMEOUT, old[0].when(|seen| seen.in_flight == 1)).await.expect("in time");
+    timeout(TEST_TIMEOUT, web.rolling_restart()).await.expect("in time").expect("restart");
     request.await.expect("joined").expect("finished");
     assert!(pod_ips(&web).is_disjoint(&before));
     assert_eq!(listed(&cluster, name).await, pod_ips(&web));
@@ -246,7 +246,7 @@ async fn rolling_restart_replaces_every_pod() {
 }
 
 #[tokio::test]
-async fn clusters_live_side_by_side() {
+async fn clusters_run_side_by_side() {
     let one = FakeCluster::start().await.expect("start");
     let two = FakeCluster::start().await.expect("start");
     let a = one.service("shop", "orders").replicas(20).start().await.expect("start");

@@ -33,7 +33,7 @@ async fn dns_with_pods(count: u8) -> FakeDns {
 }
 
 #[tokio::test]
-async fn same_answer_over_udp_and_tcp_on_one_port() {
+async fn answers_over_udp_and_tcp_on_one_port() {
     let dns = dns().await;
     let question = query(ORDERS, RecordType::A);
     for answer in [udp(dns.addr(), &question).await, tcp(dns.addr(), &question).await] {
@@ -41,15 +41,15 @@ async fn same_answer_over_udp_and_tcp_on_one_port() {
         assert!(answer.authoritative && !answer.truncation);
         assert_eq!(answer.queries, question.queries);
     }
-    let asked = dns.questions();
-    let transports: Vec<Transport> = asked.iter().map(|asked| asked.transport).collect();
+    let queries = dns.questions();
+    let transports: Vec<Transport> = queries.iter().map(|query| query.transport).collect();
     assert_eq!(transports, [Transport::Udp, Transport::Tcp]);
-    assert!(asked.iter().all(|a| a.name == ORDERS && a.qtype == QType::A && !a.dropped));
-    assert!(asked.iter().all(|a| a.from.ip().is_loopback() && a.from != dns.addr()));
+    assert!(queries.iter().all(|q| q.name == ORDERS && q.qtype == QType::A && !q.dropped));
+    assert!(queries.iter().all(|q| q.from.ip().is_loopback() && q.from != dns.addr()));
 }
 
 #[tokio::test]
-async fn case_of_the_question_is_echoed_and_counted_without_case() {
+async fn echoes_the_case_and_counts_without_case() {
     let dns = dns().await;
     let answer = udp(dns.addr(), &query("ORDERS.shop.svc.Cluster.local.", RecordType::A)).await;
     assert_eq!(answer.answers[0].name.to_ascii(), "ORDERS.shop.svc.Cluster.local.");
@@ -58,18 +58,18 @@ async fn case_of_the_question_is_echoed_and_counted_without_case() {
 }
 
 #[tokio::test]
-async fn negative_answers_carry_the_soa() {
+async fn negative_answers_contain_an_soa() {
     let dns = FakeDns::builder().ttl(30).start().await.expect("start");
     let answer = udp(dns.addr(), &query(ORDERS, RecordType::A)).await;
     assert_eq!(answer.response_code, ResponseCode::NXDomain);
     let RData::SOA(soa) = &answer.authorities[0].data else {
-        panic!("no SOA: {answer:?}");
+        panic!("expected an SOA: {answer:?}");
     };
     assert_eq!((answer.authorities[0].ttl, soa.minimum), (30, 30));
 }
 
 #[tokio::test]
-async fn everything_changes_live() {
+async fn declarations_change_while_the_server_runs() {
     let dns = dns().await;
     let (a, addr) = (query(ORDERS, RecordType::A), dns.addr());
     dns.set_ttl(30);
@@ -92,7 +92,7 @@ async fn everything_changes_live() {
 }
 
 #[tokio::test]
-async fn large_answers_are_cut_at_the_size_the_client_allows() {
+async fn truncates_answers_to_the_size_that_the_client_accepts() {
     let dns = dns_with_pods(200).await;
     let question = query(NGINX, RecordType::A);
     let mut before = 0;
@@ -116,7 +116,7 @@ async fn large_answers_are_cut_at_the_size_the_client_allows() {
 }
 
 #[tokio::test]
-async fn additional_is_dropped_first_and_tc_says_so() {
+async fn drops_additional_records_first_and_sets_tc() {
     let dns = dns_with_pods(12).await;
     let question = query("_web._tcp.nginx.shop.svc.cluster.local.", RecordType::SRV);
     let bytes = |answer: &Message| answer.to_vec().expect("encode").len();
@@ -130,7 +130,7 @@ async fn additional_is_dropped_first_and_tc_says_so() {
 }
 
 #[tokio::test]
-async fn tcp_answers_as_they_are_due_and_not_in_turn() {
+async fn tcp_sends_answers_when_they_are_due() {
     let dns = dns().await;
     dns.script(Rule::any().qtype(QType::AAAA).delay(FOREVER));
     dns.script(Rule::any().qtype(QType::SRV).delay(Duration::from_millis(1)));
@@ -147,7 +147,7 @@ async fn tcp_answers_as_they_are_due_and_not_in_turn() {
 }
 
 #[tokio::test]
-async fn dropped_questions_are_recorded_and_the_next_is_answered() {
+async fn records_dropped_queries_and_answers_the_next_one() {
     let dns = dns().await;
     dns.script(Rule::any().name("orders.shop.svc.cluster.local").over(Transport::Udp).times(3).drop());
     let socket = socket(dns.addr()).await;
@@ -156,9 +156,9 @@ async fn dropped_questions_are_recorded_and_the_next_is_answered() {
         socket.send(&question.to_vec().expect("encode")).await.expect("send");
     }
     let mut buffer = [0; 512];
-    timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time").expect("receive");
-    timeout(PATIENCE, dns.asked(|asked| asked.dropped, 3)).await.expect("in time");
-    let dropped: Vec<bool> = dns.questions().iter().map(|asked| asked.dropped).collect();
+    timeout(TEST_TIMEOUT, socket.recv(&mut buffer)).await.expect("in time").expect("receive");
+    timeout(TEST_TIMEOUT, dns.asked(|query| query.dropped, 3)).await.expect("in time");
+    let dropped: Vec<bool> = dns.questions().iter().map(|query| query.dropped).collect();
     assert_eq!(dropped, [true, true, true, false]);
     assert_eq!((dns.count(ORDERS, QType::A), dns.total()), (4, 4));
     dns.forget();
@@ -166,7 +166,7 @@ async fn dropped_questions_are_recorded_and_the_next_is_answered() {
 }
 
 #[tokio::test]
-async fn scripted_codes() {
+async fn rules_set_the_response_code() {
     let dns = dns().await;
     let question = query(ORDERS, RecordType::A);
     for (rule, code, authorities) in [
@@ -188,7 +188,7 @@ async fn scripted_codes() {
 }
 
 #[tokio::test]
-async fn scripted_truncation_spares_tcp() {
+async fn scripted_truncation_applies_to_udp_only() {
     let dns = dns_with_pods(5).await;
     let question = query(NGINX, RecordType::A);
     dns.script(Rule::any().times(1).truncate());
@@ -202,7 +202,7 @@ async fn scripted_truncation_spares_tcp() {
 }
 
 #[tokio::test]
-async fn garbage_has_the_right_id_and_does_not_parse() {
+async fn garbage_has_the_id_of_the_query_and_does_not_parse() {
     let dns = dns().await;
     let question = query(ORDERS, RecordType::A);
     dns.script(Rule::any().times(1).garbage());
@@ -215,44 +215,44 @@ async fn garbage_has_the_right_id_and_does_not_parse() {
 }
 
 #[tokio::test]
-async fn disconnect_closes_the_connection() {
+async fn disconnect_closes_a_tcp_connection() {
     let dns = dns().await;
     dns.script(Rule::any().disconnect());
     let mut stream = TcpStream::connect(dns.addr()).await.expect("connect");
     send_tcp(&mut stream, &query(ORDERS, RecordType::A)).await;
-    let end = timeout(PATIENCE, stream.read_u8()).await.expect("in time");
+    let end = timeout(TEST_TIMEOUT, stream.read_u8()).await.expect("in time");
     end.expect_err("closed");
 }
 
 #[tokio::test]
-async fn malformed_queries() {
+async fn answers_malformed_queries_with_formerr() {
     let dns = dns().await;
     let answer = udp_bytes(dns.addr(), &[0xab, 0xcd, 1, 0, 0, 9]).await;
     let answer = Message::from_vec(&answer).expect("decode");
     assert_eq!((answer.id, answer.response_code), (0xabcd, ResponseCode::FormErr));
     let empty = udp(dns.addr(), &Message::query()).await;
     assert_eq!(empty.response_code, ResponseCode::FormErr);
-    // No id, or not a query: no answer, and the server lives on.
+    // A packet without an id, and a response: no answer, and the server keeps running.
     let socket = socket(dns.addr()).await;
     socket.send(&[7]).await.expect("send");
     socket.send(&answer.to_vec().expect("encode")).await.expect("send");
     let question = query(ORDERS, RecordType::A);
     socket.send(&question.to_vec().expect("encode")).await.expect("send");
     let mut buffer = [0; 512];
-    let length = timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+    let length = timeout(TEST_TIMEOUT, socket.recv(&mut buffer)).await.expect("in time");
     let first = Message::from_vec(&buffer[..length.expect("receive")]).expect("decode");
     assert_eq!(first.id, question.id);
 }
 
 #[tokio::test]
-async fn zone_transfer_is_refused() {
+async fn refuses_zone_transfers() {
     let dns = dns().await;
     let answer = tcp(dns.addr(), &query("cluster.local.", RecordType::AXFR)).await;
     assert_eq!(answer.response_code, ResponseCode::Refused);
 }
 
 #[tokio::test]
-async fn stop_and_restart_on_the_same_port() {
+async fn restarts_on_the_same_port() {
     let dns = dns().await;
     let addr = dns.addr();
     let mut open = TcpStream::connect(addr).await.expect("connect");
@@ -261,7 +261,7 @@ async fn stop_and_restart_on_the_same_port() {
     dns.stop().await;
     dns.stop().await;
     TcpStream::connect(addr).await.expect_err("stopped");
-    let end = timeout(PATIENCE, open.read_u8()).await.expect("in time");
+    let end = timeout(TEST_TIMEOUT, open.read_u8()).await.expect("in time");
     end.expect_err("cut");
     dns.restart().await.expect("restart");
     assert_eq!(dns.addr(), addr);
@@ -271,7 +271,7 @@ async fn stop_and_restart_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn drop_leaves_no_task_behind() {
+async fn drop_ends_all_tasks() {
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let dns = dns().await;
     dns.script(Rule::any().delay(FOREVER));
@@ -280,20 +280,20 @@ async fn drop_leaves_no_task_behind() {
     let socket = socket(dns.addr()).await;
     let packet = query(ORDERS, RecordType::A).to_vec().expect("encode");
     socket.send(&packet).await.expect("send");
-    timeout(PATIENCE, dns.asked(|_| true, 2)).await.expect("in time");
+    timeout(TEST_TIMEOUT, dns.asked(|_| true, 2)).await.expect("in time");
     drop(dns);
     let gone = async {
         while tokio::runtime::Handle::current().metrics().num_alive_tasks() > before {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, gone).await.expect("no task left");
+    timeout(TEST_TIMEOUT, gone).await.expect("all tasks end");
 }
 
 #[tokio::test]
-async fn asked_resolves_with_the_question_and_survives_cancellation() {
+async fn asked_resolves_with_the_query_and_is_cancel_safe() {
     let dns = dns().await;
-    let matches = |asked: &discovery_testing::Asked| asked.qtype == QType::AAAA;
+    let matches = |query: &discovery_testing::ReceivedQuery| query.qtype == QType::AAAA;
     {
         let waiting = dns.asked(matches, 1);
         tokio::pin!(waiting);
@@ -304,11 +304,11 @@ async fn asked_resolves_with_the_question_and_survives_cancellation() {
     let ask = async {
         udp(dns.addr(), &question).await;
     };
-    timeout(PATIENCE, async { tokio::join!(dns.asked(matches, 1), ask) }).await.expect("in time");
+    timeout(TEST_TIMEOUT, async { tokio::join!(dns.asked(matches, 1), ask) }).await.expect("in time");
 }
 
 #[tokio::test]
-async fn custom_domain_and_pod_names() {
+async fn supports_another_domain_and_pod_names() {
     let dns = FakeDns::builder()
         .cluster_domain("Corp.example")
         .node_search("corp.test")
@@ -328,12 +328,12 @@ async fn custom_domain_and_pod_names() {
 
 #[test]
 #[should_panic(expected = "\"10.0.0.256\" is not an IP address")]
-fn bad_addresses_are_named() {
+fn panic_names_an_invalid_address() {
     let _ = Service::cluster_ip("shop", "orders").ip("10.0.0.256");
 }
 
 #[test]
 #[should_panic(expected = "Service name \"or.ders\" is not a DNS label")]
-fn bad_names_are_named() {
+fn panic_names_an_invalid_name() {
     let _ = Service::cluster_ip("shop", "or.ders");
 }

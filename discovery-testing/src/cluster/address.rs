@@ -1,4 +1,4 @@
-//! Loopback addresses for pods: each has one of its own, and all pods of a Service the same port.
+//! Loopback addresses for pods: each pod has its own address, and all pods of a Service have the same port.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -9,10 +9,10 @@ use std::{
 
 use crate::pod::{FakePod, Handler};
 
-/// How many addresses are tried, each time another one.
+/// How many addresses are tried.
 const ATTEMPTS: usize = 64;
 
-/// Starts a pod on an address that nobody else uses on this port; port 0 is a free one.
+/// Starts a pod on an address where this port is free. Port 0 is any free port.
 pub(super) async fn start_pod(name: &str, port: u16, handler: Option<&Handler>) -> io::Result<FakePod> {
     let mut attempt = 1;
     loop {
@@ -26,8 +26,8 @@ pub(super) async fn start_pod(name: &str, port: u16, handler: Option<&Handler>) 
     }
 }
 
-/// An address within 127.1.0.0 to 127.254.255.254. Random, so that test processes that run side by side
-/// keep out of each other's way: it is binding it that decides.
+/// Returns an address from 127.1.0.0 to 127.254.255.254. It is random, so that concurrent test processes rarely
+/// collide; binding it decides.
 fn candidate() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,17 +1,18 @@
+//! A cluster on loopback.
+
 mod address;
-mod builder;
 mod service;
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-pub use self::{builder::FakeServiceBuilder, service::FakeService};
+pub use self::service::{FakeService, FakeServiceBuilder};
 use crate::dns::FakeDns;
 
-/// A cluster on loopback: a [`FakeDns`], and Services with [`FakePod`](crate::FakePod)s behind them.
+/// A cluster on loopback: a [`FakeDns`], and Services backed by [`FakePod`](crate::FakePod)s.
 ///
-/// Each pod has an address of its own in 127.0.0.0/8, and all pods of a Service listen on the same port,
-/// so a headless Service works as it does in Kubernetes. This needs a system where all of 127.0.0.0/8 is
-/// loopback without further set-up, which Linux is and macOS is not.
+/// Each pod has its own address in 127.0.0.0/8, and all pods of a Service listen on the same port, so a headless
+/// Service works as it does in Kubernetes. This requires a system where all of 127.0.0.0/8 is loopback without setup:
+/// Linux, not macOS.
 ///
 /// ```
 /// use discovery_testing::{Behavior, FakeCluster};
@@ -27,7 +28,7 @@ use crate::dns::FakeDns;
 /// assert_eq!(env["DISCOVERY_NAMESERVERS"], cluster.dns().addr().to_string());
 /// assert_eq!(env["POD_NAMESPACE"], "shop");
 ///
-/// // Weather:
+/// // Disturb them:
 /// orders.pods()[0].set_behavior(Behavior::Slow(Duration::from_millis(200)));
 /// orders.kill(1).await;
 /// orders.add_pod().await?;
@@ -42,7 +43,7 @@ pub struct FakeCluster {
 }
 
 impl FakeCluster {
-    /// A cluster with a DNS server of its own, and nothing else.
+    /// Starts a cluster with its own DNS server and no Services.
     ///
     /// # Errors
     ///
@@ -55,19 +56,19 @@ impl FakeCluster {
         Ok(Self::with_dns(FakeDns::start().await?))
     }
 
-    /// A cluster around a DNS server that was set up already.
+    /// Creates a cluster around an existing DNS server.
     #[must_use]
     pub fn with_dns(dns: FakeDns) -> Self {
         Self { dns: Arc::new(dns) }
     }
 
-    /// The DNS server.
+    /// Returns the DNS server.
     #[must_use]
     pub fn dns(&self) -> &FakeDns {
         &self.dns
     }
 
-    /// Describes a headless Service whose pods are about to start.
+    /// Configures a headless Service and its pods.
     ///
     /// # Panics
     ///
@@ -77,7 +78,7 @@ impl FakeCluster {
         FakeServiceBuilder::new(Arc::clone(&self.dns), namespace, name)
     }
 
-    /// The `resolv.conf` of a pod: see [`FakeDns::resolv_conf`].
+    /// Returns the `resolv.conf` of a pod: see [`FakeDns::resolv_conf`].
     ///
     /// # Panics
     ///
@@ -88,8 +89,8 @@ impl FakeCluster {
         self.dns.resolv_conf(namespace)
     }
 
-    /// The settings of the discovery crates for a program that runs in `namespace`:
-    /// `DISCOVERY_NAMESERVERS` (address and port) and `POD_NAMESPACE`.
+    /// Returns the settings of the discovery crates for a program in `namespace`: `DISCOVERY_NAMESERVERS` (address and
+    /// port) and `POD_NAMESPACE`.
     #[must_use]
     pub fn env(&self, namespace: &str) -> BTreeMap<String, String> {
         let nameservers = self.dns.addr().to_string();
@@ -99,7 +100,7 @@ impl FakeCluster {
         ])
     }
 
-    /// The variables of the ClusterIP Services declared in `namespace`: see [`FakeDns::service_env`].
+    /// Returns the variables of the ClusterIP Services declared in `namespace`: see [`FakeDns::service_env`].
     #[must_use]
     pub fn service_env(&self, namespace: &str) -> BTreeMap<String, String> {
         self.dns.service_env(namespace)

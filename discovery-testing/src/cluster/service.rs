@@ -1,18 +1,130 @@
+//! A headless Service with its pods, and its builder.
+
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use super::{address::start_pod, builder::FakeServiceBuilder};
-use crate::{pod::FakePod, zone::Pod};
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::address::start_pod;
+use crate::{
+    dns::FakeDns,
+    name::require_label,
+    pod::{FakePod, GRACE, Handler},
+    zone::{Pod, Service},
+};
+
+/// Configures a [`FakeService`]. Created by [`FakeCluster::service`](crate::FakeCluster::service).
+#[must_use = "nothing starts before `start`"]
+pub struct FakeServiceBuilder {
+    dns: Arc<FakeDns>,
+    namespace: String,
+    name: String,
+    port_name: String,
+    stateful: bool,
+    handler: Option<Handler>,
+    /// How long a stopping pod may finish its requests in flight.
+    grace: Duration,
+    replicas: usize,
+}
+
+impl FakeServiceBuilder {
+    #[track_caller]
+    pub(super) fn new(dns: Arc<FakeDns>, namespace: &str, name: &str) -> Self {
+        Self {
+            dns,
+            namespace: require_label("namespace", namespace),
+            name: require_label("Service name", name),
+            port_name: "http".to_owned(),
+            stateful: false,
+            handler: None,
+            grace: GRACE,
+            replicas: 1,
+        }
+    }
+
+    /// Sets how many pods to start. Default: 1.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Sets how long a pod that is removed or replaced may finish its requests in flight. Default: 30 s, as in
+    /// Kubernetes.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets the name of the port. Default: `http`.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS label.
+    #[track_caller]
+    pub fn port_name(mut self, name: &str) -> Self {
+        self.port_name = require_label("port name", name);
+        self
+    }
+
+    /// Publishes the pods' names as host names in DNS (`orders-0.orders.shop.svc...`), as a StatefulSet does.
+    pub fn stateful(mut self) -> Self {
+        self.stateful = true;
+        self
+    }
+
+    /// Sets the handler of the pods, which otherwise respond with their name.
+    pub fn handler(mut self, handler: impl Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// Starts the pods and declares the Service. Its name resolves when this method returns.
+    ///
+    /// # Errors
+    ///
+    /// If the pods cannot be bound.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> io::Result<FakeService> {
+        let replicas = self.replicas;
+        let service = FakeService::reserve(self).await?;
+        for _ in 0..replicas {
+            service.add_pod().await?;
+        }
+        Ok(service)
+    }
+
+    /// Returns the Service without pods, with the port of all pods.
+    fn declaration(&self, port: u16) -> Service {
+        Service::headless(&self.namespace, &self.name).port(&self.port_name, port)
+    }
+}
+
+impl fmt::Debug for FakeServiceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeServiceBuilder")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("port_name", &self.port_name)
+            .field("stateful", &self.stateful)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A headless Service of a [`FakeCluster`](crate::FakeCluster) with its pods.
 ///
-/// Dropping it takes the Service out of DNS; each pod closes with its last handle.
+/// Dropping it removes the Service from DNS. Each pod closes with its last handle.
 #[derive(Debug)]
 pub struct FakeService {
     settings: FakeServiceBuilder,
@@ -22,8 +134,8 @@ pub struct FakeService {
 }
 
 impl FakeService {
-    /// Chooses the port. A pod that is not listed holds it for a moment, so that it is known to be free.
-    pub(super) async fn reserve(settings: FakeServiceBuilder) -> io::Result<Self> {
+    /// Chooses the port: a pod outside DNS binds it for a moment, which shows that it is free.
+    async fn reserve(settings: FakeServiceBuilder) -> io::Result<Self> {
         let scout = start_pod("scout", 0, None).await?;
         let port = scout.addr().port();
         scout.kill().await;
@@ -31,25 +143,25 @@ impl FakeService {
         Ok(Self { settings, port, next: AtomicUsize::new(0), pods: Mutex::new(Vec::new()) })
     }
 
-    /// The pods, oldest first. The handles stay valid when a pod is removed.
+    /// Returns the pods, oldest first. A handle stays valid when its pod is removed.
     #[must_use]
     pub fn pods(&self) -> Vec<FakePod> {
         self.lock().clone()
     }
 
-    /// The port that every pod listens on.
+    /// Returns the port of every pod.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The name below the cluster domain: `orders.shop.svc`.
+    /// Returns the name without the cluster domain: `orders.shop.svc`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}.{}.svc", self.settings.name, self.settings.namespace)
     }
 
-    /// Requests received, by pod name.
+    /// Returns the number of requests received, by pod name.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, usize> {
         let pods = self.lock();
@@ -61,19 +173,19 @@ impl FakeService {
     }
 }
 
-/// Changes. Each takes effect in DNS before it returns.
+/// Changes, each of which takes effect in DNS before its method returns.
 impl FakeService {
     /// Starts one more pod and lists it in DNS.
     ///
     /// # Errors
     ///
-    /// If the port is taken on every address that was tried.
+    /// If the port is in use on every address that was tried.
     pub async fn add_pod(&self) -> io::Result<FakePod> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.start_pod(&format!("{}-{number}", self.settings.name)).await
     }
 
-    /// Takes a pod out of DNS, lets it finish what is in flight, and stops it; false if there is no such pod.
+    /// Removes a pod from DNS, lets it finish its requests in flight, and stops it; returns false if it does not exist.
     pub async fn remove_pod(&self, name: &str) -> bool {
         let found = self.pods().into_iter().find(|pod| pod.name() == name);
         match found {
@@ -85,21 +197,21 @@ impl FakeService {
         }
     }
 
-    /// Crashes the pod at `index`: it refuses connections and is still listed in DNS,
-    /// as until the kubelet notices. [`set_ready`](Self::set_ready) takes it out.
+    /// Crashes the pod at `index`. It refuses connections but stays listed in DNS, as in a cluster until the kubelet
+    /// notices. [`set_ready`](Self::set_ready) removes it from DNS.
     ///
     /// # Panics
     ///
-    /// If there is no such pod.
+    /// If `index` is out of range.
     pub async fn kill(&self, index: usize) {
         self.at(index).kill().await;
     }
 
-    /// Lists the pod at `index` in DNS or not. It goes on serving.
+    /// Adds the pod at `index` to DNS, or removes it. It keeps serving.
     ///
     /// # Panics
     ///
-    /// If there is no such pod.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn set_ready(&self, index: usize, ready: bool) {
         let ip = self.at(index).ip();
@@ -107,12 +219,13 @@ impl FakeService {
         dns.set_ready(namespace, name, ip, ready);
     }
 
-    /// Replaces every pod, one at a time: a new one starts and is listed, the old one leaves DNS, finishes what is
-    /// in flight, and stops. A new pod has a new address, and a new name unless the Service is stateful.
+    /// Replaces every pod, one at a time. A new pod starts and is added to DNS; then the old pod is removed from DNS,
+    /// finishes its requests in flight, and stops. A new pod has a new address, and a new name unless the Service is
+    /// stateful.
     ///
     /// # Errors
     ///
-    /// If a new pod cannot start; the pods that were not replaced by then stay.
+    /// If a new pod cannot start. Pods that were not replaced until then stay.
     pub async fn rolling_restart(&self) -> io::Result<()> {
         for old in self.pods() {
             if self.settings.stateful {
@@ -130,7 +243,7 @@ impl FakeService {
         let pods = self.lock();
         match pods.get(index) {
             Some(pod) => pod.clone(),
-            None => panic!("no pod {index}: {} has {}", self.name(), pods.len()),
+            None => panic!("{} has no pod at index {index}: it has {} pods", self.name(), pods.len()),
         }
     }
 
@@ -148,7 +261,7 @@ impl FakeService {
         let FakeServiceBuilder { dns, namespace, name, grace, .. } = &self.settings;
         dns.remove_pod(namespace, name, pod.ip());
         pod.stop_within(*grace).await;
-        self.lock().retain(|held| held.addr() != pod.addr());
+        self.lock().retain(|other| other.addr() != pod.addr());
     }
 }
 

@@ -1,24 +1,28 @@
+//! The settings of a DNS server.
+
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 
-use super::FakeDns;
+use super::{FakeDns, Shared};
 use crate::{
     name::DnsName,
+    server::Server,
     zone::{DEFAULT_TTL, Order, PodRecords, Zone},
 };
 
-/// The seed of the order of addresses, if a test gives none: every run sees the same.
+/// The default seed for the order of addresses. It is fixed, so that every run sees the same order.
 const DEFAULT_SEED: u64 = 0;
 
-/// How a [`FakeDns`] starts. From [`FakeDns::builder`].
+/// Configures a [`FakeDns`]. Created by [`FakeDns::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing starts before `start`"]
 pub struct FakeDnsBuilder {
-    pub(super) address: SocketAddr,
-    pub(super) domain: DnsName,
-    pub(super) node_search: Vec<DnsName>,
+    address: SocketAddr,
+    domain: DnsName,
+    node_search: Vec<DnsName>,
     ttl: u32,
     pod_records: PodRecords,
     seed: u64,
@@ -36,13 +40,13 @@ impl FakeDnsBuilder {
         }
     }
 
-    /// The address to listen on, for UDP and TCP; port 0 is a free one. Default: 127.0.0.1:0.
+    /// Sets the address to listen on, for UDP and TCP. Port 0 is any free port. Default: 127.0.0.1:0.
     pub fn address(mut self, address: impl Into<SocketAddr>) -> Self {
         self.address = address.into();
         self
     }
 
-    /// Default: `cluster.local`.
+    /// Sets the cluster domain. Default: `cluster.local`.
     ///
     /// # Panics
     ///
@@ -53,19 +57,19 @@ impl FakeDnsBuilder {
         self
     }
 
-    /// Seconds, for every record without a TTL of its own. Default: 5, as CoreDNS; kubeadm sets 30.
+    /// Sets the TTL of every record without one of its own, in seconds. Default: 5, as in CoreDNS; kubeadm sets 30.
     pub fn ttl(mut self, seconds: u32) -> Self {
         self.ttl = seconds;
         self
     }
 
-    /// How pod address names are answered. Default: not at all, as CoreDNS; kubeadm sets `Insecure`.
+    /// Sets how pod address names are answered. Default: `Disabled`, as in CoreDNS; kubeadm sets `Insecure`.
     pub fn pod_records(mut self, mode: PodRecords) -> Self {
         self.pod_records = mode;
         self
     }
 
-    /// A search domain of the node, which every pod inherits after the ones of the cluster.
+    /// Adds a search domain of the node, which every pod inherits after those of the cluster.
     ///
     /// # Panics
     ///
@@ -76,7 +80,7 @@ impl FakeDnsBuilder {
         self
     }
 
-    /// The seed of the order in which addresses are given. Default: 0, the same in every run.
+    /// Sets the seed for the order of addresses in answers. Default: 0, the same in every run.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -92,11 +96,10 @@ impl FakeDnsBuilder {
     ///
     /// Outside a tokio runtime.
     pub async fn start(self) -> io::Result<FakeDns> {
-        let mut zone = Zone::new(&self.domain);
-        zone.ttl = self.ttl;
-        zone.pod_records = self.pod_records;
-        zone.server = self.address.ip();
-        let order = Order::shuffled(self.seed);
-        FakeDns::launch(zone, order, self).await
+        let zone = Zone::new(&self.domain, self.address.ip(), self.ttl, self.pod_records);
+        let shared = Arc::new(Shared::new(zone, Order::shuffled(self.seed)));
+        let server = Server::start(self.address, Arc::clone(&shared)).await?;
+        let (addr, node_search) = (server.addr(), self.node_search);
+        Ok(FakeDns { addr, node_search, shared, server: tokio::sync::Mutex::new(Some(server)) })
     }
 }

@@ -1,4 +1,4 @@
-//! What the server answers from: the objects of the cluster, the names outside it, and its switches.
+//! Declarations: objects of the cluster, names outside the cluster, and settings of the server.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use crate::{
     zone::{Data, Glue, Order, Pod, Service, Zone},
 };
 
-/// The cluster.
+/// Objects of the cluster.
 impl FakeDns {
-    /// Declares a Service, in place of one of the same name. Its namespace exists from then on.
+    /// Declares a Service, and replaces one of the same name. Its namespace exists from then on.
     pub fn apply(&self, service: Service) {
         self.zone(|zone| zone.apply(service));
     }
 
-    /// Deletes a Service; false if there is none. The namespace stays.
+    /// Deletes a Service; returns false if it does not exist. The namespace stays.
     pub fn remove(&self, namespace: &str, name: &str) -> bool {
         self.zone(|zone| zone.remove(namespace, name))
     }
 
-    /// Declares a namespace, which may stay without Services.
+    /// Declares a namespace, with or without Services.
     ///
     /// # Panics
     ///
@@ -33,23 +33,23 @@ impl FakeDns {
         self.zone(|zone| zone.add_namespace(namespace));
     }
 
-    /// Deletes a namespace and its Services; false if there is none.
+    /// Deletes a namespace and its Services; returns false if it does not exist.
     pub fn remove_namespace(&self, namespace: &str) -> bool {
         self.zone(|zone| zone.remove_namespace(namespace))
     }
 
-    /// Adds a pod to a declared Service, in place of one with the same first address.
+    /// Adds a pod to a declared Service, and replaces one with the same first address.
     ///
     /// # Panics
     ///
-    /// If there is no such Service.
+    /// If the Service is not declared.
     #[track_caller]
     pub fn add_pod(&self, namespace: &str, name: &str, pod: Pod) {
         let known = self.service(namespace, name, |service| service.add_pod(pod));
-        assert!(known.is_some(), "no Service {name:?} in {namespace:?}");
+        assert!(known.is_some(), "Service {name:?} is not declared in namespace {namespace:?}");
     }
 
-    /// Removes the pod with that first address; false if there is no such pod or Service.
+    /// Removes the pod with this first address; returns false if the pod or Service does not exist.
     ///
     /// # Panics
     ///
@@ -60,7 +60,7 @@ impl FakeDns {
         self.service(namespace, name, |service| service.remove_pod(ip)).unwrap_or(false)
     }
 
-    /// Makes the pod with that first address ready or not; false if there is no such pod or Service.
+    /// Makes the pod with this first address ready or not ready; returns false if the pod or Service does not exist.
     ///
     /// # Panics
     ///
@@ -71,7 +71,8 @@ impl FakeDns {
         self.service(namespace, name, |service| service.set_ready(ip, ready)).unwrap_or(false)
     }
 
-    /// The variables that a kubelet sets for the ClusterIP Services of a namespace (`ORDERS_SERVICE_HOST`, ...).
+    /// Returns the variables that a kubelet sets for the ClusterIP Services of a namespace (`ORDERS_SERVICE_HOST`,
+    /// ...).
     ///
     /// ```
     /// use discovery_testing::{FakeDns, Service};
@@ -94,14 +95,13 @@ impl FakeDns {
     }
 }
 
-/// Names outside the cluster, as an upstream resolver would answer them.
+/// Names outside the cluster, answered like an upstream resolver would.
 impl FakeDns {
-    /// Declares an A or AAAA record. Several addresses of one name add up.
-    /// A first label of `*` is a wildcard.
+    /// Declares an A or AAAA record. A name may have several. A first label of `*` is a wildcard.
     ///
     /// # Panics
     ///
-    /// If the name is not a DNS name or the text not an IP address.
+    /// If the name is not a DNS name, or the text is not an IP address.
     #[track_caller]
     pub fn record(&self, name: &str, ip: impl IntoIp) {
         self.external(name, Data::from(ip.into_ip()));
@@ -111,18 +111,19 @@ impl FakeDns {
     ///
     /// # Panics
     ///
-    /// If one of both is not a DNS name.
+    /// If `name` or `target` is not a DNS name.
     #[track_caller]
     pub fn cname(&self, name: &str, target: &str) {
         let target = DnsName::require("target", target);
         self.external(name, Data::Cname(target.as_str().to_owned()));
     }
 
-    /// Declares an SRV record. Several of one name add up. A target of `.` says "no such service" (RFC 2782).
+    /// Declares an SRV record. A name may have several. The target `.` means that the service does not exist (RFC
+    /// 2782).
     ///
     /// # Panics
     ///
-    /// If one of both is not a DNS name.
+    /// If `name` or `target` is not a DNS name.
     #[track_caller]
     pub fn srv(&self, name: &str, priority: u16, weight: u16, port: u16, target: &str) {
         let target = DnsName::require("target", target).as_str().to_owned();
@@ -134,14 +135,14 @@ impl FakeDns {
     ///
     /// # Panics
     ///
-    /// If the name is not a DNS name, or the text longer than 255 octets.
+    /// If the name is not a DNS name, or the text is longer than 255 octets.
     #[track_caller]
     pub fn txt(&self, name: &str, text: &str) {
         assert!(text.len() <= 255, "{text:?} is longer than 255 octets");
         self.external(name, Data::Txt(text.to_owned()));
     }
 
-    /// Gives all records of a declared name a TTL of their own, in seconds; otherwise it is the zone's.
+    /// Sets the TTL of all records of a declared name, in seconds. Without it they have the TTL of the zone.
     ///
     /// # Panics
     ///
@@ -152,7 +153,7 @@ impl FakeDns {
         self.zone(|zone| zone.external.set_ttl(&name, seconds));
     }
 
-    /// Removes all records of a name; false if there are none.
+    /// Removes all records of a name; returns false if it has no records.
     ///
     /// # Panics
     ///
@@ -163,8 +164,8 @@ impl FakeDns {
         self.zone(|zone| zone.external.remove(&name))
     }
 
-    /// Whether the upstream is out of reach: then names outside the cluster answer SERVFAIL,
-    /// and a Service that is an alias of one has no data.
+    /// Makes the upstream resolver unreachable, or reachable again. While it is unreachable, names outside the cluster
+    /// answer SERVFAIL, and a Service that is an alias of one answers NODATA.
     pub fn upstream_down(&self, down: bool) {
         self.zone(|zone| zone.external.down = down);
     }
@@ -176,35 +177,35 @@ impl FakeDns {
     }
 }
 
-/// Switches.
+/// Settings.
 impl FakeDns {
-    /// Seconds, for every record without a TTL of its own, and for negative answers.
+    /// Sets the TTL of negative answers and of every record without one of its own, in seconds.
     pub fn set_ttl(&self, seconds: u32) {
         self.zone(|zone| zone.ttl = seconds);
     }
 
-    /// Whether SRV answers carry the addresses of their targets: [`Glue::Full`] or [`Glue::None`].
+    /// Sets whether SRV answers carry the addresses of their targets: [`Glue::Full`] or [`Glue::None`].
     pub fn additional(&self, sent: bool) {
         self.glue(if sent { Glue::Full } else { Glue::None });
     }
 
-    /// What SRV answers carry in their Additional section.
+    /// Sets the content of the Additional section of SRV answers.
     pub fn glue(&self, glue: Glue) {
         self.zone(|zone| zone.glue = glue);
     }
 
-    /// A CoreDNS that has just started and has not read the API yet: SERVFAIL in place of NXDOMAIN
-    /// for names of the cluster.
+    /// Simulates a CoreDNS that has just started and has not synced with the API yet: names of the cluster answer
+    /// SERVFAIL instead of NXDOMAIN.
     pub fn not_synced(&self, not_synced: bool) {
         self.zone(|zone| zone.synced = !not_synced);
     }
 
-    /// Shuffles the addresses of every answer from now on, as the `loadbalance` plugin does, from this seed.
+    /// Shuffles the addresses of every later answer, as the `loadbalance` plugin does, from this seed.
     pub fn shuffle(&self, seed: u64) {
         self.shared.lock().order = Order::shuffled(seed);
     }
 
-    /// Gives addresses in the order of declaration from now on.
+    /// Keeps the addresses of every later answer in the order of declaration.
     pub fn fixed_order(&self) {
         self.shared.lock().order = Order::fixed();
     }

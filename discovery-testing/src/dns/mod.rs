@@ -1,26 +1,31 @@
+//! The scripted DNS server and its handle.
+
 mod builder;
 mod declare;
-mod journal;
-mod shared;
 
-use std::{io, net::SocketAddr, sync::Arc};
-
-use tokio::sync::Mutex;
-
-pub use self::builder::FakeDnsBuilder;
-pub(crate) use self::shared::Shared;
-use crate::{
-    kubelet,
-    name::DnsName,
-    script::{Rule, RuleId},
-    server::Server,
-    zone::{Order, Zone},
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// A DNS server on loopback that answers as CoreDNS does for the Services that a test declares.
+use hickory_proto::op::ResponseCode;
+use tokio::sync::watch;
+
+pub use self::builder::FakeDnsBuilder;
+use crate::{
+    kubelet,
+    name::{DnsName, normalize, require_label},
+    query::{QType, ReceivedQuery},
+    script::{Action, Rule, RuleId, Script, Verdict},
+    server::Server,
+    zone::{Answer, Order, Zone},
+};
+
+/// A DNS server on loopback that answers as CoreDNS does, for the Services that a test declares.
 ///
-/// UDP and TCP listen on the same port. Everything can be changed while it runs.
-/// Dropping it stops the server; no task is left behind.
+/// UDP and TCP use the same port. Everything can be changed while the server runs. Dropping it stops the server, and
+/// leaves no task behind.
 ///
 /// ```
 /// use discovery_testing::{FakeDns, QType, Rule, Service};
@@ -31,7 +36,7 @@ use crate::{
 /// dns.apply(Service::cluster_ip("shop", "orders").ip("10.0.0.1").port("http", 80));
 /// dns.script(Rule::any().name("orders.shop.svc.cluster.local").times(3).drop());
 ///
-/// // ... give `dns.addr()` to the code under test as its nameserver, let it resolve ...
+/// // ... pass `dns.addr()` to the code under test as its nameserver, and let it resolve ...
 /// assert!(dns.addr().ip().is_loopback());
 /// assert_eq!(dns.count("orders.shop.svc.cluster.local", QType::A), 0);
 /// # Ok(())
@@ -42,13 +47,13 @@ pub struct FakeDns {
     addr: SocketAddr,
     node_search: Vec<DnsName>,
     shared: Arc<Shared>,
-    /// None while stopped.
-    server: Mutex<Option<Server>>,
+    /// `None` while stopped.
+    server: tokio::sync::Mutex<Option<Server>>,
 }
 
 /// Starting and stopping.
 impl FakeDns {
-    /// Starts on a free port of 127.0.0.1: cluster domain `cluster.local`, TTL 5 s.
+    /// Starts a server on a free port of 127.0.0.1, with cluster domain `cluster.local` and TTL 5 s.
     ///
     /// # Errors
     ///
@@ -61,37 +66,31 @@ impl FakeDns {
         Self::builder().start().await
     }
 
-    /// For another cluster domain, TTL or address.
+    /// Configures another cluster domain, TTL or address.
     pub fn builder() -> FakeDnsBuilder {
         FakeDnsBuilder::new()
     }
 
-    async fn launch(zone: Zone, order: Order, settings: FakeDnsBuilder) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(zone, order));
-        let server = Server::start(settings.address, Arc::clone(&shared)).await?;
-        Ok(Self { addr: server.addr(), node_search: settings.node_search, shared, server: Mutex::new(Some(server)) })
-    }
-
-    /// The address for UDP and for TCP. It stays the same after a [`restart`](Self::restart).
+    /// Returns the address for UDP and TCP. A [`restart`](Self::restart) keeps it.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Closes the sockets and cuts every connection: a dead nameserver. Declarations and records stay.
+    /// Closes the sockets and every connection, like a dead nameserver. Declarations and received queries stay.
     ///
-    /// Resolves when the port is closed. Not cancel-safe: if cancelled, the sockets close a little later.
+    /// Resolves when the port is closed. Not cancel-safe: if canceled, the sockets close a little later.
     pub async fn stop(&self) {
         if let Some(server) = self.server.lock().await.take() {
             server.stop().await;
         }
     }
 
-    /// Starts again on the same port, after stopping if need be.
+    /// Starts the server again on the same port, and stops it first if it runs.
     ///
     /// # Errors
     ///
-    /// If somebody else has taken the port in the meantime, and keeps it for 2 seconds.
+    /// If another program took the port in the meantime, and keeps it for 2 seconds.
     pub async fn restart(&self) -> io::Result<()> {
         let mut running = self.server.lock().await;
         if let Some(server) = running.take() {
@@ -104,12 +103,12 @@ impl FakeDns {
 
 /// Scripting.
 impl FakeDns {
-    /// Adds a rule after those in force.
+    /// Adds a rule after the existing ones.
     pub fn script(&self, rule: Rule) -> RuleId {
         self.shared.lock().script.add(rule)
     }
 
-    /// Removes one rule; false if it is gone already.
+    /// Removes a rule; returns false if it was removed before.
     pub fn remove_rule(&self, rule: RuleId) -> bool {
         self.shared.lock().script.remove(rule)
     }
@@ -120,12 +119,55 @@ impl FakeDns {
     }
 }
 
-/// What a kubelet would tell a pod.
+/// Received queries. A query is recorded before it is answered.
 impl FakeDns {
-    /// The `resolv.conf` of a pod of `namespace` with `dnsPolicy: ClusterFirst`.
+    /// Returns every query since the start or the last [`forget`](Self::forget), in order of arrival.
+    #[must_use]
+    pub fn questions(&self) -> Vec<ReceivedQuery> {
+        self.shared.lock().journal.clone()
+    }
+
+    /// Returns how many queries had this name and type, over any transport, answered or not.
+    #[must_use]
+    pub fn count(&self, name: &str, qtype: QType) -> usize {
+        let name = normalize(name);
+        self.count_matching(|query| query.name == name && query.qtype == qtype)
+    }
+
+    /// Returns the number of all queries.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.shared.lock().journal.len()
+    }
+
+    /// Clears the recorded queries.
+    pub fn forget(&self) {
+        self.shared.lock().journal.clear();
+    }
+
+    /// Resolves when at least `n` of the recorded queries match. Cancel-safe.
     ///
-    /// The format has no place for a port: a resolver that reads it must be told the port of
-    /// [`addr`](Self::addr) by other means.
+    /// The call waits without a timeout: wrap it in `tokio::time::timeout`.
+    pub async fn asked(&self, matches: impl Fn(&ReceivedQuery) -> bool, n: usize) {
+        let mut recorded = self.shared.recorded.subscribe();
+        while self.count_matching(&matches) < n {
+            if recorded.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn count_matching(&self, matches: impl Fn(&ReceivedQuery) -> bool) -> usize {
+        let state = self.shared.lock();
+        state.journal.iter().filter(|query| matches(query)).count()
+    }
+}
+
+/// Configuration of pods.
+impl FakeDns {
+    /// Returns the `resolv.conf` that a kubelet writes for a pod of `namespace` with `dnsPolicy: ClusterFirst`.
+    ///
+    /// The format has no port: pass the port of [`addr`](Self::addr) to the resolver by other means.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -147,9 +189,60 @@ impl FakeDns {
     #[must_use]
     #[track_caller]
     pub fn resolv_conf(&self, namespace: &str) -> String {
-        let namespace = crate::name::require_label("namespace", namespace);
+        let namespace = require_label("namespace", namespace);
         let state = self.shared.lock();
         let domain = state.zone.domain();
         kubelet::resolv_conf(&namespace, domain, self.addr.ip(), &self.node_search)
+    }
+}
+
+/// What the server's tasks and the handle share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Changes with every recorded query.
+    recorded: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    zone: Zone,
+    order: Order,
+    script: Script,
+    journal: Vec<ReceivedQuery>,
+}
+
+impl Shared {
+    fn new(zone: Zone, order: Order) -> Self {
+        let state = State { zone, order, script: Script::default(), journal: Vec::new() };
+        Self { state: Mutex::new(state), recorded: watch::Sender::new(()) }
+    }
+
+    /// Records a query, and answers it from the script and the zone. `name` has the case of the query.
+    pub(crate) fn answer(&self, mut query: ReceivedQuery, name: &str, is_class_in: bool) -> (Verdict, Answer) {
+        let mut state = self.lock();
+        let verdict = state.script.decide(&query);
+        query.dropped = matches!(verdict.action, Action::Drop | Action::Disconnect);
+        let mut answer = match verdict.action {
+            Action::ServFail => Answer::from_code(ResponseCode::ServFail),
+            Action::Refuse => Answer::from_code(ResponseCode::Refused),
+            Action::NxDomain => state.zone.negative(name, ResponseCode::NXDomain),
+            Action::NoData => state.zone.negative(name, ResponseCode::NoError),
+            _ if !is_class_in => Answer::from_code(ResponseCode::Refused),
+            _ => state.zone.answer(name, query.qtype),
+        };
+        state.order.apply(&mut answer);
+        state.journal.push(query);
+        drop(state);
+        self.recorded.send_replace(());
+        if let Some(ttl) = verdict.ttl {
+            answer.set_ttl(ttl);
+        }
+        (verdict, answer)
+    }
+
+    /// Ignores poisoning: the message of a test that panics in a predicate must stay visible.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

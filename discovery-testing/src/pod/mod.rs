@@ -1,34 +1,33 @@
-mod answer;
-mod behavior;
-mod counters;
+//! An HTTP pod on loopback.
+
 mod serve;
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use tokio::{net::TcpListener, time::sleep};
+use http::{Request, Response, StatusCode};
+use tokio::{net::TcpListener, sync::watch, time::sleep};
 
-pub(crate) use self::answer::Handler;
-use self::{answer::Application, serve::Running};
-pub use self::{behavior::Behavior, counters::Counters};
+use self::serve::Listening;
 
 /// Kubernetes' default `terminationGracePeriodSeconds`.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
-/// How often a port that is taken is asked for again after a restart, and how long between.
+/// How often a restart tries to bind a port that is in use, and the pause between two attempts.
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An HTTP server on loopback that plays one pod: HTTP/1.1 and HTTP/2 with prior knowledge, without TLS.
+pub(crate) type Handler = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync>;
+
+/// An HTTP server on loopback that acts as a pod: HTTP/1.1, and HTTP/2 with prior knowledge, without TLS.
 ///
-/// It answers 200 with its name as the body. Every answer carries `x-pod`, the pod's name, and `x-host`,
-/// the `Host` (or `:authority`) of the request. Clones are handles of the same pod;
-/// dropping the last one closes everything at once.
+/// It responds 200 with its name as the body. Every response has the header `x-pod`, the pod's name, and `x-host`, the
+/// `Host` (or `:authority`) of the request. Clones are handles of the same pod. Dropping the last one closes everything
+/// at once.
 ///
 /// ```
 /// use discovery_testing::{Behavior, FakePod};
@@ -55,7 +54,7 @@ pub struct FakePod {
 struct Inner {
     addr: SocketAddr,
     application: Application,
-    running: Mutex<Arc<Running>>,
+    listening: Mutex<Arc<Listening>>,
 }
 
 /// Starting.
@@ -73,7 +72,7 @@ impl FakePod {
         Self::bind(name, (Ipv4Addr::LOCALHOST, 0), None).await
     }
 
-    /// Starts a pod that answers with `handler`, on a free port of 127.0.0.1.
+    /// Starts a pod on a free port of 127.0.0.1 that responds with `handler`.
     ///
     /// ```
     /// use discovery_testing::FakePod;
@@ -105,50 +104,55 @@ impl FakePod {
     pub(crate) async fn bind(name: &str, addr: impl Into<SocketAddr>, handler: Option<Handler>) -> io::Result<Self> {
         let listener = TcpListener::bind(addr.into()).await?;
         let addr = listener.local_addr()?;
-        let application = Application::new(name, handler);
-        let running = Running::new(listener, application.clone());
-        let inner = Inner { addr, application, running: Mutex::new(Arc::new(running)) };
+        let application = Application {
+            name: name.into(),
+            behavior: watch::Sender::new(Behavior::default()),
+            counters: watch::Sender::new(Counters::default()),
+            handler,
+        };
+        let listening = Listening::new(listener, application.clone());
+        let inner = Inner { addr, application, listening: Mutex::new(Arc::new(listening)) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.application.name
     }
 
-    /// Address and port. They stay the same after a [`restart`](Self::restart).
+    /// Returns address and port. A [`restart`](Self::restart) keeps them.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.inner.addr
     }
 
-    /// The address.
+    /// Returns the address.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         self.inner.addr.ip()
     }
 }
 
-/// How the pod answers.
+/// Behavior.
 impl FakePod {
-    /// Sets how the pod treats the requests that arrive from now on.
+    /// Sets how the pod handles requests from now on.
     pub fn set_behavior(&self, behavior: Behavior) {
         self.inner.application.behavior.send_replace(behavior);
     }
 
-    /// The behavior in force.
+    /// Returns the current behavior.
     #[must_use]
     pub fn behavior(&self) -> Behavior {
         *self.inner.application.behavior.borrow()
     }
 }
 
-/// Life and death. Without effect on a pod that is down already.
+/// Stopping and restarting. Stopping a stopped pod has no effect.
 impl FakePod {
-    /// Crashes: connections are cut, new ones are refused. Resolves when the listener is closed.
+    /// Crashes the pod: open connections are cut, and new ones are refused. Resolves when the listener is closed.
     pub async fn kill(&self) {
-        self.running().kill().await;
+        self.listening().kill().await;
     }
 
     /// The same as [`kill`](Self::kill).
@@ -156,38 +160,37 @@ impl FakePod {
         self.kill().await;
     }
 
-    /// Stops as a well-behaved server does: finishes what is in flight, then closes the listener.
-    /// What is left after 30 seconds is cut, as Kubernetes does by default.
+    /// Stops gracefully: finishes the requests in flight, then closes the listener. Requests that are left after 30
+    /// seconds, the default of Kubernetes, are cut.
     pub async fn stop(&self) {
         self.stop_within(GRACE).await;
     }
 
-    /// Stops as [`stop`](Self::stop) does, with this grace period.
-    /// Cancelling it leaves the pod draining; [`kill`](Self::kill) ends that.
+    /// Stops like [`stop`](Self::stop), with this grace period. If canceled, the pod keeps draining until
+    /// [`kill`](Self::kill).
     pub async fn stop_within(&self, grace: Duration) {
-        self.running().stop(grace).await;
+        self.listening().stop(grace).await;
     }
 
-    /// Listens again on the same address and port, after [`kill`](Self::kill) if it is up.
-    /// The behaviour and the counters stay.
+    /// Listens again on the same address and port. A running pod is killed first. Behavior and counters stay.
     ///
     /// # Errors
     ///
-    /// If somebody else has taken the port in the meantime, and keeps it for 2 seconds.
+    /// If another program took the port in the meantime, and keeps it for 2 seconds.
     pub async fn restart(&self) -> io::Result<()> {
         self.kill().await;
         let listener = self.rebind().await?;
-        let running = Running::new(listener, self.inner.application.clone());
-        *self.lock() = Arc::new(running);
+        let listening = Listening::new(listener, self.inner.application.clone());
+        *self.lock() = Arc::new(listening);
         Ok(())
     }
 
-    fn running(&self) -> Arc<Running> {
+    fn listening(&self) -> Arc<Listening> {
         Arc::clone(&self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Running>> {
-        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Arc<Listening>> {
+        self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn rebind(&self) -> io::Result<TcpListener> {
@@ -204,38 +207,88 @@ impl FakePod {
     }
 }
 
-/// What it has seen.
+/// Counters.
 impl FakePod {
-    /// All counters at one moment.
+    /// Returns all counters at one moment.
     #[must_use]
     pub fn counters(&self) -> Counters {
         *self.inner.application.counters.borrow()
     }
 
-    /// Requests received.
+    /// Returns the number of requests received.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.counters().requests
     }
 
-    /// Requests received and not answered yet.
+    /// Returns the number of requests without a response yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.counters().in_flight
     }
 
-    /// Connections accepted.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.counters().connections
     }
 
-    /// Resolves when `holds` does for the counters. Cancel-safe.
+    /// Resolves when the counters meet a condition. Cancel-safe.
     ///
-    /// Never resolves if it does not come to that: put a time limit around it.
-    pub async fn when(&self, mut holds: impl FnMut(&Counters) -> bool) {
+    /// The call waits without a timeout: wrap it in `tokio::time::timeout`.
+    pub async fn when(&self, mut condition: impl FnMut(&Counters) -> bool) {
         let mut counters = self.inner.application.counters.subscribe();
-        // The sender lives in `self`, so this cannot end early.
-        let _ = counters.wait_for(|seen| holds(seen)).await;
+        // `self` holds the sender, so the channel is not closed.
+        let _ = counters.wait_for(|seen| condition(seen)).await;
+    }
+}
+
+/// How a [`FakePod`] handles requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Behavior {
+    /// Responds at once.
+    #[default]
+    Healthy,
+    /// Responds after this delay.
+    Slow(Duration),
+    /// Responds with this status at once, without calling the handler.
+    Failing(StatusCode),
+    /// Reads requests, and never responds. These requests stay open until the pod is killed.
+    Hanging,
+}
+
+/// The counters of a [`FakePod`] since its first start. A restart does not reset them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: usize,
+    /// Connections open now.
+    pub open: usize,
+    /// Requests received.
+    pub requests: usize,
+    /// Requests without a response yet.
+    pub in_flight: usize,
+    /// Requests with a response, whatever its status. A request that its client canceled is not counted.
+    pub served: usize,
+}
+
+/// The state that all connections of a pod share.
+#[derive(Clone)]
+struct Application {
+    name: Arc<str>,
+    behavior: watch::Sender<Behavior>,
+    counters: watch::Sender<Counters>,
+    handler: Option<Handler>,
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("name", &self.name)
+            .field("behavior", &*self.behavior.borrow())
+            .field("counters", &*self.counters.borrow())
+            .finish_non_exhaustive()
     }
 }

@@ -1,113 +1,87 @@
-//! From the bytes of a question to the bytes of its answer: everything but the sockets.
+//! From the bytes of a query to the bytes of its answer. No sockets.
 
 use std::{net::SocketAddr, time::Duration};
 
 use hickory_proto::{
     ProtoError,
-    op::{Edns, Message, MessageType, Metadata, OpCode, Query},
+    op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode},
     rr::DNSClass,
 };
 
-use super::wire;
 use crate::{
     dns::Shared,
     name::normalize,
-    question::{Asked, QType, Transport},
-    script::{Action, Verdict},
-    zone::{Answer, Data, Rcode},
+    query::{QType, ReceivedQuery, Transport},
+    script::Action,
+    zone::Answer,
 };
 
-/// Octets that a client accepts over UDP if it does not say (RFC 1035 section 4.2.1, RFC 6891 section 6.2.5).
+/// The size that a client accepts over UDP unless it says otherwise (RFC 1035 section 4.2.1, RFC 6891 section 6.2.5).
 const MIN_UDP: usize = 512;
-/// The length field of a message over TCP (RFC 1035 section 4.2.2).
+/// The largest message over TCP (RFC 1035 section 4.2.2).
 const MAX_TCP: usize = u16::MAX as usize;
 
-/// What to do about one packet.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Reply {
-    pub(super) delay: Duration,
-    pub(super) bytes: Option<Vec<u8>>,
-    /// Close the connection, if it is one.
-    pub(super) close: bool,
+/// The reply to one packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Nothing,
+    Send {
+        delay: Duration,
+        bytes: Vec<u8>,
+    },
+    /// Closes a TCP connection; the same as `Nothing` over UDP.
+    Disconnect,
 }
 
 impl Reply {
-    fn now(bytes: Option<Vec<u8>>) -> Self {
-        Self { bytes, ..Self::default() }
+    fn new(delay: Duration, bytes: Option<Vec<u8>>) -> Self {
+        bytes.map_or(Self::Nothing, |bytes| Self::Send { delay, bytes })
     }
 }
 
 pub(super) fn respond(shared: &Shared, packet: &[u8], transport: Transport, from: SocketAddr) -> Reply {
     let Ok(request) = Message::from_vec(packet) else {
-        return Reply::now(malformed(packet));
+        return Reply::new(Duration::ZERO, malformed(packet));
     };
     if request.message_type == MessageType::Response {
-        return Reply::default();
+        return Reply::Nothing;
     }
-    let question = match (request.op_code, request.queries.as_slice()) {
-        (OpCode::Query, [question]) => question,
-        (OpCode::Query, _) => return Reply::now(refusal(&request, Rcode::FormErr)),
-        _ => return Reply::now(refusal(&request, Rcode::NotImp)),
+    let refuse = |code| Reply::new(Duration::ZERO, refusal(&request, code));
+    let query = match (request.op_code, request.queries.as_slice()) {
+        (OpCode::Query, [query]) => query,
+        (OpCode::Query, _) => return refuse(ResponseCode::FormErr),
+        _ => return refuse(ResponseCode::NotImp),
     };
-    let (verdict, answer) = consult(shared, question, transport, from);
-    let bytes = match &verdict.action {
-        Action::Drop | Action::Disconnect => None,
-        Action::Garbage => Some(wire::garbage(request.id)),
-        Action::Raw(bytes) => Some(bytes.clone()),
-        action => {
-            let kept = match action {
-                Action::Truncate(kept) => Some(*kept),
-                _ => None,
-            };
-            encode(&request, &answer, kept, transport).ok().or_else(|| refusal(&request, Rcode::ServFail))
-        }
+    let name = query.name.to_ascii();
+    let qtype = QType::from(u16::from(query.query_type));
+    let received = ReceivedQuery { name: normalize(&name), qtype, transport, from, dropped: false };
+    let (verdict, answer) = shared.answer(received, &name, query.query_class == DNSClass::IN);
+    let bytes = match verdict.action {
+        Action::Drop => None,
+        Action::Disconnect => return Reply::Disconnect,
+        Action::Garbage => Some(garbage(request.id)),
+        Action::Raw(bytes) => Some(bytes),
+        Action::Truncate(kept) => encode(&request, &answer, Some(kept), transport),
+        _ => encode(&request, &answer, None, transport),
     };
-    Reply { delay: verdict.delay, bytes, close: verdict.action == Action::Disconnect }
+    Reply::new(verdict.delay, bytes)
 }
 
-/// Records the question and asks the script and the zone about it.
-fn consult(shared: &Shared, question: &Query, transport: Transport, from: SocketAddr) -> (Verdict, Answer) {
-    let name = question.name.to_ascii();
-    let qtype = QType::from(u16::from(question.query_type));
-    let mut asked = Asked { name: normalize(&name), qtype, transport, from, dropped: false };
-    let mut state = shared.lock();
-    let verdict = state.script.decide(&asked);
-    asked.dropped = matches!(verdict.action, Action::Drop | Action::Disconnect);
-    let mut answer = match verdict.action {
-        Action::ServFail => Answer::code(Rcode::ServFail),
-        Action::Refuse => Answer::code(Rcode::Refused),
-        Action::NxDomain => state.zone.negative(&name, Rcode::NxDomain),
-        Action::NoData => state.zone.negative(&name, Rcode::NoError),
-        _ if question.query_class != DNSClass::IN => Answer::code(Rcode::Refused),
-        _ => state.zone.answer(&name, qtype),
-    };
-    state.order.apply(&mut answer);
-    state.journal.push(asked);
-    drop(state);
-    shared.announce();
-    if let Some(ttl) = verdict.ttl {
-        for record in answer.sections_mut() {
-            record.ttl = ttl;
-            if let Data::Soa { minimum, .. } = &mut record.data {
-                *minimum = ttl;
-            }
-        }
-    }
-    (verdict, answer)
+/// Encodes an answer; SERVFAIL if that fails. `kept` is the number of records that a truncated answer keeps.
+fn encode(request: &Message, answer: &Answer, kept: Option<usize>, transport: Transport) -> Option<Vec<u8>> {
+    try_encode(request, answer, kept, transport).ok().or_else(|| refusal(request, ResponseCode::ServFail))
 }
 
-fn encode(
+fn try_encode(
     request: &Message,
     answer: &Answer,
     kept: Option<usize>,
     transport: Transport,
 ) -> Result<Vec<u8>, ProtoError> {
     let mut message = response(request);
-    wire::fill(&mut message, answer)?;
-    // A resolver answers for the names outside the cluster, and it does recursion.
-    message.metadata.recursion_available = !answer.authoritative;
+    answer.write_to(&mut message)?;
     if let Some(kept) = kept {
-        message = wire::keep(&message, kept);
+        message = keep(&message, kept);
         message.metadata.truncation = true;
     }
     let limit = match (transport, &request.edns) {
@@ -115,10 +89,52 @@ fn encode(
         (Transport::Udp, None) => MIN_UDP,
         (Transport::Udp, Some(edns)) => usize::from(edns.max_payload()).max(MIN_UDP),
     };
-    wire::fit(message, limit)
+    fit(message, limit)
 }
 
-/// The frame of an answer: id and flags of the request, its question, EDNS if it had any.
+/// Encodes a message into at most `limit` bytes. Records are dropped from the end, so the Additional section goes
+/// first. TC is set whichever record was dropped (miekg/dns `msg_truncate.go`).
+///
+/// hickory-proto compresses only the first 120 names of a message. 64 KiB over TCP therefore hold about 725 SRV records
+/// here, and more from CoreDNS.
+fn fit(mut message: Message, limit: usize) -> Result<Vec<u8>, ProtoError> {
+    let whole = message.to_vec()?;
+    if whole.len() <= limit {
+        return Ok(whole);
+    }
+    message.metadata.truncation = true;
+    let total = message.all_sections().count();
+    let (mut fits, mut over) = (0, total);
+    while over - fits > 1 {
+        let middle = fits.midpoint(over);
+        if keep(&message, middle).to_vec()?.len() <= limit {
+            fits = middle;
+        } else {
+            over = middle;
+        }
+    }
+    keep(&message, fits).to_vec()
+}
+
+/// Keeps the first `records` of all sections, in order.
+fn keep(message: &Message, records: usize) -> Message {
+    let mut kept = message.clone();
+    let mut left = records;
+    for section in [&mut kept.answers, &mut kept.authorities, &mut kept.additionals] {
+        section.truncate(left);
+        left -= section.len();
+    }
+    kept
+}
+
+/// Returns a response header with the id of the query, followed by a query and an answer that do not parse.
+fn garbage(id: u16) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend([0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 0x3f, 0xff, 0xff]);
+    bytes
+}
+
+/// Returns the frame of an answer: id and flags of the request, its query, and EDNS if the request had it.
 fn response(request: &Message) -> Message {
     let mut message = Message::response(request.id, request.op_code);
     message.metadata = Metadata::response_from_request(&request.metadata);
@@ -131,19 +147,19 @@ fn response(request: &Message) -> Message {
     message
 }
 
-fn refusal(request: &Message, rcode: Rcode) -> Option<Vec<u8>> {
+fn refusal(request: &Message, code: ResponseCode) -> Option<Vec<u8>> {
     let mut message = response(request);
-    message.metadata.response_code = wire::code(rcode);
+    message.metadata.response_code = code;
     message.to_vec().ok()
 }
 
-/// FORMERR for what does not parse, if an id can be read; nothing for a stray response.
+/// Returns FORMERR for a packet that does not parse, if its id can be read; nothing for a stray response.
 fn malformed(packet: &[u8]) -> Option<Vec<u8>> {
     let (id, flags) = packet.split_first_chunk::<2>()?;
     if flags.first().is_some_and(|first| first & 0x80 != 0) {
         return None;
     }
     let id = u16::from_be_bytes(*id);
-    let message = Message::error_msg(id, OpCode::Query, wire::code(Rcode::FormErr));
+    let message = Message::error_msg(id, OpCode::Query, ResponseCode::FormErr);
     message.to_vec().ok()
 }

@@ -1,38 +1,37 @@
-//! Names outside the cluster: what an upstream resolver would answer.
+//! Names outside the cluster, answered like an upstream resolver would.
 
 use std::collections::BTreeMap;
 
-use super::{
-    Zone,
-    record::{Answer, Data, Rcode, Record},
-};
+use hickory_proto::op::ResponseCode;
+
+use super::{Answer, Data, Record, Zone};
 use crate::{
     name::{DnsName, is_within, normalize},
-    question::QType,
+    query::QType,
 };
 
-/// A chain of aliases longer than this is a mistake of the test; resolvers stop near here too.
+/// A longer chain of aliases is a mistake in the test; resolvers stop at a similar length.
 const MAX_ALIASES: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct External {
     names: BTreeMap<String, Entry>,
-    /// True if the upstream cannot be reached.
+    /// True if the upstream resolver is unreachable.
     pub(crate) down: bool,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     data: Vec<Data>,
-    /// Seconds; the zone's TTL if absent.
+    /// Seconds; the TTL of the zone if absent.
     ttl: Option<u32>,
 }
 
 impl External {
     pub(crate) fn add(&mut self, name: &DnsName, data: Data) {
-        let held = &mut self.names.entry(name.key()).or_default().data;
-        if !held.contains(&data) {
-            held.push(data);
+        let known = &mut self.names.entry(name.key()).or_default().data;
+        if !known.contains(&data) {
+            known.push(data);
         }
     }
 
@@ -44,12 +43,12 @@ impl External {
         self.names.remove(&name.key()).is_some()
     }
 
-    /// The entry itself, or the wildcard at the closest encloser (RFC 4592 section 3.3.1).
+    /// Returns the entry itself, or the wildcard at the closest encloser (RFC 4592 section 3.3.1).
     fn entry(&self, key: &str) -> Option<&Entry> {
         if let Some(entry) = self.names.get(key) {
             return Some(entry);
         }
-        if self.exists_above(key) {
+        if self.is_non_terminal(key) {
             return None;
         }
         let mut rest = key;
@@ -57,7 +56,7 @@ impl External {
             if let Some(entry) = self.names.get(&format!("*.{parent}")) {
                 return Some(entry);
             }
-            if self.names.contains_key(parent) || self.exists_above(parent) {
+            if self.names.contains_key(parent) || self.is_non_terminal(parent) {
                 return None;
             }
             rest = parent;
@@ -65,35 +64,30 @@ impl External {
         None
     }
 
-    /// True for an empty non-terminal: names are declared below it.
-    fn exists_above(&self, key: &str) -> bool {
+    /// Returns true for an empty non-terminal: a name with declared names below it.
+    fn is_non_terminal(&self, key: &str) -> bool {
         self.names.keys().any(|name| name != key && is_within(name, key))
     }
-}
-
-pub(super) struct Resolved {
-    pub(super) records: Vec<Record>,
-    /// False if the last name of the chain is not declared.
-    exists: bool,
 }
 
 impl Zone {
     pub(super) fn external_answer(&self, name: &str, qtype: QType) -> Answer {
         if self.external.down {
-            return Answer::code(Rcode::ServFail);
+            return Answer::from_code(ResponseCode::ServFail);
         }
-        let Resolved { records, exists } = self.resolve_external(name, qtype);
-        let rcode = if exists { Rcode::NoError } else { Rcode::NxDomain };
+        let (records, exists) = self.resolve_external(name, qtype);
+        let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
         let last_is_alias = matches!(records.last(), Some(r) if r.data.qtype() != qtype);
         if !exists || records.is_empty() || last_is_alias {
-            return Answer { answers: records, ..self.negative(name, rcode) };
+            return Answer { answers: records, ..self.negative(name, code) };
         }
         let additionals = self.external_glue(&records);
-        Answer { authoritative: false, additionals, ..Answer::of(records) }
+        Answer { authoritative: false, additionals, ..Answer::from_records(records) }
     }
 
-    /// Follows aliases from `name`, back into the cluster if need be.
-    pub(super) fn resolve_external(&self, name: &str, qtype: QType) -> Resolved {
+    /// Follows aliases from `name`, back into the cluster if need be. Returns the records, and whether the last name of
+    /// the chain exists.
+    pub(super) fn resolve_external(&self, name: &str, qtype: QType) -> (Vec<Record>, bool) {
         let mut records = Vec::new();
         let mut current = name.to_owned();
         for _ in 0..=MAX_ALIASES {
@@ -102,30 +96,30 @@ impl Zone {
                 let inside = self.addresses(&current, &key, qtype, &[]);
                 let exists = inside.is_some();
                 records.extend(inside.unwrap_or_default());
-                return Resolved { records, exists };
+                return (records, exists);
             }
             let Some(entry) = self.external.entry(&key) else {
-                let exists = self.external.exists_above(&key);
-                return Resolved { records, exists };
+                let exists = self.external.is_non_terminal(&key);
+                return (records, exists);
             };
             let ttl = entry.ttl.unwrap_or(self.ttl);
             let of_type = entry.data.iter().filter(|data| data.qtype() == qtype);
-            let held = records.len();
+            let before = records.len();
             records.extend(of_type.map(|data| Record::new(&current, ttl, data.clone())));
             let target = entry.data.iter().find_map(|data| match data {
                 Data::Cname(target) => Some(target),
                 _ => None,
             });
-            let Some(target) = target.filter(|_| records.len() == held) else {
+            let Some(target) = target.filter(|_| records.len() == before) else {
                 break;
             };
             records.push(Record::new(&current, ttl, Data::Cname(target.clone())));
             current.clone_from(target);
         }
-        Resolved { records, exists: true }
+        (records, true)
     }
 
-    /// Addresses of the SRV targets that are known.
+    /// Returns the addresses of the SRV targets, as far as they are declared.
     fn external_glue(&self, records: &[Record]) -> Vec<Record> {
         let mut glue: Vec<Record> = Vec::new();
         for record in records {
@@ -133,7 +127,7 @@ impl Zone {
                 continue;
             };
             for qtype in [QType::A, QType::AAAA] {
-                for found in self.resolve_external(target, qtype).records {
+                for found in self.resolve_external(target, qtype).0 {
                     if !glue.contains(&found) {
                         glue.push(found);
                     }

@@ -1,10 +1,10 @@
 use std::net::Ipv4Addr;
 
-use super::record::{Answer, Data, Record};
+use super::{Answer, Data, Record};
 
-/// What the server puts in the Additional section of an SRV answer.
+/// The content of the Additional section of an SRV answer.
 ///
-/// The specification says "may include": a client must cope with every one of these.
+/// The specification says "may include", so a client has to handle every one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Glue {
@@ -13,10 +13,10 @@ pub enum Glue {
     Full,
     /// Nothing.
     None,
-    /// The first so many records only.
+    /// The first records only, up to this number.
     Partial(usize),
-    /// As many records as there should be, under names that no SRV record mentions
-    /// (`stray-0.invalid.`, ...) and with addresses that no test uses (192.0.2.0/24, RFC 5737).
+    /// The expected number of records, but under names that no SRV record refers to (`stray-0.invalid.`, ...) and with
+    /// addresses that no test uses (192.0.2.0/24, RFC 5737).
     Misnamed,
 }
 

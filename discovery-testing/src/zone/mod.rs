@@ -1,81 +1,92 @@
-//! What is declared, and the answer to a question about it. Pure: no sockets, clocks or entropy.
+//! The declared names, and the answer to a query about them. Pure: no sockets, clocks or entropy.
 //!
-//! Source of the rules: the Kubernetes DNS specification 1.1.0 (kubernetes/dns `docs/specification.md`)
-//! and CoreDNS (`plugin/kubernetes/{handler,kubernetes,parse,reverse}.go`, `plugin/backend_lookup.go`).
+//! The rules come from the Kubernetes DNS specification 1.1.0 (kubernetes/dns `docs/specification.md`) and from CoreDNS
+//! (`plugin/kubernetes/{handler,kubernetes,parse,reverse}.go`, `plugin/backend_lookup.go`).
+//!
+//! | module | content |
+//! |---|---|
+//! | `service` | Services and their pods, as declared by a test |
+//! | `names` | what a name of the cluster domain refers to |
+//! | `cluster`, `reverse`, `external` | the answers for the cluster domain, for PTR, and for all other names |
+//! | `glue`, `order` | the Additional section, and the order of addresses |
+//! | `wire` | records to hickory-proto's types |
 
 mod cluster;
 mod external;
-mod find;
 mod glue;
+mod names;
 mod order;
-mod pod;
-mod pod_records;
-mod record;
-mod request;
 mod reverse;
 mod service;
-mod srv;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use self::{external::External, record::Record};
-pub use self::{glue::Glue, pod::Pod, pod_records::PodRecords, service::Service};
-pub(crate) use self::{
-    order::Order,
-    record::{Answer, Data, Rcode, Record as Rr},
-    service::Port,
+use hickory_proto::op::ResponseCode;
+
+use self::external::External;
+pub(crate) use self::order::Order;
+pub use self::{
+    glue::Glue,
+    names::PodRecords,
+    service::{Pod, Service},
 };
 use crate::{
     name::{DnsName, is_within, normalize},
-    question::QType,
+    query::QType,
 };
 
 /// CoreDNS `defaultTTL`, in seconds.
 pub(crate) const DEFAULT_TTL: u32 = 5;
 
+/// CoreDNS `plugin.SOA`, in seconds.
+const MAX_SOA_TTL: u32 = 300;
+
+/// All declared names.
 #[derive(Debug)]
 pub(crate) struct Zone {
     /// Normalized: `cluster.local.`.
     domain: String,
-    /// Seconds, of every record without a TTL of its own.
+    /// The TTL of every record without one of its own, in seconds.
     pub(crate) ttl: u32,
     serial: u32,
     pub(crate) synced: bool,
     pub(crate) glue: Glue,
-    pub(crate) pod_records: PodRecords,
+    pod_records: PodRecords,
     /// The server's own address, for `ns.dns.<domain>`.
-    pub(crate) server: IpAddr,
+    server: IpAddr,
     namespaces: BTreeSet<String>,
     services: BTreeMap<(String, String), Service>,
     pub(crate) external: External,
 }
 
+/// Queries.
 impl Zone {
-    pub(crate) fn new(domain: &DnsName) -> Self {
+    pub(crate) fn new(domain: &DnsName, server: IpAddr, ttl: u32, pod_records: PodRecords) -> Self {
         Self {
             domain: domain.key(),
-            ttl: DEFAULT_TTL,
+            ttl,
             serial: 1,
             synced: true,
             glue: Glue::Full,
-            pod_records: PodRecords::Disabled,
-            server: Ipv4Addr::LOCALHOST.into(),
+            pod_records,
+            server,
             namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             external: External::default(),
         }
     }
 
-    /// The answer to one question; `name` in the case it was asked in.
+    /// Answers a query; `name` has the case of the query.
     pub(crate) fn answer(&self, name: &str, qtype: QType) -> Answer {
-        // AXFR and IXFR by plain query (RFC 5936, RFC 1995).
+        // AXFR and IXFR as plain queries (RFC 5936, RFC 1995).
         if matches!(qtype, QType::Other(251 | 252)) {
-            return Answer::code(Rcode::Refused);
+            return Answer::from_code(ResponseCode::Refused);
         }
         let key = normalize(name);
         let mut answer = if is_within(&key, &self.domain) {
@@ -91,19 +102,20 @@ impl Zone {
         answer
     }
 
-    /// NXDOMAIN or NODATA as the server of `name` would say it, whatever is declared.
-    pub(crate) fn negative(&self, name: &str, rcode: Rcode) -> Answer {
+    /// Returns NXDOMAIN or NODATA as the server of `name` would send it, regardless of the declarations.
+    pub(crate) fn negative(&self, name: &str, code: ResponseCode) -> Answer {
         let key = normalize(name);
         if is_within(&key, &self.domain) {
-            Answer::negative(rcode, self.soa(self.domain_in(name)))
+            Answer::negative(code, self.soa(self.domain_in(name)))
         } else if let Some(zone) = reverse::zone_of(&key) {
-            Answer::negative(rcode, self.soa(tail(name, zone.len())))
+            Answer::negative(code, self.soa(tail(name, zone.len())))
         } else {
-            Answer { authoritative: false, ..Answer::negative(rcode, self.root_soa()) }
+            Answer { authoritative: false, ..Answer::negative(code, self.root_soa()) }
         }
     }
 
-    /// The SOA that CoreDNS makes up for a zone. Minimum is the zone's TTL, and so is its own TTL up to 5 minutes.
+    /// Returns the SOA that CoreDNS synthesizes for a zone. Its minimum is the TTL of the zone, and so is its own TTL,
+    /// up to 5 minutes.
     fn soa(&self, zone: &str) -> Record {
         let data = Data::Soa {
             mname: format!("ns.dns.{zone}"),
@@ -124,21 +136,25 @@ impl Zone {
         Record::new(".", self.ttl, data)
     }
 
-    /// The cluster domain in the case the question has it in.
+    /// Returns the SOA of a zone; NODATA for every name below it, whether the name exists or not.
+    fn apex_soa(&self, name: &str, is_apex: bool) -> Vec<Record> {
+        if is_apex { vec![self.soa(name)] } else { Vec::new() }
+    }
+
+    /// Returns the NS record of a zone and its address. CoreDNS names the Service in front of itself.
+    fn apex_ns(&self, name: &str) -> (Record, Record) {
+        let server = format!("ns.dns.{name}");
+        let glue = Record::new(&server, self.ttl, self.server.into());
+        (Record::new(name, self.ttl, Data::Ns(server)), glue)
+    }
+
+    /// Returns the cluster domain in the case of the query.
     fn domain_in<'a>(&self, name: &'a str) -> &'a str {
         tail(name, self.domain.len())
     }
 }
 
-/// Seconds; CoreDNS `plugin.SOA`.
-const MAX_SOA_TTL: u32 = 300;
-
-/// The last octets of a name, in the case that it was asked in.
-fn tail(name: &str, octets: usize) -> &str {
-    name.len().checked_sub(octets).and_then(|start| name.get(start..)).unwrap_or(name)
-}
-
-/// What a test declares and takes back.
+/// Declarations of a test.
 impl Zone {
     pub(crate) fn domain(&self) -> &str {
         &self.domain
@@ -146,8 +162,8 @@ impl Zone {
 
     pub(crate) fn apply(&mut self, service: Service) {
         self.touch();
-        self.namespaces.insert(service.namespace.clone());
-        let key = (service.namespace.clone(), service.name.clone());
+        self.namespaces.insert(service.namespace().to_owned());
+        let key = (service.namespace().to_owned(), service.name().to_owned());
         self.services.insert(key, service);
     }
 
@@ -173,7 +189,7 @@ impl Zone {
         self.services.get_mut(&service_key(namespace, name))
     }
 
-    /// Services of one namespace, by name.
+    /// Returns the Services of one namespace, by name.
     pub(crate) fn services_in(&self, namespace: &str) -> impl Iterator<Item = &Service> {
         let namespace = namespace.to_ascii_lowercase();
         self.services.iter().filter(move |((of, _), _)| *of == namespace).map(|(_, service)| service)
@@ -184,29 +200,100 @@ impl Zone {
     }
 }
 
-/// Pods of a declared Service, changed in place.
-impl Service {
-    pub(crate) fn add_pod(&mut self, pod: Pod) {
-        self.put_pod(pod);
+fn service_key(namespace: &str, name: &str) -> (String, String) {
+    (namespace.to_ascii_lowercase(), name.to_ascii_lowercase())
+}
+
+/// Returns the last octets of a name, in the case of the query.
+fn tail(name: &str, octets: usize) -> &str {
+    name.len().checked_sub(octets).and_then(|start| name.get(start..)).unwrap_or(name)
+}
+
+/// An answer, without the id and the flags of the request, and without a size limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    code: ResponseCode,
+    authoritative: bool,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+    additionals: Vec<Record>,
+}
+
+impl Answer {
+    /// An answer with a code and without records.
+    pub(crate) fn from_code(code: ResponseCode) -> Self {
+        Self { code, authoritative: false, ..Self::from_records(Vec::new()) }
     }
 
-    pub(crate) fn remove_pod(&mut self, ip: IpAddr) -> bool {
-        let before = self.pods.len();
-        self.pods.retain(|pod| pod.ip() != ip);
-        self.pods.len() < before
+    fn from_records(answers: Vec<Record>) -> Self {
+        let code = ResponseCode::NoError;
+        Self { code, authoritative: true, answers, authorities: Vec::new(), additionals: Vec::new() }
     }
 
-    pub(crate) fn set_ready(&mut self, ip: IpAddr, ready: bool) -> bool {
-        match self.pods.iter_mut().find(|pod| pod.ip() == ip) {
-            Some(pod) => {
-                pod.set_ready(ready);
-                true
+    /// NXDOMAIN or NODATA, with the SOA that limits how long it may be cached.
+    fn negative(code: ResponseCode, soa: Record) -> Self {
+        Self { code, authorities: vec![soa], ..Self::from_records(Vec::new()) }
+    }
+
+    /// Sets the TTL of every record, and the minimum of an SOA.
+    pub(crate) fn set_ttl(&mut self, ttl: u32) {
+        for record in self.answers.iter_mut().chain(&mut self.authorities).chain(&mut self.additionals) {
+            record.ttl = ttl;
+            if let Data::Soa { minimum, .. } = &mut record.data {
+                *minimum = ttl;
             }
-            None => false,
         }
     }
 }
 
-fn service_key(namespace: &str, name: &str) -> (String, String) {
-    (namespace.to_ascii_lowercase(), name.to_ascii_lowercase())
+/// One resource record of class IN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Record {
+    owner: String,
+    /// Seconds.
+    ttl: u32,
+    data: Data,
+}
+
+impl Record {
+    fn new(owner: impl Into<String>, ttl: u32, data: Data) -> Self {
+        Self { owner: owner.into(), ttl, data }
+    }
+}
+
+/// The content of a record. Names are absolute, in the case of their declaration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Data {
+    A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
+    Srv { priority: u16, weight: u16, port: u16, target: String },
+    Txt(String),
+    Ptr(String),
+    Cname(String),
+    Ns(String),
+    Soa { mname: String, rname: String, serial: u32, minimum: u32 },
+}
+
+impl Data {
+    fn qtype(&self) -> QType {
+        match self {
+            Self::A(_) => QType::A,
+            Self::Aaaa(_) => QType::AAAA,
+            Self::Srv { .. } => QType::SRV,
+            Self::Txt(_) => QType::TXT,
+            Self::Ptr(_) => QType::PTR,
+            Self::Cname(_) => QType::CNAME,
+            Self::Ns(_) => QType::NS,
+            Self::Soa { .. } => QType::SOA,
+        }
+    }
+}
+
+impl From<IpAddr> for Data {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::A(ip),
+            IpAddr::V6(ip) => Self::Aaaa(ip),
+        }
+    }
 }

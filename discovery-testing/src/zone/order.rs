@@ -1,9 +1,9 @@
-use super::record::{Answer, Record};
+use super::{Answer, Data, Record};
 
-/// The order of address records: CoreDNS `plugin/loadbalance`, with a generator that can be replayed.
+/// The order of address records: CoreDNS `plugin/loadbalance`, with a reproducible generator.
 #[derive(Debug)]
 pub(crate) struct Order {
-    /// None: the order of declaration.
+    /// The state of the generator; `None` keeps the order of declaration.
     state: Option<u64>,
 }
 
@@ -16,14 +16,14 @@ impl Order {
         Self { state: None }
     }
 
-    /// Shuffles the addresses of Answer and Additional; aliases first, other types keep their order.
+    /// Shuffles the addresses in the Answer and Additional sections. Other records keep their order and come first.
     pub(crate) fn apply(&mut self, answer: &mut Answer) {
         if self.state.is_none() {
             return;
         }
         for section in [&mut answer.answers, &mut answer.additionals] {
             let (mut addresses, mut rest): (Vec<Record>, Vec<Record>) =
-                section.drain(..).partition(|r| r.data.is_address());
+                section.drain(..).partition(|r| matches!(r.data, Data::A(_) | Data::Aaaa(_)));
             for last in (1..addresses.len()).rev() {
                 addresses.swap(last, self.below(last + 1));
             }
@@ -32,7 +32,7 @@ impl Order {
         }
     }
 
-    /// A number below `bound`, from SplitMix64 (Steele, Lea, Flood 2014).
+    /// Returns a number below `bound`, from SplitMix64 (Steele, Lea, Flood 2014).
     fn below(&mut self, bound: usize) -> usize {
         let state = self.state.get_or_insert(0);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

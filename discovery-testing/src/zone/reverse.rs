@@ -5,33 +5,36 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::{
-    Zone,
-    record::{Answer, Data, Rcode, Record},
-};
-use crate::{name::is_within, question::QType};
+use hickory_proto::op::ResponseCode;
+
+use super::{Answer, Data, Record, Zone};
+use crate::{name::is_within, query::QType};
 
 const ZONES: [&str; 2] = ["in-addr.arpa.", "ip6.arpa."];
 
-/// The reverse zone a normalized name lies in.
+/// Returns the reverse zone of a normalized name.
 pub(super) fn zone_of(key: &str) -> Option<&'static str> {
     ZONES.into_iter().find(|zone| is_within(key, zone))
 }
 
 impl Zone {
     pub(super) fn reverse_answer(&self, name: &str, key: &str, qtype: QType) -> Answer {
-        let apex = ZONES.contains(&key);
+        let is_apex = ZONES.contains(&key);
         match qtype {
             QType::SOA => {
-                let soa = self.apex_soa(name, apex);
-                return if soa.is_empty() { self.negative(name, Rcode::NoError) } else { Answer::of(soa) };
+                let soa = self.apex_soa(name, is_apex);
+                return if soa.is_empty() {
+                    self.negative(name, ResponseCode::NoError)
+                } else {
+                    Answer::from_records(soa)
+                };
             }
             QType::NS if ZONES.contains(&name) => {
                 let (answer, glue) = self.apex_ns(name);
-                return Answer { additionals: vec![glue], ..Answer::of(vec![answer]) };
+                return Answer { additionals: vec![glue], ..Answer::from_records(vec![answer]) };
             }
-            QType::TXT => return self.negative(name, Rcode::NxDomain),
-            _ if apex => return self.negative(name, Rcode::NoError),
+            QType::TXT => return self.negative(name, ResponseCode::NXDomain),
+            _ if is_apex => return self.negative(name, ResponseCode::NoError),
             _ => {}
         }
         let targets = match (qtype, address(key)) {
@@ -39,13 +42,13 @@ impl Zone {
             _ => BTreeSet::new(),
         };
         if targets.is_empty() {
-            return self.negative(name, Rcode::NxDomain);
+            return self.negative(name, ResponseCode::NXDomain);
         }
         let records = targets.into_iter().map(|target| Record::new(name, self.ttl, Data::Ptr(target)));
-        Answer::of(records.collect())
+        Answer::from_records(records.collect())
     }
 
-    /// The Service with that ClusterIP, else every endpoint with that address.
+    /// Returns the name of the Service with that ClusterIP, else of every endpoint with that address.
     fn names_of(&self, ip: IpAddr) -> BTreeSet<String> {
         let services = || self.services.values();
         if let Some(service) = services().find(|service| service.cluster_ips().contains(&ip)) {
@@ -59,7 +62,7 @@ impl Zone {
     }
 }
 
-/// The address that a complete reverse name spells.
+/// Parses the address of a complete reverse name.
 fn address(key: &str) -> Option<IpAddr> {
     if let Some(head) = key.strip_suffix(".in-addr.arpa.") {
         let mut octets = Vec::new();

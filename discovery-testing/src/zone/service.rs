@@ -1,6 +1,7 @@
+//! Services and their pods, as a test declares them.
+
 use std::net::IpAddr;
 
-use super::pod::Pod;
 use crate::{
     ip::IntoIp,
     name::{DnsName, require_label},
@@ -8,7 +9,7 @@ use crate::{
 
 /// A Kubernetes Service, as the DNS server sees it.
 ///
-/// Namespaces, names and port names are put in lower case, as Kubernetes requires them.
+/// Namespaces, names and port names are converted to lower case, which Kubernetes requires.
 ///
 /// ```
 /// use discovery_testing::{Pod, Service};
@@ -24,12 +25,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a Service does nothing until it is applied"]
 pub struct Service {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) kind: Kind,
-    pub(super) ports: Vec<Port>,
-    pub(super) pods: Vec<Pod>,
-    pub(super) publish_not_ready: bool,
+    namespace: String,
+    name: String,
+    kind: Kind,
+    ports: Vec<Port>,
+    pods: Vec<Pod>,
+    publish_not_ready: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +41,16 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Port {
+struct Port {
     /// Empty for an unnamed port.
-    pub(crate) name: String,
+    name: String,
     /// Lower case: `tcp`, `udp`, `sctp`.
-    pub(crate) protocol: &'static str,
-    pub(crate) number: u16,
+    protocol: &'static str,
+    number: u16,
 }
 
 impl Service {
-    /// A Service with virtual addresses: give it at least one [`ip`](Self::ip).
+    /// Creates a Service with virtual addresses. Add at least one [`ip`](Self::ip).
     ///
     /// # Panics
     ///
@@ -59,7 +60,7 @@ impl Service {
         Self::new(namespace, name, Kind::ClusterIp(Vec::new()))
     }
 
-    /// A Service without a virtual address: its name answers with the addresses of its ready pods.
+    /// Creates a Service without a virtual address. Its name resolves to the addresses of its ready pods.
     ///
     /// # Panics
     ///
@@ -69,10 +70,10 @@ impl Service {
         Self::new(namespace, name, Kind::Headless)
     }
 
-    /// A Service that is an alias (CNAME) of `target`, inside the cluster or outside.
+    /// Creates a Service that is an alias (CNAME) of `target`, inside or outside the cluster.
     ///
-    /// A target that looks like an IPv4 address is a name in the words of Kubernetes; CoreDNS (1.14.7) has no record
-    /// for such a Service, not even an empty one, and neither has this server.
+    /// Kubernetes accepts a target that looks like an IPv4 address as a name. CoreDNS (1.14.7) answers NXDOMAIN for
+    /// such a Service, and so does this server.
     ///
     /// # Panics
     ///
@@ -83,7 +84,7 @@ impl Service {
         Self::new(namespace, name, Kind::ExternalName(target))
     }
 
-    /// Adds a virtual address; one of each family makes the Service dual-stack.
+    /// Adds a virtual address. One address of each family makes the Service dual-stack.
     ///
     /// # Panics
     ///
@@ -97,7 +98,7 @@ impl Service {
         self
     }
 
-    /// Adds a named TCP port. For a headless Service the number is the one the pods listen on.
+    /// Adds a named TCP port. For a headless Service, pass the port that the pods listen on.
     ///
     /// # Panics
     ///
@@ -130,32 +131,32 @@ impl Service {
         self.any_port(name, "sctp", number)
     }
 
-    /// Adds a TCP port without a name. It has no `_port._proto` record of its own.
+    /// Adds a TCP port without a name, which has no `_port._proto` record.
     pub fn unnamed_port(self, number: u16) -> Self {
         self.any_port(String::new(), "tcp", number)
     }
 
-    /// Adds a pod; one with the same first address is replaced.
+    /// Adds a pod, and replaces a pod with the same first address.
     ///
-    /// A ClusterIP Service uses its pods for names like `web-0.nginx.shop.svc` and for PTR only.
+    /// A ClusterIP Service uses its pods only for PTR and for names like `web-0.nginx.shop.svc`.
     pub fn pod(mut self, pod: Pod) -> Self {
-        self.put_pod(pod);
+        self.add_pod(pod);
         self
     }
 
-    /// `publishNotReadyAddresses: true`: DNS lists pods whether they are ready or not.
+    /// Sets `publishNotReadyAddresses: true`: DNS lists pods whether they are ready or not.
     pub fn publish_not_ready_addresses(mut self) -> Self {
         self.publish_not_ready = true;
         self
     }
 
-    /// The namespace.
+    /// Returns the namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -177,13 +178,44 @@ impl Service {
         self.ports.push(Port { name, protocol, number });
         self
     }
+}
 
-    pub(super) fn put_pod(&mut self, pod: Pod) {
+/// Changes to a declared Service.
+impl Service {
+    pub(crate) fn add_pod(&mut self, pod: Pod) {
         self.pods.retain(|old| old.ip() != pod.ip());
         self.pods.push(pod);
     }
 
-    /// The virtual addresses, in declared order; none for the other kinds.
+    pub(crate) fn remove_pod(&mut self, ip: IpAddr) -> bool {
+        let before = self.pods.len();
+        self.pods.retain(|pod| pod.ip() != ip);
+        self.pods.len() < before
+    }
+
+    pub(crate) fn set_ready(&mut self, ip: IpAddr, ready: bool) -> bool {
+        match self.pods.iter_mut().find(|pod| pod.ip() == ip) {
+            Some(pod) => {
+                pod.ready = ready;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What the zone and the kubelet read.
+impl Service {
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Returns the name without the cluster domain: `orders.shop.svc`.
+    pub(super) fn dns_name(&self) -> String {
+        format!("{}.{}.svc", self.name, self.namespace)
+    }
+
+    /// Returns the virtual addresses in declared order; none for other kinds.
     pub(crate) fn cluster_ips(&self) -> &[IpAddr] {
         match &self.kind {
             Kind::ClusterIp(ips) => ips,
@@ -191,15 +223,87 @@ impl Service {
         }
     }
 
-    pub(crate) fn ports(&self) -> &[Port] {
-        &self.ports
+    /// Returns name, protocol and number of each port. The name of an unnamed port is empty.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (&str, &str, u16)> {
+        self.ports.iter().map(|port| (port.name.as_str(), port.protocol, port.number))
     }
 
-    /// Addresses that DNS may show, each with the label it is known under.
+    /// Returns the addresses that DNS publishes, each with its label.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = (String, IpAddr)> {
-        self.pods
-            .iter()
-            .filter(|pod| pod.is_ready() || self.publish_not_ready)
-            .flat_map(|pod| pod.ips().iter().map(|ip| (pod.label(*ip), *ip)))
+        let published = self.pods.iter().filter(|pod| pod.ready || self.publish_not_ready);
+        published.flat_map(|pod| pod.ips.iter().map(|ip| (pod.label(*ip), *ip)))
+    }
+
+    /// Returns whether a pod has this address.
+    pub(super) fn has_pod(&self, ip: IpAddr) -> bool {
+        self.pods.iter().any(|pod| pod.ips.contains(&ip))
+    }
+}
+
+/// A pod behind a [`Service`], as the DNS server sees it: addresses, host name, readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a Pod does nothing until it is given to a Service"]
+pub struct Pod {
+    ips: Vec<IpAddr>,
+    hostname: Option<String>,
+    ready: bool,
+}
+
+impl Pod {
+    /// Creates a ready pod with one address and without a host name.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not an IP address.
+    #[track_caller]
+    pub fn new(ip: impl IntoIp) -> Self {
+        Self { ips: vec![ip.into_ip()], hostname: None, ready: true }
+    }
+
+    /// Adds an address of the other family.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not an IP address.
+    #[track_caller]
+    pub fn with_ip(mut self, ip: impl IntoIp) -> Self {
+        self.ips.push(ip.into_ip());
+        self
+    }
+
+    /// Sets the host name (`web-0` in a StatefulSet). Several pods may share a host name.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a DNS label.
+    #[track_caller]
+    pub fn hostname(mut self, hostname: &str) -> Self {
+        self.hostname = Some(require_label("host name", hostname));
+        self
+    }
+
+    /// Makes the pod not ready, or terminating: DNS does not list it.
+    pub fn not_ready(mut self) -> Self {
+        self.ready = false;
+        self
+    }
+
+    /// Returns the first address, which identifies the pod within its Service.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.ips[0]
+    }
+
+    /// Returns the label below the Service: the host name, else the address with dashes. As in CoreDNS
+    /// `endpointHostname`, `fd00::` becomes `fd00--0`, because a label must not end in a dash.
+    fn label(&self, ip: IpAddr) -> String {
+        if let Some(hostname) = &self.hostname {
+            return hostname.clone();
+        }
+        let mut label = ip.to_string().replace(['.', ':'], "-");
+        if label.ends_with('-') {
+            label.push('0');
+        }
+        label
     }
 }

@@ -1,15 +1,17 @@
-//! One test for each row of the contract, named after it; the cases of CoreDNS' `handler_test.go` where it has one.
+//! One test per rule of the DNS specification, with the cases of CoreDNS' `handler_test.go` where one exists.
 
-use super::{Glue, Order, Pod, PodRecords, Service, Zone, record::*};
-use crate::{name::DnsName, question::QType};
+use hickory_proto::op::ResponseCode;
 
-/// Names in the tests are below the Services of the cluster: `orders.shop` is `orders.shop.svc.cluster.local.`
+use super::*;
+
+/// Completes a name: `orders.shop` is `orders.shop.svc.cluster.local.`.
 fn svc(name: &str) -> String {
     format!("{name}.svc.cluster.local.")
 }
 
 fn zone(services: impl IntoIterator<Item = Service>) -> Zone {
-    let mut zone = Zone::new(&DnsName::require("domain", "cluster.local"));
+    let domain = DnsName::require("domain", "cluster.local");
+    let mut zone = Zone::new(&domain, Ipv4Addr::LOCALHOST.into(), DEFAULT_TTL, PodRecords::default());
     for service in services {
         zone.apply(service);
     }
@@ -24,7 +26,7 @@ fn nginx() -> Service {
     Service::headless("shop", "nginx").port("web", 8080)
 }
 
-/// Records in zone file notation, without TTL and class.
+/// Formats records in zone file notation, without TTL and class.
 fn show(records: &[Record]) -> Vec<String> {
     let show = |record: &Record| {
         let data = match &record.data {
@@ -43,17 +45,17 @@ fn show(records: &[Record]) -> Vec<String> {
 #[track_caller]
 fn assert_answer(zone: &Zone, name: &str, qtype: QType, expected: &[&str]) {
     let answer = zone.answer(name, qtype);
-    assert_eq!(answer.rcode, Rcode::NoError);
+    assert_eq!(answer.code, ResponseCode::NoError);
     assert_eq!(show(&answer.answers), expected);
     assert!(answer.authorities.is_empty());
 }
 
 #[track_caller]
-fn assert_negative(zone: &Zone, name: &str, qtype: QType, rcode: Rcode) {
+fn assert_negative(zone: &Zone, name: &str, qtype: QType, code: ResponseCode) {
     let answer = zone.answer(name, qtype);
-    assert_eq!((answer.rcode, answer.answers), (rcode, vec![]), "{name}");
+    assert_eq!((answer.code, answer.answers), (code, vec![]), "{name}");
     let [soa] = answer.authorities.as_slice() else {
-        panic!("{name}: not one SOA");
+        panic!("{name}: expected one SOA");
     };
     let Data::Soa { minimum, .. } = soa.data else {
         panic!("{name}: not an SOA");
@@ -63,16 +65,16 @@ fn assert_negative(zone: &Zone, name: &str, qtype: QType, rcode: Rcode) {
 
 #[track_caller]
 fn assert_nodata(zone: &Zone, name: &str, qtype: QType) {
-    assert_negative(zone, name, qtype, Rcode::NoError);
+    assert_negative(zone, name, qtype, ResponseCode::NoError);
 }
 
 #[track_caller]
 fn assert_nxdomain(zone: &Zone, name: &str, qtype: QType) {
-    assert_negative(zone, name, qtype, Rcode::NxDomain);
+    assert_negative(zone, name, qtype, ResponseCode::NXDomain);
 }
 
 #[test]
-fn schema() {
+fn answers_with_the_schema_version() {
     let zone = zone([]);
     let answer = zone.answer("dns-version.cluster.local.", QType::TXT);
     assert_eq!(show(&answer.answers), ["dns-version.cluster.local. TXT 1.1.0"]);
@@ -80,7 +82,7 @@ fn schema() {
 }
 
 #[test]
-fn cluster_ip_a() {
+fn cluster_ip_answers_a_with_its_address() {
     let zone = zone([orders()]);
     let name = svc("orders.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.0.0.1")]);
@@ -89,7 +91,7 @@ fn cluster_ip_a() {
 }
 
 #[test]
-fn cluster_ip_dual_stack() {
+fn dual_stack_cluster_ip_answers_both_types() {
     let zone = zone([orders().ip("fd00::1")]);
     let name = svc("orders.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.0.0.1")]);
@@ -97,7 +99,7 @@ fn cluster_ip_dual_stack() {
 }
 
 #[test]
-fn cluster_ip_srv() {
+fn cluster_ip_answers_srv_by_port_and_protocol() {
     let zone = zone([orders().udp_port("dns", 53)]);
     let (name, target) = (svc("_http._tcp.orders.shop"), svc("orders.shop"));
     assert_answer(&zone, &name, QType::SRV, &[&format!("{name} SRV 0 100 80 {target}")]);
@@ -110,7 +112,7 @@ fn cluster_ip_srv() {
 }
 
 #[test]
-fn cluster_ip_srv_dual_stack_has_one_record_of_half_the_weight() {
+fn dual_stack_srv_has_one_record_of_half_the_weight() {
     let zone = zone([orders().ip("fd00::1")]);
     let (name, target) = (svc("_http._tcp.orders.shop"), svc("orders.shop"));
     assert_answer(&zone, &name, QType::SRV, &[&format!("{name} SRV 0 50 80 {target}")]);
@@ -119,7 +121,7 @@ fn cluster_ip_srv_dual_stack_has_one_record_of_half_the_weight() {
 }
 
 #[test]
-fn headless_a_has_ready_endpoints_only() {
+fn headless_lists_only_ready_endpoints() {
     let zone = zone([nginx().pod(Pod::new("10.1.0.1")).pod(Pod::new("10.1.0.2").not_ready()).pod(Pod::new("fd00::2"))]);
     let name = svc("nginx.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.1.0.1")]);
@@ -127,7 +129,7 @@ fn headless_a_has_ready_endpoints_only() {
 }
 
 #[test]
-fn headless_without_ready_endpoint_is_nxdomain() {
+fn headless_without_a_ready_endpoint_is_nxdomain() {
     let unready = nginx().pod(Pod::new("10.1.0.1").not_ready());
     for service in [nginx(), unready] {
         let zone = zone([service]);
@@ -143,14 +145,14 @@ fn headless_with_ready_endpoints_of_the_other_family_is_nodata() {
 }
 
 #[test]
-fn headless_address_is_given_once() {
+fn headless_lists_each_address_once() {
     let zone = zone([nginx().port("admin", 9090).pod(Pod::new("10.1.0.1"))]);
     let name = svc("nginx.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.1.0.1")]);
 }
 
 #[test]
-fn publish_not_ready_addresses() {
+fn publish_not_ready_addresses_lists_unready_pods() {
     let unready = nginx().pod(Pod::new("10.1.0.1").not_ready());
     let zone = zone([unready.publish_not_ready_addresses()]);
     let name = svc("nginx.shop");
@@ -158,7 +160,7 @@ fn publish_not_ready_addresses() {
 }
 
 #[test]
-fn headless_hostname() {
+fn headless_endpoint_answers_by_its_host_name() {
     let zone = zone([nginx()
         .pod(Pod::new("10.1.0.1").hostname("web-0"))
         .pod(Pod::new("10.1.0.2").hostname("dup"))
@@ -182,7 +184,7 @@ fn headless_hostname() {
 
 /// `hdls1` of CoreDNS' `handler_test.go`: six addresses, weight 16, one record for the two called `dup-name`.
 #[test]
-fn headless_srv() {
+fn headless_srv_matches_coredns() {
     let zone = zone([Service::headless("testns", "hdls1")
         .port("http", 80)
         .pod(Pod::new("172.0.0.2"))
@@ -212,7 +214,7 @@ fn headless_srv() {
 
 #[test]
 fn headless_srv_of_many_endpoints_has_weight_1() {
-    let pods = (1..=150).map(|n| Pod::new(std::net::Ipv4Addr::new(10, 1, 0, n)));
+    let pods = (1..=150).map(|n| Pod::new(Ipv4Addr::new(10, 1, 0, n)));
     let zone = zone([pods.fold(nginx(), Service::pod)]);
     let answer = zone.answer(&svc("_web._tcp.nginx.shop"), QType::SRV);
     assert_eq!(answer.answers.len(), 150);
@@ -220,7 +222,7 @@ fn headless_srv_of_many_endpoints_has_weight_1() {
 }
 
 #[test]
-fn unnamed_port_shows_on_the_bare_name_only() {
+fn unnamed_port_appears_under_the_bare_name_only() {
     let zone = zone([orders().unnamed_port(9000)]);
     let name = svc("orders.shop");
     let srv = [80, 9000].map(|port| format!("{name} SRV 0 50 {port} {name}"));
@@ -228,14 +230,14 @@ fn unnamed_port_shows_on_the_bare_name_only() {
 }
 
 #[test]
-fn port_name_answers_a_too() {
+fn port_name_answers_a_as_well() {
     let zone = zone([orders()]);
     let name = svc("_http._tcp.orders.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.0.0.1")]);
 }
 
 #[test]
-fn portless_headless() {
+fn headless_without_ports_has_addresses_but_no_srv() {
     let zone = zone([Service::headless("shop", "bare").pod(Pod::new("172.0.0.20"))]);
     for name in [svc("bare.shop"), svc("172-0-0-20.bare.shop")] {
         assert_answer(&zone, &name, QType::A, &[&format!("{name} A 172.0.0.20")]);
@@ -246,23 +248,23 @@ fn portless_headless() {
 fn external(target: &str) -> Zone {
     let mut zone = zone([orders(), Service::external_name("shop", "db", target)]);
     let name = DnsName::require("name", "db.example.com");
-    zone.external.add(&name, Data::from(std::net::IpAddr::from([10, 9, 9, 9])));
+    zone.external.add(&name, Data::from(IpAddr::from([10, 9, 9, 9])));
     zone.external.set_ttl(&name, 300);
     zone
 }
 
 /// Seen with CoreDNS 1.14.7.
 #[test]
-fn a_negative_answer_holds_for_five_minutes_at_most() {
+fn negative_answer_is_valid_for_at_most_five_minutes() {
     let mut zone = external("db.example.com");
     zone.ttl = 600;
-    let [soa] = &zone.answer(&svc("none.shop"), QType::A).authorities[..] else { panic!("not one SOA") };
+    let [soa] = &zone.answer(&svc("none.shop"), QType::A).authorities[..] else { panic!("expected one SOA") };
     assert!(matches!(soa.data, Data::Soa { minimum: 600, .. }) && soa.ttl == 300, "{soa:?}");
 }
 
 /// Seen with CoreDNS 1.14.7.
 #[test]
-fn types_that_are_answered_without_a_look_at_the_name() {
+fn some_types_ignore_whether_the_name_exists() {
     let zone = external("db.example.com");
     assert_nodata(&zone, &svc("none.shop"), QType::SOA);
     assert_nodata(&zone, "9.9.9.10.in-addr.arpa.", QType::SOA);
@@ -276,7 +278,7 @@ fn types_that_are_answered_without_a_look_at_the_name() {
 }
 
 #[test]
-fn external_name() {
+fn external_name_answers_with_a_cname() {
     let zone = external("db.example.com");
     let name = svc("db.shop");
     let cname = format!("{name} CNAME db.example.com.");
@@ -291,7 +293,7 @@ fn external_name() {
 }
 
 #[test]
-fn external_name_of_upstream_nxdomain_is_the_cname_alone() {
+fn external_name_with_upstream_nxdomain_is_the_cname_alone() {
     let zone = external("gone.example.com");
     let name = svc("db.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} CNAME gone.example.com.")]);
@@ -299,27 +301,27 @@ fn external_name_of_upstream_nxdomain_is_the_cname_alone() {
 
 /// Seen with CoreDNS 1.14.7.
 #[test]
-fn external_name_that_looks_like_an_address_does_not_exist() {
+fn external_name_that_looks_like_an_address_is_nxdomain() {
     for qtype in [QType::A, QType::AAAA, QType::CNAME, QType::SRV, QType::TXT] {
         assert_nxdomain(&external("1.2.3.4"), &svc("db.shop"), qtype);
     }
 }
 
 #[test]
-fn external_name_of_upstream_error_is_nodata() {
+fn external_name_with_upstream_failure_is_nodata() {
     let mut zone = external("db.example.com");
     zone.external.down = true;
     assert_nodata(&zone, &svc("db.shop"), QType::A);
-    assert_eq!(zone.answer("db.example.com.", QType::A).rcode, Rcode::ServFail);
+    assert_eq!(zone.answer("db.example.com.", QType::A).code, ResponseCode::ServFail);
 }
 
 #[test]
-fn external_name_inside_the_zone() {
+fn external_name_may_refer_to_the_cluster() {
     let zone = external("orders.shop.svc.cluster.local");
     let (name, target) = (svc("db.shop"), svc("orders.shop"));
     let expected = [format!("{name} CNAME {target}"), format!("{target} A 10.0.0.1")];
     assert_eq!(show(&zone.answer(&name, QType::A).answers), expected);
-    // The target has no such type.
+    // The target has no record of this type.
     assert_nodata(&zone, &name, QType::AAAA);
     assert_nodata(&external("none.shop.svc.cluster.local"), &name, QType::A);
 }
@@ -334,7 +336,7 @@ fn external_name_loop_is_nodata() {
 }
 
 #[test]
-fn ptr() {
+fn ptr_answers_for_services_and_endpoints() {
     let mut zone = zone([
         orders(),
         nginx()
@@ -358,7 +360,7 @@ fn ptr() {
 }
 
 #[test]
-fn pod_names() {
+fn pod_names_follow_the_pod_records_setting() {
     let mut zone = zone([nginx().pod(Pod::new("10.1.0.1"))]);
     let known = "10-1-0-1.shop.pod.cluster.local.";
     let unknown = "10-1-0-2.shop.pod.cluster.local.";
@@ -397,7 +399,7 @@ fn unknown_names_are_nxdomain() {
 }
 
 #[test]
-fn apex_soa_and_ns() {
+fn apex_answers_soa_and_ns() {
     let zone = zone([orders()]);
     assert_answer(&zone, "cluster.local.", QType::SOA, &["cluster.local. SOA 5"]);
     let ns = "ns.dns.cluster.local.";
@@ -407,17 +409,17 @@ fn apex_soa_and_ns() {
 }
 
 #[test]
-fn not_synced_is_servfail_in_place_of_nxdomain() {
+fn unsynced_server_answers_servfail_instead_of_nxdomain() {
     let mut zone = zone([orders()]);
     zone.synced = false;
-    assert_eq!(zone.answer(&svc("none.shop"), QType::A).rcode, Rcode::ServFail);
+    assert_eq!(zone.answer(&svc("none.shop"), QType::A).code, ResponseCode::ServFail);
     let name = svc("orders.shop");
     assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.0.0.1")]);
     assert_nxdomain(&zone, "none.example.com.", QType::A);
 }
 
 #[test]
-fn ttl_of_the_zone_is_the_negative_ttl() {
+fn zone_ttl_applies_to_negative_answers() {
     let mut zone = zone([orders()]);
     zone.ttl = 30;
     assert_nxdomain(&zone, &svc("none.shop"), QType::A);
@@ -425,7 +427,7 @@ fn ttl_of_the_zone_is_the_negative_ttl() {
 }
 
 #[test]
-fn case_of_the_question_is_echoed() {
+fn echoes_the_case_of_the_query() {
     let zone = zone([orders()]);
     let name = "_HTTP._tcp.Orders.SHOP.svc.Cluster.LOCAL.";
     let target = "orders.shop.svc.Cluster.LOCAL.";
@@ -435,21 +437,21 @@ fn case_of_the_question_is_echoed() {
 }
 
 #[test]
-fn zone_transfer_is_refused() {
+fn refuses_zone_transfers() {
     let answer = zone([]).answer("cluster.local.", QType::Other(252));
-    assert_eq!(answer, Answer::code(Rcode::Refused));
+    assert_eq!(answer, Answer::from_code(ResponseCode::Refused));
 }
 
 #[test]
-fn outside_names() {
+fn resolves_names_outside_the_cluster() {
     let mut zone = zone([orders()]);
     let mut add = |name: &str, data: Data| zone.external.add(&DnsName::require("n", name), data);
     add("a.example.com", Data::Cname("B.example.com.".to_owned()));
-    add("b.example.com", Data::from(std::net::IpAddr::from([1, 1, 1, 1])));
+    add("b.example.com", Data::from(IpAddr::from([1, 1, 1, 1])));
     add("in.example.com", Data::Cname(svc("orders.shop")));
     add("loop.example.com", Data::Cname("loop.example.com.".to_owned()));
-    add("*.corp.example", Data::from(std::net::IpAddr::from([6, 6, 6, 6])));
-    add("host.corp.example", Data::from(std::net::IpAddr::from([7, 7, 7, 7])));
+    add("*.corp.example", Data::from(IpAddr::from([6, 6, 6, 6])));
+    add("host.corp.example", Data::from(IpAddr::from([7, 7, 7, 7])));
     assert_answer(
         &zone,
         "A.example.com.",
@@ -471,7 +473,7 @@ fn outside_names() {
 }
 
 #[test]
-fn outside_srv() {
+fn answers_srv_outside_the_cluster_with_known_addresses() {
     let mut zone = zone([]);
     for (priority, target) in [(1, "A.example.com."), (2, "b.example.com."), (3, ".")] {
         let target = target.to_owned();
@@ -479,14 +481,14 @@ fn outside_srv() {
         zone.external.add(&DnsName::require("n", "_x._tcp.example.com"), data);
     }
     let a = DnsName::require("n", "a.example.com");
-    zone.external.add(&a, Data::from(std::net::IpAddr::from([1, 1, 1, 1])));
+    zone.external.add(&a, Data::from(IpAddr::from([1, 1, 1, 1])));
     let answer = zone.answer("_x._tcp.example.com.", QType::SRV);
     assert_eq!(answer.answers.len(), 3);
     assert_eq!(show(&answer.additionals), ["A.example.com. A 1.1.1.1"]);
 }
 
 #[test]
-fn glue_modes() {
+fn glue_modes_change_the_additional_section() {
     let mut zone = zone([nginx().pod(Pod::new("10.1.0.1")).pod(Pod::new("10.1.0.2"))]);
     let name = svc("_web._tcp.nginx.shop");
     for (glue, count) in [(Glue::Full, 2), (Glue::None, 0), (Glue::Partial(1), 1)] {
@@ -500,8 +502,8 @@ fn glue_modes() {
 }
 
 #[test]
-fn order_is_shuffled_the_same_way_for_the_same_seed() {
-    let pods = (1..=20).map(|n| Pod::new(std::net::Ipv4Addr::new(10, 1, 0, n)));
+fn same_seed_gives_the_same_order() {
+    let pods = (1..=20).map(|n| Pod::new(Ipv4Addr::new(10, 1, 0, n)));
     let zone = zone([pods.fold(nginx(), Service::pod)]);
     let declared = zone.answer(&svc("nginx.shop"), QType::A);
     let shuffled = |mut order: Order| {

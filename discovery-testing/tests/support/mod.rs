@@ -1,4 +1,4 @@
-//! A DNS client of a few lines, straight on hickory-proto.
+//! A minimal DNS client on hickory-proto.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,8 +12,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Far above what anything here takes: reached only when a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Far above the duration of any step: reached only if a test fails.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn query(name: &str, qtype: RecordType) -> Message {
     let mut message = Message::query();
@@ -39,7 +39,7 @@ pub(crate) async fn udp_bytes(server: SocketAddr, packet: &[u8]) -> Vec<u8> {
     let socket = socket(server).await;
     socket.send(packet).await.expect("send");
     let mut buffer = vec![0; 65_535];
-    let length = timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("an answer in time").expect("receive");
+    let length = timeout(TEST_TIMEOUT, socket.recv(&mut buffer)).await.expect("an answer in time").expect("receive");
     buffer.truncate(length);
     buffer
 }
@@ -65,7 +65,7 @@ pub(crate) async fn receive_tcp(stream: &mut TcpStream) -> Message {
         stream.read_exact(&mut bytes).await.expect("read");
         Message::from_vec(&bytes).expect("decode")
     };
-    timeout(PATIENCE, receive).await.expect("an answer in time")
+    timeout(TEST_TIMEOUT, receive).await.expect("an answer in time")
 }
 
 pub(crate) async fn tcp(server: SocketAddr, message: &Message) -> Message {

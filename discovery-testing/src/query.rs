@@ -1,6 +1,8 @@
+//! The queries that a server received.
+
 use std::{fmt, net::SocketAddr};
 
-/// The type of a DNS question.
+/// The type of a DNS query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum QType {
@@ -25,7 +27,7 @@ pub enum QType {
 }
 
 impl QType {
-    /// The number of the type, as assigned by IANA.
+    /// Returns the number of the type, as assigned by IANA.
     #[must_use]
     pub fn number(self) -> u16 {
         match self {
@@ -67,28 +69,28 @@ impl fmt::Display for QType {
     }
 }
 
-/// How a question came in.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Transport {
     /// One datagram.
     Udp,
-    /// One message of a TCP connection.
+    /// One message on a TCP connection.
     Tcp,
 }
 
-/// One question that reached the server.
+/// A query that reached the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Asked {
+pub struct ReceivedQuery {
     /// The name, in lower case and with a trailing dot.
     pub name: String,
     /// The type.
     pub qtype: QType,
-    /// Over UDP or TCP.
+    /// UDP or TCP.
     pub transport: Transport,
     /// Address and port of the client.
     pub from: SocketAddr,
-    /// True if a script rule suppressed the answer.
+    /// True if a rule suppressed the answer.
     pub dropped: bool,
 }
