@@ -1,4 +1,5 @@
-//! Test doubles for programs that find and call Services of Kubernetes.
+//! Test doubles for programs that find and call Kubernetes Services: a scripted DNS server, and a fake cluster with
+//! HTTP pods on loopback.
 //!
 //! ```
 //! use discovery_testing::{FakeCluster, QType};
@@ -8,46 +9,46 @@
 //! let cluster = FakeCluster::start().await?;
 //! let orders = cluster.service("shop", "orders").replicas(3).start().await?;
 //!
-//! // Give `cluster.env("shop")` to the code under test and let it call `orders`. Afterwards:
+//! // Run the code under test with `cluster.env("shop")`, and let it call `orders`. Afterwards:
 //! let requests: usize = orders.requests().values().sum();
-//! let questions = cluster.dns().count("orders.shop.svc.cluster.local", QType::A);
-//! # assert_eq!((requests, questions), (0, 0));
+//! let queries = cluster.dns().count("orders.shop.svc.cluster.local", QType::A);
+//! # assert_eq!((requests, queries), (0, 0));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Overview
 //!
-//! | double | plays |
+//! | double | stands for |
 //! |---|---|
-//! | [`FakeDns`] | the cluster's DNS: the Kubernetes DNS specification 1.1.0, in the dialect of CoreDNS, over UDP and TCP |
-//! | [`Rule`] | its bad days: lost packets, late answers, SERVFAIL, truncation, garbage |
-//! | [`FakePod`] | an HTTP server, which can be slow, broken, hanging, dead, or draining |
-//! | [`FakeCluster`], [`FakeService`] | both together: a headless Service with pods that come, go and roll |
-//! | [`ManualSource`] | a source of the resolver that says what the test tells it, where DNS does not matter |
+//! | [`FakeDns`] | the cluster's DNS: Kubernetes DNS specification 1.1.0 as in CoreDNS, over UDP and TCP |
+//! | [`Rule`] | faults of the DNS: lost packets, late answers, SERVFAIL, truncation, garbage |
+//! | [`FakePod`] | an HTTP server that can be slow, failing, hanging, dead, or draining |
+//! | [`FakeCluster`], [`FakeService`] | both together: a headless Service whose pods start, stop, and roll |
+//! | [`ManualSource`] | a source of the resolver that a test sets by hand, where DNS does not matter |
 //!
-//! # No sleeping
+//! # Wait without sleeping
 //!
-//! A change is in force when the call returns (or its future resolves): the next question and the next request see it.
-//! To wait for the code under test, use [`FakeDns::asked`] and [`FakePod::when`], which resolve as soon as it happens;
-//! both are cancel-safe, so a time limit around them is fine. Sockets do not follow tokio's paused clock:
-//! run these tests on real time, with short TTLs.
+//! A change is in effect when its call returns (or its future resolves): it applies to the next query and the next
+//! request. To wait for the code under test, use [`FakeDns::asked`] and [`FakePod::when`], which resolve as soon as the
+//! event happens. Both are cancel-safe, so you can wrap them in a timeout. Sockets ignore tokio's paused clock: run
+//! these tests in real time, with short TTLs.
 //!
-//! # Repeatable
+//! # Repeat a run
 //!
-//! The order of addresses in answers changes from answer to answer, as with CoreDNS, and is the same in every run:
-//! see [`FakeDnsBuilder::shuffle`]. Only ports and the addresses of pods are left to chance, so that
-//! test processes which run side by side do not meet.
+//! The order of addresses changes from answer to answer, as with CoreDNS, but is the same in every run: see
+//! [`FakeDnsBuilder::shuffle`]. Only ports and the addresses of pods are random, so that concurrent test processes do
+//! not collide.
 //!
 //! # Mistakes in a test
 //!
-//! Builders panic on input that cannot be meant, such as a bad IP address, and name it.
+//! Builders panic on invalid input, such as a malformed IP address. The message contains the input.
 //!
-//! # What is touched
+//! # Environment
 //!
-//! Sockets on 127.0.0.1 (DNS) and on addresses within 127.0.0.0/8 (pods of a cluster), each on a free port.
-//! No file, no environment variable, no other network. Nothing outlives the handles.
-//! Pods of a [`FakeCluster`] need a system where all of 127.0.0.0/8 is loopback: Linux, not macOS.
+//! The doubles open sockets on 127.0.0.1 (DNS) and on addresses in 127.0.0.0/8 (pods of a cluster), each on a free
+//! port. They use no file, no environment variable and no other network. Everything ends with the handles. Pods of a
+//! [`FakeCluster`] need a system where all of 127.0.0.0/8 is loopback: Linux, not macOS.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
