@@ -6,7 +6,7 @@ use discovery_core::{
     Error, Resolver,
     endpoint::{Endpoint, EndpointSet},
 };
-use discovery_testing::{Asked, QType};
+use discovery_testing::{QType, ReceivedQuery};
 
 use crate::within;
 
@@ -27,7 +27,7 @@ pub fn ips(set: &EndpointSet) -> Vec<String> {
 }
 
 /// Matches the queries for one name, given without its final dot, and one type.
-pub fn question(name: &str, qtype: QType) -> impl Fn(&Asked) -> bool + use<> {
+pub fn question(name: &str, qtype: QType) -> impl Fn(&ReceivedQuery) -> bool + use<> {
     let name = format!("{}.", name.to_ascii_lowercase());
     move |asked| asked.name == name && asked.qtype == qtype
 }

@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc, time::Duration};
 
 use discovery_core::{Resolver, Upstream, name::Target};
-use discovery_testing::{Asked, FakeDns, Pod, QType, Rule, Service, Transport};
+use discovery_testing::{FakeDns, Pod, QType, ReceivedQuery, Rule, Service, Transport};
 use futures_util::{FutureExt as _, future::join_all};
 use tests::{ORDERS, addrs, figure, in_pod, in_pod_with, orders, until, within};
 
@@ -17,7 +17,7 @@ async fn dns_with_other() -> FakeDns {
 }
 
 /// Matches the queries for names that begin like this.
-fn starts_with(name: &'static str) -> impl Fn(&Asked) -> bool {
+fn starts_with(name: &'static str) -> impl Fn(&ReceivedQuery) -> bool {
     move |asked| asked.name.starts_with(name)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, plan::Families};
-use discovery_testing::{Asked, FakeDns, Pod, QType, Service};
+use discovery_testing::{FakeDns, Pod, QType, ReceivedQuery, Service};
 use tests::{brisk, within};
 
 pub(crate) const SEARCH_SHOP: &str = "search shop.svc.cluster.local svc.cluster.local cluster.local";
@@ -31,7 +31,7 @@ pub(crate) async fn resolved(resolver: &Resolver, target: &str) -> Upstream {
     within(target, resolver.resolve(target)).await.unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
-pub(crate) fn is_txt(asked: &Asked) -> bool {
+pub(crate) fn is_txt(asked: &ReceivedQuery) -> bool {
     asked.qtype == QType::TXT
 }
 
