@@ -8,7 +8,7 @@ use std::{
 };
 
 use discovery_core::{Resolver, Upstream, policy::Outcome};
-use discovery_tower::{RetryPolicy, Balance};
+use discovery_tower::{Balance, RetryPolicy};
 use http::{Request, Response};
 use tokio::runtime::Runtime;
 use tower::{
@@ -154,11 +154,11 @@ async fn many<R>(mut service: impl Call<R>, n: u64, request: fn() -> R) {
 struct Fine;
 
 impl<Err> RetryPolicy<(), (), Err> for Fine {
-    fn outcome(&self, _: &Result<(), Err>) -> Outcome {
+    fn classify(&self, _: &Result<(), Err>) -> Outcome {
         Outcome::Success
     }
 
-    fn copy(&self, (): &()) -> Option<()> {
+    fn clone_request(&self, (): &()) -> Option<()> {
         None
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     world,
 };
 use discovery_core::{
-    Resolver, Environment,
+    Environment, Resolver,
     endpoint::Endpoint,
     policy::{LeastRequest, Snapshot},
     refresh::{Refresh, RefreshSettings},

@@ -1,4 +1,4 @@
-//! NameKind a name that is resolved: `Upstream::endpoints` beside hickory's answer from its cache.
+//! Reading a resolved name: `Upstream::endpoints` beside hickory's cached answer.
 
 use discovery_core::Upstream;
 use discovery_testing::FakeDns;

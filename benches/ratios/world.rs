@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use discovery_core::{Resolver, ResolverBuilder, Environment, Upstream, context::Families, endpoint::Endpoint};
+use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, context::Families, endpoint::Endpoint};
 use discovery_testing::{FakeDns, ManualSource, Pod, Service};
 use hickory_resolver::{
     TokioResolver,

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::{Resolver, Environment, Upstream, context::Families};
+use discovery_core::{Environment, Resolver, Upstream, context::Families};
 use libfuzzer_sys::fuzz_target;
 use packet::Packet;
 use tokio::{
