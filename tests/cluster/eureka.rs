@@ -20,8 +20,8 @@ use crate::{
     manifests,
 };
 
-const URL: &str = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
-const NAMESPACE: &str = "icg-msst-cv-rates-171832";
+const URL: &str = "http://rates-eureka.platform-team-a.svc:8080/eureka";
+const NAMESPACE: &str = "platform-team-a";
 
 /// Two servers that know each other by the names that a StatefulSet gives them, behind a Service. A pod's standard input is
 /// empty, and these servers end where theirs ends: each gets one on which nothing comes.

@@ -231,8 +231,8 @@ mod tests {
             ("_http._tcp.orders", vec!["SRV _http._tcp.orders.shop.svc.cluster.local"]),
             ("_http._tcp.orders.billing.svc", vec!["SRV _http._tcp.orders.billing.svc.cluster.local"]),
             (
-                "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka",
-                vec!["rates-eureka.icg-msst-cv-rates-171832.svc.cluster.local"],
+                "http://rates-eureka.platform-team-a.svc:8080/eureka",
+                vec!["rates-eureka.platform-team-a.svc.cluster.local"],
             ),
             ("api.eu.example.com", vec!["api.eu.example.com"]),
             ("db.example.com.:5432", vec!["db.example.com"]),

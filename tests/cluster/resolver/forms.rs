@@ -30,7 +30,7 @@ metadata: {name: my-ns}
 ---
 apiVersion: v1
 kind: Namespace
-metadata: {name: icg-msst-cv-rates-171832}
+metadata: {name: platform-team-a}
 ---
 apiVersion: v1
 kind: Service
@@ -152,9 +152,9 @@ const TABLE: &[Row] = &[
     a("web-0.nginx:8080", &[], "web-0.nginx.shop.svc.cluster.local.", WEB_0),
     a("web-0.nginx.shop.svc.cluster.local:8080", &[], "web-0.nginx.shop.svc.cluster.local.", WEB_0),
     a(
-        "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka",
+        "http://rates-eureka.platform-team-a.svc:8080/eureka",
         &[],
-        "rates-eureka.icg-msst-cv-rates-171832.svc.cluster.local.",
+        "rates-eureka.platform-team-a.svc.cluster.local.",
         &["10.250.0.1:8080", "10.250.0.2:8080"],
     ),
     a("outside:5432", &[], "outside.shop.svc.cluster.local.", &["192.0.2.7:5432"]),
@@ -247,7 +247,7 @@ async fn world(cluster: &Cluster) -> (FakeDns, BTreeMap<&'static str, String>) {
     outside.record("db.example.com", "192.0.2.7");
     outside.record("api.example.com", "192.0.2.1");
     cluster.apply(BEFORE).await;
-    let eureka = ("icg-msst-cv-rates-171832", "rates-eureka");
+    let eureka = ("platform-team-a", "rates-eureka");
     cluster.apply_object(&headless(eureka.0, eureka.1)).await;
     cluster.apply_object(&slice(eureka.0, eureka.1, super::ips(2))).await;
     cluster.pods_ready("shop", "web", 2).await;

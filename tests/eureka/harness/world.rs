@@ -24,7 +24,7 @@ use super::{Server, programs};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The URL of the registry as applications have it, the same in every cluster.
-const URL: &str = "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka";
+const URL: &str = "http://rates-eureka.platform-team-a.svc:8080/eureka";
 
 /// A registry of one server or two, behind the Service of [`URL`], and a DNS server that knows that Service.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl World {
         }
         let dns = FakeDns::start().await.unwrap();
         let virtual_ip = ip(100);
-        let service = Service::cluster_ip("icg-msst-cv-rates-171832", "rates-eureka");
+        let service = Service::cluster_ip("platform-team-a", "rates-eureka");
         dns.apply(service.ip(&*virtual_ip.to_string()).port("http", 8080));
         let service =
             Balancer::start((virtual_ip, 8080).into(), servers.iter().map(|server| server.addr)).await.unwrap();

@@ -1,7 +1,7 @@
 //! A pod that registers itself with Eureka, serves, and deregisters on SIGTERM:
 //! `cargo run -p examples --bin eureka_pod`, and Ctrl-C.
 //!
-//! EUREKA_URL is the registry, such as `http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka`; without it one in this
+//! EUREKA_URL is the registry, such as `http://rates-eureka.platform-team-a.svc:8080/eureka`; without it one in this
 //! process is played. PORT is the port (8080; a free one beside the played registry), DRAIN how many seconds it serves on
 //! after it has deregistered (75; 1 beside the played registry). IP is the address to register outside of a pod.
 //! `--for SECONDS` ends it as SIGTERM does.

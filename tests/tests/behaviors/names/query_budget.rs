@@ -48,11 +48,7 @@ const TABLE: &[NameForm] = &[
     ),
     srv("_http._tcp.my-service.my-ns.svc", &[], "_http._tcp.my-service.my-ns.svc.cluster.local."),
     srv("my-service:http", &[], "_http._tcp.my-service.shop.svc.cluster.local."),
-    row(
-        "http://rates-eureka.icg-msst-cv-rates-171832.svc:8080/eureka",
-        &[],
-        "rates-eureka.icg-msst-cv-rates-171832.svc.cluster.local.",
-    ),
+    row("http://rates-eureka.platform-team-a.svc:8080/eureka", &[], "rates-eureka.platform-team-a.svc.cluster.local."),
     row("api.example.com:443", &["api.example.com.svc.cluster.local."], "api.example.com."),
     row("api.example.com.:443", &[], "api.example.com."),
     row("api.eu.example.com:443", &[], "api.eu.example.com."),
@@ -65,12 +61,9 @@ async fn dns() -> FakeDns {
         let web_0 = Pod::new("10.0.0.1").with_ip("fd00::1").hostname("web-0");
         service.port("http", 8080).pod(web_0).pod(Pod::new("10.0.0.2").with_ip("fd00::2").hostname("web-1"))
     };
-    for (namespace, name) in [
-        ("shop", "my-service"),
-        ("my-ns", "my-service"),
-        ("shop", "nginx"),
-        ("icg-msst-cv-rates-171832", "rates-eureka"),
-    ] {
+    for (namespace, name) in
+        [("shop", "my-service"), ("my-ns", "my-service"), ("shop", "nginx"), ("platform-team-a", "rates-eureka")]
+    {
         dns.apply(pods(Service::headless(namespace, name)));
     }
     for name in ["api.example.com", "api.eu.example.com"] {
