@@ -1,4 +1,4 @@
-//! Programs that show one thing each, offline: see `src/bin/`.
+//! Small programs in `src/bin/` that show one feature each. All of them run offline.
 //!
 //! ```sh
 //! cargo run -p examples --bin quickstart

@@ -1,11 +1,9 @@
-//! https to the pods of a Service, with the Service's name in SNI and certificate:
-//! `cargo run -p examples --bin reqwest_https`.
+//! Balance HTTPS requests over pods whose certificates name the Service: `cargo run -p examples --bin reqwest_https`.
 
 use std::{collections::BTreeMap, convert::Infallible, error::Error, sync::Arc};
 
 use bytes::Bytes;
-use discovery_core::{Environment, Resolver};
-use discovery_reqwest::Client;
+use discovery_reqwest::{Client, Environment, Resolver};
 use discovery_testing::{FakeDns, Pod, Service};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -25,7 +23,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // An authority of our own, as cert-manager or a mesh would have one.
+    // A private certificate authority, as cert-manager or a service mesh runs one.
     let key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,36 +31,36 @@ async fn main() -> Result<()> {
     roots.add(authority.self_signed(&key)?.der().clone())?;
     let issuer = Issuer::new(authority, key);
 
-    // Three pods for each of two Services. All certificates are for `orders.shop`, as clients write it, and for no pod's
-    // address.
+    // Two Services with three pods each. Every certificate names `orders.shop`, the host in the client's URL; none names
+    // a pod's address.
     let dns = FakeDns::start().await?;
-    let port = start(&dns, "orders", &acceptor(&issuer, "orders.shop")?).await?;
-    let other = start(&dns, "impostor", &acceptor(&issuer, "orders.shop")?).await?;
+    let orders = start(&dns, "orders", &acceptor(&issuer, "orders.shop")?).await?;
+    let impostor = start(&dns, "impostor", &acceptor(&issuer, "orders.shop")?).await?;
 
     let environment =
         Environment::empty().with_env([("POD_NAMESPACE", "web")]).with_resolv_conf(dns.resolv_conf("web"));
-    // In a pod: `Resolver::new()?`.
+    // In a pod, `Resolver::new()?` is enough.
     let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
 
-    // One TLS configuration for the clients of all pods; with ALPN they speak HTTP/2.
+    // All pods share one TLS configuration; ALPN selects HTTP/2.
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let client = Client::builder(resolver).tls(tls).build()?;
 
     let mut by_pod = BTreeMap::<String, usize>::new();
     for _ in 0..300 {
-        let response = client.get(format!("https://orders.shop:{port}/v1/items")).send().await?.error_for_status()?;
+        let response = client.get(format!("https://orders.shop:{orders}/v1/items")).send().await?.error_for_status()?;
         let version = response.version();
         *by_pod.entry(format!("{} over {version:?}", response.text().await?)).or_default() += 1;
     }
-    println!("https://orders.shop:{port}");
-    for (pod, requests) in by_pod {
-        println!("  {pod}: {requests}");
+    println!("GET https://orders.shop:{orders}/v1/items, 300 times");
+    for (pod, answered) in by_pod {
+        println!("  {pod}: {answered}");
     }
 
-    // The same pods' certificates do not do for another name.
-    let error = client.get(format!("https://impostor.shop:{other}/")).send().await.expect_err("another name");
-    println!("https://impostor.shop:{other}: {error}");
+    // The client checks each certificate against the host in the URL, so pods that only look like the Service are refused.
+    let error = client.get(format!("https://impostor.shop:{impostor}/")).send().await.expect_err("the wrong name");
+    println!("GET https://impostor.shop:{impostor}/\n  error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
         println!("  because: {error}");
@@ -71,7 +69,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// What a pod needs: a key, and a certificate for `name`.
+/// A TLS acceptor with a new key and a certificate for `name`.
 fn acceptor(issuer: &Issuer<'_, KeyPair>, name: &str) -> Result<TlsAcceptor> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, issuer)?;
@@ -82,9 +80,9 @@ fn acceptor(issuer: &Issuer<'_, KeyPair>, name: &str) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Three pods on loopback behind the headless Service `name.shop`; returns their port.
+/// Starts three pods on loopback behind the headless Service `name.shop` and returns their port.
 async fn start(dns: &FakeDns, name: &'static str, acceptor: &TlsAcceptor) -> Result<u16> {
-    // The first pod's port is free for the others too, or nearly always.
+    // The port that the first pod got is almost always free on the other two addresses as well.
     let first = TcpListener::bind("127.0.0.1:0").await?;
     let port = first.local_addr()?.port();
     let mut listeners = vec![first];
@@ -109,7 +107,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, pod: String) {
                 let name = Bytes::from(pod.clone());
                 async move { Ok::<_, Infallible>(Response::new(Full::new(name))) }
             });
-            // A client that does not like the certificate hangs up.
+            // A client that rejects the certificate closes the connection, so errors are expected here.
             if let Ok(tls) = acceptor.accept(tcp).await {
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), answer).await;
             }

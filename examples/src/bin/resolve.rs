@@ -1,4 +1,4 @@
-//! What is asked for a name, what was answered, and why that won:
+//! Resolve a name and show which sources were asked, what each answered, and which one won:
 //! `cargo run -p examples --bin resolve -- orders.shop:http --fake`.
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
@@ -11,27 +11,28 @@ usage: resolve NAME [--fake | --slices]
 
   NAME     orders, orders:8080, orders.shop:http, _http._tcp.orders.shop, web-0.nginx.shop.svc,
            db.example.com:5432, http://orders.shop/v1, 10.0.0.1:80, ...
-  --fake   asks a small cluster within this process, as a pod of the namespace `shop`. It has, in `shop`,
-           `orders` (headless, 3 pods, port `http` 8080), `nginx` (a StatefulSet of 2 pods, port `web` 80),
-           `billing` (a virtual address, port `http` 80) and `db` (an alias of db.example.com); else it
-           asks what this machine is configured to ask
-  --slices asks EndpointSlices before DNS, in a pod that may (feature `kubernetes` of the examples)
+  --fake   resolve in a fake cluster inside this process, as a pod in namespace `shop` would. That namespace
+           has `orders` (headless, 3 pods, port `http` 8080), `nginx` (a StatefulSet of 2 pods, port `web` 80),
+           `billing` (a virtual address, port `http` 80) and `db` (an alias of db.example.com). Without this
+           option, the machine's own configuration is used
+  --slices ask EndpointSlices before DNS; needs a pod with permission to read them, and the feature
+           `kubernetes` of the examples
 
-exit code: 0 there are endpoints, 1 there are none, 2 it is not called like this";
+exit code: 0 endpoints were found, 1 none were found, 2 wrong usage";
 
-/// How long to wait for an answer in all.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for the first answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (name, how) = match arguments(env::args().skip(1)) {
+    let (name, mode) = match arguments(env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(text) => {
             eprintln!("{text}");
             return ExitCode::from(2);
         }
     };
-    match run(&name, how).await {
+    match run(&name, mode).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -45,43 +46,44 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Where to resolve the name.
 #[derive(Clone, Copy)]
-enum How {
+enum Mode {
     AsConfigured,
     Fake,
     Slices,
 }
 
-fn arguments(all: impl Iterator<Item = String>) -> Result<(String, How), String> {
+fn arguments(all: impl Iterator<Item = String>) -> Result<(String, Mode), String> {
     let (flags, mut names): (Vec<_>, Vec<_>) = all.partition(|argument| argument.starts_with('-'));
-    let mut how = How::AsConfigured;
+    let mut mode = Mode::AsConfigured;
     for flag in flags {
-        how = match flag.as_str() {
-            "--fake" => How::Fake,
-            "--slices" if cfg!(feature = "kubernetes") => How::Slices,
+        mode = match flag.as_str() {
+            "--fake" => Mode::Fake,
+            "--slices" if cfg!(feature = "kubernetes") => Mode::Slices,
             "--slices" => return Err("`--slices` needs `cargo run -p examples --features kubernetes ...`".to_owned()),
-            _ => return Err(format!("`{flag}` is not known\n\n{USAGE}")),
+            _ => return Err(format!("unknown option `{flag}`\n\n{USAGE}")),
         };
     }
     match (names.pop(), names.pop()) {
-        (Some(name), None) => Ok((name, how)),
+        (Some(name), None) => Ok((name, mode)),
         (None, _) => Err(format!("no name given\n\n{USAGE}")),
-        (Some(_), Some(_)) => Err(format!("more than one name given\n\n{USAGE}")),
+        (Some(_), Some(_)) => Err(format!("more than one name given; resolve them one at a time\n\n{USAGE}")),
     }
 }
 
-async fn run(name: &str, how: How) -> Result<(), Box<dyn Error>> {
-    // Held until the end: dropping it stops the server.
-    let dns = if matches!(how, How::Fake) { Some(fake_dns().await?) } else { None };
-    let resolver = match (&dns, how) {
-        (Some(dns), _) => in_pod_of_shop(dns)?,
-        (None, How::Slices) => with_slices()?,
+async fn run(name: &str, mode: Mode) -> Result<(), Box<dyn Error>> {
+    // Kept until the end: dropping the handle stops the server.
+    let dns = if matches!(mode, Mode::Fake) { Some(fake_dns().await?) } else { None };
+    let resolver = match (&dns, mode) {
+        (Some(dns), _) => in_shop_pod(dns)?,
+        (None, Mode::Slices) => with_slices()?,
         (None, _) => Resolver::new()?,
     };
     let upstream = resolver.upstream(name)?;
-    let answered = tokio::time::timeout(PATIENCE, upstream.first_answer()).await;
+    let answered = tokio::time::timeout(ANSWER_TIMEOUT, upstream.first_answer()).await;
     print!("{}", upstream.explain());
-    Ok(answered.map_err(|_| format!("no answer within {PATIENCE:?}"))??)
+    Ok(answered.map_err(|_| format!("no source answered within {ANSWER_TIMEOUT:?}"))??)
 }
 
 #[cfg(feature = "kubernetes")]
@@ -94,7 +96,8 @@ fn with_slices() -> Result<Resolver, discovery_core::Error> {
     Resolver::new()
 }
 
-fn in_pod_of_shop(dns: &FakeDns) -> Result<Resolver, discovery_core::Error> {
+/// A resolver with the environment of a pod in namespace `shop`.
+fn in_shop_pod(dns: &FakeDns) -> Result<Resolver, discovery_core::Error> {
     let environment =
         Environment::empty().with_env([("POD_NAMESPACE", "shop")]).with_resolv_conf(dns.resolv_conf("shop"));
     Resolver::builder().environment(environment).nameservers([dns.addr()]).build()

@@ -1,5 +1,5 @@
-//! How to test code of your own that finds Services, without a cluster:
-//! `cargo run -p examples --bin testing_with_fake_dns`. In a real project each function is a `#[tokio::test]`.
+//! Test your own code that resolves Services, without a cluster: `cargo run -p examples --bin testing_with_fake_dns`.
+//! In a real project, each of the functions below is a `#[tokio::test]`.
 
 use std::{error::Error, time::Duration};
 
@@ -10,28 +10,28 @@ use tokio::time::{sleep, timeout};
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const NAME: &str = "orders.shop.svc.cluster.local";
-/// Bounds a hang; nothing is timed by it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Turns a hang into a failure. No assertion depends on it.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The code under test: it takes a resolver, as an argument like any other.
+/// The code under test. It takes the resolver as an argument, so a test can pass its own.
 async fn orders(resolver: &Resolver) -> std::result::Result<Upstream, discovery_core::Error> {
     resolver.resolve("http://orders:8080").await
 }
 
 #[tokio::main]
 async fn main() -> Result {
-    each_type_is_asked_once().await?;
-    an_outage_keeps_the_pods().await?;
-    an_outage_at_the_start_is_an_error_that_may_pass().await?;
-    a_new_pod_is_found().await?;
-    a_lost_packet_costs_one_more_question().await?;
+    asks_one_question_per_record_type().await?;
+    keeps_pods_while_dns_fails().await?;
+    recovers_when_dns_fails_at_startup().await?;
+    finds_a_new_pod().await?;
+    retransmits_after_a_lost_packet().await?;
     println!("all assertions hold");
     Ok(())
 }
 
-/// A DNS server with one Service of two pods, and a resolver as a pod beside them would have it.
+/// A DNS server that knows one Service with two pods, and a resolver with the environment of a pod in its namespace.
 async fn cluster() -> Result<(FakeDns, Resolver)> {
-    // A short TTL, so that the test need not wait for a refresh.
+    // A short TTL keeps the wait for a refresh short.
     let dns = FakeDns::builder().ttl(1).start().await?;
     let pods = ["10.0.0.2", "10.0.0.3"].map(Pod::new);
     dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
@@ -41,16 +41,16 @@ async fn cluster() -> Result<(FakeDns, Resolver)> {
     Ok((dns, resolver))
 }
 
-async fn each_type_is_asked_once() -> Result {
+async fn asks_one_question_per_record_type() -> Result {
     let (dns, resolver) = cluster().await?;
     let upstream = orders(&resolver).await?;
     assert_eq!(upstream.endpoints().len(), 2);
-    assert_eq!(dns.count(NAME, QType::A), 1, "no search list, no second question");
-    println!("two pods, one question for A");
+    assert_eq!(dns.count(NAME, QType::A), 1, "no search list, no retransmission");
+    println!("ok: two pods were found with one A question");
     Ok(())
 }
 
-async fn an_outage_keeps_the_pods() -> Result {
+async fn keeps_pods_while_dns_fails() -> Result {
     let (dns, resolver) = cluster().await?;
     let upstream = orders(&resolver).await?;
     dns.script(Rule::any().servfail());
@@ -59,44 +59,44 @@ async fn an_outage_keeps_the_pods() -> Result {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, stale).await?;
-    assert_eq!(upstream.endpoints().len(), 2, "transient is not empty");
-    println!("SERVFAIL: the pods stay, and are called stale");
+    timeout(TEST_TIMEOUT, stale).await?;
+    assert_eq!(upstream.endpoints().len(), 2, "a failed query does not remove endpoints");
+    println!("ok: the pods stay, marked stale, while DNS answers SERVFAIL");
     Ok(())
 }
 
-async fn an_outage_at_the_start_is_an_error_that_may_pass() -> Result {
+async fn recovers_when_dns_fails_at_startup() -> Result {
     let (dns, resolver) = cluster().await?;
     dns.script(Rule::any().servfail());
-    let error = orders(&resolver).await.expect_err("nothing is known");
+    let error = orders(&resolver).await.expect_err("no answer yet");
     assert!(error.is_transient() && !error.is_not_found(), "{error}");
     dns.clear_script();
 
-    // Who can wait, waits.
+    // Code that can wait awaits `ready` instead.
     let upstream = resolver.upstream("http://orders:8080")?;
-    timeout(PATIENCE, upstream.ready()).await??;
+    timeout(TEST_TIMEOUT, upstream.ready()).await??;
     assert_eq!(upstream.endpoints().len(), 2);
-    println!("SERVFAIL at the start: an error, and found when it is over");
+    println!("ok: SERVFAIL at startup is a transient error, and the pods are found once DNS recovers");
     Ok(())
 }
 
-async fn a_new_pod_is_found() -> Result {
+async fn finds_a_new_pod() -> Result {
     let (dns, resolver) = cluster().await?;
     let upstream = orders(&resolver).await?;
     let mut watch = upstream.watch();
     dns.add_pod("shop", "orders", Pod::new("10.0.0.4"));
     let found = async { while watch.next().await.len() < 3 {} };
-    timeout(PATIENCE, found).await?;
-    println!("a new pod: found with the next question, after the TTL of a second");
+    timeout(TEST_TIMEOUT, found).await?;
+    println!("ok: a new pod is found with the next refresh, after the TTL of one second");
     Ok(())
 }
 
-async fn a_lost_packet_costs_one_more_question() -> Result {
+async fn retransmits_after_a_lost_packet() -> Result {
     let (dns, resolver) = cluster().await?;
     dns.script(Rule::any().name(NAME).qtype(QType::A).times(1).drop());
     let upstream = orders(&resolver).await?;
     assert_eq!(upstream.endpoints().len(), 2);
     assert_eq!(dns.count(NAME, QType::A), 2);
-    println!("a lost packet: asked again");
+    println!("ok: a lost packet costs one more question");
     Ok(())
 }

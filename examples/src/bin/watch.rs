@@ -1,4 +1,4 @@
-//! Each endpoint set as pods come and go: `cargo run -p examples --bin watch`. Ends by itself.
+//! Follow the endpoints of a Service while pods come and go: `cargo run -p examples --bin watch`. Ends by itself.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -17,12 +17,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let resolver = Resolver::builder().environment(environment).nameservers([dns.addr()]).build()?;
     let orders = resolver.resolve("orders:8080").await?;
 
-    let changes = tokio::spawn(change(dns));
+    let changes = tokio::spawn(change_pods(dns));
     let start = Instant::now();
     let mut watch = orders.watch();
     let mut last = Arc::<EndpointSet>::default();
-    // The set is always the whole of it; what has changed is for the asking. A watch never ends: this one is
-    // left when nothing has come for a while.
+    // The watch yields complete sets; `since` computes what changed. A watch never ends, so this loop stops after four
+    // seconds without a change.
     while let Ok(set) = timeout(Duration::from_secs(4), watch.next()).await {
         let changed = set.since(&last);
         println!("{:>4.1} s  version {}, endpoints: {}", start.elapsed().as_secs_f64(), set.version(), set.len());
@@ -31,18 +31,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         last = set;
     }
     let dns = changes.await?;
-    println!("\n{} questions were asked meanwhile\n\n{}", dns.total(), orders.explain());
+    println!("\nThe DNS server answered {} questions.\n\n{}", dns.total(), orders.explain());
     Ok(())
 }
 
-async fn change(dns: FakeDns) -> FakeDns {
+/// Adds a pod, removes one, removes all of them, and adds one again.
+async fn change_pods(dns: FakeDns) -> FakeDns {
     sleep(Duration::from_secs(1)).await;
     dns.add_pod("shop", "orders", Pod::new("10.0.0.4"));
     sleep(Duration::from_secs(2)).await;
     dns.remove_pod("shop", "orders", "10.0.0.2");
     sleep(Duration::from_secs(3)).await;
-    for gone in ["10.0.0.3", "10.0.0.4"] {
-        dns.remove_pod("shop", "orders", gone);
+    for ip in ["10.0.0.3", "10.0.0.4"] {
+        dns.remove_pod("shop", "orders", ip);
     }
     sleep(Duration::from_secs(3)).await;
     dns.add_pod("shop", "orders", Pod::new("10.0.0.9"));

@@ -1,10 +1,13 @@
-//! A pod that registers itself with Eureka, serves, and deregisters on SIGTERM:
-//! `cargo run -p examples --bin eureka_pod`, and Ctrl-C.
+//! A pod that registers itself with Eureka, serves requests, and deregisters on SIGTERM or Ctrl-C:
+//! `cargo run -p examples --bin eureka_pod`.
 //!
-//! EUREKA_URL is the registry, such as `http://rates-eureka.platform-team-a.svc:8080/eureka`; without it one in this
-//! process is played. PORT is the port (8080; a free one beside the played registry), DRAIN how many seconds it serves on
-//! after it has deregistered (75; 1 beside the played registry). IP is the address to register outside of a pod.
-//! `--for SECONDS` ends it as SIGTERM does.
+//! | variable or option | meaning | default | default with the fake registry |
+//! |---|---|---|---|
+//! | `EUREKA_URL` | the registry, such as `http://rates-eureka.platform-team-a.svc:8080/eureka` | a fake registry in this process | |
+//! | `PORT` | the port to listen on | 8080 | a free port |
+//! | `DRAIN` | how many seconds to keep serving after deregistering | 75 | 1 |
+//! | `IP` | the address to register outside of a pod | | 127.0.0.1 |
+//! | `--for SECONDS` | shut down after this time, as SIGTERM does | never | never |
 
 mod registry;
 mod server;
@@ -18,9 +21,7 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::Resolver;
-use discovery_eureka::{EurekaSource, Registration, Status};
-use discovery_reqwest::Client;
+use discovery_eureka::{Client, EurekaSource, Registration, Resolver, Status};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -28,22 +29,23 @@ use tokio::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let lasts = arguments()?;
-    let played = match env::var("EUREKA_URL") {
+    let time_limit = arguments()?;
+    let fake = match env::var("EUREKA_URL") {
         Ok(_) => None,
         Err(_) => Some(registry::start().await?),
     };
-    let url = match &played {
-        Some(played) => format!("http://{}/eureka", played.addr()),
+    let url = match &fake {
+        Some(fake) => format!("http://{}/eureka", fake.addr()),
         None => env::var("EUREKA_URL")?,
     };
     let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
-    let port = u16::try_from(number("PORT", if played.is_some() { 0 } else { 8080 })?)?;
-    let drain = Duration::from_secs(number("DRAIN", if played.is_some() { 1 } else { 75 })?);
-    // Before anything else: a SIGTERM that comes early is heard.
+    let port = u16::try_from(number("PORT", if fake.is_some() { 0 } else { 8080 })?)?;
+    let drain = Duration::from_secs(number("DRAIN", if fake.is_some() { 1 } else { 75 })?);
+    // Install the signal handler first, so that an early SIGTERM is not missed.
     let mut terminate = signal(SignalKind::terminate())?;
 
-    // 1. The listener: whoever finds the pod in the registry connects at once. Both families, where the machine has both.
+    // 1. Listen before registering: other pods connect as soon as they find this one in the registry. IPv6 and IPv4 where
+    //    the machine has both.
     let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => listener,
         Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?,
@@ -51,68 +53,71 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = listener.local_addr()?.port();
     let server = server::start(listener);
 
-    // 2. The registration. Its address is POD_IP, from the downward API; nothing is played here but that.
+    // 2. Register. In a pod the address comes from POD_IP, which the downward API sets; only outside of a pod does this
+    //    example pass one.
     let client = Client::new(Resolver::new()?);
     let mut builder = Registration::builder(&client, url.as_str(), "rates")
         .port(port)
         .health_check("/health")
         .health(|| async { Status::Up });
-    let ip = env::var("IP").ok().or(played.is_some().then(|| Ipv4Addr::LOCALHOST.to_string()));
+    let ip = env::var("IP").ok().or(fake.is_some().then(|| Ipv4Addr::LOCALHOST.to_string()));
     if let Some(ip) = ip {
         builder = builder.ip(ip.parse()?);
     }
     let registration = builder.register().await?;
 
-    // 3. Serve until the kubelet says that the pod ends; meanwhile it may be found, also by itself.
-    let mut ended = pin!(async {
+    // 3. Serve until the kubelet ends the pod. Meanwhile, call this pod through the registry, as another pod would.
+    let mut shutdown = pin!(async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
-            () = lasts => {}
+            () = time_limit => {}
         }
     });
     tokio::select! {
-        () = &mut ended => {}
-        found = find(&registration, &client, &url) => {
-            if let Err(error) = found {
-                println!("not found    {error}");
+        () = &mut shutdown => {}
+        result = call_through_registry(&registration, &client, &url) => {
+            if let Err(error) = result {
+                println!("call failed   {error}");
             }
-            ended.await;
+            shutdown.await;
         }
     }
 
-    // 4. In order: deregister, serve on for those who have not heard of it, stop listening, finish what is in flight.
-    println!("ending       serving on for {drain:?}");
+    // 4. Shut down in this order: deregister, keep serving clients that have not fetched the registry again, stop listening,
+    //    finish the requests in flight.
+    println!("shutdown      deregistering, then serving for another {drain:?}");
     match registration.shutdown(drain).await {
         Ok(()) => println!("deregistered"),
-        Err(error) => println!("not deregistered, the lease runs out: {error}"),
+        Err(error) => println!("deregistering failed, so the lease has to expire: {error}"),
     }
     server.stop().await;
     println!("stopped");
     Ok(())
 }
 
-async fn find(registration: &Registration, client: &Client, url: &str) -> Result<(), Box<dyn Error>> {
+/// Waits for the registration, then sends a request to `http://rates` and so to this pod.
+async fn call_through_registry(registration: &Registration, client: &Client, url: &str) -> Result<(), Box<dyn Error>> {
     registration.settled().await?;
-    println!("registered   {} as {}", registration.app(), registration.id());
+    println!("registered    {} as {}", registration.app(), registration.id());
     let eureka = EurekaSource::builder(client, url).build()?;
     let resolver = Resolver::builder().source(Arc::new(eureka)).build()?;
     let response = Client::new(resolver).get("http://rates/v1/eur").send().await?;
-    println!("found        http://rates/v1/eur: {}", response.text().await?);
+    println!("called        http://rates/v1/eur: {}", response.text().await?);
     Ok(())
 }
 
-/// How long `--for SECONDS` is; for ever without it.
+/// Completes after the time that `--for SECONDS` gives, or never without that option.
 fn arguments() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let lasts = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let limit = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => None,
         ["--for", seconds] => Some(Duration::from_secs_f64(seconds.parse()?)),
         _ => return Err("usage: eureka_pod [--for SECONDS]".into()),
     };
     Ok(async move {
-        match lasts {
-            Some(lasts) => tokio::time::sleep(lasts).await,
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
     })

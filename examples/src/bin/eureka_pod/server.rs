@@ -1,4 +1,4 @@
-//! A small HTTP server that ends in order.
+//! A small HTTP server with a graceful shutdown.
 
 use std::{convert::Infallible, env};
 
@@ -20,9 +20,9 @@ pub(crate) fn start(listener: TcpListener) -> Server {
 }
 
 impl Server {
-    /// Stops listening, and returns when everything that is in flight has been answered.
+    /// Stops listening, and returns once all requests in flight are answered.
     pub(crate) async fn stop(self) {
-        // A server that has ended by itself has nothing to stop.
+        // Both fail only if the task has ended already.
         let _ = self.stop.send(());
         let _ = self.task.await;
     }

@@ -1,4 +1,4 @@
-//! A steady stream of requests, and what became of them.
+//! A steady stream of requests, and a record of their results.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use tokio::{
 };
 
 const WORKERS: u32 = 16;
-/// Between two requests of one worker: 200 requests a second in all.
+/// The time between two requests of one worker: 200 requests a second in all.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// Workers that send requests until this is dropped.
+/// Workers that send requests until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Load {
     record: Arc<Mutex<Record>>,
@@ -52,8 +52,7 @@ async fn work(number: u32, client: Client, url: String, record: Arc<Mutex<Record
             Ok(response) if response.status().is_success() => {
                 let pod = response.headers().get("x-pod").and_then(|pod| pod.to_str().ok()).unwrap_or("?");
                 record.answers.push(Answer { pod: pod.to_owned(), took });
-                let tried = response.endpoints_tried();
-                record.sent_again += usize::from(tried > 1);
+                record.retried += usize::from(response.endpoints_tried() > 1);
             }
             Ok(response) => record.failures.push(response.status().to_string()),
             Err(error) => record.failures.push(format!("{error:?}")),
@@ -61,16 +60,16 @@ async fn work(number: u32, client: Client, url: String, record: Arc<Mutex<Record
     }
 }
 
-/// What became of the requests.
+/// The results of the requests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     answers: Vec<Answer>,
-    /// The first answer of the scene that is being played.
+    /// The index of the current scene's first answer.
     scene: usize,
-    /// Why requests failed.
+    /// The error of each failed request.
     pub(crate) failures: Vec<String>,
-    /// Requests that another pod answered than the first one that they went to.
-    pub(crate) sent_again: usize,
+    /// The number of requests that succeeded only on a retry, at another pod.
+    pub(crate) retried: usize,
 }
 
 #[derive(Debug)]
@@ -79,30 +78,32 @@ struct Answer {
     took: Duration,
 }
 
-/// One pod's part of the answers.
+/// The answers of one pod, summed up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Part {
+pub(crate) struct PodStats {
     pub(crate) requests: usize,
-    /// Of all requests, in percent.
+    /// The pod's share of all requests, in percent.
     pub(crate) share: f64,
-    /// What the median answer took.
+    /// The median latency.
     pub(crate) p50: Duration,
-    /// What 99 of 100 answers took at most.
+    /// The 99th percentile of the latency.
     pub(crate) p99: Duration,
 }
 
 impl Record {
-    /// Begins to count anew for [`parts_of_scene`](Self::parts_of_scene).
+    /// Starts a new scene: [`scene_stats`](Self::scene_stats) counts from here.
     pub(crate) fn begin_scene(&mut self) {
         self.scene = self.answers.len();
     }
 
-    pub(crate) fn parts_of_scene(&self) -> BTreeMap<String, Part> {
-        parts(self.answers.get(self.scene..).unwrap_or_default())
+    /// The statistics of each pod in the current scene.
+    pub(crate) fn scene_stats(&self) -> BTreeMap<String, PodStats> {
+        stats(self.answers.get(self.scene..).unwrap_or_default())
     }
 
-    pub(crate) fn parts(&self) -> BTreeMap<String, Part> {
-        parts(&self.answers)
+    /// The statistics of each pod since the start.
+    pub(crate) fn stats(&self) -> BTreeMap<String, PodStats> {
+        stats(&self.answers)
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -110,18 +111,18 @@ impl Record {
     }
 }
 
-fn parts(answers: &[Answer]) -> BTreeMap<String, Part> {
+fn stats(answers: &[Answer]) -> BTreeMap<String, PodStats> {
     let mut by_pod: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
     for answer in answers {
         by_pod.entry(answer.pod.clone()).or_default().push(answer.took);
     }
-    let part = |mut times: Vec<Duration>| {
+    let of_pod = |mut times: Vec<Duration>| {
         times.sort_unstable();
         let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
         let share = 100.0 * times.len() as f64 / answers.len() as f64;
-        Part { requests: times.len(), share, p50: at(50), p99: at(99) }
+        PodStats { requests: times.len(), share, p50: at(50), p99: at(99) }
     };
-    by_pod.into_iter().map(|(pod, times)| (pod, part(times))).collect()
+    by_pod.into_iter().map(|(pod, times)| (pod, of_pod(times))).collect()
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {

@@ -1,9 +1,9 @@
-//! A fake cluster in this process, and a client that sends a steady stream of requests to one of its Services
-//! while pods come, turn slow, crash and are rolled: `cargo run -p examples --bin quickstart`.
+//! Send a steady stream of requests to one Service while its pods are added, slow down, crash and are rolled:
+//! `cargo run -p examples --bin quickstart`.
 //!
-//! Everything but the cluster is real: DNS packets to `orders.shop`, HTTP connections to its pods, on loopback.
-//! In a terminal it is a live table, otherwise one block of text for each scene. It ends with 1 if a request
-//! failed.
+//! Only the cluster is fake. The client resolves `orders.shop` with real DNS packets and talks to the pods over real HTTP
+//! connections, all on loopback. A terminal shows a live table; anywhere else, each scene prints one block of text. The
+//! exit code is 1 if a request failed.
 
 mod load;
 mod scenes;
@@ -11,20 +11,19 @@ mod table;
 
 use std::{error::Error, process::ExitCode};
 
-use discovery_core::{Environment, Resolver};
-use discovery_reqwest::Client;
+use discovery_reqwest::{Client, Environment, Resolver};
 use discovery_testing::{FakeCluster, FakeDns};
 
 use crate::{load::Load, scenes::Stage, table::Screen};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    // A TTL of one second, so that there is something to see; CoreDNS has 5 or 30.
+    // A TTL of one second makes changes visible quickly; CoreDNS uses 5 or 30 seconds.
     let dns = FakeDns::builder().ttl(1).start().await?;
     let cluster = FakeCluster::with_dns(dns);
     let orders = cluster.service("shop", "orders").replicas(3).start().await?;
 
-    // What a pod of the namespace `web` would find around itself. In a real one: `Resolver::new()?`.
+    // The environment of a pod in namespace `web`. In a real pod, `Resolver::new()?` is enough.
     let environment = Environment::empty().with_env(cluster.env("web")).with_resolv_conf(cluster.resolv_conf("web"));
     let resolver = Resolver::builder().environment(environment).build()?;
     let client = Client::new(resolver.clone());

@@ -1,4 +1,4 @@
-//! What happens to the pods, one scene after the other.
+//! The scenes: what happens to the pods, one event after the other.
 
 use std::{
     cell::RefCell,
@@ -17,13 +17,13 @@ use crate::{
     table::{Frame, Row, Screen, State},
 };
 
-/// Between two pictures.
-const FRAME: Duration = Duration::from_millis(200);
-/// How long a change may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The time between two updates of the live table.
+const FRAME_INTERVAL: Duration = Duration::from_millis(200);
+/// The longest time that the client may take to notice a change.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 const SCENES: usize = 5;
 
-/// The pods, what is known of them, and the load on them.
+/// The pods, the client's view of them, and the load on them.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     pub(crate) cluster: &'a FakeCluster,
@@ -31,8 +31,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) load: &'a Load,
     rows: RefCell<Vec<Row>>,
-    /// How long each change took to be seen.
-    seen: RefCell<Vec<String>>,
+    /// For each change, how long the client took to notice it.
+    delays: RefCell<Vec<String>>,
     start: Instant,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Stage<'a> {
             upstream,
             load,
             rows: RefCell::new(rows),
-            seen: RefCell::default(),
+            delays: RefCell::default(),
             start: Instant::now(),
         }
     }
@@ -59,27 +59,27 @@ impl<'a> Stage<'a> {
     /// Plays all scenes; returns how many requests failed.
     pub(crate) async fn play(&self, screen: &mut Screen) -> io::Result<usize> {
         self.scene(1, "three pods", screen, self.steady()).await?;
-        self.scene(2, "one pod more", screen, self.one_more()).await?;
-        self.scene(3, "one pod answers after 150 ms", screen, self.one_slow()).await?;
-        self.scene(4, "one pod is killed without notice", screen, self.one_killed()).await?;
+        self.scene(2, "a pod is added", screen, self.one_more()).await?;
+        self.scene(3, "a pod slows down to 150 ms", screen, self.one_slow()).await?;
+        self.scene(4, "a pod is killed without notice", screen, self.one_killed()).await?;
         self.scene(5, "rolling restart", screen, self.rolling()).await?;
         let end = self.frame(SCENES, "the end");
         let record = self.load.record();
-        screen.summary(&end, &record.parts(), &self.seen.borrow(), &record.failures);
+        screen.summary(&end, &record.stats(), &self.delays.borrow(), &record.failures);
         Ok(record.failures.len())
     }
 
     async fn steady(&self) -> io::Result<String> {
         sleep(Duration::from_secs(3)).await;
-        Ok("three pods: each request picks its own".to_owned())
+        Ok("three pods: the client picks a pod for each request".to_owned())
     }
 
     async fn one_more(&self) -> io::Result<String> {
         let added = self.orders.add_pod().await?;
         self.add_row(&added);
-        let seen = self.seen("added", |set| has(set, &added)).await?;
+        let delay = self.noticed("added", |set| has(set, &added)).await?;
         sleep(Duration::from_secs(3)).await;
-        Ok(format!("{} was added: seen after {:.2} s", added.name(), seen.as_secs_f64()))
+        Ok(format!("{} was added: noticed after {:.2} s", added.name(), delay.as_secs_f64()))
     }
 
     async fn one_slow(&self) -> io::Result<String> {
@@ -89,14 +89,14 @@ impl<'a> Stage<'a> {
         self.mark(slow, State::Slow);
         sleep(Duration::from_secs(5)).await;
         slow.set_behavior(Behavior::Healthy);
-        let share = self.load.record().parts_of_scene().get(slow.name()).map_or(0.0, |part| part.share);
-        Ok(format!("{} turned slow: it got less from the next request on, {share:.0} % in all", slow.name()))
+        let share = self.load.record().scene_stats().get(slow.name()).map_or(0.0, |stats| stats.share);
+        Ok(format!("{} slowed down: its share fell at once, to {share:.0} % over the scene", slow.name()))
     }
 
-    /// It stays in DNS for two seconds, as until the kubelet notices. Then a new one takes its place.
+    /// The killed pod stays in DNS for two seconds, as it would until the kubelet notices. Then a new pod replaces it.
     async fn one_killed(&self) -> io::Result<String> {
         let killed = self.orders.pods().swap_remove(2);
-        let before = self.load.record().sent_again;
+        let before = self.load.record().retried;
         killed.kill().await;
         self.mark(&killed, State::Killed);
         sleep(Duration::from_secs(2)).await;
@@ -104,13 +104,13 @@ impl<'a> Stage<'a> {
         self.orders.remove_pod(killed.name()).await;
         let added = self.orders.add_pod().await?;
         self.add_row(&added);
-        let seen = self.seen("replaced", |set| has(set, &added) && !has(set, &killed)).await?;
+        let delay = self.noticed("replaced", |set| has(set, &added) && !has(set, &killed)).await?;
         sleep(Duration::from_secs(1)).await;
-        let (again, seen) = (self.load.record().sent_again - before, seen.as_secs_f64());
-        Ok(format!("{} was killed: {again} requests sent again; replaced, seen after {seen:.2} s", killed.name()))
+        let (retried, delay) = (self.load.record().retried - before, delay.as_secs_f64());
+        Ok(format!("{} was killed: {retried} requests retried; replacement noticed after {delay:.2} s", killed.name()))
     }
 
-    /// As a Deployment does it: a new pod, a moment until it is ready, then the old one leaves DNS and stops.
+    /// Rolls the pods as a Deployment does: start a new pod, wait until it is ready, take an old one out of DNS and stop it.
     async fn rolling(&self) -> io::Result<String> {
         let old = self.orders.pods();
         for pod in &old {
@@ -119,15 +119,16 @@ impl<'a> Stage<'a> {
             self.mark(pod, State::Gone);
             self.orders.remove_pod(pod.name()).await;
         }
-        let seen = self.seen("rolled", |set| set.len() == old.len() && !old.iter().any(|pod| has(set, pod))).await?;
+        let delay =
+            self.noticed("rolled", |set| set.len() == old.len() && !old.iter().any(|pod| has(set, pod))).await?;
         sleep(Duration::from_secs(1)).await;
-        Ok(format!("all {} were replaced: the last one seen after {:.2} s", old.len(), seen.as_secs_f64()))
+        Ok(format!("all {} pods were replaced: the last change noticed after {:.2} s", old.len(), delay.as_secs_f64()))
     }
 }
 
-/// Playing and watching.
+/// Playing a scene and following it.
 impl Stage<'_> {
-    /// Plays one scene and shows it meanwhile.
+    /// Plays one scene and draws the table while it runs.
     async fn scene(
         &self,
         number: usize,
@@ -137,7 +138,7 @@ impl Stage<'_> {
     ) -> io::Result<()> {
         self.load.record().begin_scene();
         let mut play = pin!(play);
-        let mut tick = interval(FRAME);
+        let mut tick = interval(FRAME_INTERVAL);
         let note = loop {
             tokio::select! {
                 note = &mut play => break note?,
@@ -152,29 +153,29 @@ impl Stage<'_> {
 
     fn frame(&self, number: usize, title: &str) -> Frame {
         let record = self.load.record();
-        let parts = record.parts_of_scene();
+        let stats = record.scene_stats();
         let mut rows = self.rows.borrow().clone();
         for row in &mut rows {
-            row.part = parts.get(&row.name).cloned().unwrap_or_default();
+            row.stats = stats.get(&row.name).cloned().unwrap_or_default();
         }
         Frame {
             title: format!("{number}/{SCENES}  {title}"),
             rows,
             requests: record.requests(),
             failed: record.failures.len(),
-            sent_again: record.sent_again,
+            retried: record.retried,
             questions: self.cluster.dns().total(),
             elapsed: self.start.elapsed(),
         }
     }
 
-    /// How long it takes until the client's endpoints are as `wanted` says.
-    async fn seen(&self, change: &str, wanted: impl Fn(&EndpointSet) -> bool) -> io::Result<Duration> {
+    /// Waits until the client's endpoints are as `wanted` says; returns how long that took.
+    async fn noticed(&self, change: &str, wanted: impl Fn(&EndpointSet) -> bool) -> io::Result<Duration> {
         let start = Instant::now();
         let mut watch = self.upstream.watch();
-        let seen = async { while !wanted(&*watch.next().await) {} };
-        timeout(PATIENCE, seen).await.map_err(|_| io::Error::other(self.upstream.explain().to_string()))?;
-        self.seen.borrow_mut().push(format!("{change} {:.2} s", start.elapsed().as_secs_f64()));
+        let reached = async { while !wanted(&*watch.next().await) {} };
+        timeout(CHANGE_TIMEOUT, reached).await.map_err(|_| io::Error::other(self.upstream.explain().to_string()))?;
+        self.delays.borrow_mut().push(format!("{change} {:.2} s", start.elapsed().as_secs_f64()));
         Ok(start.elapsed())
     }
 
