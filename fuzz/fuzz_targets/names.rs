@@ -1,4 +1,5 @@
-//! Any text is read or refused, with a reason that is safe to log; what is read prints as itself.
+//! Any text is parsed, or rejected with an error that is safe to log. A parsed target prints as text that parses to the
+//! same target.
 #![no_main]
 
 use discovery_core::{
@@ -19,7 +20,7 @@ fuzz_target!(|input: &str| {
     let text = target.to_string();
     assert_eq!(Target::new(&text).as_ref(), Ok(&target), "{input:?} prints as {text:?}");
 
-    // Whatever is read can be planned, and only names that fit in a question are asked.
+    // Every target can be planned, and the plan holds only names that fit into a question.
     let scope = Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok());
     for candidate in Plan::new(&target, &scope).dns {
         let text = format!("{:?}", candidate.question);

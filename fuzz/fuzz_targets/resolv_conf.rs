@@ -1,4 +1,4 @@
-//! Any file is read; what was not understood is said, with its line.
+//! Any file is parsed, and each skipped line is reported with its number.
 #![no_main]
 
 use discovery_core::context::ResolvConf;
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(skipped.to_string().chars().all(|c| !c.is_control()), "{skipped:?}");
     }
 
-    // A file that says what was understood is understood in the same way, completely.
+    // The parsed settings, written as a file, parse to the same settings with nothing skipped.
     let again = ResolvConf::parse(&written(&parsed));
     assert_eq!((&again.nameservers, &again.search), (&parsed.nameservers, &parsed.search));
     assert!(again.skipped.is_empty(), "{:?}", again.skipped);

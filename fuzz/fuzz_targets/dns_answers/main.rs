@@ -1,9 +1,9 @@
-//! Whatever a nameserver answers, in bytes: no panic, an end within the time that questions have, and nothing but
-//! endpoints that a request can be sent to.
+//! Whatever bytes a nameserver sends, a lookup does not panic, ends within its time limit, and yields only endpoints that a
+//! request can be sent to.
 //!
-//! End to end, because reading answers is private: a nameserver on loopback answers each question with the next of
-//! the fuzzer's packets, under the right id. Time is paused and moves when nothing else can: a question that is not
-//! answered costs no real time.
+//! The target runs end to end, because the parser of answers is private. A nameserver on loopback answers each question with
+//! the fuzzer's next packet, with the matching id. Time is paused and advances when all tasks are idle, so an unanswered
+//! question costs no real time.
 #![no_main]
 
 mod packet;
@@ -25,31 +25,32 @@ use tokio::{
 
 #[derive(arbitrary::Arbitrary, Debug)]
 struct Case {
-    target: Asked,
+    target: TargetName,
     packets: Vec<Packet>,
 }
 
 #[derive(arbitrary::Arbitrary, Clone, Copy, Debug)]
-enum Asked {
+enum TargetName {
     Service,
     NamedPort,
     Pod,
     External,
 }
 
-/// Names, types, servers and attempts multiply, each with its 20 ms: see `f17` in discovery-core.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a lookup may take. Candidate names, record types, servers and attempts multiply, each with a timeout of
+/// 20 ms: see the tests of F17 in discovery-core.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(60);
 
 fuzz_target!(|case: Case| {
     runtime().block_on(async {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket");
-        let resolver = resolver(socket.local_addr().expect("an address"));
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP socket on loopback");
+        let resolver = resolver(socket.local_addr().expect("the socket's address"));
         let server = tokio::spawn(answer(socket, case.packets));
         let upstream = resolver.upstream(case.target.text()).expect("a valid name");
         for _ in 0..3 {
-            let begun = Instant::now();
-            let result = timeout(PATIENCE, upstream.first_answer()).await.expect("the lookup comes to an end");
-            assert!(begun.elapsed() < PATIENCE);
+            let start = Instant::now();
+            let result = timeout(LOOKUP_LIMIT, upstream.first_answer()).await.expect("the lookup ends in time");
+            assert!(start.elapsed() < LOOKUP_LIMIT);
             check(&upstream, result.is_ok());
             upstream.refresh();
             tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -67,7 +68,7 @@ fn check(upstream: &Upstream, ready: bool) {
     assert!(!upstream.explain().to_string().is_empty());
 }
 
-/// One for the whole process: a runtime costs more than a lookup.
+/// One runtime for the whole process: starting one costs more than a lookup.
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime"))
@@ -84,7 +85,7 @@ fn resolver(server: SocketAddr) -> Resolver {
     Resolver::builder().environment(environment).families(Families::Both).build().expect("a resolver")
 }
 
-/// One packet after the other, and over again.
+/// Answers each question with the next packet, and starts over after the last one.
 async fn answer(socket: UdpSocket, packets: Vec<Packet>) {
     let mut buffer = [0; 2_048];
     let mut next = packets.iter().cycle();
@@ -95,7 +96,7 @@ async fn answer(socket: UdpSocket, packets: Vec<Packet>) {
     }
 }
 
-impl Asked {
+impl TargetName {
     fn text(self) -> &'static str {
         match self {
             Self::Service => "orders:80",

@@ -1,13 +1,13 @@
-//! Answers as bytes: near the grammar, so that records are read, or not.
+//! Answers as bytes, close enough to the format that the parser reads some of their records.
 
-/// What the nameserver sends back.
+/// An answer of the nameserver.
 #[derive(arbitrary::Arbitrary, Debug)]
 pub enum Packet {
-    /// The right id and question, then these records.
+    /// The matching id and question, then these records.
     Records { rcode: u8, truncated: bool, answers: Vec<Record>, authorities: Vec<Record>, additionals: Vec<Record> },
-    /// The right id and question, any header, then anything.
+    /// The matching id and question with any other header fields, then any bytes.
     Loose { flags: u16, counts: [u8; 3], rest: Vec<u8> },
-    /// The right id, then anything.
+    /// The matching id, then any bytes.
     Bytes(Vec<u8>),
     /// A wrong id.
     Stray,
@@ -20,10 +20,11 @@ pub struct Record {
     data: Data,
 }
 
-/// Few names, so that they meet.
+/// The owner or target of a record. There are few names, so that records often refer to each other.
 #[derive(arbitrary::Arbitrary, Clone, Copy, Debug)]
 enum Name {
-    Asked,
+    /// A pointer to the name in the question.
+    Question,
     Root,
     Web0,
     Web1,
@@ -50,7 +51,7 @@ enum Data {
         minimum: u32,
     },
     Opt(Vec<u8>),
-    /// A type with data that need not fit it.
+    /// Any type, with data that need not be valid for it.
     Other {
         rtype: u16,
         bytes: Vec<u8>,
@@ -118,7 +119,7 @@ impl Record {
 impl Name {
     fn write(self, out: &mut Vec<u8>) {
         let labels: &[&[u8]] = match self {
-            Self::Asked => return out.extend([0xc0, HEADER as u8]),
+            Self::Question => return out.extend([0xc0, HEADER as u8]),
             Self::Pointer(to) => return out.extend((0xc000 | to).to_be_bytes()),
             Self::Root => &[],
             Self::Web0 => &[b"web-0", b"orders", b"shop", b"svc", b"cluster", b"local"],
@@ -139,7 +140,7 @@ fn header(out: &mut Vec<u8>, flags: u16, [answers, authorities, additionals]: [u
     out.extend([0, 1, 0, answers, 0, authorities, 0, additionals]);
 }
 
-/// The question of a request: from behind the header to behind type and class.
+/// The question section of a request: the bytes between the header and the end of type and class.
 fn question(request: &[u8]) -> &[u8] {
     let mut end = HEADER;
     while let Some(length) = request.get(end).filter(|length| **length != 0) {
