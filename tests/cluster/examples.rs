@@ -1,4 +1,4 @@
-//! What `examples` promises for a cluster.
+//! The examples and manifests for a real cluster.
 
 use std::{path::Path, process::Command};
 
@@ -17,7 +17,7 @@ metadata: {namespace: shop, name: alias}
 spec: {type: ExternalName, externalName: web.shop.svc.cluster.local}
 ";
 
-/// Builds the example, which is not of this package, beside the programs of this one.
+/// Builds the example, which belongs to another package, and returns its path.
 fn resolve() -> String {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "-p", "examples", "--bin", "resolve", "--features", "kubernetes"])
@@ -27,9 +27,9 @@ fn resolve() -> String {
     folder.join("resolve").display().to_string()
 }
 
-/// In one pod each kind of source answers, and the explanation says which.
+/// In a pod, each of the three sources answers for some target, and the explanation names the winner.
 #[test]
-fn resolve_explains_all_three_kinds_of_source_in_a_pod() {
+fn resolve_names_the_source_that_won_in_a_pod() {
     on_cluster(Options::default(), |cluster| async move {
         let program = tokio::task::spawn_blocking(resolve).await.unwrap();
         cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
@@ -38,7 +38,7 @@ fn resolve_explains_all_three_kinds_of_source_in_a_pod() {
         cluster.apply_in("shop", include_str!("../../deploy/role.yaml")).await;
         cluster.pods_ready("shop", "web", 2).await;
         cluster.ready_endpoints("shop", "web", 2).await;
-        // After the Service, so that the kubelet tells it of it.
+        // The pod starts after the Service, so that the kubelet sets the Service's variables in it.
         cluster.apply(&manifests::client("shop")).await;
         cluster.pods_ready("shop", "client", 1).await;
         for (args, all) in [
@@ -58,9 +58,9 @@ fn resolve_explains_all_three_kinds_of_source_in_a_pod() {
     });
 }
 
-/// The manifest is one that the API server takes, and its pods become ready; only the program is ours.
+/// The API server accepts the manifest and its pods become ready. Only the container's program is replaced.
 #[test]
-fn the_manifest_of_an_application_is_valid() {
+fn the_application_manifest_is_valid() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
         let manifest = include_str!("../../examples/kubernetes/app.yaml");

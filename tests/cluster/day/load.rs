@@ -1,4 +1,4 @@
-//! Constant load: requests leave at fixed times, whatever becomes of those before.
+//! Constant load: requests leave at fixed times, whether or not earlier ones were answered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,30 +11,30 @@ use discovery_core::Upstream;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
-/// Between two requests of one client.
+/// The time between two requests of one client.
 const PACE: Duration = Duration::from_millis(10);
 
-/// One way to send a request; the answer is the address of the pod.
+/// A client: one way to send a request, which returns the address of the pod that answered.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) name: &'static str,
     pub(super) send: Arc<dyn Fn() -> BoxFuture<'static, Result<IpAddr, String>> + Send + Sync>,
-    /// Whose endpoints it follows, if it tells.
+    /// The upstream whose endpoint changes are recorded; `None` for a client that does not show its endpoints.
     pub(super) upstream: Option<Upstream>,
 }
 
-/// What became of the requests of one client.
+/// The results of one client's requests.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// When each answered request left, how long it took, and which pod it was.
+    /// When each answered request left, how long it took, and which pod answered.
     answered: Vec<(Instant, Duration, IpAddr)>,
     /// When each failed request left, and why it failed.
     failed: Vec<(Instant, String)>,
-    /// The sets of addresses that it has known, each from when on.
+    /// Each set of addresses that the client knew, with the time from which it knew it.
     known: Vec<(Instant, BTreeSet<IpAddr>)>,
 }
 
-/// Sends with each client until `scenario` is over; returns its result and what became of the requests.
+/// Sends requests with each client until `scenario` completes; returns its result and the tallies.
 pub(super) async fn during<T>(clients: &[Client], scenario: impl Future<Output = T>) -> (T, Vec<Tally>) {
     let tallies: Vec<Arc<Mutex<Tally>>> = clients.iter().map(|_| Arc::default()).collect();
     let mut senders = JoinSet::new();
@@ -45,16 +45,16 @@ pub(super) async fn during<T>(clients: &[Client], scenario: impl Future<Output =
         }
     }
     let result = scenario.await;
-    // What is still under way counts, too.
+    // Requests in flight still count.
     senders.abort_all();
     while senders.join_next().await.is_some() {}
-    tokio::time::sleep(LAST).await;
+    tokio::time::sleep(IN_FLIGHT).await;
     let taken = tallies.iter().map(|tally| std::mem::take(&mut *tally.lock().unwrap())).collect();
     (result, taken)
 }
 
-/// A request that has left may take so long.
-pub(super) const LAST: Duration = Duration::from_millis(2500);
+/// The longest time that a request in flight may take: the clients' timeout and some more.
+pub(super) const IN_FLIGHT: Duration = Duration::from_millis(2500);
 
 async fn follow(upstream: Upstream, tally: Arc<Mutex<Tally>>) {
     let mut watch = upstream.watch();
@@ -71,15 +71,15 @@ async fn send_steadily(client: Client, tally: Arc<Mutex<Tally>>) {
     loop {
         ticks.tick().await;
         let (send, tally) = (client.send.clone(), tally.clone());
-        // Not in the set: it goes on when the sender is stopped.
+        // A task outside of the set, so that a request continues when its sender is stopped.
         tokio::spawn(async move {
-            let left = Instant::now();
+            let sent = Instant::now();
             let result = send().await;
-            let took = left.elapsed();
+            let took = sent.elapsed();
             let mut tally = tally.lock().unwrap();
             match result {
-                Ok(pod) => tally.answered.push((left, took, pod)),
-                Err(error) => tally.failed.push((left, error)),
+                Ok(pod) => tally.answered.push((sent, took, pod)),
+                Err(error) => tally.failed.push((sent, error)),
             }
         });
     }
@@ -94,7 +94,7 @@ impl Tally {
         self.failed.len()
     }
 
-    /// Each reason once, with how often it occurred.
+    /// Each reason for failure, with the number of requests that failed for it.
     pub(super) fn reasons(&self) -> BTreeMap<&str, usize> {
         let mut reasons = BTreeMap::new();
         for (_, reason) in &self.failed {
@@ -103,34 +103,34 @@ impl Tally {
         reasons
     }
 
-    /// The latency that this part of the answered requests stays below.
-    pub(super) fn quantile(&self, part: f64) -> Duration {
+    /// The latency below which this fraction of the answered requests stays.
+    pub(super) fn quantile(&self, fraction: f64) -> Duration {
         let mut all: Vec<Duration> = self.answered.iter().map(|(_, took, _)| *took).collect();
         all.sort();
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "few")]
-        let at = (all.len() as f64 * part) as usize;
+        let at = (all.len() as f64 * fraction) as usize;
         all.get(at.min(all.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 
-    /// When the pod's first and last request left.
+    /// When the first and the last request that this pod answered were sent.
     pub(super) fn span(&self, pod: IpAddr) -> Option<(Instant, Instant)> {
-        let of_pod = || self.answered.iter().filter(move |(_, _, by)| *by == pod).map(|(left, ..)| *left);
+        let of_pod = || self.answered.iter().filter(move |(_, _, by)| *by == pod).map(|(sent, ..)| *sent);
         Some((of_pod().min()?, of_pod().max()?))
     }
 
-    /// When this address was known first, after `since`.
+    /// When the client first knew this address, after `since`.
     pub(super) fn known_from(&self, ip: IpAddr, since: Instant) -> Option<Instant> {
         let mut later = self.known.iter().filter(|(at, ips)| *at >= since && ips.contains(&ip));
         later.next().map(|(at, _)| *at)
     }
 
-    /// When this address was known no more, after `since`.
+    /// When the client first no longer knew this address, after `since`.
     pub(super) fn gone_from(&self, ip: IpAddr, since: Instant) -> Option<Instant> {
         let mut later = self.known.iter().filter(|(at, ips)| *at >= since && !ips.contains(&ip));
         later.next().map(|(at, _)| *at)
     }
 
-    /// Requests of each pod.
+    /// The number of requests that each pod answered.
     pub(super) fn shares(&self) -> BTreeMap<IpAddr, usize> {
         let mut shares = BTreeMap::new();
         for (_, _, pod) in &self.answered {

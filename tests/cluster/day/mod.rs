@@ -1,6 +1,6 @@
-//! A day in production: what each client loses and how soon it follows, under constant load from a pod.
+//! A day in production: how many requests each client loses, and how soon it follows changes, under constant load.
 //!
-//! It takes minutes, so it is ignored by default: `just day`. With `DISCOVERY_WRITE=1` the table goes into
+//! The test takes minutes, so it is ignored by default; `just day` runs it. `DISCOVERY_WRITE=1` writes the table into
 //! `docs/cluster.md`.
 
 mod load;
@@ -29,7 +29,7 @@ use crate::{
     manifests::{self, Workload},
 };
 
-/// A request may take so long with every client.
+/// The request timeout of every client.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 const WEB: Workload<'_> = Workload {
@@ -38,13 +38,13 @@ const WEB: Workload<'_> = Workload {
     name: "web",
     replicas: 3,
     headless: true,
-    // A pod goes on for as long as a client needs to hear of its end: the TTL of its name.
+    // Longer than the TTL of the pods' names: clients that resolve by DNS need that time to notice that a pod terminates.
     options: &["--drain-ms", "7000"],
 };
 
 const SET: Workload<'_> = Workload { kind: "StatefulSet", name: "set", ..WEB };
 
-/// The same pods behind a virtual address.
+/// A Service with a virtual address in front of the same pods.
 fn virtual_address(name: &str) -> String {
     format!(
         "\
@@ -58,7 +58,7 @@ spec:
     )
 }
 
-/// The clients of a workload, as they are made in the pod.
+/// The four clients of a workload, made in the pod with its environment.
 fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
     let resolver = || Resolver::builder().environment(manifests::environment(env.clone()));
     vec![
@@ -75,13 +75,13 @@ fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
 
 fn ours(name: &'static str, resolver: Resolver, url: String) -> Client {
     let upstream = resolver.upstream(&*url).unwrap();
-    // For the pod that hangs: a quarter of what the caller waits.
+    // For the pod that hangs: a quarter of the caller's timeout.
     let client = discovery_reqwest::Client::builder(resolver).attempt_timeout(TIMEOUT / 4).build().unwrap();
     let send = move || {
         let (client, url) = (client.clone(), url.clone());
         let request = async move {
-            let response = client.get(url).timeout(TIMEOUT).send().await.map_err(told)?;
-            pod(response.error_for_status().map_err(told)?).await
+            let response = client.get(url).timeout(TIMEOUT).send().await.map_err(root_cause)?;
+            pod(response.error_for_status().map_err(root_cause)?).await
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
@@ -93,22 +93,22 @@ fn plain(name: &'static str, url: String) -> Client {
     let send = move || {
         let (client, url) = (client.clone(), url.clone());
         let request = async move {
-            let response = client.get(url).send().await.map_err(told)?;
-            pod(response.error_for_status().map_err(told)?).await
+            let response = client.get(url).send().await.map_err(root_cause)?;
+            pod(response.error_for_status().map_err(root_cause)?).await
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
     Client { name, send: Arc::new(send), upstream: None }
 }
 
-/// The pod's address.
+/// The address of the pod that answered.
 async fn pod(response: reqwest::Response) -> Result<IpAddr, String> {
-    let text = response.text().await.map_err(told)?;
+    let text = response.text().await.map_err(root_cause)?;
     text.split(' ').nth(1).and_then(|ip| ip.parse().ok()).ok_or(text)
 }
 
-/// The last of the causes: what is above it only repeats the URL.
-fn told(error: impl std::error::Error) -> String {
+/// The last cause of an error: the errors above it only repeat the URL.
+fn root_cause(error: impl std::error::Error) -> String {
     let mut cause: &dyn std::error::Error = &error;
     let mut text = error.to_string();
     while let Some(next) = cause.source() {
@@ -125,7 +125,7 @@ fn a_day_in_production() {
         let role = include_str!("../../../deploy/role.yaml");
         cluster.apply(&manifests::client("office")).await;
         cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
-        // Of the Services' namespace, for the account of another one.
+        // A Role in the Services' namespace, bound to the account of a pod in another one.
         cluster.apply_in("shop", &role.replace("    namespace: shop\n", "    namespace: office\n")).await;
         cluster.pods_ready("office", "client", 1).await;
         for workload in [WEB, SET] {
@@ -144,13 +144,13 @@ fn a_day_in_production() {
         println!("{table}");
         documentation::write("cluster.md", &table);
         for scenario in &scenarios {
-            scenario.is_as_promised(&names);
+            scenario.assert_no_losses(&names);
         }
     });
 }
 
 const HEAD: &str = "\
-| what happens | client | requests | failed | p50 / p99 | known after ready | first request after ready | unknown after terminating | last request after terminating | share |
+| scenario | client | requests | failed | p50 / p99 | known after ready | first request after ready | dropped after terminating | last request after terminating | share per pod |
 |---|---|---|---|---|---|---|---|---|---|
 ";
 
@@ -160,53 +160,54 @@ async fn all(cluster: &Arc<Cluster>) -> (Vec<&'static str>, Vec<Scenario>) {
     let mut names = Vec::new();
     let only = std::env::var("DISCOVERY_SCENARIO").unwrap_or_default();
     for (title, steady) in [
-        ("nothing", true),
+        ("no event", true),
         ("rolling restart of a Deployment", false),
         ("rolling restart of a StatefulSet", false),
         ("scale 3 -> 10 -> 1 -> 3", false),
-        ("each pod is killed in turn", false),
-        ("each pod hangs for 5 s in turn", false),
-        ("CoreDNS away for 60 s", true),
-        ("API server away for 60 s", true),
+        ("each pod killed in turn", false),
+        ("each pod hung for 5 s in turn", false),
+        ("CoreDNS down for 60 s", true),
+        ("API server down for 60 s", true),
     ] {
         if !title.contains(&only) {
             continue;
         }
         let (to, watch) = if title.ends_with("StatefulSet") { ("set", &watches[1]) } else { ("web", &watches[0]) };
         watch.forget();
-        let (own, begun) = (cluster.clone(), tokio::time::Instant::now());
+        let (own, start) = (cluster.clone(), tokio::time::Instant::now());
         let (send, over) = tokio::sync::oneshot::channel();
-        // The load runs on the pod's own runtime, and what happens on ours.
+        // The load runs on the pod's own runtime, the event on the test's.
         let load = cluster.in_pod("office/client", move |env| async move {
             let clients = clients(&env, to);
-            // Connections are there, and names known.
+            // A warm-up, so that names are resolved and connections open.
             during(&clients, tokio::time::sleep(Duration::from_secs(1))).await;
             let (_, tallies) = during(&clients, over).await;
             (clients.iter().map(|client| client.name).collect::<Vec<_>>(), tallies)
         });
         let event = async {
-            tokio::time::sleep(Duration::from_secs(1) + load::LAST).await;
-            happens(&own, title).await;
-            // What follows late is seen too.
+            tokio::time::sleep(Duration::from_secs(1) + load::IN_FLIGHT).await;
+            play(&own, title).await;
+            // Long enough to see late effects.
             tokio::time::sleep(Duration::from_secs(9)).await;
             send.send(()).ok();
         };
         let ((clients, tallies), ()) = tokio::join!(load, event);
-        println!("{title}: {:.1} s", begun.elapsed().as_secs_f64());
+        println!("{title}: {:.1} s", start.elapsed().as_secs_f64());
         names = clients;
-        scenarios.push(Scenario { title, tallies, lives: watch.lives(), steady });
+        scenarios.push(Scenario { title, tallies, times: watch.times(), steady });
     }
     (names, scenarios)
 }
 
-async fn happens(cluster: &Cluster, title: &str) {
+/// Makes the event of a scenario happen.
+async fn play(cluster: &Cluster, title: &str) {
     let scale = |replicas: usize| async move {
         let patch = serde_json::json!({"spec": {"replicas": replicas}});
         cluster.patch("apps/v1", "Deployment", "shop", "web", patch).await;
         cluster.pods_ready("shop", "web", replicas).await;
     };
     match title {
-        "nothing" => tokio::time::sleep(Duration::from_secs(5)).await,
+        "no event" => tokio::time::sleep(Duration::from_secs(5)).await,
         "rolling restart of a Deployment" => rolling_restart(cluster, WEB).await,
         "rolling restart of a StatefulSet" => rolling_restart(cluster, SET).await,
         "scale 3 -> 10 -> 1 -> 3" => {
@@ -214,16 +215,16 @@ async fn happens(cluster: &Cluster, title: &str) {
                 scale(replicas).await;
             }
         }
-        "each pod is killed in turn" => {
+        "each pod killed in turn" => {
             let pods = cluster.pods_ready("shop", "web", 3).await;
             for victim in pods {
                 cluster.pod(&format!("shop/{victim}")).kill().unwrap();
-                // It is started again, and takes a moment to be ready.
+                // The kubelet restarts the container, which takes a moment to be ready.
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 cluster.pods_ready("shop", "web", 3).await;
             }
         }
-        "each pod hangs for 5 s in turn" => {
+        "each pod hung for 5 s in turn" => {
             let pods = cluster.pods_ready("shop", "web", 3).await;
             for victim in pods {
                 let victim = cluster.pod(&format!("shop/{victim}"));
@@ -233,17 +234,17 @@ async fn happens(cluster: &Cluster, title: &str) {
                 cluster.pods_ready("shop", "web", 3).await;
             }
         }
-        "CoreDNS away for 60 s" => {
+        "CoreDNS down for 60 s" => {
             cluster.kill("coredns-0").await;
             tokio::time::sleep(Duration::from_secs(60)).await;
             cluster.start_again("coredns-0");
         }
-        "API server away for 60 s" => {
+        "API server down for 60 s" => {
             cluster.kill("apiserver").await;
             tokio::time::sleep(Duration::from_secs(60)).await;
             cluster.start_again("apiserver");
         }
-        other => panic!("nothing is known of {other}"),
+        other => panic!("unknown scenario: {other}"),
     }
 }
 
@@ -254,6 +255,6 @@ async fn rolling_restart(cluster: &Cluster, workload: Workload<'_>) {
     };
     let before = uids().await;
     cluster.restart(workload.kind, "shop", workload.name).await;
-    cluster.until("other pods", || async { uids().await.is_disjoint(&before) }).await;
+    cluster.until("all pods replaced", || async { uids().await.is_disjoint(&before) }).await;
     cluster.pods_ready("shop", workload.name, 3).await;
 }

@@ -1,4 +1,4 @@
-//! When pods come and go, as a watch of the API tells it.
+//! When pods become ready and terminate, as a watch on the API reports it.
 
 use std::{
     collections::BTreeSet,
@@ -17,41 +17,42 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 
-use super::report::Lives;
+use super::report::PodTimes;
 use crate::harness::{Cluster, is_ready};
 
-/// The lives of the pods with `app: app`.
+/// A watch on the pods with `app: app` and on the slices of their Service.
 pub(super) struct Watch {
-    lives: Arc<Mutex<Lives>>,
+    times: Arc<Mutex<PodTimes>>,
     task: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Watch {
     pub(super) fn start(cluster: &Cluster, namespace: &str, app: &str) -> Self {
-        let lives: Arc<Mutex<Lives>> = Arc::default();
+        let times: Arc<Mutex<PodTimes>> = Arc::default();
         let config = watcher::Config::default().labels(&format!("app={app}"));
         let mut events = watcher::watcher(Api::<Pod>::namespaced(cluster.client(), namespace), config).boxed();
-        let told = lives.clone();
+        let own = times.clone();
         let task = tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                // Those that were there already are not news.
+                // The pods of the first list existed before and are not changes.
                 if let Ok(Event::Apply(pod)) = event {
-                    told.lock().unwrap().see(&pod);
+                    own.lock().unwrap().record(&pod);
                 }
             }
         });
         let task =
-            [task, tokio::spawn(follow_slices(cluster.client(), namespace.to_owned(), app.to_owned(), lives.clone()))];
-        Self { lives, task }
+            [task, tokio::spawn(follow_slices(cluster.client(), namespace.to_owned(), app.to_owned(), times.clone()))];
+        Self { times, task }
     }
 
-    /// From now on.
+    /// Forgets the changes so far.
     pub(super) fn forget(&self) {
-        *self.lives.lock().unwrap() = Lives::default();
+        *self.times.lock().unwrap() = PodTimes::default();
     }
 
-    pub(super) fn lives(&self) -> Lives {
-        self.lives.lock().unwrap().clone()
+    /// The changes since the last call of [`forget`](Self::forget).
+    pub(super) fn times(&self) -> PodTimes {
+        self.times.lock().unwrap().clone()
     }
 }
 
@@ -61,8 +62,8 @@ impl Drop for Watch {
     }
 }
 
-/// Notes when the slices of the Service began and ceased to call an address ready.
-async fn follow_slices(client: kube::Client, namespace: String, service: String, lives: Arc<Mutex<Lives>>) {
+/// Records when the slices of the Service start and stop to list an address as ready.
+async fn follow_slices(client: kube::Client, namespace: String, service: String, times: Arc<Mutex<PodTimes>>) {
     let config = watcher::Config::default().labels(&format!("kubernetes.io/service-name={service}"));
     let mut events = watcher::watcher(Api::<EndpointSlice>::namespaced(client, &namespace), config).boxed();
     let mut before = BTreeSet::new();
@@ -76,20 +77,20 @@ async fn follow_slices(client: kube::Client, namespace: String, service: String,
             .filter(ready)
             .filter_map(|endpoint| endpoint.addresses.first()?.parse().ok())
             .collect();
-        let mut lives = lives.lock().unwrap();
-        lives.listed.extend(now.difference(&before).map(|ip| (*ip, Instant::now())));
-        lives.unlisted.extend(before.difference(&now).map(|ip| (*ip, Instant::now())));
+        let mut times = times.lock().unwrap();
+        times.listed.extend(now.difference(&before).map(|ip| (*ip, Instant::now())));
+        times.unlisted.extend(before.difference(&now).map(|ip| (*ip, Instant::now())));
         before = now;
     }
 }
 
-impl Lives {
-    fn see(&mut self, pod: &Pod) {
-        // By address: the next pod of a StatefulSet has the same name.
+impl PodTimes {
+    fn record(&mut self, pod: &Pod) {
+        // Pods are told apart by address: the next pod of a StatefulSet has the same name.
         let status = pod.status.as_ref();
         let Some(ip) = status.and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok()) else { return };
         if pod.metadata.deletion_timestamp.is_some() {
-            self.leaving.entry(ip).or_insert_with(Instant::now);
+            self.terminating.entry(ip).or_insert_with(Instant::now);
         } else if is_ready(pod) {
             self.ready.entry(ip).or_insert_with(Instant::now);
         }

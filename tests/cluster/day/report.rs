@@ -1,4 +1,4 @@
-//! The table that the documentation shows.
+//! The table in `docs/cluster.md`.
 
 use std::{
     collections::BTreeMap,
@@ -9,56 +9,60 @@ use std::{
 
 use super::load::Tally;
 
-/// When pods became ready, and when they began to go, as the API told it.
+/// When each pod changed, by its address.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lives {
+pub(super) struct PodTimes {
+    /// When the pod became ready, as the API reported it.
     pub(super) ready: BTreeMap<IpAddr, Instant>,
-    pub(super) leaving: BTreeMap<IpAddr, Instant>,
-    /// When the Service's slices began to list an address as ready, and ceased.
+    /// When the pod's deletion began, as the API reported it.
+    pub(super) terminating: BTreeMap<IpAddr, Instant>,
+    /// When the Service's slices started to list the address as ready.
     pub(super) listed: BTreeMap<IpAddr, Instant>,
+    /// When the Service's slices stopped to list the address as ready.
     pub(super) unlisted: BTreeMap<IpAddr, Instant>,
 }
 
-/// One scenario, seen by each client.
+/// One scenario, with the results of every client.
 pub(super) struct Scenario {
     pub(super) title: &'static str,
     pub(super) tallies: Vec<Tally>,
-    pub(super) lives: Lives,
-    /// Where the share of each pod means something: nobody came or went.
+    pub(super) times: PodTimes,
+    /// Whether the set of pods stayed the same, so that the share of each pod means something.
     pub(super) steady: bool,
 }
 
-/// Milliseconds; the largest over the pods, which with so few of them is what a 99th percentile would be.
+/// The maximum over the pods, in milliseconds. With so few pods a 99th percentile would be the same.
 fn longest(all: impl Iterator<Item = Duration>) -> String {
     all.max().map_or("-".to_owned(), |longest| format!("{} ms", longest.as_millis()))
 }
 
 impl Scenario {
-    /// How long after a pod was ready its first request left; of the pods that became ready meanwhile.
+    /// For each pod that became ready during the scenario: how long after that its first request was sent.
     pub(super) fn first_requests(&self, tally: &Tally) -> Vec<Duration> {
         let first = |(ip, ready): (&IpAddr, &Instant)| Some(tally.span(*ip)?.0.saturating_duration_since(*ready));
-        self.lives.ready.iter().filter_map(first).collect()
+        self.times.ready.iter().filter_map(first).collect()
     }
 
-    /// How long after a pod began to go its last request left.
+    /// For each pod that terminated: how long after that its last request was sent.
     pub(super) fn last_requests(&self, tally: &Tally) -> Vec<Duration> {
-        let last = |(ip, leaving): (&IpAddr, &Instant)| Some(tally.span(*ip)?.1.saturating_duration_since(*leaving));
-        self.lives.leaving.iter().filter_map(last).collect()
+        let last = |(ip, at): (&IpAddr, &Instant)| Some(tally.span(*ip)?.1.saturating_duration_since(*at));
+        self.times.terminating.iter().filter_map(last).collect()
     }
 
+    /// For each pod that became ready: how long after that the client knew its address.
     fn known(&self, tally: &Tally) -> Vec<Duration> {
         let known =
             |(ip, ready): (&IpAddr, &Instant)| Some(tally.known_from(*ip, *ready)?.saturating_duration_since(*ready));
-        self.lives.ready.iter().filter_map(known).collect()
+        self.times.ready.iter().filter_map(known).collect()
     }
 
-    fn unknown(&self, tally: &Tally) -> Vec<Duration> {
-        let gone = |(ip, leaving): (&IpAddr, &Instant)| {
-            Some(tally.gone_from(*ip, *leaving)?.saturating_duration_since(*leaving))
-        };
-        self.lives.leaving.iter().filter_map(gone).collect()
+    /// For each pod that terminated: how long after that the client dropped its address.
+    fn dropped(&self, tally: &Tally) -> Vec<Duration> {
+        let dropped = |(ip, at): (&IpAddr, &Instant)| Some(tally.gone_from(*ip, *at)?.saturating_duration_since(*at));
+        self.times.terminating.iter().filter_map(dropped).collect()
     }
 
+    /// The scenario's rows of the table, one for each client.
     pub(super) fn rows(&self, clients: &[&str]) -> String {
         let mut rows = String::new();
         for (client, tally) in clients.iter().zip(&self.tallies) {
@@ -75,7 +79,7 @@ impl Scenario {
                 p99.as_secs_f64() * 1e3,
                 longest(self.known(tally).into_iter()),
                 longest(self.first_requests(tally).into_iter()),
-                longest(self.unknown(tally).into_iter()),
+                longest(self.dropped(tally).into_iter()),
                 longest(self.last_requests(tally).into_iter()),
             )
             .unwrap();
@@ -83,32 +87,32 @@ impl Scenario {
         rows
     }
 
-    /// What is promised of our clients: no failed request, but for what is under way with a pod that is killed.
-    pub(super) fn is_as_promised(&self, clients: &[&str]) {
+    /// Asserts that our clients lost no request, except those in flight to a pod that was killed.
+    pub(super) fn assert_no_losses(&self, clients: &[&str]) {
         for (client, tally) in clients.iter().zip(&self.tallies).filter(|(client, _)| client.starts_with("ours")) {
             let may_fail = if self.title.contains("killed") { 3 } else { 0 };
             assert!(tally.failed() <= may_fail, "{}: {client}: {:?}", self.title, tally.reasons());
         }
     }
 
-    /// How long a client's set is behind the slices as another watch sees them.
+    /// How far each client's endpoint set lags behind the slices, compared with another watch.
     pub(super) fn behind(&self, clients: &[&str]) -> String {
         let mut text = String::new();
         for (client, tally) in clients.iter().zip(&self.tallies).filter(|_| !self.steady) {
             let behind = |known: Option<Instant>, at: &Instant| Some(known?.saturating_duration_since(*at));
-            // A moment earlier: it may be the first to hear.
+            // Look from a moment earlier on: the client may have learned of the change before the other watch.
             let early = |at: &Instant| at.checked_sub(Duration::from_millis(50)).unwrap_or(*at);
-            let listed = self.lives.listed.iter().filter_map(|(ip, at)| behind(tally.known_from(*ip, early(at)), at));
+            let listed = self.times.listed.iter().filter_map(|(ip, at)| behind(tally.known_from(*ip, early(at)), at));
             let unlisted =
-                self.lives.unlisted.iter().filter_map(|(ip, at)| behind(tally.gone_from(*ip, early(at)), at));
+                self.times.unlisted.iter().filter_map(|(ip, at)| behind(tally.gone_from(*ip, early(at)), at));
             let all: Vec<Duration> = listed.chain(unlisted).collect();
             if !all.is_empty() {
                 let changes = all.len();
                 writeln!(
                     text,
-                    "{}: {client}: {changes} changes, at most {} behind the slices",
+                    "{}: {client}: at most {} behind the slices, over {changes} changes",
                     self.title,
-                    longest(all.into_iter())
+                    longest(all.into_iter()),
                 )
                 .unwrap();
             }
@@ -116,7 +120,7 @@ impl Scenario {
         text
     }
 
-    /// Why requests failed, for those who read along.
+    /// The reasons for which requests failed, one line for each.
     pub(super) fn reasons(&self, clients: &[&str]) -> String {
         let mut text = String::new();
         for (client, tally) in clients.iter().zip(&self.tallies) {
@@ -128,7 +132,7 @@ impl Scenario {
     }
 }
 
-/// The least and the most of the pods, in percent.
+/// The smallest and the largest share of a pod, in percent.
 fn spread(shares: &BTreeMap<IpAddr, usize>) -> String {
     let total: usize = shares.values().sum();
     let percent = |part: Option<&usize>| 100 * part.copied().unwrap_or(0) / total.max(1);

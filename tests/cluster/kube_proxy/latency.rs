@@ -170,7 +170,7 @@ async fn rows(cluster: Arc<Cluster>, mode: ProxyMode, table: &Mutex<String>) {
 #[ignore = "takes minutes: `just kube-proxy`"]
 fn from_a_write_to_its_effect() {
     let mut table = String::from(
-        "| mode | Services | change | the real one, p50 / max | ours, p50 / max | of which the core |\n|---|---|---|---|---|---|\n",
+        "| mode | Services | change | kube-proxy, p50 / max | ours, p50 / max | of which the core |\n|---|---|---|---|---|---|\n",
     );
     for mode in [ProxyMode::Nftables, ProxyMode::Iptables] {
         let measured = Mutex::new(String::new());
