@@ -1,4 +1,4 @@
-//! The testbed itself: what it starts is a cluster.
+//! The testbed itself: the programs that it starts form a working cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 const WEB: Workload<'_> =
     Workload { kind: "Deployment", namespace: "shop", name: "web", replicas: 3, headless: false, options: &[] };
 
-/// The pods that answer so many requests, each over a connection of its own.
+/// Sends `requests` requests, each over a new connection; returns how many each pod answered.
 async fn answering(url: &str, requests: usize) -> BTreeMap<String, usize> {
     let mut pods = BTreeMap::new();
     for _ in 0..requests {
@@ -31,8 +31,8 @@ async fn answering(url: &str, requests: usize) -> BTreeMap<String, usize> {
     pods
 }
 
-/// Waits until a virtual address leads somewhere: kube-proxy writes its rules up to a second after the slices have
-/// changed, and until then the address refuses connections, or there is no way to it.
+/// Waits until a virtual address answers. kube-proxy writes its rules up to a second after the slices change; until then
+/// the address refuses connections or is unreachable.
 async fn first_answer(url: &str) {
     let answered = async {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
@@ -40,7 +40,8 @@ async fn first_answer(url: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert!(tokio::time::timeout(tests::PATIENCE, answered).await.is_ok(), "{url}: no answer");
+    let answered = tokio::time::timeout(tests::PATIENCE, answered).await;
+    assert!(answered.is_ok(), "{url} did not answer within {:?}", tests::PATIENCE);
 }
 
 fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
@@ -50,8 +51,9 @@ fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
         let pods = cluster.pods_ready("shop", "web", 3).await;
         cluster.pods_ready("shop", "client", 1).await;
         cluster.ready_endpoints("shop", "web", 3).await;
-        // A name, through the virtual address of the DNS, to a virtual address, through the rules of kube-proxy.
-        let begun = Instant::now();
+        // The name is resolved through the virtual address of CoreDNS, and the requests go to the Service's virtual
+        // address, both by the rules of kube-proxy.
+        let start = Instant::now();
         let answered = cluster
             .in_pod("shop/client", |_| async {
                 let url = "http://web.shop.svc.cluster.local/";
@@ -63,21 +65,21 @@ fn pods_answer_behind_a_virtual_address(proxy: ProxyMode) {
                 all
             })
             .await;
-        assert_eq!(answered, pods, "after {:?}", begun.elapsed());
+        assert_eq!(answered, pods, "after {:?}", start.elapsed());
     });
 }
 
 #[test]
-fn pods_answer_behind_a_virtual_address_of_nftables() {
+fn pods_answer_behind_a_virtual_address_in_nftables_mode() {
     pods_answer_behind_a_virtual_address(ProxyMode::Nftables);
 }
 
 #[test]
-fn pods_answer_behind_a_virtual_address_of_iptables() {
+fn pods_answer_behind_a_virtual_address_in_iptables_mode() {
     pods_answer_behind_a_virtual_address(ProxyMode::Iptables);
 }
 
-/// The same names with different pods behind them, at the same time.
+/// Two clusters run at the same time, with the same names for different pods.
 #[test]
 fn two_clusters_share_nothing() {
     let (up, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -98,7 +100,7 @@ fn two_clusters_share_nothing() {
                 answering(url, 20).await.into_keys().collect::<BTreeSet<_>>()
             });
             let answered = answered.await;
-            assert!(answered.is_subset(&pods), "{answered:?} are not among {pods:?}");
+            assert!(answered.is_subset(&pods), "answers from {answered:?}, but this cluster has {pods:?}");
             seen.fetch_add(1, Ordering::Relaxed);
             cluster.until("the other cluster's requests", || async { seen.load(Ordering::Relaxed) == 2 }).await;
         });
@@ -110,9 +112,9 @@ fn two_clusters_share_nothing() {
     });
 }
 
-/// The environment, the files and the network of a pod are all that our resolver needs.
+/// The resolver needs nothing but the environment, the files and the network of a pod.
 #[test]
-fn our_resolver_finds_its_way_from_what_a_pod_has() {
+fn resolver_configures_itself_in_a_pod() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.apply(&Workload { headless: true, ..WEB }.manifest()).await;
@@ -134,9 +136,9 @@ fn our_resolver_finds_its_way_from_what_a_pod_has() {
     });
 }
 
-/// A rolling restart goes on by itself: the controllers, our kubelet and the pods' own drain do it.
+/// The controllers, our kubelet and the pods' own drain complete a rolling restart by themselves.
 #[test]
-fn a_stateful_set_rolls_and_its_pods_keep_their_names() {
+fn pods_of_a_stateful_set_keep_their_names_through_a_rolling_restart() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         let web = Workload { kind: "StatefulSet", replicas: 2, headless: true, ..WEB };
@@ -149,30 +151,31 @@ fn a_stateful_set_rolls_and_its_pods_keep_their_names() {
         };
         let before = uids().await;
         cluster.restart("StatefulSet", "shop", "web").await;
-        cluster.until("other pods", || async { uids().await.is_disjoint(&before) }).await;
+        cluster.until("all pods replaced", || async { uids().await.is_disjoint(&before) }).await;
         assert_eq!(cluster.pods_ready("shop", "web", 2).await, names);
         cluster.pods_ready("shop", "client", 1).await;
         cluster.ready_endpoints("shop", "web", 2).await;
-        let srv = cluster.exec("shop/client", "cat", &["/etc/resolv.conf"]).await;
-        assert!(String::from_utf8_lossy(&srv.stdout).contains("search shop.svc.cluster.local"), "{srv:?}");
+        let file = cluster.exec("shop/client", "cat", &["/etc/resolv.conf"]).await;
+        assert!(String::from_utf8_lossy(&file.stdout).contains("search shop.svc.cluster.local"), "{file:?}");
     });
 }
 
-/// How the process of a cluster ends: it says what it is to do in a variable.
+/// The process that the next test starts and ends. The variable `DISCOVERY_ENDS` says how it ends.
 #[test]
-#[ignore = "a part of the next test"]
-fn a_process_that_ends_badly() {
+#[ignore = "a helper process of `leaves_nothing_behind_however_the_process_ends`"]
+fn process_that_ends_badly() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.pods_ready("shop", "client", 1).await;
         println!("up");
-        assert!(std::env::var("DISCOVERY_ENDS").as_deref() != Ok("panic"), "as it was told");
+        assert!(std::env::var("DISCOVERY_ENDS").as_deref() != Ok("panic"), "DISCOVERY_ENDS=panic");
         std::future::pending::<()>().await;
     });
 }
 
-/// The mounts of a cluster are seen by its processes, and stay as long as one of them or of its namespaces does.
-fn is_left(process: u32) -> Vec<String> {
+/// The processes that still see the mounts of the cluster that `process` started. The mounts live as long as any of its
+/// processes or namespaces.
+fn leftovers(process: u32) -> Vec<String> {
     let tag = format!("{MOUNT_TAG}-{process} ");
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let holds = |path: &std::path::Path| {
@@ -182,13 +185,13 @@ fn is_left(process: u32) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_left_of_a_cluster_however_its_process_ends() {
+fn leaves_nothing_behind_however_the_process_ends() {
     for ends in ["panic", "SIGINT", "SIGKILL"] {
-        // A test that was started in the background ignores SIGINT, and so would its children.
+        // A test that runs in the background ignores SIGINT, and its children would inherit that.
         let mut child = Command::new("env")
             .arg("--default-signal=INT")
             .arg(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "basics::a_process_that_ends_badly", "--nocapture"])
+            .args(["--ignored", "--exact", "basics::process_that_ends_badly", "--nocapture"])
             .env("DISCOVERY_ENDS", ends)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -197,10 +200,10 @@ fn nothing_is_left_of_a_cluster_however_its_process_ends() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(line) = lines.by_ref().map_while(Result::ok).find(|line| line == "up" || line.contains("... ok"))
         else {
-            panic!("it did not come up: {:?}", child.wait());
+            panic!("the cluster did not start: {:?}", child.wait());
         };
         if line != "up" {
-            // There are no clusters on this machine, as every test here says.
+            // The test was skipped: this machine cannot run clusters.
             child.wait().unwrap();
             return;
         }
@@ -208,24 +211,24 @@ fn nothing_is_left_of_a_cluster_however_its_process_ends() {
         match ends {
             "panic" => assert!(lines.map_while(Result::ok).any(|line| line.contains("FAILED"))),
             signal => {
-                assert!(is_left(process).len() > 5, "{:?}", is_left(process));
+                assert!(leftovers(process).len() > 5, "{:?}", leftovers(process));
                 let pid = nix::unistd::Pid::from_raw(i32::try_from(process).unwrap());
                 let signal = if signal == "SIGINT" { Signal::SIGINT } else { Signal::SIGKILL };
                 nix::sys::signal::kill(pid, signal).unwrap();
             }
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(20) {
+            if start.elapsed() > Duration::from_secs(20) {
                 child.kill().unwrap();
-                panic!("{ends} did not end it: {:?}", child.wait());
+                panic!("{ends} did not end the process: {:?}", child.wait());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        while !is_left(process).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{ends}: {:?}", is_left(process));
+        while !leftovers(process).is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(20), "left after {ends}: {:?}", leftovers(process));
             std::thread::sleep(Duration::from_millis(20));
         }
-        println!("{ends}: all gone after {:?}", begun.elapsed());
+        println!("{ends}: nothing left after {:?}", start.elapsed());
     }
 }

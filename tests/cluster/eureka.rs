@@ -1,5 +1,5 @@
-//! A Eureka registry in the cluster: pods register with their own addresses, others call them there, and the registry is
-//! reached through its Service, the one URL that is the same in every cluster.
+//! A Eureka registry in the cluster. Pods register their own addresses, other pods call them there, and all of them reach the
+//! registry through its Service, whose URL is the same in every cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +23,8 @@ use crate::{
 const URL: &str = "http://rates-eureka.platform-team-a.svc:8080/eureka";
 const NAMESPACE: &str = "platform-team-a";
 
-/// Two servers that know each other by the names that a StatefulSet gives them, behind a Service. A pod's standard input is
-/// empty, and these servers end where theirs ends: each gets one on which nothing comes.
+/// Two servers behind a Service that know each other by the names of their StatefulSet. Each server ends when its standard
+/// input does, and a pod's standard input is empty. So each server gets an input that never ends.
 fn registry(programs: &std::path::Path) -> String {
     let peers: Vec<_> = (0..2).map(|nth| format!("http://rates-eureka-{nth}.peers:8080/eureka/")).collect();
     let java = format!(
@@ -80,7 +80,7 @@ spec:
     )
 }
 
-/// A pod that serves, and is told of itself what a registration asks for.
+/// A pod that serves, with the variables that a registration reads.
 fn rates(name: &str) -> String {
     format!(
         "\
@@ -107,7 +107,7 @@ fn in_pod(env: &BTreeMap<String, String>) -> ResolverBuilder {
     Resolver::builder().environment(manifests::environment(env.clone()))
 }
 
-/// Registers the server in a pod, and deregisters it when told to.
+/// Registers the server in a pod, and deregisters it when `down` completes.
 async fn register(cluster: Arc<Cluster>, name: &str, up: oneshot::Sender<()>, down: oneshot::Receiver<()>) {
     let work = |env: BTreeMap<String, String>| async move {
         let client = Client::new(in_pod(&env).build().unwrap());
@@ -116,25 +116,30 @@ async fn register(cluster: Arc<Cluster>, name: &str, up: oneshot::Sender<()>, do
         let registration = builder.register().await.unwrap();
         registration.settled().await.unwrap();
         up.send(()).unwrap();
-        // The test is over where nobody says so.
+        // An error means that the test is over.
         let _ = down.await;
         registration.shutdown(Duration::ZERO).await.unwrap();
     };
     cluster.in_pod(&format!("shop/{name}"), work).await;
 }
 
-/// What a consumer has seen.
+/// The results of a consumer's requests.
 #[derive(Debug, Default)]
-struct Seen {
+struct Tally {
     requests: usize,
     failed: Vec<String>,
-    /// Who answered, and the address that the request came from.
+    /// The pod that answered, and the address that the request came from.
     answers: BTreeSet<(String, IpAddr)>,
+    /// Requests that were sent while the endpoints were stale.
     stale: usize,
 }
 
-/// Calls what is registered, a hundred times a second, until told to stop.
-async fn consume(cluster: Arc<Cluster>, mut stop: oneshot::Receiver<()>, begun: oneshot::Sender<()>) -> (Seen, IpAddr) {
+/// Calls the registered pods a hundred times a second until `stop` completes; returns the results and its own address.
+async fn consume(
+    cluster: Arc<Cluster>,
+    mut stop: oneshot::Receiver<()>,
+    begun: oneshot::Sender<()>,
+) -> (Tally, IpAddr) {
     let work = |env: BTreeMap<String, String>| async move {
         let own: IpAddr = env["POD_IPS"].parse().unwrap();
         let plain = Client::new(in_pod(&env).build().unwrap());
@@ -145,17 +150,17 @@ async fn consume(cluster: Arc<Cluster>, mut stop: oneshot::Receiver<()>, begun: 
         while watch.next().await.len() != 3 {}
         begun.send(()).unwrap();
         let client = Client::new(resolver);
-        let (mut seen, mut tick) = (Seen::default(), tokio::time::interval(Duration::from_millis(10)));
+        let (mut tally, mut tick) = (Tally::default(), tokio::time::interval(Duration::from_millis(10)));
         while stop.try_recv().is_err() {
             tick.tick().await;
-            seen.requests += 1;
-            seen.stale += usize::from(rates.endpoints().is_stale());
+            tally.requests += 1;
+            tally.stale += usize::from(rates.endpoints().is_stale());
             match answer(&client).await {
-                Ok(answer) => drop(seen.answers.insert(answer)),
-                Err(why) => seen.failed.push(why),
+                Ok(answer) => drop(tally.answers.insert(answer)),
+                Err(error) => tally.failed.push(error),
             }
         }
-        (seen, own)
+        (tally, own)
     };
     cluster.in_pod("shop/client", work).await
 }
@@ -165,12 +170,12 @@ async fn answer(client: &Client) -> Result<(String, IpAddr), String> {
     let text = response.error_for_status().map_err(|error| error.to_string())?.text().await;
     let text = text.map_err(|error| error.to_string())?;
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [name, _own, peer] = words[..] else { return Err(format!("not an answer: {text}")) };
+    let [name, _own, peer] = words[..] else { return Err(format!("not an answer of a test pod: {text}")) };
     Ok((name.to_owned(), peer.parse::<SocketAddr>().map_err(|error| error.to_string())?.ip()))
 }
 
-/// Waits until there are two ready servers, none of them one of `former`; gives their UIDs. Java takes its time to start, and on
-/// two cores that other clusters use as well it takes a lot of it.
+/// Waits until two servers are ready that are not among `former`; returns their UIDs. Java starts slowly, above all on two
+/// cores that other clusters use as well.
 async fn servers(cluster: &Cluster, former: &BTreeSet<String>) -> BTreeSet<String> {
     let is_ready = |pod: &Pod| {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -185,11 +190,11 @@ async fn servers(cluster: &Cluster, former: &BTreeSet<String>) -> BTreeSet<Strin
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("no two servers within four minutes");
+    panic!("the registry's two servers were not ready within four minutes");
 }
 
 #[test]
-fn pods_register_and_are_called_while_the_registry_is_rolled() {
+fn registered_pods_are_reachable_while_the_registry_is_rolled() {
     let programs = match programs::find() {
         Ok(programs) => programs,
         Err(reason) => return programs::skip(reason),
@@ -207,28 +212,28 @@ fn pods_register_and_are_called_while_the_registry_is_rolled() {
 
         let mut registered = Vec::new();
         for pod in pods {
-            let ((up, is_up), (down, told)) = (oneshot::channel(), oneshot::channel());
+            let ((up, is_up), (down, is_down)) = (oneshot::channel(), oneshot::channel());
             let own = cluster.clone();
-            let task = tokio::spawn(async move { register(own, pod, up, told).await });
-            is_up.await.expect("registered, and read back");
+            let task = tokio::spawn(async move { register(own, pod, up, is_down).await });
+            is_up.await.expect("the pod registers and reads its registration back");
             registered.push((down, task));
         }
-        let ((begun, has_begun), (stop, told)) = (oneshot::channel(), oneshot::channel());
-        let consumer = tokio::spawn(consume(cluster.clone(), told, begun));
-        has_begun.await.expect("all three are found");
+        let ((begun, has_begun), (stop, stopped)) = (oneshot::channel(), oneshot::channel());
+        let consumer = tokio::spawn(consume(cluster.clone(), stopped, begun));
+        has_begun.await.expect("the consumer finds all three pods");
 
-        // Each server in turn goes and comes back with nothing in it but what its peer tells it.
+        // Each server in turn restarts empty and copies the registry from its peer.
         cluster.restart("StatefulSet", NAMESPACE, "rates-eureka").await;
         servers(&cluster, &before).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
 
         stop.send(()).unwrap();
-        let (seen, own) = consumer.await.unwrap();
-        println!("{} requests, {} failed, {} on a stale registry", seen.requests, seen.failed.len(), seen.stale);
-        assert!(seen.failed.is_empty(), "{:?}", seen.failed);
-        // Each pod has answered, and has seen the consumer itself.
+        let (tally, own) = consumer.await.unwrap();
+        println!("{} requests, {} failed, {} on a stale registry", tally.requests, tally.failed.len(), tally.stale);
+        assert!(tally.failed.is_empty(), "{:?}", tally.failed);
+        // Every pod answered, and saw the consumer's own address.
         let expected: BTreeSet<_> = pods.iter().map(|pod| ((*pod).to_owned(), own)).collect();
-        assert_eq!(seen.answers, expected);
+        assert_eq!(tally.answers, expected);
         for (down, task) in registered {
             down.send(()).unwrap();
             task.await.unwrap();

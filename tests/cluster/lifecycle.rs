@@ -1,4 +1,4 @@
-//! What the kubelet, the controllers and CoreDNS of the testbed do when pods come, hang and go.
+//! How the testbed's kubelet, controllers and CoreDNS react when pods start, hang and terminate.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,31 +27,31 @@ use crate::{
 const WEB: Workload<'_> =
     Workload { kind: "Deployment", namespace: "shop", name: "web", replicas: 3, headless: false, options: &[] };
 
-/// The best of three: what is asserted is the cluster's speed, not how busy the machine is.
+/// The best of three runs counts: the test is about the cluster's speed, not about how busy the machine is.
 #[test]
 fn a_cluster_starts_within_ten_seconds() {
     let mut best = Duration::MAX;
     for _ in 0..3 {
-        let (begun, mut took) = (Instant::now(), Duration::ZERO);
+        let (start, mut took) = (Instant::now(), Duration::ZERO);
         let up = &mut took;
-        on_cluster(Options::default(), |_| async move { *up = begun.elapsed() });
+        on_cluster(Options::default(), |_| async move { *up = start.elapsed() });
         best = best.min(took);
         if best < Duration::from_secs(10) {
             return;
         }
     }
-    panic!("{best:?}");
+    panic!("the fastest of three clusters started in {best:?}");
 }
 
-/// The questions that a client of named ports asks: each pod under a name of its own, and the addresses beside them.
+/// A client that asks for a named port gets each pod's own name in the SRV records, with its address in the same answer.
 #[test]
-fn pods_of_a_stateful_set_have_names_in_srv_records() {
+fn srv_records_name_the_pods_of_a_stateful_set() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.apply(&Workload { kind: "StatefulSet", replicas: 2, headless: true, ..WEB }.manifest()).await;
         cluster.pods_ready("shop", "web", 2).await;
         cluster.pods_ready("shop", "client", 1).await;
-        cluster.until("both in an answer", || async { srv(&cluster).await.len() == 2 }).await;
+        cluster.until("both pods in an answer", || async { srv(&cluster).await.len() == 2 }).await;
         let mut wanted = BTreeMap::new();
         for pod in cluster.pods("shop", "web").await {
             let ip = pod.status.and_then(|status| status.pod_ip).unwrap();
@@ -61,7 +61,7 @@ fn pods_of_a_stateful_set_have_names_in_srv_records() {
     });
 }
 
-/// `target:port` of each SRV record, and the address that the answer holds for it; asked from a pod.
+/// Asks from a pod; returns `target:port` of each SRV record, with the address that the answer holds for the target.
 async fn srv(cluster: &Cluster) -> BTreeMap<String, String> {
     let server = cluster.dns();
     let asked = cluster.in_pod("shop/client", move |_| async move {
@@ -88,10 +88,10 @@ async fn srv(cluster: &Cluster) -> BTreeMap<String, String> {
     answer.answers.iter().filter_map(|record| target(&record.data)).collect()
 }
 
-/// Ready, serving, terminating, as the slices show them.
+/// The conditions of an endpoint in the slices: ready, serving, terminating.
 type Conditions = (bool, bool, bool);
 
-/// What the slices of `shop/web` have shown of each address; `None` once it is gone.
+/// Follows the slices of `shop/web`. For each address, returns its conditions over time; `None` means that it is gone.
 async fn history(
     cluster: &Cluster,
     until: impl Fn(&BTreeMap<String, Vec<Option<Conditions>>>) -> bool,
@@ -104,7 +104,7 @@ async fn history(
         let Some(Ok(Event::Apply(slice) | Event::InitApply(slice))) = events.next().await else { continue };
         let mut now: BTreeMap<String, Conditions> = BTreeMap::new();
         for endpoint in slice.endpoints.into_iter().flatten() {
-            let conditions = told(&endpoint.conditions.unwrap_or_default());
+            let conditions = effective(&endpoint.conditions.unwrap_or_default());
             now.extend(endpoint.addresses.into_iter().map(|address| (address, conditions)));
         }
         for address in all.keys().chain(now.keys()).cloned().collect::<BTreeSet<_>>() {
@@ -117,15 +117,16 @@ async fn history(
     all
 }
 
-fn told(conditions: &EndpointConditions) -> Conditions {
+/// The conditions with the defaults of the API for those that are missing.
+fn effective(conditions: &EndpointConditions) -> Conditions {
     let ready = conditions.ready.unwrap_or(true);
     (ready, conditions.serving.unwrap_or(ready), conditions.terminating.unwrap_or(false))
 }
 
-/// A rolling restart goes on by itself, and each pod that goes is shown as it goes: the process drains for two
-/// seconds after SIGTERM, so that the state between is there to be seen.
+/// During a rolling restart, the slices show each old pod as terminating before it is gone. The process drains for two
+/// seconds after SIGTERM, so that a watch sees that state.
 #[test]
-fn slices_show_a_rolling_restart_pod_by_pod() {
+fn slices_show_each_pod_terminating_during_a_rolling_restart() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.apply(&Workload { options: &["--drain-ms", "2000"], ..WEB }.manifest()).await;
@@ -141,11 +142,11 @@ fn slices_show_a_rolling_restart_pod_by_pod() {
             history(&watched, all_gone).await
         });
         cluster.restart("Deployment", "shop", "web").await;
-        let seen = timeout(Duration::from_secs(60), seen).await.expect("a restart ends").unwrap();
-        let (ready, going) = (Some((true, true, false)), Some((false, true, true)));
+        let seen = timeout(Duration::from_secs(60), seen).await.expect("the restart completes").unwrap();
+        let (ready, terminating) = (Some((true, true, false)), Some((false, true, true)));
         for address in &old {
             assert_eq!(seen[address].first(), Some(&ready), "{address}: {seen:?}");
-            assert_eq!(seen[address].get(1), Some(&going), "{address}: {seen:?}");
+            assert_eq!(seen[address].get(1), Some(&terminating), "{address}: {seen:?}");
         }
         cluster.pods_ready("shop", "web", 3).await;
         assert!(addresses(&cluster).await.is_disjoint(&old));
@@ -157,9 +158,9 @@ async fn addresses(cluster: &Cluster) -> BTreeSet<String> {
     pods.into_iter().filter_map(|pod| pod.status?.pod_ip).collect()
 }
 
-/// A process that hangs fails its probe and leaves the set; one that dies is started again at the same address.
+/// A process that hangs fails its probe and leaves the slices. A process that dies is restarted at the same address.
 #[test]
-fn a_pod_that_hangs_or_dies_is_not_ready_and_comes_back() {
+fn a_pod_that_hangs_or_dies_becomes_ready_again() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.apply(&Workload { kind: "StatefulSet", replicas: 1, ..WEB }.manifest()).await;
@@ -187,9 +188,9 @@ fn a_pod_that_hangs_or_dies_is_not_ready_and_comes_back() {
     });
 }
 
-/// The kubelet writes the variables of the Services that it knows when a container starts.
+/// The kubelet sets the variables of all Services that exist when a container starts.
 #[test]
-fn a_container_is_told_of_the_services_that_were_there_first() {
+fn a_container_gets_the_variables_of_services_that_exist_when_it_starts() {
     on_cluster(Options::default(), |cluster| async move {
         cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
         cluster.apply(&WEB.manifest()).await;
@@ -203,9 +204,9 @@ fn a_container_is_told_of_the_services_that_were_there_first() {
     });
 }
 
-/// Both families of a Service lead to its pods.
+/// A dual-stack Service reaches its pods by both of its addresses.
 #[test]
-fn a_service_of_two_families_has_two_virtual_addresses() {
+fn a_dual_stack_service_answers_at_both_virtual_addresses() {
     on_cluster(Options::default().dual_stack(), |cluster| async move {
         cluster.apply(&manifests::client("shop")).await;
         cluster.apply(&Workload { replicas: 1, ..WEB }.manifest()).await;

@@ -1,6 +1,6 @@
-//! What must hold on a real Kubernetes control plane; see `README.md` beside this file.
+//! Tests on a real Kubernetes control plane; see `README.md` beside this file.
 
-// Namespaces are Linux's.
+// Only Linux has network and mount namespaces.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What several tests apply, and what the pods of it see.
+//! Manifests that several tests apply, and the environment of their pods.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,8 +6,8 @@ use discovery_core::Environment;
 
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// What a process in a pod would see by itself. Work of a test runs in the pod's namespaces, but variables belong to
-/// the whole process.
+/// The environment that a process in a pod has. The test's code runs in the pod's namespaces, but its variables are those of
+/// the whole test process, so the pod's are passed in.
 pub(crate) fn environment(env: BTreeMap<String, String>) -> Environment {
     Environment::empty()
         .with_env(env)
@@ -15,7 +15,7 @@ pub(crate) fn environment(env: BTreeMap<String, String>) -> Environment {
         .with_namespace_file(Path::new(ACCOUNT).join("namespace"))
 }
 
-/// A namespace, and a pod in it that only holds its namespaces: work of the test runs there.
+/// A namespace with an idle pod, in whose network and mount namespaces the test's code runs.
 pub(crate) fn client(namespace: &str) -> String {
     format!(
         "\
@@ -38,7 +38,7 @@ spec:
     )
 }
 
-/// What a set of pods is.
+/// A set of pods and its Service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload<'a> {
     /// `Deployment` or `StatefulSet`.
@@ -46,14 +46,14 @@ pub(crate) struct Workload<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
     pub(crate) replicas: u32,
-    /// The Service is headless.
+    /// Whether the Service is headless.
     pub(crate) headless: bool,
     /// Options of `test-pod serve`.
     pub(crate) options: &'a [&'a str],
 }
 
 impl Workload<'_> {
-    /// The pods, and their Service on port 80.
+    /// The manifests of the pods and their Service: port 80, or 8080 if it is headless.
     pub(crate) fn manifest(&self) -> String {
         let Self { kind, namespace, name, replicas, headless, options } = *self;
         let command: Vec<String> =

@@ -1,4 +1,4 @@
-//! What answers a ping: the example `kube_proxy` tells it, and this is where it is from.
+//! Which addresses answer a ping. The example `kube_proxy` prints this, and here is the evidence.
 
 use std::{
     io::{ErrorKind, Read as _},
@@ -18,16 +18,17 @@ use crate::{
 const WEB: Workload<'_> =
     Workload { kind: "Deployment", namespace: "shop", name: "web", replicas: 1, headless: false, options: &[] };
 
+/// The answer to a ping.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum PingResult {
     Reply,
     /// ICMP type 3, with its code.
     Unreachable(u8),
-    Nothing,
+    NoAnswer,
 }
 
-/// Sends an echo request and waits a second for what comes back. Blocks.
-fn ping(to: Ipv4Addr) -> Heard {
+/// Sends an echo request and waits up to a second for an answer. Blocks the thread.
+fn ping(to: Ipv4Addr) -> PingResult {
     let mut socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let mut echo = [8, 0, 0, 0, 0x12, 0x34, 0, 1];
@@ -36,32 +37,34 @@ fn ping(to: Ipv4Addr) -> Heard {
         sum + u16::from(carry)
     });
     echo[2..4].copy_from_slice(&sum.to_be_bytes());
-    let begun = Instant::now();
+    let start = Instant::now();
     if socket.send_to(&echo, &SocketAddr::new(IpAddr::V4(to), 0).into()).is_err() {
-        return Heard::Unreachable(u8::MAX);
+        return PingResult::Unreachable(u8::MAX);
     }
     let mut packet = [0; 576];
-    while begun.elapsed() < Duration::from_secs(1) {
+    while start.elapsed() < Duration::from_secs(1) {
         match socket.read(&mut packet) {
             // The IP header has no options here.
             Ok(length) if length >= 28 => match (packet[20], packet[21]) {
-                (0, _) => return Heard::Reply,
-                (3, code) => return Heard::Unreachable(code),
+                (0, _) => return PingResult::Reply,
+                (3, code) => return PingResult::Unreachable(code),
                 _ => {}
             },
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => return Heard::Unreachable(u8::MAX),
+            Err(_) => return PingResult::Unreachable(u8::MAX),
         }
     }
-    Heard::Nothing
+    PingResult::NoAnswer
 }
 
-/// A cluster IP is nobody's address: in iptables mode a ping to it is lost, in nftables mode it is refused, with or
-/// without endpoints. Pods and nodes answer for themselves.
+/// No interface has a cluster IP. A ping to it is lost in iptables mode and refused in nftables mode, with or without
+/// endpoints. Pods and nodes answer for themselves.
 #[test]
 fn a_cluster_ip_never_answers_a_ping() {
-    for (mode, cluster_ip) in [(ProxyMode::Iptables, Heard::Nothing), (ProxyMode::Nftables, Heard::Unreachable(3))] {
+    for (mode, cluster_ip) in
+        [(ProxyMode::Iptables, PingResult::NoAnswer), (ProxyMode::Nftables, PingResult::Unreachable(3))]
+    {
         on_cluster(Options::default().proxy(mode), |cluster| async move {
             cluster.apply(&manifests::client("shop")).await;
             cluster.apply(&WEB.manifest()).await;
@@ -77,15 +80,18 @@ fn a_cluster_ip_never_answers_a_ping() {
             let (service, pod) = cluster
                 .in_pod("shop/client", move |_| async move {
                     let works = async || tokio::net::TcpStream::connect((service, 80)).await.is_ok();
-                    let begun = Instant::now();
+                    let start = Instant::now();
                     while !works().await {
-                        assert!(begun.elapsed() < Duration::from_secs(20), "the Service does not work");
+                        assert!(
+                            start.elapsed() < Duration::from_secs(20),
+                            "the Service refuses connections after 20 s"
+                        );
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                     (ping(service), ping(pod))
                 })
                 .await;
-            assert_eq!((service, pod), (cluster_ip, Heard::Reply), "{mode:?}");
+            assert_eq!((service, pod), (cluster_ip, PingResult::Reply), "{mode:?}");
         });
     }
 }

@@ -1,4 +1,4 @@
-//! EndpointSlices as a source, watched on a real API server by the service account of a pod.
+//! EndpointSlices as a source: a pod watches a real API server with its own service account.
 
 use std::time::Duration;
 
@@ -38,13 +38,13 @@ async fn winner(upstream: &Upstream, wanted: &str) {
         }
     };
     if tokio::time::timeout(Duration::from_secs(30), won).await.is_err() {
-        panic!("not {wanted}: {}", upstream.explain());
+        panic!("{wanted} did not win within 30 s: {}", upstream.explain());
     }
 }
 
-/// Switched on without the Role DNS answers; with the Role of `deploy/role.yaml` the pods are known.
+/// With EndpointSlices enabled but no Role, DNS answers. The Role of `deploy/role.yaml` is enough to find the pods.
 #[test]
-fn dns_goes_on_where_the_role_is_missing_and_the_minimal_role_is_enough() {
+fn falls_back_to_dns_without_the_role_and_needs_no_more_than_it() {
     on_cluster(Options::default(), |cluster| async move {
         web(&cluster).await;
         let (by_dns, why) = cluster
@@ -54,7 +54,7 @@ fn dns_goes_on_where_the_role_is_missing_and_the_minimal_role_is_enough() {
             })
             .await;
         assert!(by_dns.len() == 1 && by_dns[0].starts_with("10.96."), "the virtual address: {by_dns:?}\n{why}");
-        assert!(why.contains("get, list and watch") && why.contains("deploy/role.yaml"), "what is missing: {why}");
+        assert!(why.contains("get, list and watch") && why.contains("deploy/role.yaml"), "the missing Role: {why}");
 
         role(&cluster).await;
         let (pods, why) = cluster
@@ -69,15 +69,15 @@ fn dns_goes_on_where_the_role_is_missing_and_the_minimal_role_is_enough() {
     });
 }
 
-/// The API server is killed and started again, and is stopped without notice: the pods stay, and what changed
-/// meanwhile is known soon after.
+/// The API server is killed and restarted, then suspended and resumed. The endpoints stay, and changes made meanwhile are
+/// noticed soon after.
 #[test]
-fn the_pods_stay_while_the_api_server_is_away() {
+fn keeps_endpoints_while_the_api_server_is_down() {
     on_cluster(Options::default(), |cluster| async move {
         web(&cluster).await;
         role(&cluster).await;
-        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+        let (send, mut sets) = tokio::sync::mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let own = cluster.clone();
         let pod = tokio::spawn(async move {
             own.in_pod("shop/client", |env| async move {
@@ -87,76 +87,76 @@ fn the_pods_stay_while_the_api_server_is_away() {
                 let follow = async {
                     loop {
                         let set = watch.next().await;
-                        if tell.send((addrs(&set), web.explain().to_string())).is_err() {
+                        if send.send((addrs(&set), web.explain().to_string())).is_err() {
                             return;
                         }
                     }
                 };
                 tokio::select! {
                     () = follow => {}
-                    _ = asked => {}
+                    _ = stopped => {}
                 }
             })
             .await;
         });
         let mut next =
-            async || tokio::time::timeout(Duration::from_secs(60), told.recv()).await.expect("a set").unwrap();
+            async || tokio::time::timeout(Duration::from_secs(60), sets.recv()).await.expect("a set").unwrap();
         assert_eq!(next().await.0.len(), 3);
-        for away in ["killed", "stopped"] {
-            match away {
+        for outage in ["killed", "suspended"] {
+            match outage {
                 "killed" => cluster.kill("apiserver").await,
                 _ => cluster.stop("apiserver"),
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
-            match away {
+            match outage {
                 "killed" => cluster.start_again("apiserver"),
                 _ => cluster.cont("apiserver"),
             }
             cluster.until("the API server", || async { !cluster.pods("shop", "web").await.is_empty() }).await;
-            let replicas = if away == "killed" { 4 } else { 2 };
+            let replicas = if outage == "killed" { 4 } else { 2 };
             let patch = serde_json::json!({"spec": {"replicas": replicas}});
             cluster.patch("apps/v1", "Deployment", "shop", "web", patch).await;
-            // No set in between is smaller than both.
+            // No set on the way is smaller than both the old and the new one.
             loop {
                 let (set, why) = next().await;
-                assert!(set.len() >= replicas.min(3), "{away}: {set:?}\n{why}");
+                assert!(set.len() >= replicas.min(3), "{outage}: {set:?}\n{why}");
                 if set.len() == replicas {
                     break;
                 }
             }
         }
-        drop(ask);
+        drop(stop);
         pod.await.unwrap();
     });
 }
 
-/// The API server comes back with nothing in it: no Service, no slice, no Role. The pods are still there.
+/// The API server comes back empty: no Service, no slice, no Role. The pods still run, and their endpoints stay.
 #[test]
-fn the_pods_stay_when_etcd_has_lost_everything() {
+fn keeps_endpoints_when_etcd_loses_its_data() {
     on_cluster(Options::default(), |cluster| async move {
         web(&cluster).await;
         role(&cluster).await;
-        let (tell, told) = tokio::sync::oneshot::channel::<()>();
-        let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+        let (send_ready, ready) = tokio::sync::oneshot::channel::<()>();
+        let (send_check, check) = tokio::sync::oneshot::channel::<()>();
         let own = cluster.clone();
         let pod = tokio::spawn(async move {
             own.in_pod("shop/client", |env| async move {
                 let web = in_pod(env).build().unwrap().resolve("http://web").await.unwrap();
                 winner(&web, "endpoint-slices").await;
                 let before = addrs(&web.endpoints());
-                tell.send(()).unwrap();
-                asked.await.unwrap();
+                send_ready.send(()).unwrap();
+                check.await.unwrap();
                 (before, addrs(&web.endpoints()), web.explain().to_string())
             })
             .await
         });
-        told.await.unwrap();
+        ready.await.unwrap();
         cluster.kill("apiserver").await;
         cluster.empty_etcd().await;
         cluster.start_again("apiserver");
         cluster.until("an empty API", || async { cluster.is_empty("shop").await }).await;
         tokio::time::sleep(Duration::from_secs(10)).await;
-        ask.send(()).unwrap();
+        send_check.send(()).unwrap();
         let (before, after, why) = pod.await.unwrap();
         println!("{why}");
         assert_eq!(before.len(), 3);

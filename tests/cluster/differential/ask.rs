@@ -1,4 +1,4 @@
-//! Asks a server over TCP, and puts what it says into a form that can be compared.
+//! Sends questions to a DNS server over TCP and brings the answers into a form that can be compared.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
@@ -14,25 +14,25 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One connection, one question after the other.
+/// A client that sends one question after another over one connection.
 pub(super) struct Client {
     stream: TcpStream,
     id: u16,
 }
 
-/// An answer; the records of each section sorted, because the order is noise.
+/// An answer. The records of each section are sorted, because their order does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Answer {
     pub(super) code: String,
     pub(super) authoritative: bool,
-    pub(super) answers: Vec<Told>,
-    pub(super) authorities: Vec<Told>,
-    pub(super) additionals: Vec<Told>,
+    pub(super) answers: Vec<TextRecord>,
+    pub(super) authorities: Vec<TextRecord>,
+    pub(super) additionals: Vec<TextRecord>,
 }
 
-/// One record.
+/// One record as text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Told {
+pub(super) struct TextRecord {
     pub(super) owner: String,
     pub(super) data: String,
     pub(super) ttl: u32,
@@ -44,13 +44,13 @@ impl Client {
         Self { stream, id: 0 }
     }
 
-    pub(super) async fn ask(&mut self, name: &str, rtype: u16) -> Said {
+    pub(super) async fn ask(&mut self, name: &str, rtype: u16) -> Answer {
         self.id = self.id.wrapping_add(1);
         let bytes = question(self.id, name, rtype).to_vec().unwrap();
         let response = timeout(PATIENCE, self.exchange(&bytes)).await;
-        let response = response.unwrap_or_else(|_| panic!("no answer to {rtype} {name}"));
+        let response = response.unwrap_or_else(|_| panic!("no answer to type {rtype} {name} within {PATIENCE:?}"));
         assert_eq!(response.metadata.id, self.id);
-        Said::of(&response)
+        Answer::from(&response)
     }
 
     async fn exchange(&mut self, bytes: &[u8]) -> Message {
@@ -63,7 +63,8 @@ impl Client {
     }
 }
 
-/// Asks by UDP, with room for so many octets (512: without EDNS). Returns whether the answer was cut, and its length.
+/// Asks over UDP with room for `room` octets (512 means without EDNS). Returns whether the answer was truncated, and its
+/// length.
 pub(super) async fn by_udp(addr: SocketAddr, name: &str, rtype: u16, room: u16) -> (bool, usize) {
     let mut message = question(1, name, rtype);
     if room > 512 {
@@ -86,8 +87,8 @@ fn question(id: u16, name: &str, rtype: u16) -> Message {
     message
 }
 
-impl Said {
-    fn of(message: &Message) -> Self {
+impl From<&Message> for Answer {
+    fn from(message: &Message) -> Self {
         Self {
             code: message.metadata.response_code.to_string(),
             authoritative: message.metadata.authoritative,
@@ -98,28 +99,28 @@ impl Said {
     }
 }
 
-fn sorted(records: &[Record]) -> Vec<Told> {
-    let told = |record: &Record| {
+fn sorted(records: &[Record]) -> Vec<TextRecord> {
+    let text = |record: &Record| {
         let data = match &record.data {
-            // The serial is a time.
+            // Without the serial, which is a time.
             RData::SOA(soa) => format!("{} {} minimum {}", soa.mname, soa.rname, soa.minimum),
             data => data.to_string(),
         };
         let data = format!("{} {data}", record.record_type());
-        Told { owner: record.name.to_ascii(), data, ttl: record.ttl }
+        TextRecord { owner: record.name.to_ascii(), data, ttl: record.ttl }
     };
-    let mut told: Vec<Told> = records.iter().map(told).collect();
-    told.sort();
-    told
+    let mut records: Vec<TextRecord> = records.iter().map(text).collect();
+    records.sort();
+    records
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.code, if self.authoritative { " aa" } else { "" })?;
         for (section, records) in
             [("", &self.answers), ("authority ", &self.authorities), ("additional ", &self.additionals)]
         {
-            for Told { owner, data, ttl } in records {
+            for TextRecord { owner, data, ttl } in records {
                 write!(f, "\n      {section}{owner} {ttl} {data}")?;
             }
         }

@@ -1,4 +1,4 @@
-//! Clusters from a seed: every kind of Service that DNS shows in its own way.
+//! Clusters generated from a seed, with every kind of Service that DNS treats differently.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,10 +6,10 @@ use discovery_core::policy::{Rng, SplitMix64};
 
 use super::world::{Backend, Declared, Kind, Outside, Port, World};
 
-/// Names outside of the cluster that ExternalNames may lead to.
+/// Names outside of the cluster that an ExternalName may point to.
 const HOSTS: [&str; 4] = ["db.example.com", "v6.example.com", "alias.example.com", "nowhere.example.com"];
 
-/// Makes worlds whose Services, put together, do not collide: addresses are never given twice.
+/// Generates worlds. It never assigns an address twice, so the Services of several worlds do not collide.
 pub(super) struct Generator {
     rng: SplitMix64,
     pods: u16,
@@ -21,7 +21,7 @@ impl Generator {
         Self { rng: SplitMix64::with_seed(seed), pods: 0, services: 0 }
     }
 
-    /// `namespaces` of them, each with `services`; one more namespace has none.
+    /// A world of `namespaces` namespaces with `services` Services each, and one more namespace without any.
     pub(super) fn world(&mut self, prefix: &str, namespaces: usize, services: usize) -> World {
         let mut world = World { outside: outside(), ..World::default() };
         world.namespaces.push(format!("{prefix}-bare"));
@@ -36,7 +36,7 @@ impl Generator {
         world
     }
 
-    /// A headless Service with so many pods, all ready, written by hand.
+    /// A headless Service with `pods` ready pods and EndpointSlices written by the test.
     pub(super) fn large(&mut self, namespace: &str, pods: usize) -> Declared {
         let backend = |_| {
             self.pods += 1;
@@ -74,12 +74,12 @@ impl Generator {
         let manual = self.one_in(3);
         let mut backends = if matches!(kind, Kind::ExternalName(_)) { Vec::new() } else { self.backends(manual) };
         if let (Kind::ClusterIp(ips), false) = (&kind, manual) {
-            // The controller writes slices of the Service's own families.
+            // The controller writes slices only for the address families of the Service.
             let has = |ip: &IpAddr| ips.iter().any(|other| other.is_ipv4() == ip.is_ipv4());
             backends.iter_mut().for_each(|backend| backend.served.retain(has));
             backends.retain(|backend| !backend.served.is_empty());
         }
-        // The controller that heeds it is for Services with a selector.
+        // The setting affects only Services with a selector, whose slices the controller writes.
         let publish_not_ready = !manual && self.one_in(4);
         Declared { namespace: namespace.to_owned(), name, kind, ports, backends, manual, publish_not_ready }
     }
@@ -99,7 +99,7 @@ impl Generator {
     fn external_name(&mut self, namespace: &str, at: usize, of: usize) -> String {
         match self.below(8) {
             0..=2 => HOSTS[self.below(HOSTS.len())].to_owned(),
-            // Itself, another one of the namespace, whatever that is; chains and loops come of it.
+            // The Service itself or any other one of the namespace, which yields chains and loops.
             3 => format!("svc{at}.{namespace}.svc.cluster.local"),
             4 | 5 => format!("svc{}.{namespace}.svc.cluster.local", self.below(of)),
             6 => format!("none.{namespace}.svc.cluster.local"),
@@ -133,7 +133,7 @@ impl Generator {
         backends
     }
 
-    /// A pod's primary family is that of its node; endpoints by hand may be of any.
+    /// A pod's primary address family is that of its node; endpoints that the test writes may have any.
     fn pod_ips(&mut self, manual: bool) -> Vec<IpAddr> {
         self.pods += 1;
         let [high, low] = self.pods.to_be_bytes();

@@ -1,4 +1,4 @@
-//! CoreDNS and our double of it, given the same cluster and asked the same questions.
+//! Compares CoreDNS with `FakeDns`: both get the same cluster and the same questions.
 
 mod ask;
 mod generate;
@@ -16,25 +16,25 @@ use serde_json::json;
 use self::{ask::Client, generate::Generator, world::World};
 use crate::harness::{Cluster, Options, on_cluster};
 
-/// Where CoreDNS forwards what is not of the cluster: an address of the node.
+/// Where CoreDNS forwards questions about names outside of the cluster: an address of the node.
 const UPSTREAM: ([u8; 4], u16) = ([172, 31, 255, 1], 5300);
 
-/// How long CoreDNS has to hear of everything.
-const CATCHES_UP: Duration = Duration::from_secs(10);
+/// The time that CoreDNS has to catch up with the API.
+const SYNC_TIME: Duration = Duration::from_secs(10);
 
-/// A question and the two answers.
+/// A question and two different answers.
 struct Difference {
     name: String,
     rtype: u16,
-    real: ask::Said,
-    ours: ask::Said,
+    real: ask::Answer,
+    ours: ask::Answer,
 }
 
-/// Whether both say the same, as far as they can.
+/// Whether the two answers agree, as far as they can.
 ///
-/// CoreDNS names itself after the Service that it finds itself behind (1.14.7: NS records, and the address of
-/// `ns.dns`), which our double is not behind.
-fn agree(name: &str, rtype: u16, real: &ask::Said, ours: &ask::Said) -> bool {
+/// CoreDNS names itself after the Service in front of it (1.14.7: in NS records and the address of `ns.dns`). `FakeDns` has
+/// no Service in front of it.
+fn agree(name: &str, rtype: u16, real: &ask::Answer, ours: &ask::Answer) -> bool {
     let names_itself = rtype == questions::NS || rtype == questions::A && name.starts_with("ns.dns.");
     if names_itself && !real.answers.is_empty() {
         return real.code == ours.code && real.answers.len() == ours.answers.len();
@@ -42,12 +42,12 @@ fn agree(name: &str, rtype: u16, real: &ask::Said, ours: &ask::Said) -> bool {
     real == ours
 }
 
-/// Asks both until they agree on everything or CoreDNS had time enough; returns what they disagree about.
+/// Asks both until they agree on everything or [`SYNC_TIME`] is over; returns the number of questions and the differences.
 async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec<Difference>) {
     let (mut real, mut double) = (Client::connect(real).await, Client::connect(ours.addr()).await);
-    let mut open: Vec<(String, u16)> = questions::of(world).into_iter().collect();
+    let mut open: Vec<(String, u16)> = questions::all(world).into_iter().collect();
     let total = open.len();
-    let begun = Instant::now();
+    let start = Instant::now();
     loop {
         let mut differences = Vec::new();
         for (name, rtype) in open {
@@ -56,7 +56,7 @@ async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec
                 differences.push(Difference { name, rtype, real, ours });
             }
         }
-        if differences.is_empty() || begun.elapsed() > CATCHES_UP {
+        if differences.is_empty() || start.elapsed() > SYNC_TIME {
             return (total, differences);
         }
         open = differences.into_iter().map(|difference| (difference.name, difference.rtype)).collect();
@@ -64,7 +64,7 @@ async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec
     }
 }
 
-/// Gives a world to a cluster. Its pods are run by nobody: their status is written here.
+/// Creates the objects of a world in a cluster. No kubelet runs its pods, so their status is written here.
 async fn declare(cluster: &Cluster, world: &World) {
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "nowhere"}});
     cluster.apply_object(&node).await;
@@ -83,14 +83,14 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// Another one each time; it is printed.
+/// A seed that differs from run to run. The test prints it.
 fn rand_seed() -> u64 {
     use std::hash::BuildHasher as _;
     std::hash::RandomState::new().hash_one(0) % 1_000_000
 }
 
 #[test]
-fn core_dns_says_the_same_as_our_double() {
+fn core_dns_and_fake_dns_give_the_same_answers() {
     for seed in seeds() {
         on_cluster(Options::default().dual_stack(), move |cluster| async move { compare_on(&cluster, seed).await });
     }
@@ -110,20 +110,22 @@ async fn compare_on(cluster: &Cluster, seed: u64) {
     for Difference { name, rtype, real, ours } in &differences {
         println!("type {rtype} {name}\n    CoreDNS {real}\n    FakeDns {ours}");
     }
-    assert!(differences.is_empty(), "set DISCOVERY_SEED={seed} to see them again");
-    assert!(questions >= 2000, "{questions} questions");
-    cut_in_the_same_way(cluster.dns(), ours.addr(), &world).await;
+    assert!(differences.is_empty(), "CoreDNS and FakeDns differ; set DISCOVERY_SEED={seed} to reproduce");
+    assert!(questions >= 2000, "only {questions} questions");
+    assert_same_truncation(cluster.dns(), ours.addr(), &world).await;
 }
 
-/// Which answers do not fit into a UDP packet.
-async fn cut_in_the_same_way(real: SocketAddr, ours: SocketAddr, world: &World) {
+/// Asserts that both truncate the same answers over UDP.
+async fn assert_same_truncation(real: SocketAddr, ours: SocketAddr, world: &World) {
     for service in world.services.iter().filter(|service| service.name.starts_with("large")) {
         let below = format!("{}.{}.svc.cluster.local.", service.name, service.namespace);
         for (rtype, name) in [(questions::A, below.clone()), (questions::SRV, format!("_http._tcp.{below}"))] {
             for room in [512, 1232, 4096] {
                 let (real, ours) =
                     (ask::by_udp(real, &name, rtype, room).await, ask::by_udp(ours, &name, rtype, room).await);
-                println!("{name} type {rtype} in {room} octets: CoreDNS {real:?}, FakeDns {ours:?} (cut, octets)");
+                println!(
+                    "{name} type {rtype} in {room} octets (truncated, length): CoreDNS {real:?}, FakeDns {ours:?}"
+                );
                 assert_eq!(real.0, ours.0);
             }
         }

@@ -1,10 +1,10 @@
-//! Every question that makes a difference.
+//! The questions: every name and type that the servers may treat differently.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::world::{Declared, Kind, World};
 
-/// The types that are asked for, by IANA's numbers.
+/// The record types of the questions, with the numbers that IANA assigned.
 pub(super) const A: u16 = 1;
 pub(super) const NS: u16 = 2;
 const CNAME: u16 = 5;
@@ -20,8 +20,8 @@ const USUAL: [u16; 4] = [A, AAAA, SRV, CNAME];
 
 const ZONE: &str = "cluster.local";
 
-/// Names with their final dot, and types.
-pub(super) fn of(world: &World) -> BTreeSet<(String, u16)> {
+/// All questions about a world: names with their trailing dot, and types.
+pub(super) fn all(world: &World) -> BTreeSet<(String, u16)> {
     let mut asked = BTreeSet::new();
     let mut ask = |name: String, types: &[u16]| {
         asked.extend(types.iter().map(|rtype| (format!("{name}."), *rtype)));
@@ -70,7 +70,7 @@ pub(super) fn of(world: &World) -> BTreeSet<(String, u16)> {
         }
     }
     for service in &world.services {
-        of_service(service, &mut ask);
+        about_service(service, &mut ask);
     }
     for host in ["db.example.com", "v6.example.com", "alias.example.com", "mixed.example.com", "nowhere.example.com"] {
         ask(host.to_owned(), &[A, AAAA]);
@@ -78,7 +78,7 @@ pub(super) fn of(world: &World) -> BTreeSet<(String, u16)> {
     asked
 }
 
-fn of_service(service: &Declared, ask: &mut impl FnMut(String, &[u16])) {
+fn about_service(service: &Declared, ask: &mut impl FnMut(String, &[u16])) {
     let below = format!("{}.{}.svc.{ZONE}", service.name, service.namespace);
     ask(below.clone(), &EVERY);
     ask(below.to_uppercase(), &EVERY);
@@ -115,7 +115,7 @@ fn of_service(service: &Declared, ask: &mut impl FnMut(String, &[u16])) {
     }
 }
 
-/// Every other letter in upper case.
+/// The name with every other letter in upper case.
 fn mixed(name: &str) -> String {
     let case = |(at, c): (usize, char)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c };
     name.chars().enumerate().map(case).collect()

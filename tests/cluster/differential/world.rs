@@ -1,4 +1,4 @@
-//! A generated cluster, told to both: as API objects, and as what FakeDns is given.
+//! A generated cluster, in the two forms that are compared: API objects for CoreDNS, and calls to `FakeDns`.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Namespaces, the Services in them, and names outside of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct World {
-    /// Also those without any Service.
+    /// All namespaces, including those without a Service.
     pub(super) namespaces: Vec<String>,
     pub(super) services: Vec<Declared>,
     pub(super) outside: Vec<Outside>,
@@ -22,7 +22,7 @@ pub(super) struct Declared {
     pub(super) kind: Kind,
     pub(super) ports: Vec<Port>,
     pub(super) backends: Vec<Backend>,
-    /// EndpointSlices written by hand instead of pods behind a selector.
+    /// Whether the test writes the EndpointSlices, instead of pods matching a selector.
     pub(super) manual: bool,
     pub(super) publish_not_ready: bool,
 }
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) struct Port {
-    /// Empty where the port has no name.
+    /// Empty if the port has no name.
     pub(super) name: String,
     pub(super) protocol: &'static str,
     pub(super) number: u16,
@@ -46,13 +46,13 @@ pub(super) struct Port {
 pub(super) struct Backend {
     /// All addresses of the pod.
     pub(super) ips: Vec<IpAddr>,
-    /// Those of the families of the Service.
+    /// The addresses of the Service's families.
     pub(super) served: Vec<IpAddr>,
     pub(super) hostname: Option<String>,
     pub(super) ready: bool,
 }
 
-/// A name outside of the cluster, as the upstream resolver knows it.
+/// A record of the upstream resolver, for a name outside of the cluster.
 #[derive(Debug)]
 pub(super) enum Outside {
     Address(String, IpAddr),
@@ -60,7 +60,7 @@ pub(super) enum Outside {
 }
 
 impl World {
-    /// Gives the names of the outside to a server.
+    /// Adds the names outside of the cluster to a server.
     pub(super) fn declare_outside(&self, dns: &FakeDns) {
         for outside in &self.outside {
             match outside {
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// Gives everything to our double.
+    /// Adds everything to `FakeDns`.
     pub(super) fn declare(&self, dns: &FakeDns) {
         for namespace in &self.namespaces {
             dns.namespace(namespace);
@@ -79,7 +79,7 @@ impl World {
         self.declare_outside(dns);
     }
 
-    /// The API objects, in an order in which they can be created. `status` of a pod has to be patched apart.
+    /// The API objects in an order in which they can be created. A pod's `status` has to be patched separately.
     pub(super) fn objects(&self) -> Vec<Value> {
         let namespaces = self
             .namespaces
@@ -90,7 +90,7 @@ impl World {
 }
 
 impl Declared {
-    /// As the test double is told.
+    /// The Service as `FakeDns` takes it.
     fn service(&self) -> Service {
         let mut service = match &self.kind {
             Kind::ClusterIp(ips) => {
@@ -146,7 +146,7 @@ impl Declared {
             spec["selector"] = json!({"app": self.name});
         }
         if !self.ports.is_empty() {
-            spec["ports"] = self.ports.iter().map(Port::of_service).collect();
+            spec["ports"] = self.ports.iter().map(Port::service_json).collect();
         }
         json!({
             "apiVersion": "v1",
@@ -156,7 +156,7 @@ impl Declared {
         })
     }
 
-    /// A pod that nobody runs: its status is written by the test.
+    /// A pod that no kubelet runs: the test writes its status.
     fn pod_object(&self, at: usize, backend: &Backend) -> Value {
         let ips: Vec<Value> = backend.ips.iter().map(|ip| json!({"ip": ip})).collect();
         let mut spec = json!({
@@ -207,7 +207,7 @@ impl Declared {
                     },
                 },
                 "addressType": family,
-                "ports": self.ports.iter().map(Port::of_slice).collect::<Vec<_>>(),
+                "ports": self.ports.iter().map(Port::slice_json).collect::<Vec<_>>(),
                 "endpoints": endpoints,
             })
         })
@@ -215,7 +215,7 @@ impl Declared {
 }
 
 impl Port {
-    fn of_service(&self) -> Value {
+    fn service_json(&self) -> Value {
         let mut port = json!({"port": self.number, "targetPort": self.number, "protocol": self.protocol});
         if !self.name.is_empty() {
             port["name"] = json!(self.name);
@@ -223,7 +223,7 @@ impl Port {
         port
     }
 
-    fn of_slice(&self) -> Value {
+    fn slice_json(&self) -> Value {
         json!({"name": self.name, "port": self.number, "protocol": self.protocol})
     }
 }

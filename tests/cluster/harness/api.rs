@@ -1,4 +1,4 @@
-//! The API server: a client, and objects from manifests.
+//! Access to the API server: a client, and functions that apply manifests.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -20,10 +20,10 @@ use super::{
     node::NODE_IP,
 };
 
-/// Kinds that live in no namespace.
+/// The kinds without a namespace.
 const CLUSTER_WIDE: [&str; 4] = ["Namespace", "Node", "ClusterRole", "ClusterRoleBinding"];
 
-/// A client with all rights.
+/// A client with administrator rights.
 pub(super) fn client(keys: &Keys) -> Fallible<Client> {
     let mut config = Config::new("https://127.0.0.1:6443".parse()?);
     config.root_cert = Some(vec![keys.authority_der.clone()]);
@@ -31,7 +31,7 @@ pub(super) fn client(keys: &Keys) -> Fallible<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// Completes when the API server is ready and has made what it makes by itself.
+/// Completes when the API server is ready and has created the `default` namespace.
 pub(super) async fn is_ready(client: &Client) {
     loop {
         let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
@@ -45,7 +45,7 @@ pub(super) async fn is_ready(client: &Client) {
     }
 }
 
-/// The one node, as its kubelet would register it.
+/// Creates the only node, as its kubelet would register it.
 pub(super) async fn make_node(client: &Client) -> Fallible<()> {
     let node = json!({
         "apiVersion": "v1", "kind": "Node",
@@ -61,7 +61,7 @@ pub(super) async fn make_node(client: &Client) -> Fallible<()> {
 }
 
 impl Cluster {
-    /// Applies all objects of a manifest, in their order.
+    /// Applies all objects of a manifest, in the order in which they appear.
     pub(crate) async fn apply(&self, manifest: &str) {
         let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap_or_else(|error| panic!("{error}"));
         for object in objects.iter().filter(|object| !object.is_null()) {
@@ -69,7 +69,7 @@ impl Cluster {
         }
     }
 
-    /// The same, with `namespace` where an object of a namespace names none.
+    /// Applies all objects of a manifest, in `namespace` unless an object names another one.
     pub(crate) async fn apply_in(&self, namespace: &str, manifest: &str) {
         let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap_or_else(|error| panic!("{error}"));
         for mut object in objects.into_iter().filter(|object| !object.is_null()) {
@@ -87,7 +87,7 @@ impl Cluster {
         }
     }
 
-    /// Creates an object that is not there; faster than to apply it.
+    /// Creates a new object, which is faster than applying it.
     pub(crate) async fn create_object(&self, object: &Value) {
         let new = serde_json::from_value(object.clone()).unwrap();
         if let Err(error) = api_of(&self.client(), object).create(&PostParams::default(), &new).await {
@@ -95,14 +95,14 @@ impl Cluster {
         }
     }
 
-    /// Writes the status of an object.
+    /// Applies the status of an object.
     pub(crate) async fn apply_status(&self, object: &Value) {
         if let Err(error) = apply(&self.client(), object, true).await {
             panic!("{error}: {object}");
         }
     }
 
-    /// Deletes an object; one that is not there is deleted already.
+    /// Deletes an object, or does nothing if it does not exist.
     pub(crate) async fn delete_object(&self, object: &Value) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match api_of(&self.client(), object).delete(name, &DeleteParams::default()).await {
@@ -112,7 +112,7 @@ impl Cluster {
         }
     }
 
-    /// What `kubectl rollout restart` does.
+    /// Restarts a workload as `kubectl rollout restart` does.
     pub(crate) async fn restart(&self, kind: &str, namespace: &str, name: &str) {
         static RESTARTS: AtomicU32 = AtomicU32::new(0);
         let nth = RESTARTS.fetch_add(1, Ordering::Relaxed).to_string();
@@ -128,7 +128,7 @@ impl Cluster {
 }
 
 pub(super) async fn apply(client: &Client, object: &Value, status: bool) -> Fallible<()> {
-    let name = object["metadata"]["name"].as_str().ok_or("an object without a name")?;
+    let name = object["metadata"]["name"].as_str().ok_or("the object has no name")?;
     let (api, params) = (api_of(client, object), PatchParams::apply("tests").force());
     let patch = Patch::Apply(object);
     let applied =

@@ -17,15 +17,15 @@ use super::{
     dns::{self, Dns},
     keys::{self, Keys},
     kubelet::Kubelet,
+    namespaces::Namespaces,
     node::{FOLDER, Node, SharedNode},
     options::ProxyMode,
-    packets::Dropping,
-    place::Place,
+    packets::PacketLoss,
     program::Program,
     programs::{self, Programs},
 };
 
-/// How long a test waits for what has to happen. It bounds a hang; nothing is timed by it.
+/// Turns a hang into a failure. No assertion depends on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane with one node.
@@ -37,11 +37,11 @@ pub(crate) struct Cluster {
     components: Mutex<BTreeMap<String, Component>>,
 }
 
-/// A program of the control plane, and how it is started.
+/// A program of the control plane, and the command that starts it.
 #[derive(Debug)]
 struct Component {
     command: Box<dyn MakeCommand>,
-    place: Place,
+    namespaces: Namespaces,
     program: Program,
 }
 
@@ -61,34 +61,34 @@ impl std::fmt::Debug for dyn MakeCommand {
     }
 }
 
-/// Runs a test on a cluster of its own, or says in one line why it cannot.
+/// Runs a test on its own cluster, or prints one line that says why it cannot.
 ///
-/// The test runs in the node's network namespace: what it connects to is inside.
+/// The test runs in the node's network namespace, so all its connections stay inside the cluster.
 ///
 /// # Panics
-/// When the cluster does not start, and when the test panics.
+/// If the cluster does not start, or if the test panics.
 pub(crate) fn on_cluster<F: Future<Output = ()>>(options: Options, test: impl FnOnce(Arc<Cluster>) -> F + Send) {
     let programs = match Programs::find() {
         Ok(programs) => programs,
         Err(reason) => return programs::skip(&reason),
     };
-    let node = Arc::new(Node::new().unwrap_or_else(|error| panic!("namespaces: {error}")));
+    let node = Arc::new(Node::new().unwrap_or_else(|error| panic!("cannot create the node's namespaces: {error}")));
     let run = || {
-        node.place().enter_network().unwrap();
-        let place = node.place().clone();
+        node.namespaces().enter_network().unwrap();
+        let namespaces = node.namespaces().clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .on_thread_start(move || place.enter_network().unwrap())
+            .on_thread_start(move || namespaces.enter_network().unwrap())
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let begun = Instant::now();
+            let start = Instant::now();
             let cluster = match Cluster::start(node.clone(), programs, options).await {
                 Ok(cluster) => cluster,
                 Err(error) => panic!("the cluster did not start: {error}"),
             };
-            println!("cluster: started in {:.1} s", begun.elapsed().as_secs_f64());
+            println!("cluster: started in {:.1} s", start.elapsed().as_secs_f64());
             test(cluster).await;
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -118,14 +118,14 @@ impl Cluster {
 
     fn start_control_plane(&self, programs: &Programs) -> Fallible<()> {
         let (own, options) = (programs.clone(), self.options.clone());
-        self.add("etcd", self.node.place().clone(), move || components::etcd(&own))?;
+        self.add("etcd", self.node.namespaces().clone(), move || components::etcd(&own))?;
         let own = programs.clone();
-        self.add("apiserver", self.node.place().clone(), move || components::apiserver(&own, &options))
+        self.add("apiserver", self.node.namespaces().clone(), move || components::apiserver(&own, &options))
     }
 
-    /// What needs the API server.
+    /// Starts the programs that need the API server.
     async fn start_rest(self: &Arc<Self>, programs: &Programs, keys: &Keys) -> Fallible<()> {
-        let here = || self.node.place().clone();
+        let here = || self.node.namespaces().clone();
         let (own, options) = (programs.clone(), self.options.clone());
         if self.options.controllers {
             self.add("controller-manager", here(), move || components::controller_manager(&own, &options))?;
@@ -136,22 +136,22 @@ impl Cluster {
             self.add("proxy", here(), make)?;
         }
         let dns = Dns::new(&self.node, programs, keys, self.options.dns_replicas)?;
-        for (name, place, command) in dns.commands() {
-            self.add(&name, place, command)?;
+        for (name, namespaces, command) in dns.commands() {
+            self.add(&name, namespaces, command)?;
         }
         dns.declare(&self.client).await?;
         let asked = if self.options.proxy == ProxyMode::None { dns.first() } else { dns::VIRTUAL };
         self.ready("DNS", dns::answers(asked)).await
     }
 
-    fn add(&self, name: &str, place: Place, command: impl Fn() -> Command + Send + 'static) -> Fallible<()> {
-        let program = self.node.start(name, command(), &place)?;
-        let component = Component { command: Box::new(command), place, program };
+    fn add(&self, name: &str, namespaces: Namespaces, command: impl Fn() -> Command + Send + 'static) -> Fallible<()> {
+        let program = self.node.start(name, command(), &namespaces)?;
+        let component = Component { command: Box::new(command), namespaces, program };
         self.lock().insert(name.to_owned(), component);
         Ok(())
     }
 
-    /// Waits for a part of the cluster; tells its log when a component has ended.
+    /// Waits for a part of the cluster. On a timeout, the error holds the logs of the components that have exited.
     async fn ready(&self, what: &str, ready: impl Future<Output = ()>) -> Fallible<()> {
         match tokio::time::timeout(PATIENCE, ready).await {
             Ok(()) => Ok(()),
@@ -160,14 +160,14 @@ impl Cluster {
                     .lock()
                     .iter()
                     .filter(|(_, component)| component.program.ended().is_some())
-                    .map(|(name, _)| format!("{name} has ended:\n{}", self.node.log_tail(name, 20)))
+                    .map(|(name, _)| format!("{name} has exited:\n{}", self.node.log_tail(name, 20)))
                     .collect();
-                Err(format!("{what} is not ready after {PATIENCE:?}\n{}", ended.join("\n")).into())
+                Err(format!("{what} was not ready within {PATIENCE:?}\n{}", ended.join("\n")).into())
             }
         }
     }
 
-    /// A client of the API, with all rights.
+    /// A client of the API with administrator rights.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
@@ -179,24 +179,24 @@ impl Cluster {
         program.end().await;
     }
 
-    /// Stops a component without its notice (SIGSTOP).
+    /// Suspends a component (SIGSTOP).
     pub(crate) fn stop(&self, name: &str) {
         self.program(name).signal(Signal::SIGSTOP).unwrap();
     }
 
-    /// Lets a stopped component go on.
+    /// Resumes a suspended component (SIGCONT).
     pub(crate) fn cont(&self, name: &str) {
         self.program(name).signal(Signal::SIGCONT).unwrap();
     }
 
-    /// Starts a component again that was killed.
+    /// Restarts a killed component.
     pub(crate) fn start_again(&self, name: &str) {
         let mut components = self.lock();
-        let component = components.get_mut(name).unwrap_or_else(|| panic!("no component {name}"));
-        component.program = self.node.start(name, component.command.make(), &component.place).unwrap();
+        let component = components.get_mut(name).unwrap_or_else(|| panic!("no component is called {name}"));
+        component.program = self.node.start(name, component.command.make(), &component.namespaces).unwrap();
     }
 
-    /// Ends etcd, takes all that it holds away, and starts it again.
+    /// Kills etcd, deletes all its data, and restarts it.
     pub(crate) async fn empty_etcd(&self) {
         self.kill("etcd").await;
         std::fs::remove_dir_all(self.node.path(format!("{FOLDER}/etcd"))).unwrap();
@@ -205,31 +205,32 @@ impl Cluster {
 
     fn program(&self, name: &str) -> Program {
         let components = self.lock();
-        components.get(name).unwrap_or_else(|| panic!("no component {name}")).program.clone()
+        components.get(name).unwrap_or_else(|| panic!("no component is called {name}")).program.clone()
     }
 
     /// The process of a pod, `namespace/name`.
     pub(crate) fn pod(&self, name: &str) -> Program {
-        self.kubelet.sandbox(name).and_then(|sandbox| sandbox.program()).unwrap_or_else(|| panic!("no pod {name}"))
+        let sandbox = self.kubelet.sandbox(name);
+        sandbox.and_then(|sandbox| sandbox.program()).unwrap_or_else(|| panic!("pod {name} is not running"))
     }
 
-    /// Drops what an expression of nft matches, as long as the guard lives: `udp dport 53`.
-    pub(crate) fn drop_packets(&self, matching: &str) -> Dropping {
-        Dropping::new(self.node.clone(), matching)
+    /// Drops the packets that an nft expression such as `udp dport 53` matches, while the guard lives.
+    pub(crate) fn drop_packets(&self, matching: &str) -> PacketLoss {
+        PacketLoss::new(self.node.clone(), matching)
     }
 
-    /// Runs `work` in a pod: in its network, with its files, and told its variables.
+    /// Runs `work` in a pod's network and mount namespaces, and passes it the pod's variables.
     pub(crate) async fn in_pod<T: Send + 'static, F: Future<Output = T>>(
         &self,
         name: &str,
         work: impl FnOnce(BTreeMap<String, String>) -> F + Send + 'static,
     ) -> T {
-        let sandbox = self.kubelet.sandbox(name).unwrap_or_else(|| panic!("no pod {name}"));
+        let sandbox = self.kubelet.sandbox(name).unwrap_or_else(|| panic!("pod {name} is not running"));
         let (send, result) = tokio::sync::oneshot::channel();
-        let (place, env) = (sandbox.place.clone(), sandbox.env());
+        let (namespaces, env) = (sandbox.namespaces.clone(), sandbox.env());
         std::thread::spawn(move || {
-            place.enter().unwrap();
-            let inside = place.clone();
+            namespaces.enter().unwrap();
+            let inside = namespaces.clone();
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .on_thread_start(move || inside.enter().unwrap())
@@ -238,27 +239,27 @@ impl Cluster {
                 .unwrap();
             let done = runtime.block_on(work(env));
             runtime.shutdown_timeout(Duration::from_secs(1));
-            // The test has been given up.
+            // Fails only if the test no longer waits.
             send.send(done).ok();
         });
         result.await.unwrap_or_else(|_| panic!("the work in {name} panicked"))
     }
 
-    /// Runs a program to its end in a pod.
+    /// Runs a program in a pod and waits for its output.
     pub(crate) async fn exec(&self, pod: &str, program: &str, args: &[&str]) -> Output {
-        let sandbox = self.kubelet.sandbox(pod).unwrap_or_else(|| panic!("no pod {pod}"));
+        let sandbox = self.kubelet.sandbox(pod).unwrap_or_else(|| panic!("pod {pod} is not running"));
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(sandbox.env());
         let node = self.node.clone();
-        tokio::task::spawn_blocking(move || node.output(command, &sandbox.place)).await.unwrap().unwrap()
+        tokio::task::spawn_blocking(move || node.output(command, &sandbox.namespaces)).await.unwrap().unwrap()
     }
 
-    /// The addresses that CoreDNS's replicas listen on.
+    /// The virtual address of CoreDNS.
     pub(crate) fn dns(&self) -> SocketAddr {
         dns::VIRTUAL
     }
 
-    /// The questions that all replicas of CoreDNS have logged: name with its final dot, and type.
+    /// The questions that all CoreDNS replicas have logged: the name with its trailing dot, and the type.
     pub(crate) fn dns_questions(&self) -> Vec<(String, String)> {
         (0..self.options.dns_replicas).flat_map(|at| dns::logged(&self.node, &format!("coredns-{at}"))).collect()
     }
@@ -270,7 +271,7 @@ impl Cluster {
         }
     }
 
-    /// The lines that a component has logged.
+    /// The lines in a component's log.
     pub(crate) fn log(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.node.log_path(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()

@@ -8,12 +8,12 @@ use super::{
     programs::Programs,
 };
 
-/// The name of the one node.
+/// The name of the only node.
 pub(crate) const NODE_NAME: &str = "node0";
 
 pub(crate) fn etcd(programs: &Programs) -> Command {
     let mut command = Command::new(programs.path("etcd"));
-    // The folder is in memory: there is nothing that a sync could save.
+    // The folder is in memory, so there is nothing to sync.
     command.args(["--unsafe-no-fsync", "--name", "etcd", "--log-level", "warn"]);
     command.args(["--data-dir", &format!("{FOLDER}/etcd")]);
     command.args(["--listen-client-urls", ETCD, "--advertise-client-urls", ETCD]);
@@ -37,7 +37,7 @@ pub(crate) fn apiserver(programs: &Programs, options: &Options) -> Command {
     ] {
         command.arg(format!("--{flag}={FOLDER}/{file}"));
     }
-    // A pod may exist before the controllers have made its namespace's account; there is no storage.
+    // Pods may be created before the controllers create the namespace's service account; storage is not simulated.
     command.args(["--disable-admission-plugins", "ServiceAccount,DefaultStorageClass,StorageObjectInUseProtection"]);
     with_gates(command, options)
 }
@@ -47,14 +47,14 @@ pub(crate) fn controller_manager(programs: &Programs, options: &Options) -> Comm
     command.args(["--leader-elect=false", "--kubeconfig", &format!("{FOLDER}/kubeconfig")]);
     command.arg(format!("--service-account-private-key-file={FOLDER}/accounts.key"));
     command.arg(format!("--root-ca-file={FOLDER}/ca.crt"));
-    // Our kubelet sends no heartbeats, and a node that is given up would take its pods out of every slice.
+    // Our kubelet sends no heartbeats, so this controller would give up the node and take its pods out of every slice.
     command.arg("--controllers=*,-node-lifecycle-controller");
-    // Tests make hundreds of objects in a moment.
+    // Tests create hundreds of objects at once.
     command.args(["--kube-api-qps", "500", "--kube-api-burst", "1000"]);
     with_gates(command, options)
 }
 
-/// `None` where the cluster has no kube-proxy.
+/// The command of kube-proxy, or `None` if the cluster has none.
 pub(crate) fn proxy(programs: &Programs, options: &Options) -> Option<Command> {
     let mode = match options.proxy {
         ProxyMode::Nftables => "nftables",
@@ -66,7 +66,7 @@ pub(crate) fn proxy(programs: &Programs, options: &Options) -> Option<Command> {
     command.args(["--kubeconfig", &format!("{FOLDER}/kubeconfig")]);
     command
         .args(["--cluster-cidr", if options.dual_stack { "10.244.0.0/16,fd00:10:244::/64" } else { "10.244.0.0/16" }]);
-    // The size of the machine's table is the machine's.
+    // Leave the machine's conntrack limits alone.
     command.args(["--conntrack-max-per-core", "0", "--conntrack-min", "0"]);
     command.args(options.proxy_flags);
     Some(with_gates(command, options))

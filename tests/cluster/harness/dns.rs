@@ -1,4 +1,4 @@
-//! CoreDNS: real pods but for the kubelet, which would have to ask it.
+//! CoreDNS, in pods that the harness starts itself, without the kubelet.
 
 use std::{
     fs,
@@ -18,18 +18,18 @@ use tokio::{net::UdpSocket, time::timeout};
 use super::{
     Fallible,
     keys::{ADMIN_TOKEN, Keys},
+    namespaces::Namespaces,
     node::{FOLDER, NODE_IP, Node, PodFiles},
-    place::Place,
     programs::Programs,
 };
 
-/// The address that every pod's `resolv.conf` names.
+/// The virtual address in every pod's `resolv.conf`.
 pub(super) const VIRTUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
 
 /// The replicas.
 #[derive(Debug)]
 pub(super) struct Dns {
-    pods: Vec<(Place, String)>,
+    pods: Vec<(Namespaces, String)>,
     program: std::path::PathBuf,
 }
 
@@ -47,22 +47,22 @@ impl Dns {
                 host_name: format!("coredns-{at}"),
                 service_account: vec![("ca.crt", keys.authority.clone())],
             };
-            let (place, ips) = node.new_pod(&format!("kube-system/coredns-{at}"), &files)?;
-            pods.push((place, ips.into_iter().next().unwrap_or_default()));
+            let (namespaces, ips) = node.new_pod(&format!("kube-system/coredns-{at}"), &files)?;
+            pods.push((namespaces, ips.into_iter().next().unwrap_or_default()));
         }
         Ok(Self { pods, program: programs.path("coredns") })
     }
 
     /// The replicas' names, places and command lines.
-    pub(super) fn commands(&self) -> Vec<(String, Place, impl Fn() -> Command + Send + 'static)> {
-        let one = |(at, (place, _)): (usize, &(Place, String))| {
+    pub(super) fn commands(&self) -> Vec<(String, Namespaces, impl Fn() -> Command + Send + 'static)> {
+        let one = |(at, (namespaces, _)): (usize, &(Namespaces, String))| {
             let program = self.program.clone();
             let command = move || {
                 let mut command = Command::new(&program);
                 command.args(["-conf", &format!("{FOLDER}/Corefile")]);
                 command
             };
-            (format!("coredns-{at}"), place.clone(), command)
+            (format!("coredns-{at}"), namespaces.clone(), command)
         };
         self.pods.iter().enumerate().map(one).collect()
     }
@@ -73,7 +73,7 @@ impl Dns {
         SocketAddr::new(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), 53)
     }
 
-    /// The Service that every pod's `resolv.conf` names.
+    /// Creates the Service whose address is in every pod's `resolv.conf`.
     pub(super) async fn declare(&self, client: &Client) -> Fallible<()> {
         let ports = |target: bool| {
             let port = |name: &str, protocol: &str, number: u16| {
@@ -107,7 +107,7 @@ impl Dns {
     }
 }
 
-/// Completes when the server answers for the cluster's zone.
+/// Completes once the server answers for the cluster's zone.
 pub(super) async fn answers(server: SocketAddr) {
     while !matches!(timeout(Duration::from_millis(250), ask(server)).await, Ok(Ok(ResponseCode::NoError))) {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -125,7 +125,7 @@ async fn ask(server: SocketAddr) -> Fallible<ResponseCode> {
     Ok(Message::from_vec(&answer[..length])?.metadata.response_code)
 }
 
-/// What a replica has been asked: the `log` plugin's lines `"A IN orders.shop.svc.cluster.local. udp ..."`.
+/// The questions that a replica has logged. The `log` plugin writes `"A IN orders.shop.svc.cluster.local. udp ..."`.
 pub(super) fn logged(node: &Node, name: &str) -> Vec<(String, String)> {
     let text = fs::read_to_string(node.log_path(name)).unwrap_or_default();
     let question = |line: &str| {
@@ -136,7 +136,7 @@ pub(super) fn logged(node: &Node, name: &str) -> Vec<(String, String)> {
     text.lines().filter_map(question).collect()
 }
 
-/// As kubeadm writes it, but for the cache (which it leaves out for the cluster's zone), and with the log.
+/// kubeadm's Corefile without the cache (kubeadm does not cache the cluster's zone either), and with the `log` plugin.
 const COREFILE: &str = "\
 .:53 {
     errors

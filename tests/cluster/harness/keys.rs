@@ -1,4 +1,4 @@
-//! The certificate authority of a cluster, and what its programs prove who they are with.
+//! The certificate authority of a cluster, and the credentials of its programs.
 
 use std::{fs, io};
 
@@ -9,19 +9,19 @@ use rcgen::{
 
 use super::node::{FOLDER, NODE_IP, Node};
 
-/// What a client needs.
+/// The certificates that a client of the API server needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
-    /// The authority's certificate, PEM, as pods find it in `ca.crt`.
+    /// The authority's certificate in PEM, as pods find it in `ca.crt`.
     pub(crate) authority: String,
-    /// The same, DER.
+    /// The authority's certificate in DER.
     pub(crate) authority_der: Vec<u8>,
 }
 
-/// The token of an administrator. It is worth nothing outside of the namespaces of one test.
+/// The administrator's token. It has no value outside of a test's namespaces.
 pub(crate) const ADMIN_TOKEN: &str = "administrator";
 
-/// Makes all keys and writes them where the node's programs look for them.
+/// Generates all keys and writes them where the node's programs look for them.
 pub(crate) fn write(node: &Node) -> io::Result<Keys> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

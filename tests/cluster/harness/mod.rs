@@ -1,4 +1,4 @@
-//! A real Kubernetes control plane, CoreDNS and kube-proxy, in namespaces of the test's own: see `README.md`.
+//! A real Kubernetes control plane, CoreDNS and kube-proxy in their own Linux namespaces; see `README.md`.
 
 mod api;
 mod cluster;
@@ -6,11 +6,11 @@ mod components;
 mod dns;
 mod keys;
 mod kubelet;
-mod neighbour;
+mod namespaces;
+mod neighbor;
 mod node;
 mod options;
 mod packets;
-mod place;
 mod program;
 mod programs;
 mod wait;
@@ -18,12 +18,12 @@ mod wait;
 pub(crate) use self::{
     cluster::{Cluster, PATIENCE, on_cluster},
     components::NODE_NAME,
-    neighbour::{GATEWAY, Neighbour},
+    namespaces::Namespaces,
+    neighbor::{GATEWAY, Neighbor},
     node::{MOUNT_TAG, NODE_IP},
     options::{Options, ProxyMode},
-    place::Place,
     wait::is_ready,
 };
 
-/// What goes wrong in a harness is told, and ends the test.
+/// The result of a harness operation. An error only has to be readable: it ends the test.
 pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,6 +1,6 @@
-//! What a cluster is made of.
+//! The options of a cluster.
 
-/// How a cluster differs from the default: kube-proxy in its nftables mode, one CoreDNS, IPv4.
+/// The options of a cluster. The default has kube-proxy in nftables mode, one CoreDNS replica, and IPv4 only.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(super) proxy: ProxyMode,
@@ -11,37 +11,35 @@ pub(crate) struct Options {
     pub(super) proxy_flags: &'static [&'static str],
 }
 
-/// What kube-proxy does.
+/// The mode of kube-proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyMode {
-    /// Rules of nftables.
     Nftables,
-    /// Rules of iptables.
     Iptables,
-    /// There is no kube-proxy, so no virtual address works: pods are told the node's address of the API.
+    /// Without kube-proxy no virtual address works, so the pods' variables name the node's address of the API server.
     None,
 }
 
 impl Options {
-    /// The mode of kube-proxy.
+    /// Sets the mode of kube-proxy.
     pub(crate) fn proxy(mut self, mode: ProxyMode) -> Self {
         self.proxy = mode;
         self
     }
 
-    /// More flags of kube-proxy.
+    /// Passes more flags to kube-proxy.
     pub(crate) fn proxy_flags(mut self, flags: &'static [&'static str]) -> Self {
         self.proxy_flags = flags;
         self
     }
 
-    /// How many pods of CoreDNS there are behind 10.96.0.10: `coredns-0`, `coredns-1`, ...
+    /// Sets the number of CoreDNS pods behind 10.96.0.10: `coredns-0`, `coredns-1`, ...
     pub(crate) fn dns_replicas(mut self, replicas: usize) -> Self {
         self.dns_replicas = replicas;
         self
     }
 
-    /// Services and pods may have IPv6 addresses too.
+    /// Gives Services and pods IPv6 addresses too.
     pub(crate) fn dual_stack(mut self) -> Self {
         self.dual_stack = true;
         self

@@ -1,4 +1,4 @@
-//! Packets that are lost.
+//! Packet loss.
 
 use std::{
     process::Command,
@@ -7,19 +7,19 @@ use std::{
 
 use super::node::SharedNode;
 
-/// Rules of nft on the node that drop what they match, until this is dropped.
+/// Rules of nft on the node that drop matching packets while this guard lives.
 #[derive(Debug)]
-#[must_use = "packets are dropped as long as it lives"]
-pub(crate) struct Dropping {
+#[must_use = "packets are dropped only while the guard lives"]
+pub(crate) struct PacketLoss {
     node: SharedNode,
     table: String,
 }
 
-impl Dropping {
+impl PacketLoss {
     pub(super) fn new(node: SharedNode, matching: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let table = format!("drop{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        // After the addresses have been translated, and before anything else.
+        // After address translation, before any other filter.
         let chain = |hook: &str| {
             format!("chain {hook} {{ type filter hook {hook} priority 10; policy accept; {matching} counter drop; }};")
         };
@@ -29,7 +29,7 @@ impl Dropping {
     }
 }
 
-impl Drop for Dropping {
+impl Drop for PacketLoss {
     fn drop(&mut self) {
         nft(&self.node, &format!("delete table inet {}", self.table));
     }
@@ -38,6 +38,6 @@ impl Drop for Dropping {
 fn nft(node: &SharedNode, rules: &str) {
     let mut command = Command::new("nft");
     command.arg(rules);
-    let output = node.output(command, node.place()).unwrap();
+    let output = node.output(command, node.namespaces()).unwrap();
     assert!(output.status.success(), "nft {rules}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,4 +1,4 @@
-//! One running program of a cluster.
+//! A running program of a cluster.
 
 use std::{
     fs::File,
@@ -19,23 +19,28 @@ use nix::{
 };
 use tokio::sync::watch;
 
-use super::place::{Place, on_thread};
+use super::namespaces::{Namespaces, on_thread};
 
-/// A process that was started in a [`Place`] and in the process namespace of the cluster.
+/// A process in a [`Namespaces`] and in the process namespace of the cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pid: Pid,
-    /// False from the moment on that the process is waited for: its id may then be another's.
+    /// False once the process has been reaped: its id may then belong to another process.
     alive: Arc<Mutex<bool>>,
     exit: watch::Receiver<Option<ExitStatus>>,
 }
 
 impl Program {
     /// Starts `command` with its output appended to `log`.
-    pub(crate) fn start(mut command: Command, place: &Place, processes: &File, log: File) -> io::Result<Self> {
-        // A group of its own: Ctrl-C at a terminal reaches the test alone, and SIGKILL the whole of a pod.
+    pub(crate) fn start(
+        mut command: Command,
+        namespaces: &Namespaces,
+        processes: &File,
+        log: File,
+    ) -> io::Result<Self> {
+        // A new process group: Ctrl-C in a terminal then reaches only the test, and SIGKILL reaches every process of a pod.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = spawn(&mut command, place, processes)?;
+        let child = spawn(&mut command, namespaces, processes)?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let alive = Arc::new(Mutex::new(true));
         let (ended, exit) = watch::channel(None);
@@ -44,25 +49,25 @@ impl Program {
         Ok(Self { pid, alive, exit })
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub(crate) async fn end(&self) -> ExitStatus {
         let mut exit = self.exit.clone();
         let status = exit.wait_for(Option::is_some).await.ok().and_then(|status| *status);
-        // A reaper that is gone has seen the process go.
+        // If the reaper is gone, the process has ended.
         status.unwrap_or_else(|| ExitStatus::from_raw(0))
     }
 
-    /// Sends a signal; nothing happens when the process is gone.
+    /// Sends a signal, or does nothing if the process has ended.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         self.while_alive(|pid| kill(pid, signal))
     }
 
-    /// Kills it and all that it has started.
+    /// Kills the process and all its children.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.while_alive(|pid| killpg(pid, Signal::SIGKILL))
     }
@@ -76,23 +81,27 @@ impl Program {
     }
 }
 
-/// Runs a command to its end in `place`, and gives what it printed.
-pub(crate) fn output(mut command: Command, place: &Place, processes: &File) -> io::Result<std::process::Output> {
+/// Runs a command in `namespaces` and returns its output.
+pub(crate) fn output(
+    mut command: Command,
+    namespaces: &Namespaces,
+    processes: &File,
+) -> io::Result<std::process::Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    spawn(&mut command, place, processes)?.wait_with_output()
+    spawn(&mut command, namespaces, processes)?.wait_with_output()
 }
 
-fn spawn(command: &mut Command, place: &Place, processes: &File) -> io::Result<Child> {
+fn spawn(command: &mut Command, namespaces: &Namespaces, processes: &File) -> io::Result<Child> {
     on_thread(|| {
-        place.enter()?;
-        // For the children of this thread only: a thread's own process namespace never changes.
+        namespaces.enter()?;
+        // This applies to the children of this thread only: a thread never changes its own process namespace.
         setns(processes, CloneFlags::CLONE_NEWPID)?;
         command.current_dir("/").spawn()
     })
 }
 
 fn reap(mut child: Child, pid: Pid, alive: &Mutex<bool>, ended: &watch::Sender<Option<ExitStatus>>) {
-    // Its id is its own for as long as nobody has taken its status.
+    // The id stays valid until the process is reaped, so wait first without reaping.
     while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
     let mut alive = alive.lock().unwrap_or_else(PoisonError::into_inner);
     *alive = false;

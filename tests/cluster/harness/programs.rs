@@ -1,4 +1,4 @@
-//! The programs of a cluster, and what to say where they are missing.
+//! The programs of a cluster, and the message if one is missing.
 
 use std::{
     env, io,
@@ -9,16 +9,16 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::place::on_thread;
+use super::namespaces::on_thread;
 
-/// Where the programs of a control plane are.
+/// The programs of a control plane.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Finds the programs that `tests/cluster/build` makes, or tells what is missing and how to get it.
+    /// Finds the programs that `tests/cluster/build` builds. The error says what is missing and how to get it.
     pub(crate) fn find() -> Result<Self, String> {
         let folder = folder();
         let tools = ["nft", "iptables", "conntrack", "ip"].into_iter().filter(|tool| !on_path(tool));
@@ -29,14 +29,14 @@ impl Programs {
         if !missing.is_empty() {
             let missing = missing.join(", ");
             return Err(format!(
-                "no {missing}; `just testbed` (tests/cluster/build) builds them or tells how to get them"
+                "missing {missing}; run `just testbed` (tests/cluster/build), which builds them or says how to get them"
             ));
         }
         let all = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID;
         match on_thread(|| Ok(unshare(all)?)) {
             Ok(()) => Ok(Self { folder }),
             Err(error) => {
-                Err(format!("no right to make namespaces ({error}): root, or CAP_SYS_ADMIN and CAP_NET_ADMIN"))
+                Err(format!("cannot create namespaces ({error}); run as root or with CAP_SYS_ADMIN and CAP_NET_ADMIN"))
             }
         }
     }
@@ -46,26 +46,27 @@ impl Programs {
         self.folder.join(name)
     }
 
-    /// The folder that they are in.
+    /// The folder of the programs.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// Says in one line, once and past the capture of a test's output, why the cluster tests do nothing.
+/// Prints once, in one line, why the cluster tests are skipped. Writes to standard error directly, so that the test runner
+/// does not capture the line.
 ///
 /// # Panics
-/// When `DISCOVERY_TESTBED=required`, as in CI.
+/// With `DISCOVERY_TESTBED=required`, as in CI.
 pub(crate) fn skip(reason: &str) {
     static ONCE: Once = Once::new();
     assert!(env::var("DISCOVERY_TESTBED").as_deref() != Ok("required"), "the cluster tests cannot run: {reason}");
     ONCE.call_once(|| {
-        // A test's outcome does not hang on whether standard error can be written to.
+        // A test does not fail because standard error is closed.
         writeln!(io::stderr(), "\ncluster tests skipped: {reason}").ok();
     });
 }
 
-/// The same rule as in `tests/cluster/build`.
+/// The folder of the programs, by the same rule as in `tests/cluster/build`.
 fn folder() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! Waiting for what the controllers and the kubelet bring about.
+//! Waiting for the controllers and the kubelet.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,13 +8,13 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use super::cluster::{Cluster, PATIENCE};
 
 impl Cluster {
-    /// Waits until `is` says yes.
+    /// Waits until `condition` returns true.
     ///
     /// # Panics
-    /// When it does not come about.
-    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, is: impl Fn() -> F) {
+    /// If that takes longer than [`PATIENCE`].
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, condition: impl Fn() -> F) {
         let reached = async {
-            while !is().await {
+            while !condition().await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -23,7 +23,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until exactly so many pods with `app: app` are there, all of them ready and none going.
+    /// Waits until exactly `count` pods with `app: app` exist, all ready and none terminating; returns their names.
     pub(crate) async fn pods_ready(&self, namespace: &str, app: &str, count: usize) -> BTreeSet<String> {
         self.until(&format!("{count} ready pods of {app}"), || async {
             let pods = self.pods(namespace, app).await;
@@ -39,7 +39,7 @@ impl Cluster {
         Api::<Pod>::namespaced(self.client(), namespace).list(&params).await.map_or(Vec::new(), |list| list.items)
     }
 
-    /// Whether the API answers, and knows of nothing in the namespace.
+    /// Whether the API answers and has no EndpointSlices in the namespace.
     pub(crate) async fn is_empty(&self, namespace: &str) -> bool {
         let api = Api::<EndpointSlice>::namespaced(self.client(), namespace);
         api.list(&ListParams::default()).await.is_ok_and(|list| list.items.is_empty())
@@ -52,7 +52,7 @@ impl Cluster {
         api.list(&params).await.map_or(Vec::new(), |list| list.items)
     }
 
-    /// Waits until the slices of a Service show so many endpoints that are ready.
+    /// Waits until the slices of a Service list exactly `count` ready endpoints.
     pub(crate) async fn ready_endpoints(&self, namespace: &str, service: &str, count: usize) {
         self.until(&format!("{count} ready endpoints of {service}"), || async {
             let slices = self.slices(namespace, service).await;

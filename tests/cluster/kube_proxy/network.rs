@@ -13,7 +13,7 @@ use std::{
 use tokio::io::AsyncWriteExt as _;
 
 use super::{send::masqueraded, world::Protocol};
-use crate::harness::{Cluster, NODE_IP, Neighbour, Place};
+use crate::harness::{Cluster, NODE_IP, Namespaces, Neighbor};
 
 /// Where pods listen.
 pub(super) const TARGETS: [u16; 2] = [8080, 8081];
@@ -32,9 +32,9 @@ const WORLD_PORT: u16 = 9000;
 pub(super) struct Network {
     /// Those that are endpoints.
     pub(super) pods: Vec<Ipv4Addr>,
-    senders: Vec<(Source, Place)>,
+    senders: Vec<(Source, Namespaces)>,
     /// Many more addresses of the machine of the outside.
-    crowd: Vec<(Source, Place)>,
+    crowd: Vec<(Source, Namespaces)>,
 }
 
 /// Who sends, by the address that it sends from.
@@ -61,34 +61,38 @@ impl Source {
 impl Network {
     /// Makes everybody, and lets them listen; the node on each of `node_ports`.
     pub(super) fn new(cluster: &Cluster, node_ports: impl Iterator<Item = u16>) -> io::Result<Self> {
-        let node = cluster.node_place();
+        let node = cluster.node_namespaces();
         // Refusals are ICMP messages, of which a node sends one client only a few in a second.
         node.run(|| std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0"))?;
-        let v4 = |neighbour: &Neighbour| -> Vec<Ipv4Addr> {
-            neighbour.ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect()
+        let v4 = |neighbor: &Neighbor| -> Vec<Ipv4Addr> {
+            neighbor.ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect()
         };
         let mut network = Self { pods: Vec::new(), senders: Vec::new(), crowd: Vec::new() };
         for at in 0..6 {
             let pod = cluster.bare_pod(&format!("backend-{at}"));
             let ip = v4(&pod)[0];
             for port in TARGETS {
-                listen(&pod.place, SocketAddr::new(ip.into(), port), &SocketAddr::new(ip.into(), port).to_string())?;
+                listen(
+                    &pod.namespaces,
+                    SocketAddr::new(ip.into(), port),
+                    &SocketAddr::new(ip.into(), port).to_string(),
+                )?;
             }
             network.pods.push(ip);
-            network.senders.push((Source::Backend(ip), pod.place));
+            network.senders.push((Source::Backend(ip), pod.namespaces));
         }
         let client = cluster.bare_pod("client");
-        network.senders.push((Source::Pod(v4(&client)[0]), client.place));
+        network.senders.push((Source::Pod(v4(&client)[0]), client.namespaces));
         let crowd: Vec<String> = (1..=CROWD).map(|last| format!("203.0.112.{last}")).collect();
         let addresses: Vec<&str> = OUTSIDE.into_iter().chain(crowd.iter().map(String::as_str)).collect();
         let outside = cluster.outside_machine("out0", &addresses);
-        network.senders.extend(v4(&outside).into_iter().map(|ip| (Source::Outside(ip), outside.place.clone())));
+        network.senders.extend(v4(&outside).into_iter().map(|ip| (Source::Outside(ip), outside.namespaces.clone())));
         network.crowd = network.senders.split_off(network.senders.len() - usize::from(CROWD));
         let world = cluster.outside_machine("world0", &[WORLD]);
         cluster.everything_else_goes_to("world0", &world, WORLD_PORT);
         // It answers from the address that it was asked at.
         let at: IpAddr = v4(&world)[0].into();
-        listen(&world.place, (at, WORLD_PORT).into(), "world")?;
+        listen(&world.namespaces, (at, WORLD_PORT).into(), "world")?;
         for port in node_ports {
             for ip in [node_ip(), masqueraded(), Ipv4Addr::LOCALHOST] {
                 listen(&node, (ip, port).into(), "node")?;
@@ -111,9 +115,9 @@ impl Network {
     }
 
     /// The namespaces of a sender.
-    pub(super) fn place(&self, source: Source) -> &Place {
+    pub(super) fn namespaces(&self, source: Source) -> &Namespaces {
         let found = self.senders.iter().chain(&self.crowd).find(|(one, _)| *one == source);
-        found.map_or_else(|| panic!("{source:?} is nobody"), |(_, place)| place)
+        found.map_or_else(|| panic!("{source:?} is nobody"), |(_, namespaces)| namespaces)
     }
 }
 
@@ -122,9 +126,9 @@ pub(super) fn node_ip() -> Ipv4Addr {
     NODE_IP.parse().unwrap()
 }
 
-/// Answers at an address of a place, TCP and UDP, with `who` and the address that asked.
-fn listen(place: &Place, at: SocketAddr, who: &str) -> io::Result<()> {
-    let (tcp, udp) = place.run_in_network(|| Ok((TcpListener::bind(at)?, UdpSocket::bind(at)?)))?;
+/// Answers at an address of a namespaces, TCP and UDP, with `who` and the address that asked.
+fn listen(namespaces: &Namespaces, at: SocketAddr, who: &str) -> io::Result<()> {
+    let (tcp, udp) = namespaces.run_in_network(|| Ok((TcpListener::bind(at)?, UdpSocket::bind(at)?)))?;
     tcp.set_nonblocking(true)?;
     udp.set_nonblocking(true)?;
     // A socket stays in the namespace that it was made in.

@@ -53,7 +53,7 @@ fn socket(network: &Network, flow: &Sent) -> io::Result<Socket> {
     // Above what the control plane listens on, below the node ports.
     let port = 11_000 + PORT.fetch_add(1, Ordering::Relaxed) % 18_999;
     let from = SocketAddrV4::new(flow.source.ip(), port);
-    network.place(flow.source).run_in_network(|| match flow.protocol {
+    network.namespaces(flow.source).run_in_network(|| match flow.protocol {
         Protocol::Tcp => {
             let socket = TcpSocket::new_v4()?;
             socket.bind(from.into())?;

@@ -24,7 +24,8 @@ struct Flow(UdpSocket);
 impl Flow {
     fn new(bench: &Bench) -> Self {
         let source = bench.network.sources().into_iter().find(|source| matches!(source, Source::Pod(_))).unwrap();
-        let bound = bench.network.place(source).run_in_network(|| std::net::UdpSocket::bind((source.ip(), 0))).unwrap();
+        let bound =
+            bench.network.namespaces(source).run_in_network(|| std::net::UdpSocket::bind((source.ip(), 0))).unwrap();
         bound.set_nonblocking(true).unwrap();
         Self(UdpSocket::from_std(bound).unwrap())
     }

@@ -125,7 +125,7 @@ impl Declared {
         Ipv4Addr::new(198, 18, 0, self.number)
     }
 
-    /// The node port of the port at this place.
+    /// The node port of the port at this index.
     pub(super) fn node_port(&self, at: usize) -> u16 {
         30_000 + 4 * u16::from(self.number) + at as u16
     }

@@ -1,4 +1,4 @@
-//! The variables of a container, as the kubelet writes them.
+//! The environment variables of a container, as the kubelet sets them.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,27 @@ use kube::ResourceExt as _;
 use super::{Kubelet, sandbox::container};
 use crate::harness::{components::NODE_NAME, node::NODE_IP, options::ProxyMode};
 
-/// All variables of the pod's container: those of Services first, so that the container's own replace them.
-pub(super) fn of(kubelet: &Kubelet, services: &[Service], pod: &Pod, ips: &[String]) -> BTreeMap<String, String> {
+/// All variables of the pod's container. Those of Services come first, so that the container's own override them.
+pub(super) fn variables(
+    kubelet: &Kubelet,
+    services: &[Service],
+    pod: &Pod,
+    ips: &[String],
+) -> BTreeMap<String, String> {
     let spec = pod.spec.clone().unwrap_or_default();
     let namespace = pod.namespace().unwrap_or_default();
     let links = spec.enable_service_links.unwrap_or(true);
     let mut env = BTreeMap::from([("HOSTNAME".to_owned(), pod.name_any()), ("HOME".to_owned(), "/".to_owned())]);
     for service in services {
         let own = links && service.namespace().as_deref() == Some(&namespace);
-        // The API server is told of in every namespace, and without the links too.
+        // Every pod gets the API server's variables, in any namespace and even without service links.
         let api = service.name_any() == "kubernetes" && service.namespace().as_deref() == Some("default");
         if own || api {
-            env.extend(of_service(service));
+            env.extend(service_variables(service));
         }
     }
     if kubelet.options.proxy == ProxyMode::None {
-        // As a node without kube-proxy is set up: no virtual address leads to the API.
+        // Nodes without kube-proxy are set up like this, because no virtual address leads to the API server.
         env.insert("KUBERNETES_SERVICE_HOST".to_owned(), NODE_IP.to_owned());
         env.insert("KUBERNETES_SERVICE_PORT".to_owned(), "6443".to_owned());
     }
@@ -53,8 +58,8 @@ fn value(var: &EnvVar, pod: &Pod, ips: &[String]) -> Option<String> {
     }
 }
 
-/// kubernetes `pkg/kubelet/envvars/envvars.go`, `FromServices`.
-fn of_service(service: &Service) -> Vec<(String, String)> {
+/// The variables of one Service, after `FromServices` in Kubernetes' `pkg/kubelet/envvars/envvars.go`.
+fn service_variables(service: &Service) -> Vec<(String, String)> {
     let spec = service.spec.clone().unwrap_or_default();
     let host = spec.cluster_ip.unwrap_or_default();
     let ports = spec.ports.unwrap_or_default();

@@ -48,7 +48,7 @@ pub(super) async fn live(kubelet: Arc<Kubelet>, client: Client, mut changes: wat
     publisher.abort();
 }
 
-/// Starts the process, as often as the pod wants it, until the pod is deleted; gives the phase that it ended in.
+/// Runs the process until the pod is deleted, restarting it as the restart policy says; returns the pod's final phase.
 async fn keep_running(
     kubelet: &Kubelet,
     client: &Client,
@@ -77,7 +77,7 @@ async fn keep_running(
         let success = loop {
             tokio::select! {
                 status = program.end() => break status.success(),
-                // A prober ends only when its container has no probe; the last value stays.
+                // The prober ends only if the container has no probe; its last value stays valid.
                 Ok(()) = readiness.changed() => {
                     let ready = *readiness.borrow_and_update();
                     set(states, "Running", ready);
@@ -99,7 +99,7 @@ async fn keep_running(
             deletion(changes).await;
             return phase;
         }
-        // At once the first time, as a kubelet does; its 10 s to 5 min after that would only make tests slow.
+        // The first restart is immediate, as with a real kubelet. Its later backoff of 10 s to 5 min would only slow tests.
         if started.elapsed() > Duration::from_secs(60) {
             pause = Duration::ZERO;
         }
@@ -111,7 +111,7 @@ async fn keep_running(
     }
 }
 
-/// Waits until the pod is to go, and gives its grace period.
+/// Waits until the pod is being deleted, and returns its grace period.
 async fn deletion(changes: &mut watch::Receiver<Latest>) -> Duration {
     let leaving = |latest: &Latest| match latest {
         Latest::There(pod) => pod.metadata.deletion_timestamp.is_some(),
@@ -130,20 +130,20 @@ async fn deletion(changes: &mut watch::Receiver<Latest>) -> Duration {
     }
 }
 
-/// preStop, SIGTERM, the rest of the grace period, SIGKILL.
+/// Stops a process in order: preStop, SIGTERM, the rest of the grace period, SIGKILL.
 async fn stop(program: Program, pod: Pod, grace: Duration) {
     let deadline = Instant::now() + grace;
     let hook = container(&pod).and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref()?.sleep.as_ref());
     let pause = hook.and_then(|sleep| u64::try_from(sleep.seconds).ok()).unwrap_or(0);
     sleep(Duration::from_secs(pause).min(grace)).await;
-    // Neither can fail but for a process that is gone.
+    // Signals fail only if the process is gone.
     program.signal(Signal::SIGTERM).ok();
     if tokio::time::timeout_at(deadline, program.end()).await.is_err() {
         program.kill().ok();
     }
 }
 
-/// Takes the object away, which is what a deletion waits for.
+/// Removes the API object, which completes the deletion.
 async fn delete(api: &Api<Pod>, pod: &Pod, changes: &watch::Receiver<Latest>) {
     let mut params = DeleteParams::default().grace_period(0);
     params.preconditions = Some(Preconditions { uid: pod.uid(), resource_version: None });

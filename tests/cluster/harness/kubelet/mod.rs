@@ -1,7 +1,7 @@
-//! A small kubelet: it binds pods to the one node, and for each it makes namespaces, starts the process, asks for
-//! readiness, writes the status, and ends the process when the pod is deleted.
+//! A small kubelet. It binds pods to the only node. For each pod it creates namespaces, starts the process, probes
+//! readiness, writes the status, and stops the process when the pod is deleted.
 //!
-//! Not in it: more than one container, images, volumes but the service account's, liveness and start-up probes.
+//! It does not support several containers, images, liveness and startup probes, or volumes other than the service account's.
 
 mod environment;
 mod life;
@@ -27,32 +27,31 @@ use tokio::sync::watch;
 pub(crate) use self::sandbox::Sandbox;
 use super::{components::NODE_NAME, keys::Keys, node::SharedNode, options::Options, programs::Programs};
 
-/// What the kubelet knows.
+/// The kubelet and its pods.
 #[derive(Debug)]
 pub(crate) struct Kubelet {
     pub(super) node: SharedNode,
     pub(super) options: Options,
     pub(super) keys: Keys,
-    /// Where the programs of pods are looked for first.
+    /// The `PATH` of the pods' programs.
     pub(super) path: String,
     workers: Mutex<BTreeMap<String, Worker>>,
     sandboxes: Mutex<BTreeMap<String, Arc<Sandbox>>>,
-    /// The last list of Services that could be had: containers start while the API is away, too.
+    /// The Services as last listed, because containers also start while the API server is down.
     services: Mutex<Vec<Service>>,
 }
 
-/// The task of one pod, and how it hears of changes.
+/// The channel to the task of one pod.
 #[derive(Debug)]
 struct Worker {
     latest: watch::Sender<Latest>,
 }
 
-/// What a pod's task is to do.
+/// The latest state of a pod's API object.
 #[derive(Clone, Debug)]
 pub(super) enum Latest {
-    /// The pod as the API has it.
     There(Box<Pod>),
-    /// The object is gone, so the process has to go at once.
+    /// The object is gone, so the process has to end at once.
     Gone,
 }
 
@@ -73,7 +72,7 @@ impl Kubelet {
         })
     }
 
-    /// Follows the pods of all namespaces for as long as the runtime runs.
+    /// Follows the pods of all namespaces until the runtime stops.
     pub(crate) async fn run(self: Arc<Self>, client: Client) {
         let mut events = watcher::watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).boxed();
         let mut listed = BTreeSet::new();
@@ -87,13 +86,13 @@ impl Kubelet {
                 Ok(Event::InitDone) => self.forget(|uid| !listed.contains(uid)),
                 Ok(Event::Apply(pod)) => self.see(&client, pod),
                 Ok(Event::Delete(pod)) => self.forget(|uid| pod.uid().as_deref() == Some(uid)),
-                // The API is away; a fraction of a second, so that what a test measures is not our own back-off.
+                // The API server is down. Retry soon, so that tests do not measure our own backoff.
                 Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
             }
         }
     }
 
-    /// The pod `namespace/name`, once its namespaces are there.
+    /// The pod `namespace/name`, once its Linux namespaces exist.
     pub(crate) fn sandbox(&self, name: &str) -> Option<Arc<Sandbox>> {
         self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
@@ -133,7 +132,7 @@ impl Kubelet {
 
     fn remove_sandbox(&self, name: &str, sandbox: &Arc<Sandbox>) {
         let mut all = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        // A StatefulSet's next pod has the same name.
+        // The next pod of a StatefulSet has the same name and must stay.
         if all.get(name).is_some_and(|other| Arc::ptr_eq(other, sandbox)) {
             all.remove(name);
         }
@@ -149,7 +148,7 @@ impl Kubelet {
     }
 }
 
-/// There is one node, so there is nothing for a scheduler to decide.
+/// Binds a pod to the only node, in namespaces of a scheduler.
 async fn bind(client: Client, pod: Pod) {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let target = serde_json::json!({
@@ -157,7 +156,7 @@ async fn bind(client: Client, pod: Pod) {
         "target": {"apiVersion": "v1", "kind": "Node", "name": NODE_NAME},
     });
     let api = Api::<Pod>::namespaced(client, &namespace);
-    // Already bound or gone are the only refusals there are; else the next list shows the pod again.
+    // The API refuses only pods that are bound already or gone. After any other error, the next list shows the pod again.
     let params = PostParams::default();
     api.create_subresource::<_, serde_json::Value>("binding", &name, &params, &target).await.ok();
 }

@@ -1,4 +1,4 @@
-//! Readiness probes, asked from the node as a kubelet does.
+//! Readiness probes, sent from the node as a kubelet does.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Asks for ever, and publishes what follows from the answers.
+/// Probes until the task is aborted, and publishes whether the container is ready.
 pub(super) async fn run(container: Container, ip: String, ready: watch::Sender<bool>) {
     let Some(probe) = container.readiness_probe.clone() else {
         ready.send_replace(true);
@@ -23,11 +23,11 @@ pub(super) async fn run(container: Container, ip: String, ready: watch::Sender<b
         Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
     };
     let period = seconds(probe.period_seconds.filter(|period| *period > 0), 10);
-    let patience = seconds(probe.timeout_seconds.filter(|patience| *patience > 0), 1);
+    let limit = seconds(probe.timeout_seconds.filter(|seconds| *seconds > 0), 1);
     tokio::time::sleep(seconds(probe.initial_delay_seconds, 0)).await;
     let (mut passed, mut failed, mut ever) = (0, 0, false);
     loop {
-        let answer = timeout(patience, ask(&probe, &container, &ip)).await;
+        let answer = timeout(limit, ask(&probe, &container, &ip)).await;
         if matches!(answer, Ok(Ok(true))) {
             (passed, failed) = (passed + 1, 0);
         } else {
@@ -39,7 +39,7 @@ pub(super) async fn run(container: Container, ip: String, ready: watch::Sender<b
         } else if failed >= probe.failure_threshold.unwrap_or(3) {
             ready.send_if_modified(|ready| std::mem::replace(ready, false));
         }
-        // A start is what every test waits for; a real kubelet would ask once a period here, too.
+        // Probe fast until the first success, because every test waits for it. A real kubelet keeps to the period.
         tokio::time::sleep(if ever { period } else { period.min(Duration::from_millis(100)) }).await;
     }
 }
@@ -51,7 +51,7 @@ async fn ask(probe: &Probe, container: &Container, ip: &str) -> io::Result<bool>
     }
     match &probe.tcp_socket {
         Some(tcp) => TcpStream::connect(addr(ip, &tcp.port, container)?).await.map(|_| true),
-        None => Err(io::Error::other("only httpGet and tcpSocket are known here")),
+        None => Err(io::Error::other("unsupported probe: this kubelet supports only httpGet and tcpSocket")),
     }
 }
 
@@ -76,5 +76,5 @@ fn addr(ip: &str, port: &IntOrString, container: &Container) -> io::Result<Socke
         }
     };
     let number = number.and_then(|number| u16::try_from(number).ok());
-    Ok(SocketAddr::new(ip, number.ok_or_else(|| io::Error::other("a probe of a port that is not there"))?))
+    Ok(SocketAddr::new(ip, number.ok_or_else(|| io::Error::other("the container has no such port to probe"))?))
 }

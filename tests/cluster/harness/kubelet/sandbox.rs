@@ -13,44 +13,43 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 
 use super::{Kubelet, environment, full_name};
-use crate::harness::{Fallible, node::PodFiles, place::Place, program::Program};
+use crate::harness::{Fallible, namespaces::Namespaces, node::PodFiles, program::Program};
 
-/// What a pod has from its start to its end, across restarts of its process.
+/// The parts of a pod that survive restarts of its process.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) namespaces: Namespaces,
     pub(crate) ips: Vec<String>,
     env: Mutex<BTreeMap<String, String>>,
     program: Mutex<Option<Program>>,
 }
 
 impl Sandbox {
-    /// Makes the namespaces and the files of a pod.
+    /// Creates the namespaces and the files of a pod.
     pub(super) async fn new(kubelet: &Kubelet, client: &Client, pod: &Pod) -> Fallible<Self> {
         let files = files(kubelet, client, pod).await;
         let (name, node) = (full_name(pod), kubelet.node.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let (place, ips) = node.new_pod(&name, &files)?;
-            Ok::<_, std::io::Error>((name, place, ips))
+            let (namespaces, ips) = node.new_pod(&name, &files)?;
+            Ok::<_, std::io::Error>((name, namespaces, ips))
         });
-        let (name, place, mut ips) = made.await??;
+        let (name, namespaces, mut ips) = made.await??;
         if !kubelet.options.dual_stack {
             ips.truncate(1);
         }
-        Ok(Self { name, place, ips, env: Mutex::default(), program: Mutex::default() })
+        Ok(Self { name, namespaces, ips, env: Mutex::default(), program: Mutex::default() })
     }
 
     /// Starts the container's process.
     pub(super) async fn start(&self, kubelet: &Kubelet, client: &Client, pod: &Pod) -> Fallible<Program> {
-        let env = environment::of(kubelet, &kubelet.services(client).await, pod, &self.ips);
-        let container = container(pod).ok_or("a pod without a container")?;
+        let env = environment::variables(kubelet, &kubelet.services(client).await, pod, &self.ips);
+        let container = container(pod).ok_or("the pod has no container")?;
         let mut words = container.command.iter().flatten().chain(container.args.iter().flatten());
-        // The image would know it; there is no image.
-        let first = words.next().ok_or("a container needs a command: there are no images here")?;
+        let first = words.next().ok_or("the container has no command, and the testbed has no images")?;
         let mut command = Command::new(find(first, &kubelet.path));
         command.args(words).env_clear().envs(&env).env("PATH", &kubelet.path);
-        let program = kubelet.node.start(&format!("pod-{}", self.name), command, &self.place)?;
+        let program = kubelet.node.start(&format!("pod-{}", self.name), command, &self.namespaces)?;
         *self.env.lock().unwrap_or_else(PoisonError::into_inner) = env;
         *self.program.lock().unwrap_or_else(PoisonError::into_inner) = Some(program.clone());
         Ok(program)
@@ -67,7 +66,7 @@ impl Sandbox {
     }
 }
 
-/// The one container that we know how to run.
+/// The first container, the only one that this kubelet runs.
 pub(super) fn container(pod: &Pod) -> Option<&Container> {
     pod.spec.as_ref()?.containers.first()
 }
@@ -86,7 +85,7 @@ async fn files(kubelet: &Kubelet, client: &Client, pod: &Pod) -> PodFiles {
         "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n"
     );
     let resolv_conf = match spec.dns_policy.as_deref() {
-        // That of the machine would lead out of the namespaces.
+        // The machine's own nameservers are unreachable from the namespaces.
         Some("Default") => "nameserver 127.0.0.1\n".to_owned(),
         Some("None") => custom(spec.dns_config.unwrap_or_default()),
         _ => cluster,
@@ -109,8 +108,8 @@ fn custom(config: k8s_openapi::api::core::v1::PodDNSConfig) -> String {
     text + &format!("options {}\n", options.collect::<Vec<_>>().join(" "))
 }
 
-/// A real token of the account. A namespace that is new gets its account from a controller within moments; where
-/// there is no controller there is no token either.
+/// A real token of the account. In a new namespace a controller creates the account within moments; without controllers
+/// there is no token.
 async fn token(client: &Client, namespace: &str, account: &str) -> Option<String> {
     let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
     for _ in 0..20 {
@@ -123,7 +122,7 @@ async fn token(client: &Client, namespace: &str, account: &str) -> Option<String
     None
 }
 
-/// The program called `name`: found here, because it is looked for with the test's own variables otherwise.
+/// The path of the program `name`. `Command` itself would search the `PATH` of the test process.
 fn find(name: &str, path: &str) -> std::path::PathBuf {
     let candidates = std::env::split_paths(path).map(|folder| folder.join(name));
     candidates.into_iter().find(|file| !name.contains('/') && file.is_file()).unwrap_or_else(|| name.into())

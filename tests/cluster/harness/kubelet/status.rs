@@ -1,4 +1,4 @@
-//! What the kubelet tells the API of a pod.
+//! The pod status that the kubelet writes to the API.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct Status {
     pub(super) ips: Vec<String>,
     pub(super) ready: bool,
     pub(super) restarts: i32,
-    /// Since when it is so.
+    /// When the phase or the readiness last changed.
     pub(super) since: String,
 }
 
@@ -55,13 +55,13 @@ impl Status {
     }
 }
 
-/// Writes each state, the newest first when several wait, and again until it was taken.
+/// Writes every new state to the API and retries until it is accepted. Only the newest state counts.
 pub(super) async fn publish(api: Api<Pod>, pod: Pod, mut states: watch::Receiver<Status>) {
     let name = pod.name_any();
     states.mark_changed();
     while states.changed().await.is_ok() {
         let state = states.borrow_and_update().clone();
-        // The identity is part of the patch: a pod of the same name that came after is refused.
+        // The patch contains the UID, so that the API refuses it for a later pod with the same name.
         let patch = json!({"metadata": {"uid": pod.uid()}, "status": state.to_json(&pod)});
         match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Err(kube::Error::Api(refused)) if [404, 409, 422].contains(&refused.code) => {}
