@@ -1,4 +1,4 @@
-//! Every form of a name, and what it costs CoreDNS.
+//! Every form of a name, and the number of questions that it costs CoreDNS.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     manifests,
 };
 
-/// Where CoreDNS forwards what is not of the cluster: an address of the node.
+/// Where CoreDNS forwards questions about names outside of the cluster: an address of the node.
 const UPSTREAM: ([u8; 4], u16) = ([172, 31, 255, 1], 5300);
 
-/// What an ExternalName leads to. CoreDNS asks itself about it, and logs that as from the same client.
-const BY_ITSELF: &str = "db.example.com.";
+/// The target of the ExternalName. CoreDNS asks itself for its address, and logs that question as the client's.
+const ASKED_BY_CORE_DNS: &str = "db.example.com.";
 
-/// Services that are there before the pod, and the Services of another namespace.
+/// Services that exist before the pod starts, in its own namespace and in others.
 const BEFORE: &str = "\
 apiVersion: v1
 kind: Namespace
@@ -77,7 +77,7 @@ spec:
         readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1}
 ";
 
-/// A Service that the pod's variables do not know: it is created later.
+/// A Service without variables in the pod, because it is created after the pod started.
 const AFTER: &str = "\
 apiVersion: v1
 kind: Service
@@ -87,45 +87,47 @@ spec:
   ports: [{name: http, port: 8080}]
 ";
 
-/// A form of a name, what is asked in vain at first, what is asked from then on, and the addresses.
+/// One form of a name, with the questions and the addresses that it leads to.
 struct Row {
     target: &'static str,
-    in_vain: &'static [&'static str],
-    asked: Option<(&'static str, &'static str)>,
+    /// The names that get a negative answer the first time.
+    negative: &'static [&'static str],
+    /// The question that gets the answer, sent with every refresh: name and type.
+    question: Option<(&'static str, &'static str)>,
     addrs: &'static [&'static str],
 }
 
 const fn a(
     target: &'static str,
-    in_vain: &'static [&'static str],
-    asked: &'static str,
+    negative: &'static [&'static str],
+    name: &'static str,
     addrs: &'static [&'static str],
 ) -> Row {
-    Row { target, in_vain, asked: Some((asked, "A")), addrs }
+    Row { target, negative, question: Some((name, "A")), addrs }
 }
 
 const fn srv(
     target: &'static str,
-    in_vain: &'static [&'static str],
-    asked: &'static str,
+    negative: &'static [&'static str],
+    name: &'static str,
     addrs: &'static [&'static str],
 ) -> Row {
-    Row { target, in_vain, asked: Some((asked, "SRV")), addrs }
+    Row { target, negative, question: Some((name, "SRV")), addrs }
 }
 
-const fn nothing(target: &'static str, addrs: &'static [&'static str]) -> Row {
-    Row { target, in_vain: &[], asked: None, addrs }
+const fn no_question(target: &'static str, addrs: &'static [&'static str]) -> Row {
+    Row { target, negative: &[], question: None, addrs }
 }
 
 const ORDERS: &[&str] = &["10.96.10.1:8080"];
 const OTHERS: &[&str] = &["10.96.10.2:8080"];
-/// Pods have the addresses that they have: `WEB_0` and `WEB_1` stand for them.
+/// `WEB_0` and `WEB_1` stand for the addresses of the pods, which differ from run to run.
 const WEB_0: &[&str] = &["WEB_0:8080"];
 const WEB: &[&str] = &["WEB_0:8080", "WEB_1:8080"];
 
-/// The budget of the contract, section 5, as asked from namespace `shop`: one question for each refresh. Names of two
-/// labels cost a second one once, since a pod of an own Service comes first, as in libc; and so do hosts of three
-/// labels, which may be a pod.
+/// The query budget, for a pod in namespace `shop`: one question for each refresh. A name of two labels costs one more
+/// question the first time, because it may be a pod of a Service in the own namespace, which is tried first, as in libc. So
+/// does a host of three labels, which may be a pod.
 const TABLE: &[Row] = &[
     a("orders", &[], "orders.shop.svc.cluster.local.", &["10.96.10.1:0"]),
     a("orders:8080", &[], "orders.shop.svc.cluster.local.", ORDERS),
@@ -160,28 +162,28 @@ const TABLE: &[Row] = &[
     a("outside:5432", &[], "outside.shop.svc.cluster.local.", &["192.0.2.7:5432"]),
     a("api.example.com:443", &["api.example.com.svc.cluster.local."], "api.example.com.", &["192.0.2.1:443"]),
     a("api.example.com.:443", &[], "api.example.com.", &["192.0.2.1:443"]),
-    nothing("10.0.0.1:80", &["10.0.0.1:80"]),
-    nothing("localhost:80", &["127.0.0.1:80", "[::1]:80"]),
+    no_question("10.0.0.1:80", &["10.0.0.1:80"]),
+    no_question("localhost:80", &["127.0.0.1:80", "[::1]:80"]),
 ];
 
 type Questions = Vec<(String, String)>;
 
-/// What CoreDNS has logged beyond the first `before` lines, sorted, once there are `least` or more. The log comes
-/// after the answer: what was asked too often is there a moment later.
+/// The questions that CoreDNS logged after the first `before`, sorted, once there are at least `least`. CoreDNS logs after it
+/// answers, so this waits a moment longer for questions that were one too many.
 async fn asked(cluster: &Cluster, before: usize, least: usize, once: bool) -> Questions {
-    cluster.until("CoreDNS logs it", || async { cluster.dns_questions().len() >= before + least }).await;
+    cluster.until("the questions in CoreDNS's log", || async { cluster.dns_questions().len() >= before + least }).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let mut asked: Questions = cluster.dns_questions().split_off(before);
-    asked.retain(|(name, _)| name != BY_ITSELF);
+    asked.retain(|(name, _)| name != ASKED_BY_CORE_DNS);
     asked.sort();
     if once {
-        // Over UDP, a question that repeats the one before it within a round may be a retransmission.
+        // Over UDP, the same question twice in a round may be a retransmission.
         asked.dedup();
     }
     asked
 }
 
-/// Waits until a whole round of questions is over.
+/// Waits until a round of questions is complete: the first, or the one after `since`.
 async fn round_is_over(upstream: &Upstream, since: Option<&Arc<Explanation>>) {
     let over = async {
         loop {
@@ -195,17 +197,17 @@ async fn round_is_over(upstream: &Upstream, since: Option<&Arc<Explanation>>) {
     tokio::time::timeout(PATIENCE, over).await.expect("a round of questions");
 }
 
-/// Only what a test asks for is asked.
+/// Settings under which only the test starts a refresh.
 fn calm() -> RefreshSettings {
     let (moment, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
-    // As short as the TTL of CoreDNS is, no round of a row takes as long.
+    // The rounds of a row take less time than CoreDNS's TTL, so none is refreshed by itself.
     RefreshSettings::default().with_refresh(moment, hour).unwrap().with_failure_refresh_min(moment)
 }
 
 async fn check(cluster: &Cluster, env: &BTreeMap<String, String>, pods: &BTreeMap<&str, String>, transport: &str) {
     const REFRESHES: usize = 5;
     let once = transport == "udp";
-    for Row { target, in_vain, asked: from_then_on, addrs: wanted } in TABLE {
+    for Row { target, negative, question, addrs: wanted } in TABLE {
         let mut env = env.clone();
         env.insert("DISCOVERY_DNS_TRANSPORT".to_owned(), transport.to_owned());
         let resolver = in_pod(env).refresh(calm()).build().unwrap();
@@ -213,9 +215,9 @@ async fn check(cluster: &Cluster, env: &BTreeMap<String, String>, pods: &BTreeMa
         let upstream = tokio::time::timeout(PATIENCE, resolver.resolve(*target)).await.expect(target).unwrap();
         round_is_over(&upstream, None).await;
         let mut each: Questions = Vec::new();
-        each.extend(from_then_on.map(|(name, rtype)| (name.to_owned(), rtype.to_owned())));
-        let rtype = from_then_on.map_or("A", |(_, rtype)| rtype);
-        let mut cold: Questions = in_vain.iter().map(|name| ((*name).to_owned(), rtype.to_owned())).collect();
+        each.extend(question.map(|(name, rtype)| (name.to_owned(), rtype.to_owned())));
+        let rtype = question.map_or("A", |(_, rtype)| rtype);
+        let mut cold: Questions = negative.iter().map(|name| ((*name).to_owned(), rtype.to_owned())).collect();
         cold.extend(each.clone());
         cold.sort();
         assert_eq!(asked(cluster, before, cold.len(), once).await, cold, "{target}, cold\n{}", upstream.explain());
@@ -238,7 +240,10 @@ async fn check(cluster: &Cluster, env: &BTreeMap<String, String>, pods: &BTreeMa
             assert_eq!(asked, each, "{target}, refreshed\n{}", upstream.explain());
             refreshed += asked.len();
         }
-        println!("budget: {transport}: {target}: {} cold, {refreshed} for {REFRESHES} refreshes", cold.len());
+        println!(
+            "query budget: {target} over {transport}: {} questions at first, {refreshed} for {REFRESHES} refreshes",
+            cold.len()
+        );
     }
 }
 
@@ -261,8 +266,8 @@ async fn world(cluster: &Cluster) -> (FakeDns, BTreeMap<&'static str, String>) {
     (outside, BTreeMap::from([("WEB_0", ip("web-0")), ("WEB_1", ip("web-1"))]))
 }
 
-/// Waits until CoreDNS has heard of everything: what it has not would be asked for more than once.
-async fn heard(env: &BTreeMap<String, String>) {
+/// Waits until CoreDNS knows all names: an unknown name would be asked for more than once.
+async fn until_core_dns_is_synced(env: &BTreeMap<String, String>) {
     for Row { target, addrs: wanted, .. } in TABLE {
         let upstream = in_pod(env.clone()).build().unwrap().upstream(*target).unwrap();
         tests::until(&upstream, target, |set| addrs(set).len() == wanted.len()).await;
@@ -270,14 +275,14 @@ async fn heard(env: &BTreeMap<String, String>) {
 }
 
 #[test]
-fn every_form_of_a_name_is_answered_for_the_least_number_of_questions() {
+fn every_form_of_a_name_costs_the_fewest_possible_questions() {
     on_cluster(Options::default(), |cluster| async move {
         let (outside, pods) = world(&cluster).await;
         let own = cluster.clone();
         cluster
             .in_pod("shop/client", |env| async move {
-                heard(&env).await;
-                // Over TCP nothing is sent twice, so that every question counts.
+                until_core_dns_is_synced(&env).await;
+                // Over TCP there are no retransmissions, so every question counts.
                 check(&own, &env, &pods, "tcp").await;
                 check(&own, &env, &pods, "udp").await;
             })
@@ -286,9 +291,9 @@ fn every_form_of_a_name_is_answered_for_the_least_number_of_questions() {
     });
 }
 
-/// The kubelet's variables tell of the ClusterIP Services that were there before the pod: nobody is asked about them.
+/// The kubelet sets variables for the ClusterIP Services that exist before the pod starts. Those need no DNS question.
 #[test]
-fn the_variables_of_services_that_were_there_before_the_pod_cost_no_question() {
+fn services_with_variables_need_no_dns_question() {
     on_cluster(Options::default(), |cluster| async move {
         let (outside, _) = world(&cluster).await;
         cluster.apply(AFTER).await;
@@ -310,7 +315,7 @@ fn the_variables_of_services_that_were_there_before_the_pod_cost_no_question() {
                     ("on", "orders:8080", "env"),
                     ("on", "orders:http", "env"),
                     ("off", "orders:8080", "dns"),
-                    // Later than the pod; of another namespace; without a virtual address.
+                    // Created after the pod; in another namespace; without a virtual address.
                     ("on", "late:8080", "dns"),
                     ("on", "orders.my-ns:8080", "dns"),
                     ("on", "nginx:8080", "dns"),
@@ -325,7 +330,8 @@ fn the_variables_of_services_that_were_there_before_the_pod_cost_no_question() {
                     } else {
                         assert!(!asked(&own, before, 1, false).await.is_empty(), "{target}");
                     }
-                    println!("variables {service_env}: {target} by {source}: {:?}", addrs(&upstream.endpoints()));
+                    let found = addrs(&upstream.endpoints());
+                    println!("{target}: {found:?} from {source}, DISCOVERY_SERVICE_ENV={service_env}");
                 }
             })
             .await;

@@ -1,24 +1,24 @@
-//! F7: more endpoints than fit into a UDP packet, or into a message at all.
+//! Services with more endpoints than fit into a UDP packet, or even into a DNS message (`docs/failure-modes.md`, F7).
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Caller, Seen, client, expected, headless, in_pod, ips, slice, steady};
+use super::{Caller, Observations, client, expected, headless, in_pod, ips, slice, steady};
 use crate::harness::{Cluster, Options, on_cluster};
 
-/// A Service with so many endpoints; CoreDNS has heard of it when a caller has all of them.
+/// Creates a Service with `count` endpoints. CoreDNS is synced when a caller has all of them.
 async fn large(cluster: &Arc<Cluster>, count: u32) {
     client(cluster).await;
     cluster.apply_object(&headless("shop", "large")).await;
     cluster.apply_object(&slice("shop", "large", ips(count))).await;
 }
 
-/// Every set that was seen was whole: with CoreDNS's answer, as with the slice, nothing is between none and all.
-fn all_whole(seen: &Seen, wanted: &[String], what: &str) {
+/// Asserts that every set was complete. CoreDNS gets all endpoints in one slice, so it never answers with a part of them.
+fn assert_all_complete(seen: &Observations, wanted: &[String], what: &str) {
     let lengths: Vec<usize> = seen.sets.iter().map(|(_, set)| set.len()).collect();
     assert!(seen.sets.iter().all(|(_, set)| set == wanted), "{what}: sets of {lengths:?}");
 }
 
-/// How often CoreDNS was asked since line `before` of its log, by type and transport.
+/// The number of questions that CoreDNS logged after line `before`, by type and transport.
 fn asked(cluster: &Cluster, before: usize) -> BTreeMap<String, usize> {
     let mut asked = BTreeMap::new();
     for line in cluster.log("coredns-0").iter().skip(before) {
@@ -43,41 +43,44 @@ fn all_endpoints_are_found(target: &'static str, count: u32) {
         let refreshes = asked(&cluster, before);
         let why = caller.upstream.explain().to_string();
         let seen = caller.end().await;
-        println!("F7: {target}, {count} endpoints: {} picks, in 2 s asked {refreshes:?}", seen.picks);
-        all_whole(&seen, &wanted, target);
-        // No target is asked for on its own.
+        println!("F7: {target}, {count} endpoints: {} picks, questions in 2 s: {refreshes:?}", seen.picks);
+        assert_all_complete(&seen, &wanted, target);
+        // The targets of SRV records need no questions of their own.
         assert!(refreshes.keys().all(|kind| !kind.contains("target")), "{refreshes:?}\n{why}");
-        // Once it was cut, TCP is asked straight away.
+        // After a truncated answer, later refreshes use TCP at once.
         assert!(refreshes.iter().all(|(kind, _)| !kind.ends_with(" udp")), "{refreshes:?}\n{why}");
         assert!(!refreshes.is_empty(), "{why}");
     });
 }
 
+/// F7.
 #[test]
-fn f7_three_hundred_addresses() {
+fn finds_three_hundred_addresses() {
     all_endpoints_are_found("http://large:8080", 300);
 }
 
+/// F7.
 #[test]
-fn f7_a_thousand_addresses() {
+fn finds_a_thousand_addresses() {
     all_endpoints_are_found("http://large:8080", 1000);
 }
 
+/// F7.
 #[test]
-fn f7_three_hundred_targets() {
+fn finds_three_hundred_srv_targets() {
     all_endpoints_are_found("_http._tcp.large", 300);
 }
 
-/// The SRV records fit into a TCP message, but only some of the addresses.
+/// F7: all SRV records fit into a TCP message, but only some of their addresses.
 #[test]
-fn f7_a_thousand_targets() {
+fn finds_a_thousand_srv_targets() {
     all_endpoints_are_found("_http._tcp.large", 1000);
 }
 
-/// With a long name not even the SRV records fit into a TCP message: an error that says what to do, rather than a part of
-/// the set. By the port's number there is no such limit.
+/// F7: with a long name, not even the SRV records fit into a TCP message. The resolver returns an error that says what to do
+/// instead of a part of the set. With the port's number, there is no such limit.
 #[test]
-fn f7_more_targets_than_fit_are_an_error_and_not_a_part_of_the_set() {
+fn more_srv_targets_than_fit_into_a_message_are_an_error() {
     const NAME: &str = "rates-eureka-of-which-there-are-very-many-pods";
     on_cluster(Options::default(), |cluster| async move {
         client(&cluster).await;
@@ -87,20 +90,20 @@ fn f7_more_targets_than_fit_are_an_error_and_not_a_part_of_the_set() {
             .in_pod("shop/client", |env| async move {
                 let resolver = in_pod(env).build().unwrap();
                 let by_number = resolver.upstream(format!("{NAME}:8080").as_str()).unwrap();
-                tests::until(&by_number, "all of them", |set| set.len() == 1000).await;
+                tests::until(&by_number, "1000 endpoints", |set| set.len() == 1000).await;
                 let by_name = resolver.upstream(format!("{NAME}:http").as_str()).unwrap();
-                let error = by_name.first_answer().await.expect_err("not a part of them");
+                let error = by_name.first_answer().await.expect_err("an error instead of a part of the set");
                 assert!(by_name.endpoints().is_empty());
                 (error.clone(), by_name.explain().to_string())
             })
             .await;
-        println!("F7: 1000 endpoints of a long name over SRV: {error}");
+        println!("F7: SRV for 1000 endpoints with a long name: {error}");
         assert!(error.is_transient() && explained.contains("by its number"), "{error:?}\n{explained}");
     });
 }
 
-/// UDP or TCP is lost: the last good set stays, and nobody sees an error.
-fn what_is_lost(rule: &'static str) {
+/// F7: all packets of one transport are lost. The last good set stays, and no pick fails.
+fn keeps_endpoints_while_packets_are_lost(rule: &'static str) {
     on_cluster(Options::default(), move |cluster| async move {
         large(&cluster, 300).await;
         let (many, few) = (expected(300), expected(3));
@@ -118,8 +121,8 @@ fn what_is_lost(rule: &'static str) {
             }
             tokio::time::sleep(Duration::from_secs(4)).await;
             let why = caller.upstream.explain().to_string();
-            println!("F7: {rule} lost, {target}: stale {}", caller.upstream.endpoints().is_stale());
-            // A question that can go neither way says so.
+            println!("F7: {rule} dropped, {target}: stale {}", caller.upstream.endpoints().is_stale());
+            // The set is stale only if the lost transport is the one that its answer needs.
             if stays_fresh {
                 assert!(!caller.upstream.endpoints().is_stale(), "{why}");
             } else {
@@ -128,17 +131,17 @@ fn what_is_lost(rule: &'static str) {
             drop(dropping);
             caller.until("fresh", |upstream| !upstream.endpoints().is_stale()).await;
             let seen = caller.end().await;
-            all_whole(&seen, wanted, target);
+            assert_all_complete(&seen, wanted, target);
         }
     });
 }
 
 #[test]
-fn f7_udp_is_lost() {
-    what_is_lost("udp dport 53");
+fn keeps_endpoints_while_udp_is_lost() {
+    keeps_endpoints_while_packets_are_lost("udp dport 53");
 }
 
 #[test]
-fn f7_tcp_is_lost() {
-    what_is_lost("tcp dport 53");
+fn keeps_endpoints_while_tcp_is_lost() {
+    keeps_endpoints_while_packets_are_lost("tcp dport 53");
 }

@@ -1,5 +1,5 @@
-//! Our resolver in a pod, on the real CoreDNS behind its virtual address. The F numbers are failure modes of the
-//! contract of Kubernetes DNS.
+//! The resolver in a pod, with the real CoreDNS behind its virtual address. `docs/failure-modes.md` lists the F numbers in
+//! the tests' descriptions.
 
 mod forms;
 mod large;
@@ -24,19 +24,19 @@ use crate::{
     manifests,
 };
 
-/// A resolver as an application in the pod has it, but for the variables of Services: DNS is to answer.
+/// The resolver of an application in the pod, with the Services' variables disabled, so that DNS answers.
 fn in_pod(mut env: BTreeMap<String, String>) -> ResolverBuilder {
     env.insert("DISCOVERY_SERVICE_ENV".to_owned(), "off".to_owned());
     Resolver::builder().environment(manifests::environment(env))
 }
 
-/// CoreDNS is asked all the time, whatever its TTL; everything else is as by default.
+/// Default settings, except that the resolver queries CoreDNS continuously, whatever the TTL.
 fn steady() -> RefreshSettings {
     let tenth = Duration::from_millis(100);
     RefreshSettings::default().with_refresh(tenth, tenth * 2).unwrap()
 }
 
-/// A headless Service without a selector, whose endpoints the test writes.
+/// A headless Service without a selector; the test writes its endpoints.
 fn headless(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
@@ -45,7 +45,7 @@ fn headless(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// The slice of a Service with these addresses.
+/// An EndpointSlice of a Service with these addresses.
 fn slice(namespace: &str, service: &str, ips: impl IntoIterator<Item = Ipv4Addr>) -> Value {
     let endpoints: Vec<Value> =
         ips.into_iter().map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}})).collect();
@@ -64,38 +64,38 @@ fn slice(namespace: &str, service: &str, ips: impl IntoIterator<Item = Ipv4Addr>
     })
 }
 
-/// So many addresses that nobody has.
+/// `count` addresses that are not in use.
 fn ips(count: u32) -> impl Iterator<Item = Ipv4Addr> {
     (1..=count).map(|at| Ipv4Addr::from_bits(u32::from_be_bytes([10, 250, 0, 0]) + at))
 }
 
-/// The texts of these addresses with the port of [`slice`], as `tests::addrs` has them.
+/// The addresses of [`ips`] with the port of [`slice`], in the form of `tests::addrs`.
 fn expected(count: u32) -> Vec<String> {
     ips(count).map(|ip| format!("{ip}:8080")).collect()
 }
 
-/// A cluster's `shop/client`.
+/// Starts the pod `shop/client`.
 async fn client(cluster: &Cluster) {
     cluster.apply(&manifests::client("shop")).await;
     cluster.pods_ready("shop", "client", 1).await;
 }
 
-/// What a caller in the pod has seen: it picks every few milliseconds, and watches.
+/// The results of a caller in the pod, which picks every few milliseconds and watches the endpoints.
 #[derive(Debug, Default)]
-struct Seen {
+struct Observations {
     picks: usize,
-    /// Why picks failed.
+    /// The errors of the picks that failed.
     errors: Vec<String>,
-    /// Each set, and when it came.
+    /// Each endpoint set, and when it was published.
     sets: Vec<(Instant, Vec<String>)>,
-    /// When it became stale, and when fresh again.
+    /// When the set became stale (true) and fresh again (false).
     stale: Vec<(Instant, bool)>,
 }
 
-/// A caller in `shop/client`, from its first endpoint on.
+/// A caller in `shop/client` that has found its first endpoint.
 struct Caller {
     upstream: Upstream,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Observations>>,
     stop: oneshot::Sender<()>,
     pod: JoinHandle<()>,
 }
@@ -103,15 +103,15 @@ struct Caller {
 impl Caller {
     async fn start(cluster: &Arc<Cluster>, target: &'static str, settings: RefreshSettings) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let (tell, mut told) = mpsc::channel(1);
-        let seen = Arc::<Mutex<Seen>>::default();
+        let (send, mut started) = mpsc::channel(1);
+        let seen = Arc::<Mutex<Observations>>::default();
         let (own, to) = (cluster.clone(), seen.clone());
         let pod = tokio::spawn(async move {
             own.in_pod("shop/client", move |env| async move {
                 let resolver = in_pod(env).refresh(settings).build().unwrap();
                 let upstream = resolver.upstream(target).unwrap();
                 upstream.ready().await.unwrap();
-                tell.send(upstream.clone()).await.unwrap();
+                send.send(upstream.clone()).await.unwrap();
                 tokio::select! {
                     () = watch(&upstream, &to) => {}
                     () = pick(&upstream, &to) => {}
@@ -120,14 +120,14 @@ impl Caller {
             })
             .await;
         });
-        let upstream = tokio::time::timeout(PATIENCE, told.recv()).await.expect("an answer").expect("an upstream");
+        let upstream = tokio::time::timeout(PATIENCE, started.recv()).await.expect("an answer").expect("an upstream");
         Self { upstream, seen, stop, pod }
     }
 
-    /// Waits for what the upstream says.
-    async fn until(&self, what: &str, is: impl Fn(&Upstream) -> bool) {
+    /// Waits until `condition` holds for the upstream.
+    async fn until(&self, what: &str, condition: impl Fn(&Upstream) -> bool) {
         let reached = async {
-            while !is(&self.upstream) {
+            while !condition(&self.upstream) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -144,8 +144,8 @@ impl Caller {
         .await;
     }
 
-    /// Ends the caller; nobody may have seen an error.
-    async fn end(self) -> Seen {
+    /// Stops the caller and returns what it saw, after asserting that no pick failed.
+    async fn end(self) -> Observations {
         drop(self.stop);
         self.pod.await.unwrap();
         drop(self.upstream);
@@ -157,7 +157,7 @@ impl Caller {
     }
 }
 
-async fn watch(upstream: &Upstream, seen: &Mutex<Seen>) {
+async fn watch(upstream: &Upstream, seen: &Mutex<Observations>) {
     let mut watch = upstream.watch();
     loop {
         let set = watch.next().await;
@@ -165,9 +165,9 @@ async fn watch(upstream: &Upstream, seen: &Mutex<Seen>) {
     }
 }
 
-impl Seen {
-    /// What came of one pick.
-    fn note(&mut self, error: Option<String>, stale: bool) {
+impl Observations {
+    /// Records the result of one pick.
+    fn record(&mut self, error: Option<String>, stale: bool) {
         self.picks += 1;
         self.errors.extend(error);
         if self.stale.last().map_or(stale, |(_, last)| *last != stale) {
@@ -176,12 +176,12 @@ impl Seen {
     }
 }
 
-async fn pick(upstream: &Upstream, seen: &Mutex<Seen>) {
+async fn pick(upstream: &Upstream, seen: &Mutex<Observations>) {
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     loop {
         pace.tick().await;
         let (picked, stale) = (upstream.pick(), upstream.endpoints().is_stale());
-        seen.lock().unwrap().note(picked.err().map(|error| error.to_string()), stale);
+        seen.lock().unwrap().record(picked.err().map(|error| error.to_string()), stale);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! F6 and F10: CoreDNS is away, restarts, is not ready, or disagrees with itself.
+//! CoreDNS is down, restarts, is not synced, or its replicas disagree (`docs/failure-modes.md`, F6 and F10).
 
 use std::{
     collections::BTreeMap,
@@ -6,18 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_core::refresh::RefreshSettings;
+use discovery_core::{Upstream, refresh::RefreshSettings};
 
-use super::{Caller, Seen, client, expected, headless, ips, slice, steady};
+use super::{Caller, Observations, client, expected, headless, ips, slice, steady};
 use crate::harness::{Cluster, Options, on_cluster};
 
 const TARGET: &str = "http://orders:8080";
 const BOTH: [&str; 2] = ["coredns-0", "coredns-1"];
 
-/// How long one question may take: two attempts of a second, and as much again on a busy machine.
+/// The longest that one question may take: two attempts of a second each, doubled for a busy machine.
 const QUESTION: Duration = Duration::from_secs(4);
 
-/// Two replicas, and a Service with three endpoints.
+/// Runs a test with two CoreDNS replicas and a Service with three endpoints.
 fn on_two_replicas<F: Future<Output = ()>>(test: impl FnOnce(Arc<Cluster>) -> F + Send) {
     on_cluster(Options::default().dns_replicas(2), |cluster| async move {
         client(&cluster).await;
@@ -27,21 +27,22 @@ fn on_two_replicas<F: Future<Output = ()>>(test: impl FnOnce(Arc<Cluster>) -> F 
     });
 }
 
-/// A caller that has all of the three.
+/// A caller that has found all three endpoints.
 async fn caller(cluster: &Arc<Cluster>, settings: RefreshSettings) -> Caller {
     let caller = Caller::start(cluster, TARGET, settings).await;
     caller.until_set(&expected(3)).await;
     caller
 }
 
-/// What the caller had from the moment that it had all of them.
-fn unchanged(seen: &Seen, what: &str) {
+/// Asserts that the caller kept all three endpoints from the moment when it had found them.
+fn assert_unchanged(seen: &Observations, what: &str) {
     let wanted = expected(3);
     let all = seen.sets.iter().position(|(_, set)| *set == wanted).unwrap();
     assert!(seen.sets[all..].iter().all(|(_, set)| *set == wanted), "{what}: {:?}", seen.sets);
 }
 
-fn stale_for(seen: &Seen) -> Duration {
+/// The total time during which the set was stale.
+fn stale_for(seen: &Observations) -> Duration {
     let mut total = Duration::ZERO;
     for pair in seen.stale.windows(2) {
         if pair[0].1 {
@@ -51,53 +52,54 @@ fn stale_for(seen: &Seen) -> Duration {
     total
 }
 
-/// Both replicas hear of a change, and so does the caller.
-async fn hears_of_news(cluster: &Cluster, caller: &Caller) {
+/// Adds an endpoint and waits until the caller finds it.
+async fn finds_a_new_endpoint(cluster: &Cluster, caller: &Caller) {
     cluster.apply_object(&slice("shop", "orders", ips(4))).await;
     caller.until_set(&expected(4)).await;
 }
 
-/// One of two is gone: half of all packets are lost, and nobody notices.
+/// F6: with one of two replicas killed, half of all packets are lost. No pick fails.
 #[test]
-fn f6_one_replica_is_killed() {
+fn keeps_endpoints_while_one_replica_is_killed() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         cluster.kill("coredns-0").await;
         tokio::time::sleep(Duration::from_secs(6)).await;
-        unchanged(&caller.seen.lock().unwrap(), "one killed");
-        // The other one goes on telling what is new.
-        hears_of_news(&cluster, &caller).await;
+        assert_unchanged(&caller.seen.lock().unwrap(), "one killed");
+        // The other replica still reports changes.
+        finds_a_new_endpoint(&cluster, &caller).await;
         let seen = caller.end().await;
         println!("F6: one replica killed: {} picks, 0 errors, stale for {:?}", seen.picks, stale_for(&seen));
     });
 }
 
+/// F6.
 #[test]
-fn f6_one_replica_hangs() {
+fn keeps_endpoints_while_one_replica_hangs() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         cluster.stop("coredns-0");
         tokio::time::sleep(Duration::from_secs(6)).await;
-        unchanged(&caller.seen.lock().unwrap(), "one hangs");
-        hears_of_news(&cluster, &caller).await;
+        assert_unchanged(&caller.seen.lock().unwrap(), "one hangs");
+        finds_a_new_endpoint(&cluster, &caller).await;
         cluster.cont("coredns-0");
         let seen = caller.end().await;
         println!("F6: one replica hangs: {} picks, 0 errors, stale for {:?}", seen.picks, stale_for(&seen));
     });
 }
 
-/// The set stays and says that it is stale; once CoreDNS answers again it is fresh within one step of the backoff.
+/// F6: the set stays and is marked stale. Once CoreDNS answers again, the set is fresh within one step of the backoff.
 #[test]
-fn f6_both_replicas_are_killed_and_come_back() {
+fn keeps_stale_endpoints_while_both_replicas_are_down_and_recovers() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         for name in BOTH {
             cluster.kill(name).await;
         }
-        let away = Instant::now();
+        let down = Instant::now();
         caller.until("stale", |upstream| upstream.endpoints().is_stale()).await;
-        let noticed = away.elapsed();
-        // Until the backoff has reached its maximum.
+        let noticed = down.elapsed();
+        // Long enough for the backoff to reach its maximum.
         tokio::time::sleep(Duration::from_secs(8)).await;
         assert!(caller.upstream.endpoints().is_stale());
         for name in BOTH {
@@ -107,43 +109,43 @@ fn f6_both_replicas_are_killed_and_come_back() {
         let back = Instant::now();
         caller.until("fresh", |upstream| !upstream.endpoints().is_stale()).await;
         let recovered = back.elapsed();
-        unchanged(&caller.seen.lock().unwrap(), "both killed");
-        hears_of_news(&cluster, &caller).await;
+        assert_unchanged(&caller.seen.lock().unwrap(), "both killed");
+        finds_a_new_endpoint(&cluster, &caller).await;
         let seen = caller.end().await;
         println!(
-            "F6: both killed: stale after {noticed:?}, away {:?}, fresh {recovered:?} after the first answer, \
+            "F6: both killed: stale after {noticed:?}, down for {:?}, fresh {recovered:?} after the first answer, \
              {} picks, 0 errors",
-            back - away,
+            back - down,
             seen.picks,
         );
         assert!(recovered <= steady().backoff_max() + QUESTION, "{recovered:?}");
     });
 }
 
-/// One after the other is replaced, as a Deployment of CoreDNS with `maxUnavailable: 1` rolls.
+/// F6: one replica after the other is replaced, as in a rolling update of CoreDNS with `maxUnavailable: 1`.
 #[test]
-fn f6_the_replicas_are_rolled() {
+fn keeps_endpoints_while_the_replicas_are_rolled() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         for name in [BOTH, BOTH].concat() {
             cluster.kill(name).await;
-            // The next pod takes a moment to come.
+            // A replacement pod takes a moment to start.
             tokio::time::sleep(Duration::from_secs(1)).await;
             let lines = cluster.log(name).len();
             cluster.start_again(name);
             let ready = async || cluster.log(name)[lines..].iter().any(|line| line.contains("\" NOERROR"));
             cluster.until(name, ready).await;
         }
-        unchanged(&caller.seen.lock().unwrap(), "rolled");
-        hears_of_news(&cluster, &caller).await;
+        assert_unchanged(&caller.seen.lock().unwrap(), "rolled");
+        finds_a_new_endpoint(&cluster, &caller).await;
         let seen = caller.end().await;
         println!("F6: rolled twice: {} picks, 0 errors, stale for {:?}", seen.picks, stale_for(&seen));
     });
 }
 
-/// A CoreDNS that has not heard from the API server yet knows no names, and must not be believed.
+/// F6: a CoreDNS that has not synced with the API server knows no names, and its negative answers must not be trusted.
 #[test]
-fn f6_the_replicas_are_not_synced() {
+fn keeps_endpoints_while_the_replicas_are_not_synced() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         cluster.stop("apiserver");
@@ -153,7 +155,7 @@ fn f6_the_replicas_are_not_synced() {
             cluster.start_again(name);
         }
         caller.until("stale", |upstream| upstream.endpoints().is_stale()).await;
-        // It waits for 5 s before it answers without them.
+        // CoreDNS waits 5 s for the sync, then answers without it.
         let answered = || {
             let mut codes = BTreeMap::<String, usize>::new();
             for (name, lines) in BOTH.iter().zip(&lines) {
@@ -165,19 +167,19 @@ fn f6_the_replicas_are_not_synced() {
             codes.retain(|code, _| code.chars().all(|c| c.is_ascii_uppercase()));
             codes
         };
-        cluster.until("an answer of one that is not synced", async || !answered().is_empty()).await;
+        cluster.until("an answer from an unsynced replica", async || !answered().is_empty()).await;
         tokio::time::sleep(Duration::from_secs(4)).await;
         let codes = answered();
         let why = caller.upstream.explain().to_string();
         assert!(caller.upstream.endpoints().is_stale(), "{why}");
-        unchanged(&caller.seen.lock().unwrap(), "not synced");
+        assert_unchanged(&caller.seen.lock().unwrap(), "not synced");
         cluster.cont("apiserver");
         cluster.dns_answers().await;
         let back = Instant::now();
         caller.until("fresh", |upstream| !upstream.endpoints().is_stale()).await;
         let recovered = back.elapsed();
-        unchanged(&caller.seen.lock().unwrap(), "synced");
-        hears_of_news(&cluster, &caller).await;
+        assert_unchanged(&caller.seen.lock().unwrap(), "synced");
+        finds_a_new_endpoint(&cluster, &caller).await;
         let seen = caller.end().await;
         println!(
             "F6: not synced: answers {codes:?}, stale for {:?}, fresh {recovered:?} after the first good answer, \
@@ -188,10 +190,10 @@ fn f6_the_replicas_are_not_synced() {
     });
 }
 
-/// One of two replicas hears nothing of a change: old and new answers come in turns. An address is there as soon as
-/// one of them has it, and leaves when none had it for as long as the hold says.
+/// F10: one of two replicas misses a change, so old and new answers alternate. An address is added as soon as one answer
+/// holds it, and removed once no answer held it for the removal hold.
 #[test]
-fn f10_the_replicas_disagree() {
+fn merges_answers_while_the_replicas_disagree() {
     on_two_replicas(|cluster| async move {
         let caller = caller(&cluster, steady()).await;
         let replica =
@@ -200,37 +202,38 @@ fn f10_the_replicas_disagree() {
             cluster.drop_packets(&format!("ip saddr {replica} tcp dport 6443")),
             cluster.drop_packets(&format!("ip daddr {replica} tcp sport 6443")),
         ];
-        let begun = Instant::now();
+        let start = Instant::now();
         let asked = cluster.dns_questions().len();
-        // One goes, one comes.
+        // One endpoint is replaced by another.
         cluster.apply_object(&slice("shop", "orders", ips(4).skip(1))).await;
-        caller.until("the new one", |upstream| tests::addrs(&upstream.endpoints()).contains(&expected(4)[3])).await;
-        let added = begun.elapsed();
+        let added = |upstream: &Upstream| tests::addrs(&upstream.endpoints()).contains(&expected(4)[3]);
+        caller.until("the new endpoint", added).await;
+        let added = start.elapsed();
         tokio::time::sleep(Duration::from_secs(8)).await;
-        let (disagreed, asked) = (begun.elapsed(), cluster.dns_questions().len() - asked);
+        let (disagreed, asked) = (start.elapsed(), cluster.dns_questions().len() - asked);
         drop(cut_off);
         caller.until_set(&expected(4)[1..]).await;
-        let agreed = begun.elapsed();
-        // Long enough for a change of mind.
+        let agreed = start.elapsed();
+        // Long enough to see whether the set changes again.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let hold = steady().removal_hold();
         let seen = caller.end().await;
-        let sets: Vec<_> = seen.sets.iter().filter(|(at, _)| *at >= begun).collect();
+        let sets: Vec<_> = seen.sets.iter().filter(|(at, _)| *at >= start).collect();
         for addr in expected(4) {
             let mut changes: Vec<(Instant, bool)> = Vec::new();
-            let mut there = addr != expected(4)[3];
+            let mut present = addr != expected(4)[3];
             for (at, set) in &sets {
-                if set.contains(&addr) != there {
-                    there = !there;
-                    changes.push((*at, there));
+                if set.contains(&addr) != present {
+                    present = !present;
+                    changes.push((*at, present));
                 }
             }
-            let removals = changes.iter().filter(|(_, there)| !there).count();
+            let removals = changes.iter().filter(|(_, present)| !present).count();
             println!(
-                "F10: {addr}: {removals} removals, {} additions in {disagreed:?} of {asked} questions",
+                "F10: {addr}: {removals} removals, {} additions in {disagreed:?} with {asked} questions",
                 changes.len() - removals
             );
-            // It leaves no sooner than a hold after it came. The watch tells of both with a small delay.
+            // An address is removed no sooner than one hold after it was added. The watch sees both with a small delay.
             let least = hold.mul_f64(0.9);
             let too_soon = changes.windows(2).any(|pair| pair[0].1 && pair[1].0 - pair[0].0 < least);
             assert!(!too_soon, "{addr}: {changes:?}");
@@ -240,6 +243,9 @@ fn f10_the_replicas_disagree() {
         for stays in &expected(4)[1..3] {
             assert!(sets.iter().all(|(_, set)| set.contains(stays)), "{stays}: {sets:?}");
         }
-        println!("F10: the new one after {added:?}, agreed {:?} after both knew", agreed - disagreed);
+        println!(
+            "F10: the new endpoint was found after {added:?}; the set settled {:?} after the replicas agreed",
+            agreed - disagreed
+        );
     });
 }
