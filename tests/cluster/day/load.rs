@@ -16,7 +16,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// A client: one way to send a request, which returns the address of the pod that answered.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct LoadClient {
     pub(super) name: &'static str,
     pub(super) send: Arc<dyn Fn() -> BoxFuture<'static, Result<IpAddr, String>> + Send + Sync>,
     /// The upstream whose endpoint changes are recorded; `None` for a client that does not show its endpoints.
@@ -35,7 +35,7 @@ pub(super) struct Tally {
 }
 
 /// Sends requests with each client until `scenario` completes; returns its result and the tallies.
-pub(super) async fn during<T>(clients: &[Client], scenario: impl Future<Output = T>) -> (T, Vec<Tally>) {
+pub(super) async fn during<T>(clients: &[LoadClient], scenario: impl Future<Output = T>) -> (T, Vec<Tally>) {
     let tallies: Vec<Arc<Mutex<Tally>>> = clients.iter().map(|_| Arc::default()).collect();
     let mut senders = JoinSet::new();
     for (client, tally) in clients.iter().zip(&tallies) {
@@ -65,7 +65,7 @@ async fn follow(upstream: Upstream, tally: Arc<Mutex<Tally>>) {
     }
 }
 
-async fn send_steadily(client: Client, tally: Arc<Mutex<Tally>>) {
+async fn send_steadily(client: LoadClient, tally: Arc<Mutex<Tally>>) {
     let mut ticks = tokio::time::interval(PACE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     loop {

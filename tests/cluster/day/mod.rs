@@ -19,8 +19,8 @@ use discovery_core::Resolver;
 use nix::sys::signal::Signal;
 
 use self::{
-    load::{Client, during},
-    pods::Watch,
+    load::{LoadClient, during},
+    pods::PodWatch,
     report::Scenario,
 };
 use crate::{
@@ -59,7 +59,7 @@ spec:
 }
 
 /// The four clients of a workload, made in the pod with its environment.
-fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
+fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<LoadClient> {
     let resolver = || Resolver::builder().environment(manifests::environment(env.clone()));
     vec![
         ours("ours, by DNS", resolver().build().unwrap(), format!("http://{to}.shop:8080/")),
@@ -73,7 +73,7 @@ fn clients(env: &BTreeMap<String, String>, to: &str) -> Vec<Client> {
     ]
 }
 
-fn ours(name: &'static str, resolver: Resolver, url: String) -> Client {
+fn ours(name: &'static str, resolver: Resolver, url: String) -> LoadClient {
     let upstream = resolver.upstream(&*url).unwrap();
     // For the pod that hangs: a quarter of the caller's timeout.
     let client = discovery_reqwest::Client::builder(resolver).attempt_timeout(TIMEOUT / 4).build().unwrap();
@@ -85,10 +85,10 @@ fn ours(name: &'static str, resolver: Resolver, url: String) -> Client {
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
-    Client { name, send: Arc::new(send), upstream: Some(upstream) }
+    LoadClient { name, send: Arc::new(send), upstream: Some(upstream) }
 }
 
-fn plain(name: &'static str, url: String) -> Client {
+fn plain(name: &'static str, url: String) -> LoadClient {
     let client = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let send = move || {
         let (client, url) = (client.clone(), url.clone());
@@ -98,7 +98,7 @@ fn plain(name: &'static str, url: String) -> Client {
         };
         Box::pin(request) as futures_util::future::BoxFuture<'static, _>
     };
-    Client { name, send: Arc::new(send), upstream: None }
+    LoadClient { name, send: Arc::new(send), upstream: None }
 }
 
 /// The address of the pod that answered.
@@ -155,7 +155,7 @@ const HEAD: &str = "\
 ";
 
 async fn all(cluster: &Arc<Cluster>) -> (Vec<&'static str>, Vec<Scenario>) {
-    let watches = [WEB, SET].map(|workload| Watch::start(cluster, "shop", workload.name));
+    let watches = [WEB, SET].map(|workload| PodWatch::start(cluster, "shop", workload.name));
     let mut scenarios = Vec::new();
     let mut names = Vec::new();
     let only = std::env::var("DISCOVERY_SCENARIO").unwrap_or_default();

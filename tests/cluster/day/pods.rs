@@ -21,12 +21,12 @@ use super::report::PodTimes;
 use crate::harness::{Cluster, is_ready};
 
 /// A watch on the pods with `app: app` and on the slices of their Service.
-pub(super) struct Watch {
+pub(super) struct PodWatch {
     times: Arc<Mutex<PodTimes>>,
     task: [tokio::task::JoinHandle<()>; 2],
 }
 
-impl Watch {
+impl PodWatch {
     pub(super) fn start(cluster: &Cluster, namespace: &str, app: &str) -> Self {
         let times: Arc<Mutex<PodTimes>> = Arc::default();
         let config = watcher::Config::default().labels(&format!("app={app}"));
@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for PodWatch {
     fn drop(&mut self) {
         self.task.iter().for_each(tokio::task::JoinHandle::abort);
     }

@@ -12,10 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of a question. It turns a hang into a failure; no assertion depends on it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// A client that sends one question after another over one connection.
-pub(super) struct Client {
+pub(super) struct TcpClient {
     stream: TcpStream,
     id: u16,
 }
@@ -38,17 +39,17 @@ pub(super) struct TextRecord {
     pub(super) ttl: u32,
 }
 
-impl Client {
+impl TcpClient {
     pub(super) async fn connect(addr: SocketAddr) -> Self {
-        let stream = timeout(PATIENCE, TcpStream::connect(addr)).await.expect("a connection").unwrap();
+        let stream = timeout(ANSWER_LIMIT, TcpStream::connect(addr)).await.expect("a connection").unwrap();
         Self { stream, id: 0 }
     }
 
     pub(super) async fn ask(&mut self, name: &str, rtype: u16) -> Answer {
         self.id = self.id.wrapping_add(1);
         let bytes = question(self.id, name, rtype).to_vec().unwrap();
-        let response = timeout(PATIENCE, self.exchange(&bytes)).await;
-        let response = response.unwrap_or_else(|_| panic!("no answer to type {rtype} {name} within {PATIENCE:?}"));
+        let response = timeout(ANSWER_LIMIT, self.exchange(&bytes)).await;
+        let response = response.unwrap_or_else(|_| panic!("no answer to type {rtype} {name} within {ANSWER_LIMIT:?}"));
         assert_eq!(response.metadata.id, self.id);
         Answer::from(&response)
     }
@@ -74,7 +75,7 @@ pub(super) async fn by_udp(addr: SocketAddr, name: &str, rtype: u16, room: u16) 
     socket.connect(addr).await.unwrap();
     socket.send(&message.to_vec().unwrap()).await.unwrap();
     let mut answer = vec![0; 65_535];
-    let length = timeout(PATIENCE, socket.recv(&mut answer)).await.expect("an answer").unwrap();
+    let length = timeout(ANSWER_LIMIT, socket.recv(&mut answer)).await.expect("an answer").unwrap();
     let answer = Message::from_vec(&answer[..length]).unwrap();
     (answer.metadata.truncation, length)
 }

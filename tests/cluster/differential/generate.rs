@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use discovery_core::policy::{Rng, SplitMix64};
 
-use super::world::{Backend, Declared, Kind, Outside, Port, World};
+use super::world::{Backend, DnsService, Kind, Outside, Port, World};
 
 /// Names outside of the cluster that an ExternalName may point to.
 const HOSTS: [&str; 4] = ["db.example.com", "v6.example.com", "alias.example.com", "nowhere.example.com"];
@@ -37,14 +37,14 @@ impl Generator {
     }
 
     /// A headless Service with `pods` ready pods and EndpointSlices written by the test.
-    pub(super) fn large(&mut self, namespace: &str, pods: usize) -> Declared {
+    pub(super) fn large(&mut self, namespace: &str, pods: usize) -> DnsService {
         let backend = |_| {
             self.pods += 1;
             let [high, low] = self.pods.to_be_bytes();
             let ips = vec![IpAddr::V4(Ipv4Addr::new(10, 244, 16 + high, low))];
             Backend { served: ips.clone(), ips, hostname: None, ready: true }
         };
-        Declared {
+        DnsService {
             namespace: namespace.to_owned(),
             name: format!("large-{pods}"),
             kind: Kind::Headless,
@@ -63,7 +63,7 @@ impl Generator {
         self.below(n) == 0
     }
 
-    fn service(&mut self, namespace: &str, at: usize, of: usize) -> Declared {
+    fn service(&mut self, namespace: &str, at: usize, of: usize) -> DnsService {
         let name = if self.one_in(6) { format!("svc-{at}-a") } else { format!("svc{at}") };
         let kind = match self.below(8) {
             0..=2 => Kind::ClusterIp(self.virtual_ips()),
@@ -81,7 +81,7 @@ impl Generator {
         }
         // The setting affects only Services with a selector, whose slices the controller writes.
         let publish_not_ready = !manual && self.one_in(4);
-        Declared { namespace: namespace.to_owned(), name, kind, ports, backends, manual, publish_not_ready }
+        DnsService { namespace: namespace.to_owned(), name, kind, ports, backends, manual, publish_not_ready }
     }
 
     fn virtual_ips(&mut self) -> Vec<IpAddr> {

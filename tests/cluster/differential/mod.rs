@@ -13,7 +13,7 @@ use std::{
 use discovery_testing::{FakeDns, PodRecords};
 use serde_json::json;
 
-use self::{ask::Client, generate::Generator, world::World};
+use self::{ask::TcpClient, generate::Generator, world::World};
 use crate::harness::{Cluster, Options, on_cluster};
 
 /// Where CoreDNS forwards questions about names outside of the cluster: an address of the node.
@@ -44,7 +44,7 @@ fn agree(name: &str, rtype: u16, real: &ask::Answer, ours: &ask::Answer) -> bool
 
 /// Asks both until they agree on everything or [`SYNC_TIME`] is over; returns the number of questions and the differences.
 async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec<Difference>) {
-    let (mut real, mut double) = (Client::connect(real).await, Client::connect(ours.addr()).await);
+    let (mut real, mut double) = (TcpClient::connect(real).await, TcpClient::connect(ours.addr()).await);
     let mut open: Vec<(String, u16)> = questions::all(world).into_iter().collect();
     let total = open.len();
     let start = Instant::now();

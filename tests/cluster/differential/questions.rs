@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::world::{Declared, Kind, World};
+use super::world::{DnsService, Kind, World};
 
 /// The record types of the questions, with the numbers that IANA assigned.
 pub(super) const A: u16 = 1;
@@ -78,7 +78,7 @@ pub(super) fn all(world: &World) -> BTreeSet<(String, u16)> {
     asked
 }
 
-fn about_service(service: &Declared, ask: &mut impl FnMut(String, &[u16])) {
+fn about_service(service: &DnsService, ask: &mut impl FnMut(String, &[u16])) {
     let below = format!("{}.{}.svc.{ZONE}", service.name, service.namespace);
     ask(below.clone(), &EVERY);
     ask(below.to_uppercase(), &EVERY);

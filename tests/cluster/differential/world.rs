@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 pub(super) struct World {
     /// All namespaces, including those without a Service.
     pub(super) namespaces: Vec<String>,
-    pub(super) services: Vec<Declared>,
+    pub(super) services: Vec<DnsService>,
     pub(super) outside: Vec<Outside>,
 }
 
 /// A Service with its endpoints.
 #[derive(Debug)]
-pub(super) struct Declared {
+pub(super) struct DnsService {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) kind: Kind,
@@ -75,7 +75,7 @@ impl World {
         for namespace in &self.namespaces {
             dns.namespace(namespace);
         }
-        self.services.iter().map(Declared::service).for_each(|service| dns.apply(service));
+        self.services.iter().map(DnsService::service).for_each(|service| dns.apply(service));
         self.declare_outside(dns);
     }
 
@@ -85,11 +85,11 @@ impl World {
             .namespaces
             .iter()
             .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        namespaces.chain(self.services.iter().flat_map(Declared::objects)).collect()
+        namespaces.chain(self.services.iter().flat_map(DnsService::objects)).collect()
     }
 }
 
-impl Declared {
+impl DnsService {
     /// The Service as `FakeDns` takes it.
     fn service(&self) -> Service {
         let mut service = match &self.kind {

@@ -1,4 +1,4 @@
-//! `sessionAffinity: ClientIP`: how long the kernel remembers a client, and how many it remembers.
+//! `sessionAffinity: ClientIP`: how long the kernel remembers a client, and how many clients it remembers.
 
 use std::{
     collections::BTreeMap,
@@ -10,40 +10,40 @@ use discovery_proxy::Choice;
 
 use super::{
     bench::Bench,
-    network::{Network, Sent, Source},
+    network::{Network, Source, TestFlow},
     ours::{self, Ours},
     outcome::Outcome,
-    send::{PATIENCE, send},
-    world::{Declared, Endpoint, Kind, Port, Protocol, World},
+    send::{ANSWER_LIMIT, send},
+    world::{Endpoint, Kind, Port, Protocol, ProxiedService, World},
 };
 use crate::harness::{Options, ProxyMode, on_cluster};
 
-/// Seconds.
+/// The affinity timeout in seconds.
 const TIMEOUT: u32 = 4;
 
-/// Sends, and gives the pod that each flow got.
-async fn pods(network: &Network, flows: &[Sent]) -> Vec<SocketAddr> {
-    let flows: Vec<_> = flows.iter().map(|flow| (*flow, PATIENCE)).collect();
+/// Sends flows and returns the pod that each of them reached.
+async fn pods(network: &Network, flows: &[TestFlow]) -> Vec<SocketAddr> {
+    let flows: Vec<_> = flows.iter().map(|flow| (*flow, ANSWER_LIMIT)).collect();
     let outcomes = send(network, &flows).await;
     let addr = |outcome| if let Outcome::Pod { addr, .. } = outcome { addr } else { panic!("{outcome}") };
     outcomes.into_iter().map(addr).collect()
 }
 
-/// Where each client was last seen, and what became of those that ours remembers, and of those that it does not.
+/// The pod that each client last reached, and the counts of clients that stayed and that moved.
 #[derive(Default)]
-struct Kept {
+struct ClientHistory {
     last: BTreeMap<Source, SocketAddr>,
-    /// When the last connections were begun.
+    /// When the last round of connections began.
     begun: Option<Instant>,
-    /// Those for whom there is no doubt, however slow the machine was.
+    /// Clients that our core remembers and that connected within the timeout, however slow the machine was.
     remembered: usize,
-    /// Not remembered, and at another pod than before: chance leaves one in four where it was.
+    /// Clients that our core does not remember and that reached another pod. One in four returns to its pod by chance.
     moved: usize,
 }
 
-impl Kept {
-    /// All clients connect to one address of the Service, at the same time.
-    async fn connect(&mut self, network: &Network, ours: &mut Ours, flows: &[Sent]) {
+impl ClientHistory {
+    /// Connects all clients to one address of the Service at the same time.
+    async fn connect(&mut self, network: &Network, ours: &mut Ours, flows: &[TestFlow]) {
         let now = Instant::now();
         let real = pods(network, flows).await;
         let begun = self.begun.replace(now);
@@ -53,7 +53,7 @@ impl Kept {
             let last = self.last.insert(flow.source, real);
             match choice {
                 Choice::Remembered if in_time => {
-                    assert_eq!(last, Some(real), "{flow}: ours remembers the client");
+                    assert_eq!(last, Some(real), "{flow}: our core remembers the client, the kernel does not");
                     self.remembered += 1;
                 }
                 Choice::Remembered => {}
@@ -64,19 +64,19 @@ impl Kept {
     }
 }
 
-/// A Service with affinity, reached by its cluster IP and by its external IP, which share what is remembered.
-fn service(bench: &Bench, pods: usize, timeout: u32) -> Declared {
-    Declared {
+/// A Service with affinity. Its cluster IP and its external IP share the remembered clients.
+fn service(bench: &Bench, pods: usize, timeout: u32) -> ProxiedService {
+    ProxiedService {
         kind: Kind::NodePort,
         external_ip: true,
         affinity: Some(timeout),
         ports: vec![Port { protocol: Protocol::Tcp, number: 80, target: super::network::TARGETS[0] }],
         endpoints: bench.network.pods.iter().take(pods).map(|ip| Endpoint::at(*ip)).collect(),
-        ..Declared::plain(1)
+        ..ProxiedService::plain(1)
     }
 }
 
-fn a_client_stays_and_is_forgotten_as_ours_says(mode: ProxyMode) {
+fn client_stays_until_our_core_forgets_it(mode: ProxyMode) {
     on_cluster(Options::default().proxy(mode), move |cluster| async move {
         let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
         let world = World { services: vec![service(&bench, 4, TIMEOUT)] };
@@ -85,53 +85,53 @@ fn a_client_stays_and_is_forgotten_as_ours_says(mode: ProxyMode) {
         let crowd: Vec<Source> = bench.network.crowd().into_iter().take(20).collect();
         let to = |ip| {
             let to = SocketAddr::new(ip, 80);
-            let sent = |source: &Source| Sent { protocol: Protocol::Tcp, source: *source, to };
+            let sent = |source: &Source| TestFlow { protocol: Protocol::Tcp, source: *source, to };
             crowd.iter().map(sent).collect::<Vec<_>>()
         };
         let (inside, outside) = (to(world.services[0].cluster_ip().into()), to(world.services[0].external().into()));
-        let mut kept = Kept::default();
+        let mut clients = ClientHistory::default();
         let network = &bench.network;
-        kept.connect(network, &mut ours, &inside).await;
-        assert_eq!(kept.remembered, 0);
-        // Twice the timeout altogether: each connection begins it anew, to whichever address it goes.
+        clients.connect(network, &mut ours, &inside).await;
+        assert_eq!(clients.remembered, 0);
+        // Twice the timeout in all: each connection restarts the timeout, whichever of the two addresses it goes to.
         for at in 0..4 {
             tokio::time::sleep(Duration::from_secs(TIMEOUT.into()) / 2).await;
-            kept.connect(network, &mut ours, if at % 2 == 0 { &outside } else { &inside }).await;
+            clients.connect(network, &mut ours, if at % 2 == 0 { &outside } else { &inside }).await;
         }
-        assert_eq!(kept.moved, 0);
-        let remembered = kept.remembered;
-        // Nobody connects for longer than the timeout.
+        assert_eq!(clients.moved, 0);
+        let remembered = clients.remembered;
+        // No client connects for longer than the timeout.
         tokio::time::sleep(Duration::from_secs(u64::from(TIMEOUT) + 1)).await;
-        kept.connect(network, &mut ours, &inside).await;
-        println!("{mode:?}: {} remembered, {} of {} moved afterwards", kept.remembered, kept.moved, crowd.len());
-        assert!(remembered > 0 && kept.remembered == remembered);
-        // All twenty stay by chance once in 10^12 times.
-        assert!(kept.moved > 0);
+        clients.connect(network, &mut ours, &inside).await;
+        println!("{mode:?}: {} remembered, {} of {} moved afterwards", clients.remembered, clients.moved, crowd.len());
+        assert!(remembered > 0 && clients.remembered == remembered);
+        // By chance, all twenty stay once in 10^12 runs.
+        assert!(clients.moved > 0);
     });
 }
 
 #[test]
-fn a_client_stays_and_is_forgotten_as_ours_says_in_nftables_mode() {
-    a_client_stays_and_is_forgotten_as_ours_says(ProxyMode::Nftables);
+fn client_stays_until_our_core_forgets_it_in_nftables_mode() {
+    client_stays_until_our_core_forgets_it(ProxyMode::Nftables);
 }
 
 #[test]
-fn a_client_stays_and_is_forgotten_as_ours_says_in_iptables_mode() {
-    a_client_stays_and_is_forgotten_as_ours_says(ProxyMode::Iptables);
+fn client_stays_until_our_core_forgets_it_in_iptables_mode() {
+    client_stays_until_our_core_forgets_it(ProxyMode::Iptables);
 }
 
-/// A client's pod is told not to be ready: the client moves at once, and is remembered where it has gone.
-fn a_client_leaves_a_pod_that_is_not_ready(mode: ProxyMode) {
+/// When a client's pod becomes not ready, the client moves at once and then stays at the new pod.
+fn client_leaves_a_pod_that_is_not_ready(mode: ProxyMode) {
     on_cluster(Options::default().proxy(mode), move |cluster| async move {
         let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
         let mut world = World { services: vec![service(&bench, 4, 10_800)] };
         bench.apply(&world).await;
         let to = SocketAddr::new(world.services[0].cluster_ip().into(), 80);
-        let flow = Sent { protocol: Protocol::Tcp, source: bench.network.crowd()[0], to };
-        let [first] = pods(&bench.network, &[flow]).await[..] else { panic!("one pod") };
+        let flow = TestFlow { protocol: Protocol::Tcp, source: bench.network.crowd()[0], to };
+        let [first] = pods(&bench.network, &[flow]).await[..] else { panic!("one flow reaches one pod") };
         let mut ours = Ours::read(&cluster, bench.config.clone()).await;
         let now = Instant::now();
-        // Ours draws for itself, and may have drawn another pod: what it remembers is what has to go.
+        // Our core draws independently and may have chosen another pod; that one must become not ready too.
         let drawn = ours.decide(&flow, now).0.unwrap();
         for endpoint in &mut world.services[0].endpoints {
             let ip = IpAddr::V4(endpoint.ip);
@@ -148,26 +148,26 @@ fn a_client_leaves_a_pod_that_is_not_ready(mode: ProxyMode) {
 }
 
 #[test]
-fn a_client_leaves_a_pod_that_is_not_ready_in_nftables_mode() {
-    a_client_leaves_a_pod_that_is_not_ready(ProxyMode::Nftables);
+fn client_leaves_a_pod_that_is_not_ready_in_nftables_mode() {
+    client_leaves_a_pod_that_is_not_ready(ProxyMode::Nftables);
 }
 
 #[test]
-fn a_client_leaves_a_pod_that_is_not_ready_in_iptables_mode() {
-    a_client_leaves_a_pod_that_is_not_ready(ProxyMode::Iptables);
+fn client_leaves_a_pod_that_is_not_ready_in_iptables_mode() {
+    client_leaves_a_pod_that_is_not_ready(ProxyMode::Iptables);
 }
 
-/// 240 clients, two pods, each client twice, one after the other: how many are remembered the second time. In iptables
-/// mode each pod's list has room for a hundred, and whoever was last seen longest ago makes room.
-fn the_list_of_a_pod_is_as_long_as_ours_says(mode: ProxyMode) {
+/// 240 clients connect twice, one after the other, to a Service with two pods. The test counts the clients that are
+/// remembered the second time. In iptables mode each pod's list has room for a hundred clients and evicts the least recent.
+fn remembers_as_many_clients_as_our_core(mode: ProxyMode) {
     on_cluster(Options::default().proxy(mode), move |cluster| async move {
         let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
         let world = World { services: vec![service(&bench, 2, 10_800)] };
         bench.apply(&world).await;
         let mut ours = Ours::read(&cluster, bench.config.clone()).await;
         let to = SocketAddr::new(world.services[0].cluster_ip().into(), 80);
-        let sent = |source| Sent { protocol: Protocol::Tcp, source, to };
-        let flows: Vec<Sent> = bench.network.crowd().into_iter().map(sent).collect();
+        let sent = |source| TestFlow { protocol: Protocol::Tcp, source, to };
+        let flows: Vec<TestFlow> = bench.network.crowd().into_iter().map(sent).collect();
         let (mut real, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             for flow in &flows {
@@ -178,10 +178,10 @@ fn the_list_of_a_pod_is_as_long_as_ours_says(mode: ProxyMode) {
         let (first, second) = real.split_at(flows.len());
         let moved = first.iter().zip(second).filter(|(first, second)| first != second).count();
         let forgotten = expected[flows.len()..].iter().filter(|choice| **choice == Choice::Recorded).count();
-        println!("{mode:?}: of {} clients ours forgets {forgotten}, the kernel moves {moved}", flows.len());
+        println!("{mode:?}: of {} clients, our core forgets {forgotten} and the kernel moves {moved}", flows.len());
         match mode {
-            // Of those that are forgotten, one in two goes where it was. None of twenty moves once in a million times,
-            // and more than twenty are forgotten, as the lists have room for two hundred.
+            // The two lists have room for two hundred clients, so more than twenty are forgotten. Half of those return to
+            // their pod by chance: that none of twenty moves happens once in a million runs.
             ProxyMode::Iptables => assert!(forgotten > 20 && moved > 0 && moved <= flows.len() - 20),
             _ => assert_eq!((forgotten, moved), (0, 0)),
         }
@@ -189,11 +189,11 @@ fn the_list_of_a_pod_is_as_long_as_ours_says(mode: ProxyMode) {
 }
 
 #[test]
-fn the_list_of_a_pod_is_as_long_as_ours_says_in_nftables_mode() {
-    the_list_of_a_pod_is_as_long_as_ours_says(ProxyMode::Nftables);
+fn remembers_as_many_clients_as_our_core_in_nftables_mode() {
+    remembers_as_many_clients_as_our_core(ProxyMode::Nftables);
 }
 
 #[test]
-fn the_list_of_a_pod_is_as_long_as_ours_says_in_iptables_mode() {
-    the_list_of_a_pod_is_as_long_as_ours_says(ProxyMode::Iptables);
+fn remembers_as_many_clients_as_our_core_in_iptables_mode() {
+    remembers_as_many_clients_as_our_core(ProxyMode::Iptables);
 }

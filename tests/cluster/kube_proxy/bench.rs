@@ -1,4 +1,4 @@
-//! One cluster with the real kube-proxy, which worlds are applied to one after the other.
+//! A cluster with the real kube-proxy, to which one world after another is applied.
 
 use std::{
     collections::BTreeSet,
@@ -14,30 +14,30 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
 use super::{
-    network::{Network, Sent, Source, TARGETS, node_ip},
+    network::{Network, Source, TARGETS, TestFlow, node_ip},
     ours::Ours,
     outcome::Outcome,
-    send::{PATIENCE, SILENCE, send},
-    world::{Declared, Endpoint, NAMESPACE, Protocol, World, Written},
+    send::{ANSWER_LIMIT, SILENCE_LIMIT, send},
+    world::{Endpoint, EndpointObjects, NAMESPACE, Protocol, ProxiedService, World},
 };
 use crate::harness::{Cluster, NODE_NAME};
 
-/// The cluster, and what was applied to it.
+/// The cluster and the world that was applied to it last.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
     pub(super) network: Network,
     /// The settings of our core.
     pub(super) config: Config,
-    /// How long a flow has that ought to be answered or refused.
-    pub(super) patience: Duration,
+    /// The time limit of a flow that our core expects to be answered or refused.
+    pub(super) limit: Duration,
     present: World,
     rounds: u8,
 }
 
-/// A flow of which the real one makes something else than ours may.
+/// A flow with an outcome that our core does not allow.
 #[derive(Debug)]
 pub(super) struct Mismatch {
-    pub(super) flow: Sent,
+    pub(super) flow: TestFlow,
     pub(super) real: Outcome,
     pub(super) ours: BTreeSet<Outcome>,
     pub(super) why: String,
@@ -47,14 +47,14 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ours: Vec<String> = self.ours.iter().map(ToString::to_string).collect();
         let (ours, Self { flow, real, why, .. }) = (ours.join(" or "), self);
-        write!(f, "# {flow}\n#   the real one: {real}\n#   ours: {ours} ({why})")
+        write!(f, "# {flow}\n#   kube-proxy: {real}\n#   our core: {ours} ({why})")
     }
 }
 
-/// What was sent, and what came of it.
+/// The outcomes of the flows that were sent, and those that our core does not allow.
 #[derive(Debug, Default)]
-pub(super) struct Compared {
-    pub(super) outcomes: Vec<(Sent, Outcome)>,
+pub(super) struct Comparison {
+    pub(super) outcomes: Vec<(TestFlow, Outcome)>,
     pub(super) mismatches: Vec<Mismatch>,
 }
 
@@ -64,17 +64,17 @@ impl Bench {
         let node_ports = (1..=services).flat_map(|at| [0, 1].map(|port| one(at).node_port(port)));
         let network = Network::new(&cluster, node_ports).unwrap();
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")).await;
-        let bench = Self { cluster, network, config, patience: PATIENCE, present: World::default(), rounds: 0 };
-        bench.tell_zone().await;
+        let bench = Self { cluster, network, config, limit: ANSWER_LIMIT, present: World::default(), rounds: 0 };
+        bench.set_zone().await;
         bench
     }
 
-    /// Tells kube-proxy its zone, and waits until it follows hints.
+    /// Changes the node's zone label, so that kube-proxy reads it, and waits until kube-proxy follows zone hints.
     ///
-    /// 1.36.3 may start without: it takes notice of the node's label in a handler that may be called before anybody is
-    /// registered with it, and from then on only of changes (cmd/kube-proxy/app/server.go, pkg/proxy/config/config.go
+    /// kube-proxy 1.36.3 may start without its zone: its handler for the node's label may run before the proxier is
+    /// registered, and later only reacts to changes (cmd/kube-proxy/app/server.go, pkg/proxy/config/config.go
     /// `handleNodeEvent`).
-    async fn tell_zone(&self) {
+    async fn set_zone(&self) {
         for zone in ["zone-x", "zone-a"] {
             let labels = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}});
             self.cluster.patch("v1", "Node", "", NODE_NAME, labels).await;
@@ -82,30 +82,30 @@ impl Bench {
         let pods = &self.network.pods;
         let zones = ["zone-a"].into_iter().chain(std::iter::repeat("zone-x"));
         let endpoints = pods.iter().zip(zones).map(|(ip, zone)| Endpoint { zones: vec![zone], ..Endpoint::at(*ip) });
-        let hinted = Declared { endpoints: endpoints.collect(), ..Declared::plain(255) };
+        let hinted = ProxiedService { endpoints: endpoints.collect(), ..ProxiedService::plain(255) };
         for object in hinted.objects() {
             self.cluster.apply_object(&object).await;
         }
         let to = SocketAddr::new(hinted.cluster_ip().into(), 80);
-        let probe = Sent { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
+        let probe = TestFlow { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
         let (network, first) = (&self.network, SocketAddr::new(pods[0].into(), TARGETS[0]));
         let follows = || async move {
-            let outcomes = send(network, &[(probe, SILENCE); 12]).await;
+            let outcomes = send(network, &[(probe, SILENCE_LIMIT); 12]).await;
             outcomes.iter().all(|outcome| matches!(outcome, Outcome::Pod { addr, .. } if *addr == first))
         };
         self.cluster.until("kube-proxy follows hints", follows).await;
         self.delete(&hinted).await;
     }
 
-    /// Makes the cluster what `world` says, and waits until kube-proxy has heard of all of it.
+    /// Changes the cluster's objects to those of `world`, and waits until kube-proxy has processed all of them.
     pub(super) async fn apply(&mut self, world: &World) {
-        let same = |one: &&Declared| world.services.iter().any(|other| other.is_same_service(one));
-        let gone: Vec<&Declared> = self.present.services.iter().filter(|one| !same(one)).collect();
-        // One after the other: where two meet, the API server may keep a node port that nobody has any more.
+        let same = |one: &&ProxiedService| world.services.iter().any(|other| other.is_same_service(one));
+        let gone: Vec<&ProxiedService> = self.present.services.iter().filter(|one| !same(one)).collect();
+        // One after the other: with concurrent deletions the API server may keep a node port allocated that is no longer used.
         for service in gone {
             self.delete(service).await;
         }
-        let old = |new: &Declared| self.present.services.iter().find(|old| new.is_same_service(old));
+        let old = |new: &ProxiedService| self.present.services.iter().find(|old| new.is_same_service(old));
         for new in &world.services {
             self.create(new, old(new)).await;
         }
@@ -114,14 +114,14 @@ impl Bench {
         self.mark().await;
     }
 
-    /// Sends flows and compares.
-    pub(super) async fn compare(&self, flows: &[Sent]) -> Compared {
+    /// Sends flows and compares their outcomes with our core's.
+    pub(super) async fn compare(&self, flows: &[TestFlow]) -> Comparison {
         let mut ours = Ours::read(&self.cluster, self.config.clone()).await;
         let possible: Vec<_> = flows.iter().map(|flow| ours.possible(flow)).collect();
-        let patience = |ours: &BTreeSet<Outcome>| if ours.contains(&Outcome::Silent) { SILENCE } else { self.patience };
-        let sent = flows.iter().zip(&possible).map(|(flow, (outcomes, _))| (*flow, patience(outcomes)));
+        let limit = |ours: &BTreeSet<Outcome>| if ours.contains(&Outcome::Silent) { SILENCE_LIMIT } else { self.limit };
+        let sent = flows.iter().zip(&possible).map(|(flow, (outcomes, _))| (*flow, limit(outcomes)));
         let sent: Vec<_> = sent.collect();
-        let mut compared = Compared::default();
+        let mut compared = Comparison::default();
         for ((flow, (ours, why)), real) in flows.iter().zip(possible).zip(send(&self.network, &sent).await) {
             compared.outcomes.push((*flow, real.clone()));
             if !ours.contains(&real) {
@@ -131,8 +131,8 @@ impl Bench {
         compared
     }
 
-    async fn create(&self, service: &Declared, old: Option<&Declared>) {
-        let before = old.map_or_else(Vec::new, Declared::objects);
+    async fn create(&self, service: &ProxiedService, old: Option<&ProxiedService>) {
+        let before = old.map_or_else(Vec::new, ProxiedService::objects);
         let objects = service.objects();
         for object in objects.iter().filter(|object| !before.contains(object)) {
             self.cluster.apply_object(object).await;
@@ -145,16 +145,16 @@ impl Bench {
         }
     }
 
-    async fn delete(&self, service: &Declared) {
+    async fn delete(&self, service: &ProxiedService) {
         for object in service.objects().iter().rev() {
             self.cluster.delete_object(object).await;
         }
     }
 
-    /// Waits until the controller has made slices of Endpoints objects, and deleted those that it is to delete.
+    /// Waits until the controller has mirrored all Endpoints objects into slices and deleted the slices of old ones.
     async fn mirrored(&self) {
-        let wanted = |service: &Declared| -> BTreeSet<(String, bool)> {
-            let of = service.endpoints.iter().filter(|_| service.written == Written::Endpoints);
+        let wanted = |service: &ProxiedService| -> BTreeSet<(String, bool)> {
+            let of = service.endpoints.iter().filter(|_| service.endpoint_objects == EndpointObjects::Endpoints);
             of.map(|endpoint| (endpoint.ip.to_string(), endpoint.ready.unwrap_or(true))).collect()
         };
         let wanted: BTreeSet<(String, (String, bool))> = self
@@ -173,8 +173,8 @@ impl Bench {
             .await;
     }
 
-    /// A Service that nobody has seen before, written last: when it answers, kube-proxy has heard of all that came
-    /// before it in both of its watches.
+    /// Writes a marker, a new Service that comes last. When it answers, kube-proxy has processed everything that came before
+    /// it in both of its watches.
     async fn mark(&mut self) {
         self.rounds = self.rounds % 150 + 1;
         let marker = marker(255 - self.rounds, self.network.pods[0]);
@@ -182,25 +182,28 @@ impl Bench {
             self.cluster.apply_object(&object).await;
         }
         let to = SocketAddr::new(marker.cluster_ip().into(), 80);
-        let probe = Sent { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
+        let probe = TestFlow { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
         let network = &self.network;
-        let answered = || async move { matches!(send(network, &[(probe, SILENCE)]).await[0], Outcome::Pod { .. }) };
-        self.cluster.until("kube-proxy's next round", answered).await;
+        let answered =
+            || async move { matches!(send(network, &[(probe, SILENCE_LIMIT)]).await[0], Outcome::Pod { .. }) };
+        self.cluster.until("kube-proxy's next sync", answered).await;
         self.delete(&marker).await;
     }
 }
 
-impl Declared {
-    /// Whether one becomes the other by changes of its endpoints alone.
+impl ProxiedService {
+    /// Whether the two differ in nothing but their endpoints.
     fn is_same_service(&self, other: &Self) -> bool {
-        let service = |one: &Self| (one.objects().swap_remove(0), one.status(), one.written == Written::Endpoints);
+        let service = |one: &Self| {
+            (one.objects().swap_remove(0), one.status(), one.endpoint_objects == EndpointObjects::Endpoints)
+        };
         service(self) == service(other)
     }
 }
 
-/// The Service that is written last.
-fn marker(number: u8, pod: Ipv4Addr) -> Declared {
-    Declared { endpoints: vec![Endpoint::at(pod)], ..Declared::plain(number) }
+/// The Service that [`Bench::mark`] writes.
+fn marker(number: u8, pod: Ipv4Addr) -> ProxiedService {
+    ProxiedService { endpoints: vec![Endpoint::at(pod)], ..ProxiedService::plain(number) }
 }
 
 fn mirrored(slices: &[EndpointSlice]) -> BTreeSet<(String, (String, bool))> {
@@ -217,7 +220,7 @@ fn mirrored(slices: &[EndpointSlice]) -> BTreeSet<(String, (String, bool))> {
 
 /// A world as a manifest.
 pub(super) fn manifest(world: &World) -> String {
-    let of = |service: &Declared| {
+    let of = |service: &ProxiedService| {
         let mut objects = service.objects();
         objects.extend(service.status());
         objects

@@ -1,24 +1,24 @@
-//! Which flows are sent: each kind of address that a Service can be reached by, from everybody.
+//! The flows that are sent: from every source, to every kind of address of a Service.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use discovery_core::policy::{Rng as _, SplitMix64};
 
 use super::{
-    network::{Network, Sent, Source, node_ip},
+    network::{Network, Source, TestFlow, node_ip},
     send::masqueraded,
-    world::{Declared, Kind, Protocol, World},
+    world::{Kind, Protocol, ProxiedService, World},
 };
 
-/// Some of each Service's flows: `each` to what it has, and a quarter as many to what it has not.
-pub(super) fn of(world: &World, network: &Network, each: usize, rng: &mut SplitMix64) -> Vec<Sent> {
+/// Samples flows for each Service: `each` to addresses that it serves, and a quarter as many to others.
+pub(super) fn sample(world: &World, network: &Network, each: usize, rng: &mut SplitMix64) -> Vec<TestFlow> {
     let mut flows = Vec::new();
     for service in &world.services {
-        let (mut served, mut others): (Vec<Sent>, Vec<Sent>) = (Vec::new(), Vec::new());
+        let (mut served, mut others): (Vec<TestFlow>, Vec<TestFlow>) = (Vec::new(), Vec::new());
         for source in senders(service, network) {
             for (is_served, protocol, ip, port) in addresses(service, source) {
                 let to = SocketAddr::new(ip.into(), port);
-                if is_served { &mut served } else { &mut others }.push(Sent { protocol, source, to });
+                if is_served { &mut served } else { &mut others }.push(TestFlow { protocol, source, to });
             }
         }
         for (mut from, count) in [(served, each), (others, each / 4)] {
@@ -27,15 +27,17 @@ pub(super) fn of(world: &World, network: &Network, each: usize, rng: &mut SplitM
             }
         }
     }
-    // An address of the service range that no Service has.
-    let nobody = SocketAddr::new(Ipv4Addr::new(10, 96, 200, 1).into(), 80);
+    // An unallocated address in the service range.
+    let unallocated = SocketAddr::new(Ipv4Addr::new(10, 96, 200, 1).into(), 80);
     let sources = network.sources().into_iter().filter(|source| *source != LOOPBACK);
-    flows.extend(sources.flat_map(|source| Protocol::BOTH.map(|protocol| Sent { protocol, source, to: nobody })));
+    flows.extend(
+        sources.flat_map(|source| Protocol::BOTH.map(|protocol| TestFlow { protocol, source, to: unallocated })),
+    );
     flows
 }
 
-/// The pods behind a Service, and everybody else.
-fn senders(service: &Declared, network: &Network) -> Vec<Source> {
+/// The sources for a Service: its own pods, but not those of other Services, and all sources that are not endpoints.
+fn senders(service: &ProxiedService, network: &Network) -> Vec<Source> {
     let sends = |source: &Source| match source {
         Source::Backend(ip) => service.endpoints.iter().any(|endpoint| endpoint.ip == *ip),
         _ => true,
@@ -43,8 +45,8 @@ fn senders(service: &Declared, network: &Network) -> Vec<Source> {
     network.sources().into_iter().filter(sends).collect()
 }
 
-/// Where a Service could be reached at, and whether it has an address there.
-fn addresses(service: &Declared, source: Source) -> Vec<(bool, Protocol, Ipv4Addr, u16)> {
+/// Every address and port at which a Service could be reached, and whether it serves there.
+fn addresses(service: &ProxiedService, source: Source) -> Vec<(bool, Protocol, Ipv4Addr, u16)> {
     let has_cluster_ip = !matches!(service.kind, Kind::Headless | Kind::ExternalName);
     let has_external_ip = has_cluster_ip && service.external_ip;
     let mut all = Vec::new();
@@ -59,9 +61,9 @@ fn addresses(service: &Declared, source: Source) -> Vec<(bool, Protocol, Ipv4Add
         add(has_external_ip, service.external(), port.number);
         add(service.kind == Kind::LoadBalancer, service.load_balancer(), port.number);
         add(service.has_node_ports(), node_ip(), node_port);
-        // The node's other address, that of the links to pods.
+        // The node's other address, on the links to pods.
         add(service.has_node_ports(), masqueraded(), node_port);
-        // A number that is not served there, and the other protocol.
+        // A port that is not served, and the other protocol.
         add(false, service.cluster_ip(), 9);
         add(false, service.external(), 9);
         let [tcp, udp] = Protocol::BOTH;
@@ -71,5 +73,5 @@ fn addresses(service: &Declared, source: Source) -> Vec<(bool, Protocol, Ipv4Add
     all
 }
 
-/// What the node sends to itself.
+/// The node, sending to itself.
 const LOOPBACK: Source = Source::Node(Ipv4Addr::LOCALHOST);

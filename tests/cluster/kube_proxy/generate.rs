@@ -1,4 +1,5 @@
-//! Clusters from a seed: what a Service can say that kube-proxy heeds, in every combination that the API server takes.
+//! Clusters generated from a seed, with the Service settings that kube-proxy reads, in every combination that the API server
+//! accepts.
 
 use std::net::Ipv4Addr;
 
@@ -6,16 +7,16 @@ use discovery_core::policy::{Rng as _, SplitMix64};
 
 use super::{
     network::{OUTSIDE, TARGETS},
-    world::{Declared, Endpoint, Kind, Port, Protocol, World, Written},
+    world::{Endpoint, EndpointObjects, Kind, Port, Protocol, ProxiedService, World},
 };
 use crate::harness::NODE_NAME;
 
-/// A node that only slices know of: its pods are on the one node that there is.
+/// A node name that appears only in slices. The pods that it names really run on the only node.
 pub(super) const ELSEWHERE: &str = "node1";
 
 const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
 
-/// Makes Services whose endpoints are some of the pods.
+/// Generates Services whose endpoints are some of the pods.
 pub(super) struct Generator {
     rng: SplitMix64,
     pods: Vec<Ipv4Addr>,
@@ -26,21 +27,22 @@ impl Generator {
         Self { rng: SplitMix64::with_seed(seed), pods }
     }
 
-    /// So many Services.
+    /// A world with `services` Services.
     pub(super) fn world(&mut self, services: u8) -> World {
         World { services: (1..=services).map(|number| self.service(number)).collect() }
     }
 
-    /// Replaces a third of the Services by others at the same addresses, takes some away, and leaves the others.
+    /// Replaces a third of the Services with others at the same addresses, removes some, changes the endpoints of some, and
+    /// keeps the rest.
     pub(super) fn change(&mut self, world: &World) -> World {
         let mut changed = World::default();
         for service in &world.services {
             match self.below(6) {
                 0 | 1 => changed.services.push(self.service(service.number)),
-                // Only the endpoints change, as they do most of the time.
+                // Only the endpoints change, the most common change in a cluster.
                 2 => {
                     let mut same = service.clone();
-                    same.endpoints = self.endpoints(same.written);
+                    same.endpoints = self.endpoints(same.endpoint_objects);
                     changed.services.push(same);
                 }
                 3 => {}
@@ -62,7 +64,7 @@ impl Generator {
         of[self.below(of.len())]
     }
 
-    fn service(&mut self, number: u8) -> Declared {
+    fn service(&mut self, number: u8) -> ProxiedService {
         let kind = match self.below(16) {
             0..=3 => Kind::ClusterIp,
             4..=7 => Kind::NodePort,
@@ -70,24 +72,24 @@ impl Generator {
             14 => Kind::Headless,
             _ => Kind::ExternalName,
         };
-        let written = match self.below(8) {
-            0 => Written::Endpoints,
-            1..=5 => Written::Slices(1),
-            _ => Written::Slices(2),
+        let endpoint_objects = match self.below(8) {
+            0 => EndpointObjects::Endpoints,
+            1..=5 => EndpointObjects::Slices(1),
+            _ => EndpointObjects::Slices(2),
         };
-        Declared {
+        ProxiedService {
             number,
             kind,
             ports: self.ports(),
             external_ip: self.one_in(3),
             external_local: self.one_in(2),
             internal_local: self.one_in(3),
-            // Longer than the test: what lasts is another test's.
+            // Longer than the test: another test covers the timeout.
             affinity: (kind != Kind::Headless && kind != Kind::ExternalName && self.one_in(4)).then_some(10_800),
             source_ranges: self.source_ranges(),
             ip_mode: if self.one_in(5) { Some("Proxy") } else { self.one_in(2).then_some("VIP") },
-            written,
-            endpoints: self.endpoints(written),
+            endpoint_objects,
+            endpoints: self.endpoints(endpoint_objects),
         }
     }
 
@@ -99,7 +101,7 @@ impl Generator {
         };
         let first = port(self, 80);
         match self.below(4) {
-            // The same number twice: two ports that have nothing in common.
+            // The same port number for both protocols: two unrelated ports.
             0 => {
                 let other = if first.protocol == Protocol::Tcp { Protocol::Udp } else { Protocol::Tcp };
                 vec![first, Port { protocol: other, number: 80, target: self.pick(&TARGETS) }]
@@ -119,7 +121,7 @@ impl Generator {
         }
     }
 
-    fn endpoints(&mut self, written: Written) -> Vec<Endpoint> {
+    fn endpoints(&mut self, endpoint_objects: EndpointObjects) -> Vec<Endpoint> {
         let count = match self.below(8) {
             0 => 0,
             1 | 2 => 1,
@@ -128,14 +130,14 @@ impl Generator {
             _ => 5,
         };
         let mut pods = self.pods.clone();
-        // What all endpoints of a Service have in common makes the rules that ask for all of them come true.
+        // Settings that all endpoints of a Service share, so that rules that require something of every endpoint apply.
         let hinted = self.below(6);
         let state = self.below(5);
         let here = self.below(3);
         let mut endpoints = Vec::new();
         for _ in 0..count {
             let ip = pods.swap_remove(self.below(pods.len()));
-            let slice = if written == Written::Slices(2) { self.below(2) as u8 } else { 0 };
+            let slice = if endpoint_objects == EndpointObjects::Slices(2) { self.below(2) as u8 } else { 0 };
             let node = match (here, self.below(4)) {
                 (0, _) | (1, 0 | 1) => Some(NODE_NAME),
                 (_, 3) if self.one_in(3) => None,
@@ -143,17 +145,17 @@ impl Generator {
             };
             let mut endpoint = Endpoint { slice, node, ..Endpoint::at(ip) };
             self.set_conditions(&mut endpoint, state);
-            if matches!(written, Written::Slices(_)) {
+            if matches!(endpoint_objects, EndpointObjects::Slices(_)) {
                 self.set_hints(&mut endpoint, hinted);
             }
             endpoints.push(endpoint);
         }
-        if written == Written::Slices(2)
+        if endpoint_objects == EndpointObjects::Slices(2)
             && self.one_in(3)
             && let Some(first) = endpoints.first()
         {
-            // The same address in both slices, terminating in one of them. Anything else has no defined result: the real
-            // one walks its slices in the order of a Go map.
+            // The same address in both slices, terminating in one of them. Any other combination has no defined result,
+            // because kube-proxy iterates its slices in the order of a Go map.
             let terminating = first.terminating != Some(true);
             let conditions = if terminating { (Some(false), Some(true), Some(true)) } else { (Some(true), None, None) };
             let mut twin = Endpoint { slice: 1 - first.slice, ..first.clone() };
@@ -187,16 +189,16 @@ impl Generator {
             0 => endpoint.zones = vec![zone],
             1 => endpoint.nodes = vec![node],
             2 => (endpoint.zones, endpoint.nodes) = (vec![zone], vec![node]),
-            // Some have none.
+            // Only some endpoints have a hint.
             3 if self.one_in(2) => endpoint.zones = vec![zone],
             _ => {}
         }
     }
 }
 
-/// Whether source ranges can be told apart by the machines of the outside.
+/// The outside addresses distinguish the source ranges: each range contains one of them or none.
 #[test]
-fn the_outside_is_in_some_source_ranges_and_not_in_others() {
+fn outside_addresses_distinguish_the_source_ranges() {
     let ranges = ["192.0.2.0/24", "192.0.2.128/25", "198.51.100.0/24"].map(|range| {
         let range = discovery_proxy::Cidr::parse(range).unwrap();
         OUTSIDE.iter().filter(|ip| range.contains(ip.parse().unwrap())).count()

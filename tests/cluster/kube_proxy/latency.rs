@@ -1,4 +1,4 @@
-//! How long it takes from a write to the API until a flow goes where it says: the kernel's, and by our core.
+//! The time from a write to the API until flows follow it, in the kernel and in our core.
 
 use std::{
     fmt::Write as _,
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::{
     bench::Bench,
-    network::{Network, Sent, Source, TARGETS, node_ip},
+    network::{Network, Source, TARGETS, TestFlow, node_ip},
     ours,
     outcome::Outcome,
     send::send,
-    watch::{Watch, leads_to},
+    watch::{SnapshotWatch, leads_to},
     world::{NAMESPACE, Protocol, World},
 };
 use crate::{
@@ -25,30 +25,32 @@ use crate::{
     harness::{Cluster, Options, PATIENCE, ProxyMode, on_cluster},
 };
 
-/// So many Services are there.
+/// The numbers of Services in the cluster.
 const SIZES: [usize; 3] = [10, 1_000, 5_000];
 
-/// So many changes of each kind are timed.
+/// The number of changes of each kind that are timed.
 const CHANGES: usize = 15;
 
-/// One flow after the other is sent, each with so long to be answered, until one lands.
+/// The time limit of one probe. Probes are sent one after the other until one reaches the expected pod.
 const PROBE: Duration = Duration::from_millis(50);
 
-/// What a change took.
-struct Took {
+/// How long a change took to become effective.
+struct ChangeTimes {
+    /// In the kernel.
     real: Duration,
+    /// In our core, from the write on.
     ours: Duration,
-    /// Of that, our core's own time.
+    /// In our core, from the event on.
     core: Duration,
 }
 
-/// A Service with two of four pods; which two is what changes.
-struct Numbered {
+/// A Service with two of four pods; a change replaces the two.
+struct NumberedService {
     at: usize,
     pods: [Ipv4Addr; 2],
 }
 
-impl Numbered {
+impl NumberedService {
     fn addr(&self) -> SocketAddr {
         let (high, low) = (16 + self.at / 250, self.at % 250 + 1);
         SocketAddr::new(Ipv4Addr::new(10, 96, high as u8, low as u8).into(), 80)
@@ -83,26 +85,32 @@ impl Numbered {
     }
 }
 
-/// Sends flows from the node until one gets one of these pods.
+/// Sends flows from the node until one reaches one of these pods.
 async fn lands(network: &Network, to: SocketAddr, wanted: &[SocketAddr]) -> Instant {
-    let probe = Sent { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
-    let begun = Instant::now();
+    let probe = TestFlow { protocol: Protocol::Tcp, source: Source::Node(node_ip()), to };
+    let start = Instant::now();
     loop {
         if let [Outcome::Pod { addr, .. }] = send(network, &[(probe, PROBE)]).await.as_slice()
             && wanted.contains(addr)
         {
             return Instant::now();
         }
-        assert!(begun.elapsed() < PATIENCE, "{probe} does not get one of {wanted:?}");
-        // Each probe leaves something behind in the kernel.
+        assert!(start.elapsed() < PATIENCE, "{probe} did not reach one of {wanted:?} within {PATIENCE:?}");
+        // Each probe leaves a conntrack entry behind, so do not send too many.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// Writes objects, and times both.
-async fn time(cluster: &Cluster, bench: &Bench, watch: &mut Watch, service: &Numbered, objects: &[Value]) -> Took {
+/// Writes objects, and times how long the kernel and our core take to follow.
+async fn time(
+    cluster: &Cluster,
+    bench: &Bench,
+    watch: &mut SnapshotWatch,
+    service: &NumberedService,
+    objects: &[Value],
+) -> ChangeTimes {
     let (to, wanted) = (service.addr(), service.wanted());
-    let begun = Instant::now();
+    let start = Instant::now();
     let write = async {
         for object in objects {
             cluster.apply_object(object).await;
@@ -110,11 +118,11 @@ async fn time(cluster: &Cluster, bench: &Bench, watch: &mut Watch, service: &Num
     };
     let decides = watch.until(|snapshot| leads_to(snapshot, to, &wanted));
     let ((), real, ours) = tokio::join!(write, lands(&bench.network, to, &wanted), decides);
-    Took { real: real - begun, ours: ours.published - begun, core: ours.took() }
+    ChangeTimes { real: real - start, ours: ours.published - start, core: ours.took() }
 }
 
-fn row(mode: ProxyMode, size: usize, change: &str, took: &[Took]) -> String {
-    let of = |pick: fn(&Took) -> Duration| {
+fn row(mode: ProxyMode, size: usize, change: &str, took: &[ChangeTimes]) -> String {
+    let of = |pick: fn(&ChangeTimes) -> Duration| {
         let mut all: Vec<Duration> = took.iter().map(pick).collect();
         all.sort();
         (all[all.len() / 2], all[all.len() - 1])
@@ -127,37 +135,37 @@ fn row(mode: ProxyMode, size: usize, change: &str, took: &[Took]) -> String {
 
 async fn rows(cluster: Arc<Cluster>, mode: ProxyMode, table: &Mutex<String>) {
     let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
-    let mut watch = Watch::start(&cluster, ours::config(mode)).await;
+    let mut watch = SnapshotWatch::start(&cluster, ours::config(mode)).await;
     let mut rng = SplitMix64::with_seed(1);
     let pods = [[bench.network.pods[0], bench.network.pods[1]], [bench.network.pods[2], bench.network.pods[3]]];
     let mut present = 0;
     for size in SIZES {
-        let begun = Instant::now();
-        let new = (present..size).map(|at| Numbered { at, pods: pods[0] });
-        let create = async |one: Numbered| {
+        let start = Instant::now();
+        let new = (present..size).map(|at| NumberedService { at, pods: pods[0] });
+        let create = async |one: NumberedService| {
             cluster.create_object(&one.service()).await;
             cluster.create_object(&one.slice()).await;
         };
         stream::iter(new).for_each_concurrent(8, create).await;
         present = size;
-        // The marker of the bench.
+        // Wait for the bench's marker.
         bench.apply(&World::default()).await;
-        println!("{mode:?}: {size} Services after {:.0} s", begun.elapsed().as_secs_f64());
+        println!("{mode:?}: {size} Services after {:.0} s", start.elapsed().as_secs_f64());
         let (mut moved, mut added) = (Vec::new(), Vec::new());
         let mut pause = async || tokio::time::sleep(Duration::from_millis(rng.below(1_000) as u64)).await;
         for change in 0..CHANGES {
             pause().await;
-            let one = Numbered { at: size / 2, pods: pods[(change + 1) % 2] };
+            let one = NumberedService { at: size / 2, pods: pods[(change + 1) % 2] };
             moved.push(time(&cluster, &bench, &mut watch, &one, &[one.slice()]).await);
             pause().await;
-            let one = Numbered { at: 10_000 + SIZES.len() * change + size % 7, pods: pods[0] };
+            let one = NumberedService { at: 10_000 + SIZES.len() * change + size % 7, pods: pods[0] };
             added.push(time(&cluster, &bench, &mut watch, &one, &[one.service(), one.slice()]).await);
             for object in [one.slice(), one.service()] {
                 cluster.delete_object(&object).await;
             }
         }
-        // Back to where it began.
-        cluster.apply_object(&Numbered { at: size / 2, pods: pods[0] }.slice()).await;
+        // Restore the first pods.
+        cluster.apply_object(&NumberedService { at: size / 2, pods: pods[0] }.slice()).await;
         for (change, took) in [("endpoints move", moved), ("a new Service", added)] {
             let row = row(mode, size, change, &took);
             print!("{row}");

@@ -1,8 +1,9 @@
-//! Who sends and who answers: pods, a machine of the outside, and the rest of the world.
+//! The machines that send and answer: pods, an outside machine, and "the world".
 //!
-//! Every pod listens on the same ports, TCP and UDP, and answers with its own address and the source address that it
-//! saw. So does "the world", where everything ends up that the node knows no way for, and the node itself on each
-//! node port: what kube-proxy leaves alone is *answered*, by one of these two, and so told from what it drops.
+//! Every pod listens on the same ports, TCP and UDP, and answers with its own address and the source address that it saw.
+//! So does the world, which receives all traffic that the node has no route for, and so does the node itself on each node
+//! port. Traffic that kube-proxy leaves alone is therefore *answered* by one of these two, which distinguishes it from traffic
+//! that kube-proxy drops.
 
 use std::{
     io,
@@ -15,38 +16,38 @@ use tokio::io::AsyncWriteExt as _;
 use super::{send::masqueraded, world::Protocol};
 use crate::harness::{Cluster, NODE_IP, Namespaces, Neighbor};
 
-/// Where pods listen.
+/// The ports on which pods listen.
 pub(super) const TARGETS: [u16; 2] = [8080, 8081];
 
-/// The addresses of the machine of the outside.
+/// The addresses of the outside machine.
 pub(super) const OUTSIDE: [&str; 2] = ["192.0.2.10", "198.51.100.10"];
 
-/// More of its addresses, for what many clients are needed for.
+/// The number of its other addresses, for tests that need many clients.
 const CROWD: u8 = 240;
 
 /// The address of the world on its link to the node.
 const WORLD: &str = "169.254.1.2";
 const WORLD_PORT: u16 = 9000;
 
-/// The fleet. What listens does so until the runtime ends.
+/// All machines. They listen until the runtime stops.
 pub(super) struct Network {
-    /// Those that are endpoints.
+    /// The pods that are endpoints.
     pub(super) pods: Vec<Ipv4Addr>,
     senders: Vec<(Source, Namespaces)>,
-    /// Many more addresses of the machine of the outside.
+    /// The many other addresses of the outside machine.
     crowd: Vec<(Source, Namespaces)>,
 }
 
-/// Who sends, by the address that it sends from.
+/// A sender, with its source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     /// A pod that is an endpoint of some Services.
     Backend(Ipv4Addr),
-    /// A pod that is not.
+    /// A pod that is not an endpoint.
     Pod(Ipv4Addr),
-    /// The node, from its own address or from 127.0.0.1.
+    /// The node, with its own address or 127.0.0.1.
     Node(Ipv4Addr),
-    /// A machine of the outside.
+    /// A machine outside of the cluster.
     Outside(Ipv4Addr),
 }
 
@@ -59,10 +60,10 @@ impl Source {
 }
 
 impl Network {
-    /// Makes everybody, and lets them listen; the node on each of `node_ports`.
+    /// Creates all machines and starts their listeners; the node listens on each of `node_ports`.
     pub(super) fn new(cluster: &Cluster, node_ports: impl Iterator<Item = u16>) -> io::Result<Self> {
         let node = cluster.node_namespaces();
-        // Refusals are ICMP messages, of which a node sends one client only a few in a second.
+        // Refusals are ICMP messages, which a node by default sends to a client only a few times a second.
         node.run(|| std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0"))?;
         let v4 = |neighbor: &Neighbor| -> Vec<Ipv4Addr> {
             neighbor.ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect()
@@ -90,7 +91,7 @@ impl Network {
         network.crowd = network.senders.split_off(network.senders.len() - usize::from(CROWD));
         let world = cluster.outside_machine("world0", &[WORLD]);
         cluster.everything_else_goes_to("world0", &world, WORLD_PORT);
-        // It answers from the address that it was asked at.
+        // The world accepts any destination address and answers from it.
         let at: IpAddr = v4(&world)[0].into();
         listen(&world.namespaces, (at, WORLD_PORT).into(), "world")?;
         for port in node_ports {
@@ -104,12 +105,12 @@ impl Network {
         Ok(network)
     }
 
-    /// All that can send.
+    /// All senders except the crowd.
     pub(super) fn sources(&self) -> Vec<Source> {
         self.senders.iter().map(|(source, _)| *source).collect()
     }
 
-    /// Many that can send, all of the outside.
+    /// Many senders outside of the cluster.
     pub(super) fn crowd(&self) -> Vec<Source> {
         self.crowd.iter().map(|(source, _)| *source).collect()
     }
@@ -117,7 +118,7 @@ impl Network {
     /// The namespaces of a sender.
     pub(super) fn namespaces(&self, source: Source) -> &Namespaces {
         let found = self.senders.iter().chain(&self.crowd).find(|(one, _)| *one == source);
-        found.map_or_else(|| panic!("{source:?} is nobody"), |(_, namespaces)| namespaces)
+        found.map_or_else(|| panic!("{source:?} is not a machine of this network"), |(_, namespaces)| namespaces)
     }
 }
 
@@ -126,19 +127,19 @@ pub(super) fn node_ip() -> Ipv4Addr {
     NODE_IP.parse().unwrap()
 }
 
-/// Answers at an address of a namespaces, TCP and UDP, with `who` and the address that asked.
+/// Answers at an address, over TCP and UDP, with `who` and the address that asked.
 fn listen(namespaces: &Namespaces, at: SocketAddr, who: &str) -> io::Result<()> {
     let (tcp, udp) = namespaces.run_in_network(|| Ok((TcpListener::bind(at)?, UdpSocket::bind(at)?)))?;
     tcp.set_nonblocking(true)?;
     udp.set_nonblocking(true)?;
-    // A socket stays in the namespace that it was made in.
+    // A socket stays in the namespace in which it was created.
     let (tcp, udp) = (tokio::net::TcpListener::from_std(tcp)?, tokio::net::UdpSocket::from_std(udp)?);
     let who: Arc<str> = who.into();
     let name = who.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, from)) = tcp.accept().await {
             let answer = format!("{name} {}", from.ip());
-            // A client that is gone does not matter.
+            // An error means that the client is gone, which does not matter.
             tokio::spawn(async move { stream.write_all(answer.as_bytes()).await });
         }
     });
@@ -151,15 +152,15 @@ fn listen(namespaces: &Namespaces, at: SocketAddr, who: &str) -> io::Result<()> 
     Ok(())
 }
 
-/// A flow that is sent.
+/// A flow that a test sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Sent {
+pub(super) struct TestFlow {
     pub(super) protocol: Protocol,
     pub(super) source: Source,
     pub(super) to: SocketAddr,
 }
 
-impl std::fmt::Display for Sent {
+impl std::fmt::Display for TestFlow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} from {:?} to {}", self.protocol.as_str(), self.source, self.to)
     }

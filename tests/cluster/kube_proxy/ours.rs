@@ -1,4 +1,4 @@
-//! Our core, fed with the same objects by the same API server.
+//! Our core, fed with the objects of the same API server.
 
 use std::{
     collections::BTreeSet,
@@ -15,16 +15,16 @@ use discovery_proxy::{
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};
 use kube::{Api, api::ListParams};
 
-use super::{network::Sent, outcome::Outcome, world};
+use super::{network::TestFlow, outcome::Outcome, world};
 use crate::harness::{Cluster, GATEWAY, NODE_NAME, ProxyMode};
 
-/// A day is longer than any affinity lasts here.
+/// A day is longer than any affinity timeout in these tests.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// So many decisions show every endpoint of up to ten: one is missed once in 10^11 times.
+/// Enough decisions to see each of up to ten endpoints: one of them is missed once in 10^11 runs.
 const DECISIONS: u32 = 300;
 
-/// The settings that the real one is started with.
+/// The settings with which kube-proxy is started.
 pub(super) fn config(mode: ProxyMode) -> Config {
     let range = |text| Cidr::parse(text).unwrap_or_else(|| panic!("{text}"));
     let mode = match mode {
@@ -37,12 +37,12 @@ pub(super) fn config(mode: ProxyMode) -> Config {
         .with_service_cidrs([range("10.96.0.0/16")])
 }
 
-/// The core with all that the API server has.
+/// Our core with all objects of the API server.
 pub(super) struct Ours {
     proxy: Proxier,
     now: Instant,
     rng: SplitMix64,
-    /// What was read last.
+    /// The Services that were read last.
     services: Vec<NamespacedName>,
     slices: Vec<EndpointSlice>,
 }
@@ -56,7 +56,7 @@ impl Ours {
         ours
     }
 
-    /// Takes in what has changed meanwhile.
+    /// Reads all objects again and applies the changes.
     pub(super) async fn read_again(&mut self, cluster: &Cluster) -> Changes {
         let (client, all) = (cluster.client(), ListParams::default());
         for node in Api::<v1::Node>::all(client.clone()).list(&all).await.unwrap() {
@@ -79,13 +79,13 @@ impl Ours {
         self.proxy.sync(Instant::now(), &mut self.rng)
     }
 
-    /// What load balancers are told of a Service.
+    /// The health check of a Service, for load balancers.
     pub(super) fn health_check(&self, namespace: &str, name: &str) -> Option<HealthCheck> {
         self.proxy.snapshot().health_check(&NamespacedName::new(namespace, name)).cloned()
     }
 
-    /// What becomes of a flow now, from what was decided before.
-    pub(super) fn decide(&mut self, sent: &Sent, now: Instant) -> (Option<SocketAddr>, Choice) {
+    /// Decides a flow, with the affinity of earlier decisions.
+    pub(super) fn decide(&mut self, sent: &TestFlow, now: Instant) -> (Option<SocketAddr>, Choice) {
         let flow = flow(sent);
         let snapshot = self.proxy.snapshot().clone();
         let verdict = snapshot.decide(&flow, now, &mut self.rng);
@@ -93,21 +93,21 @@ impl Ours {
         (verdict.endpoint(), matched.choice)
     }
 
-    /// All that can become of a flow whose client is not remembered, and why.
-    pub(super) fn possible(&mut self, sent: &Sent) -> (BTreeSet<Outcome>, String) {
+    /// All possible outcomes of a flow whose client is not remembered, and an explanation.
+    pub(super) fn possible(&mut self, sent: &TestFlow) -> (BTreeSet<Outcome>, String) {
         let flow = flow(sent);
         let snapshot = self.proxy.snapshot().clone();
         let mut outcomes = BTreeSet::new();
         for _ in 0..DECISIONS {
             self.now += DAY;
-            outcomes.insert(Outcome::of_verdict(&snapshot.decide(&flow, self.now, &mut self.rng), sent));
+            outcomes.insert(Outcome::from_verdict(&snapshot.decide(&flow, self.now, &mut self.rng), sent));
         }
         self.now += DAY;
         (outcomes, snapshot.decide(&flow, self.now, &mut self.rng).to_string())
     }
 }
 
-fn flow(sent: &Sent) -> Flow<'static> {
+fn flow(sent: &TestFlow) -> Flow<'static> {
     let source = SocketAddr::new(sent.source.ip().into(), 40_000);
     let protocol = match sent.protocol {
         world::Protocol::Tcp => Protocol::Tcp,
@@ -116,7 +116,7 @@ fn flow(sent: &Sent) -> Flow<'static> {
     Flow::new(protocol, source, sent.to)
 }
 
-/// The addresses of the links to pods are the node's as well; the API knows nothing of them.
+/// Adds the node's address on its links to pods, which the API does not know.
 pub(super) fn with_links(node: &v1::Node) -> Node {
     let mut node = Node::from(node);
     node.addresses.push(GATEWAY.to_owned());

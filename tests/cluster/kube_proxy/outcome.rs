@@ -1,4 +1,4 @@
-//! What becomes of a flow, as the kernel shows it and as the core says it.
+//! The outcome of a flow, as seen in the kernel or as decided by our core.
 
 use std::{
     fmt, io,
@@ -7,25 +7,25 @@ use std::{
 
 use discovery_proxy::{Action, Verdict};
 
-use super::{network::Sent, send::masqueraded};
+use super::{network::TestFlow, send::masqueraded};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
-    /// A pod has answered; whether it saw the node in place of the client.
+    /// A pod answered; `masqueraded` if it saw the node's address instead of the client's.
     Pod { addr: SocketAddr, masqueraded: bool },
-    /// The client was told that nobody is there.
+    /// The flow was refused.
     Refused,
-    /// The client was told nothing.
+    /// The client got no answer.
     Silent,
-    /// It went where it was sent to: to the world, or to the node itself.
+    /// The flow reached its original destination, the world or the node itself.
     Untouched,
-    /// Nothing that can be said by a verdict.
+    /// An outcome that no verdict describes.
     Odd(String),
 }
 
 impl Outcome {
-    pub(super) fn of_answer(answer: &str, flow: &Sent) -> Self {
-        let odd = || Self::Odd(format!("answer {answer:?}"));
+    pub(super) fn from_answer(answer: &str, flow: &TestFlow) -> Self {
+        let odd = || Self::Odd(format!("unexpected answer {answer:?}"));
         let Some((who, Ok(seen))) = answer.split_once(' ').map(|(who, seen)| (who, seen.parse::<IpAddr>())) else {
             return odd();
         };
@@ -38,16 +38,16 @@ impl Outcome {
         }
     }
 
-    pub(super) fn of_error(error: &io::Error) -> Self {
+    pub(super) fn from_error(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
             _ => Self::Odd(error.to_string()),
         }
     }
 
-    pub(super) fn of_verdict(verdict: &Verdict<'_>, flow: &Sent) -> Self {
+    pub(super) fn from_verdict(verdict: &Verdict<'_>, flow: &TestFlow) -> Self {
         match verdict.action {
-            // A packet from its own address is none that a pod takes: the kernel drops it as a martian.
+            // A pod's kernel drops a packet from the pod's own address as a martian.
             Action::Endpoint { addr, masquerade: false, .. } if addr.ip() == IpAddr::V4(flow.source.ip()) => {
                 Self::Silent
             }
@@ -59,13 +59,13 @@ impl Outcome {
         }
     }
 
-    /// Its kind, to count by.
+    /// The kind of outcome, for counting.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Pod { masqueraded: false, .. } => "a pod that sees the client",
             Self::Pod { masqueraded: true, .. } => "a pod that sees the node",
             Self::Refused => "refused",
-            Self::Silent => "silence",
+            Self::Silent => "no answer",
             Self::Untouched => "untouched",
             Self::Odd(_) => "odd",
         }

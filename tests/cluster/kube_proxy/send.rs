@@ -1,4 +1,4 @@
-//! Sends flows, all at the same time, and tells what became of each.
+//! Sends flows concurrently and reports their outcomes.
 
 use std::{
     io,
@@ -11,46 +11,44 @@ use futures_util::future::join_all;
 use tokio::{io::AsyncReadExt as _, net::TcpSocket, time::timeout};
 
 use super::{
-    network::{Network, Sent},
+    network::{Network, TestFlow},
     outcome::Outcome,
     world::Protocol,
 };
 use crate::harness::GATEWAY;
 
-/// A flow that ought to be answered or refused has so long, however busy the machine is.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit of a flow that should be answered or refused, however busy the machine is.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// A flow that ought to be met with silence has so long to be answered after all. Answers take milliseconds; the second
-/// SYN leaves after a second.
-pub(super) const SILENCE: Duration = Duration::from_millis(1200);
+/// The time limit of a flow that should get no answer. Answers take milliseconds, and the second SYN leaves after a second.
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_millis(1200);
 
-/// A datagram is sent again as often, like the SYN of a connection.
-const AGAIN: Duration = Duration::from_millis(250);
+/// The time after which a datagram is retransmitted, as TCP retransmits a SYN.
+const RETRANSMIT: Duration = Duration::from_millis(250);
 
-/// A socket that was made and bound where its flow comes from.
+/// A socket that is bound to the source address of its flow, in the namespaces of the sender.
 enum Socket {
     Tcp(TcpSocket),
     Udp(UdpSocket),
 }
 
-/// Sends each flow, from a port that none has had before: the kernel knows nothing of it. With each goes how long it
-/// has.
-pub(super) async fn send(network: &Network, flows: &[(Sent, Duration)]) -> Vec<Outcome> {
+/// Sends each flow with its time limit. Every flow uses a new source port, so that the kernel has no state for it.
+pub(super) async fn send(network: &Network, flows: &[(TestFlow, Duration)]) -> Vec<Outcome> {
     let sockets: Vec<Socket> =
         flows.iter().map(|(flow, _)| socket(network, flow).unwrap_or_else(|error| panic!("{flow}: {error}"))).collect();
-    let outcomes = flows.iter().zip(sockets).map(|((flow, patience), socket)| async move {
-        match timeout(*patience, exchange(socket, flow.to)).await {
-            Ok(Ok(answer)) => Outcome::of_answer(&answer, flow),
-            Ok(Err(error)) => Outcome::of_error(&error),
+    let outcomes = flows.iter().zip(sockets).map(|((flow, limit), socket)| async move {
+        match timeout(*limit, exchange(socket, flow.to)).await {
+            Ok(Ok(answer)) => Outcome::from_answer(&answer, flow),
+            Ok(Err(error)) => Outcome::from_error(&error),
             Err(_) => Outcome::Silent,
         }
     });
     join_all(outcomes).await
 }
 
-fn socket(network: &Network, flow: &Sent) -> io::Result<Socket> {
+fn socket(network: &Network, flow: &TestFlow) -> io::Result<Socket> {
     static PORT: AtomicU16 = AtomicU16::new(0);
-    // Above what the control plane listens on, below the node ports.
+    // Above the control plane's ports and below the node ports.
     let port = 11_000 + PORT.fetch_add(1, Ordering::Relaxed) % 18_999;
     let from = SocketAddrV4::new(flow.source.ip(), port);
     network.namespaces(flow.source).run_in_network(|| match flow.protocol {
@@ -81,11 +79,11 @@ async fn exchange(socket: Socket, to: SocketAddr) -> io::Result<String> {
             let mut answer = [0; 64];
             loop {
                 match socket.send(b"who are you?").await {
-                    // What a rule of the node's own output refuses or drops. If it is refused, `recv` says so.
+                    // A rule for the node's own output refused or dropped the datagram. `recv` reports a refusal.
                     Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                     sent => drop(sent?),
                 }
-                if let Ok(received) = timeout(AGAIN, socket.recv(&mut answer)).await {
+                if let Ok(received) = timeout(RETRANSMIT, socket.recv(&mut answer)).await {
                     return Ok(String::from_utf8_lossy(&answer[..received?]).into_owned());
                 }
             }
@@ -93,7 +91,7 @@ async fn exchange(socket: Socket, to: SocketAddr) -> io::Result<String> {
     }
 }
 
-/// The address that masqueraded traffic comes from: that of the link to the pod.
+/// The source address of masqueraded traffic: the node's address on the link to the pod.
 pub(super) fn masqueraded() -> Ipv4Addr {
     GATEWAY.parse().unwrap()
 }

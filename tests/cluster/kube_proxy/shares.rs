@@ -1,45 +1,45 @@
-//! How connections are shared out between pods: the kernel's counts and ours are those of the same draw.
+//! The distribution of connections over pods: kube-proxy's counts and our core's follow the same distribution.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
 use super::{
     bench::Bench,
-    network::{Network, Sent, Source},
+    network::{Network, Source, TestFlow},
     ours::{self, Ours},
     outcome::Outcome,
-    send::{PATIENCE, send},
-    world::{Declared, Endpoint, Kind, Port, Protocol, World},
+    send::{ANSWER_LIMIT, send},
+    world::{Endpoint, Kind, Port, Protocol, ProxiedService, World},
 };
 use crate::harness::{Options, ProxyMode, on_cluster};
 
 const PODS: usize = 4;
 const CONNECTIONS: usize = 400;
 
-/// With 3 degrees of freedom, chance passes it once in a thousand times.
+/// The limit of chi-square. With 3 degrees of freedom, a fair sample exceeds it once in a thousand times.
 const LIMIT: f64 = 16.27;
 
-/// So many samples have to pass it, one after the other, to be no chance: once in 10^9 times.
+/// The number of samples that have to exceed the limit in a row for a failure. By chance that happens once in 10^9 times.
 const SAMPLES: usize = 3;
 
 type Counts = BTreeMap<SocketAddr, usize>;
 
-/// The chi-square of two samples of the same size, if they are of one distribution.
+/// The chi-square of two samples of the same size, for the hypothesis that they have the same distribution.
 fn chi_square(one: &Counts, other: &Counts) -> f64 {
     let keys: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
     let of = |counts: &Counts, key| counts.get(key).copied().unwrap_or(0) as f64;
     keys.into_iter().map(|key| (of(one, key) - of(other, key)).powi(2) / (of(one, key) + of(other, key))).sum()
 }
 
-/// The chi-square of a sample against what ours says of each pod: the same share.
+/// The chi-square of a sample, for the hypothesis that every pod has the same share, as in our core.
 fn against_equal(counts: &Counts) -> f64 {
     let expected = counts.values().sum::<usize>() as f64 / PODS as f64;
     let missing = (PODS - counts.len()) as f64 * expected;
     missing + counts.values().map(|count| (*count as f64 - expected).powi(2) / expected).sum::<f64>()
 }
 
-async fn sample(network: &Network, ours: &mut Ours, flow: Sent) -> (Counts, Counts) {
+async fn sample(network: &Network, ours: &mut Ours, flow: TestFlow) -> (Counts, Counts) {
     let (mut real, mut expected) = (Counts::new(), Counts::new());
-    for outcome in send(network, &[(flow, PATIENCE); CONNECTIONS]).await {
+    for outcome in send(network, &[(flow, ANSWER_LIMIT); CONNECTIONS]).await {
         let Outcome::Pod { addr, .. } = outcome else { panic!("{flow}: {outcome}") };
         *real.entry(addr).or_default() += 1;
     }
@@ -49,15 +49,15 @@ async fn sample(network: &Network, ours: &mut Ours, flow: Sent) -> (Counts, Coun
     (real, expected)
 }
 
-fn shares_are_ours(mode: ProxyMode) {
+fn shares_match_our_core(mode: ProxyMode) {
     on_cluster(Options::default().proxy(mode), move |cluster| async move {
         let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
         let port = |protocol| Port { protocol, number: 80, target: super::network::TARGETS[0] };
-        let service = Declared {
+        let service = ProxiedService {
             kind: Kind::LoadBalancer,
             ports: Protocol::BOTH.map(port).into(),
             endpoints: bench.network.pods.iter().take(PODS).map(|ip| Endpoint::at(*ip)).collect(),
-            ..Declared::plain(1)
+            ..ProxiedService::plain(1)
         };
         bench.apply(&World { services: vec![service.clone()] }).await;
         let mut ours = Ours::read(&cluster, bench.config.clone()).await;
@@ -66,36 +66,36 @@ fn shares_are_ours(mode: ProxyMode) {
         let outside = sources.iter().find(|source| matches!(source, Source::Outside(_))).unwrap();
         for protocol in Protocol::BOTH {
             for (source, ip) in [(*pod, service.cluster_ip()), (*outside, service.load_balancer())] {
-                let flow = Sent { protocol, source, to: SocketAddr::new(ip.into(), 80) };
-                let mut told = Vec::new();
+                let flow = TestFlow { protocol, source, to: SocketAddr::new(ip.into(), 80) };
+                let mut skewed = Vec::new();
                 for _ in 0..SAMPLES {
                     let (real, expected) = sample(&bench.network, &mut ours, flow).await;
                     let (equal, same) = (against_equal(&real), chi_square(&real, &expected));
-                    told.push(format!("{flow}: {:?}, ours {:?}", real.values(), expected.values()));
-                    println!("{mode:?}, {}: {equal:.1} and {same:.1}", told.last().unwrap());
+                    skewed.push(format!("{flow}: kube-proxy {:?}, our core {:?}", real.values(), expected.values()));
+                    println!("{mode:?}, {}: chi-square {equal:.1} and {same:.1}", skewed.last().unwrap());
                     if equal < LIMIT && same < LIMIT {
-                        told.clear();
+                        skewed.clear();
                         break;
                     }
                 }
-                assert!(told.is_empty(), "{told:#?}");
+                assert!(skewed.is_empty(), "{skewed:#?}");
             }
         }
     });
 }
 
 #[test]
-fn shares_of_nftables_are_ours() {
-    shares_are_ours(ProxyMode::Nftables);
+fn shares_match_our_core_in_nftables_mode() {
+    shares_match_our_core(ProxyMode::Nftables);
 }
 
 #[test]
-fn shares_of_iptables_are_ours() {
-    shares_are_ours(ProxyMode::Iptables);
+fn shares_match_our_core_in_iptables_mode() {
+    shares_match_our_core(ProxyMode::Iptables);
 }
 
 #[test]
-fn a_skewed_share_is_noticed() {
+fn chi_square_detects_a_skewed_share() {
     let counts = |of: [usize; PODS]| -> Counts {
         of.into_iter().enumerate().map(|(at, count)| (SocketAddr::from(([10, 0, 0, at as u8], 1)), count)).collect()
     };

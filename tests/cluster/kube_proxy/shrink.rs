@@ -1,8 +1,8 @@
-//! The smallest cluster that still shows a mismatch.
+//! Reduces a cluster to the smallest one that still shows a mismatch.
 
-use super::world::{Declared, Endpoint, Kind, World, Written};
+use super::world::{Endpoint, EndpointObjects, Kind, ProxiedService, World};
 
-/// Takes Services, endpoints and attributes away as long as `shows` says yes, until nothing more can be taken.
+/// Removes Services, endpoints and attributes while `shows` returns true, until nothing more can be removed.
 pub(super) async fn shrink(mut world: World, mut shows: impl AsyncFnMut(&World) -> bool) -> World {
     loop {
         let mut smaller = None;
@@ -19,11 +19,11 @@ pub(super) async fn shrink(mut world: World, mut shows: impl AsyncFnMut(&World) 
     }
 }
 
-/// Worlds that are one step smaller; large steps first.
+/// All worlds that are one step smaller, large steps first.
 fn candidates(world: &World) -> Vec<World> {
     let mut all = Vec::new();
     let count = world.services.len();
-    // Halves, then quarters: fifty Services are gone in a few steps.
+    // Halves first, then quarters and so on, so that fifty Services take only a few steps.
     let mut size = count / 2;
     while size > 0 {
         for start in (0..count).step_by(size) {
@@ -39,15 +39,15 @@ fn candidates(world: &World) -> Vec<World> {
     all
 }
 
-/// The Service with one thing less.
-fn simpler(service: &Declared) -> Vec<Declared> {
+/// All variants of the Service with one thing removed.
+fn simpler(service: &ProxiedService) -> Vec<ProxiedService> {
     let mut all = Vec::new();
     for at in 0..service.endpoints.len() {
         let mut fewer = service.clone();
         fewer.endpoints.remove(at);
         all.push(fewer);
     }
-    let changes: [fn(&mut Declared); 10] = [
+    let changes: [fn(&mut ProxiedService); 10] = [
         |one| one.ports.truncate(1),
         |one| drop(one.ports.drain(..one.ports.len() - 1)),
         |one| one.external_ip = false,
@@ -58,7 +58,7 @@ fn simpler(service: &Declared) -> Vec<Declared> {
         |one| one.ip_mode = None,
         |one| one.kind = if one.kind == Kind::LoadBalancer { Kind::NodePort } else { Kind::ClusterIp },
         |one| {
-            one.written = Written::Slices(1);
+            one.endpoint_objects = EndpointObjects::Slices(1);
             one.endpoints.iter_mut().for_each(|endpoint| endpoint.slice = 0);
         },
     ];
@@ -78,18 +78,19 @@ fn simpler(service: &Declared) -> Vec<Declared> {
     all
 }
 
-fn changed(service: &Declared, change: impl Fn(&mut Declared)) -> Declared {
+fn changed(service: &ProxiedService, change: impl Fn(&mut ProxiedService)) -> ProxiedService {
     let mut service = service.clone();
     change(&mut service);
     service
 }
 
-/// Of forty Services, one shows: by its policy, its source range and one endpoint of another node.
+/// The condition needs one of forty Services, and of that one only its policy, a source range and an endpoint on another
+/// node. Everything else is removed.
 #[tokio::test]
-async fn all_that_does_not_matter_is_taken_away() {
+async fn shrinking_removes_everything_that_does_not_matter() {
     let pods = (1..=6).map(|last| [10, 244, 0, last].into()).collect();
     let mut world = super::generate::Generator::new(3, pods).world(40);
-    let shows = |one: &Declared| {
+    let shows = |one: &ProxiedService| {
         one.external_local
             && !one.source_ranges.is_empty()
             && one.endpoints.iter().any(|endpoint| endpoint.node == Some("node1"))
@@ -106,5 +107,5 @@ async fn all_that_does_not_matter_is_taken_away() {
     assert_eq!(*endpoint, Endpoint { node: Some("node1"), ..Endpoint::at(endpoint.ip) });
     assert!(shows(one) && one.source_ranges.len() == 1, "{one:?}");
     assert!(one.kind == Kind::ClusterIp && !one.external_ip && !one.internal_local && one.affinity.is_none());
-    assert!(tried < 200, "{tried}");
+    assert!(tried < 200, "{tried} candidates were tried");
 }

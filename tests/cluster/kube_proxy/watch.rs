@@ -1,4 +1,4 @@
-//! Our core on a watch of the API, as kube-proxy is on one: each event is applied and published at once.
+//! Our core, fed by a watch on the API as kube-proxy is. Each event is applied and published at once.
 
 use std::{
     net::SocketAddr,
@@ -24,32 +24,32 @@ use super::ours::with_links;
 use crate::harness::{Cluster, PATIENCE};
 
 /// A snapshot that was published.
-pub(super) struct SnapshotHandle {
+pub(super) struct PublishedSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
-    /// When the event was there that led to it.
-    pub(super) heard: Instant,
+    /// When the event that led to the snapshot arrived.
+    pub(super) received: Instant,
     pub(super) published: Instant,
 }
 
-impl SnapshotHandle {
-    /// What the core took for it.
+impl PublishedSnapshot {
+    /// The time that our core took for the event.
     pub(super) fn took(&self) -> Duration {
-        self.published - self.heard
+        self.published - self.received
     }
 }
 
-/// The snapshots, in their order, until it is dropped.
-pub(super) struct Watch {
-    published: mpsc::UnboundedReceiver<SnapshotHandle>,
+/// A watch that receives the published snapshots in order, until it is dropped.
+pub(super) struct SnapshotWatch {
+    published: mpsc::UnboundedReceiver<PublishedSnapshot>,
 }
 
-/// What a watch tells, of either kind.
-enum Told {
+/// An event of one of the two watches.
+enum ApiEvent {
     Service(Box<Event<v1::Service>>),
     Slice(Box<Event<discovery::EndpointSlice>>),
 }
 
-impl Watch {
+impl SnapshotWatch {
     pub(super) async fn start(cluster: &Cluster, config: Config) -> Self {
         let client = cluster.client();
         let mut proxy = Proxier::new(config);
@@ -59,28 +59,28 @@ impl Watch {
         let services = watcher(Api::<v1::Service>::all(client.clone()), watcher::Config::default());
         let slices = watcher(Api::<discovery::EndpointSlice>::all(client), watcher::Config::default());
         let services =
-            services.filter_map(async |event| event.ok().map(|event| Told::Service(Box::new(event)))).boxed();
-        let slices = slices.filter_map(async |event| event.ok().map(|event| Told::Slice(Box::new(event)))).boxed();
+            services.filter_map(async |event| event.ok().map(|event| ApiEvent::Service(Box::new(event)))).boxed();
+        let slices = slices.filter_map(async |event| event.ok().map(|event| ApiEvent::Slice(Box::new(event)))).boxed();
         let (send, published) = mpsc::unbounded_channel();
         tokio::spawn(follow(proxy, stream::select(services, slices), send));
         Self { published }
     }
 
-    /// Waits for the first snapshot that `is` what is waited for.
-    pub(super) async fn until(&mut self, is: impl Fn(&Snapshot) -> bool) -> SnapshotHandle {
+    /// Waits for the first snapshot for which `condition` holds.
+    pub(super) async fn until(&mut self, condition: impl Fn(&Snapshot) -> bool) -> PublishedSnapshot {
         let found = async {
             loop {
                 let published = self.published.recv().await.expect("a snapshot");
-                if is(&published.snapshot) {
+                if condition(&published.snapshot) {
                     return published;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.expect("the snapshot that is waited for")
+        tokio::time::timeout(PATIENCE, found).await.expect("a snapshot with the change")
     }
 }
 
-/// Whether a TCP flow to this address gets one of these pods, whatever is drawn.
+/// Whether a TCP flow to this address can only reach these pods.
 pub(super) fn leads_to(snapshot: &Snapshot, to: SocketAddr, pods: &[SocketAddr]) -> bool {
     let flow = Flow::tcp(([10, 244, 200, 1], 40_000).into(), to);
     let Some(port) = snapshot.lookup(&flow) else { return false };
@@ -91,19 +91,21 @@ pub(super) fn leads_to(snapshot: &Snapshot, to: SocketAddr, pods: &[SocketAddr])
 
 async fn follow(
     mut proxy: Proxier,
-    mut told: impl futures_util::Stream<Item = Told> + Unpin,
-    send: mpsc::UnboundedSender<SnapshotHandle>,
+    mut events: impl futures_util::Stream<Item = ApiEvent> + Unpin,
+    send: mpsc::UnboundedSender<PublishedSnapshot>,
 ) {
     let mut rng = SplitMix64::with_seed(1);
-    while let Some(told) = told.next().await {
-        let heard = Instant::now();
-        match &told {
-            Told::Service(event) => apply_service(&mut proxy, event),
-            Told::Slice(event) => apply_slice(&mut proxy, event),
+    while let Some(event) = events.next().await {
+        let received = Instant::now();
+        match &event {
+            ApiEvent::Service(event) => apply_service(&mut proxy, event),
+            ApiEvent::Slice(event) => apply_slice(&mut proxy, event),
         }
-        let changes = proxy.sync(heard, &mut rng);
+        let changes = proxy.sync(received, &mut rng);
         let published = Instant::now();
-        if changes.published && send.send(SnapshotHandle { snapshot: changes.snapshot, heard, published }).is_err() {
+        if changes.published
+            && send.send(PublishedSnapshot { snapshot: changes.snapshot, received, published }).is_err()
+        {
             return;
         }
     }

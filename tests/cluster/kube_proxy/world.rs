@@ -1,4 +1,4 @@
-//! A generated cluster, and the API objects that it consists of.
+//! A generated cluster and its API objects.
 
 use std::net::Ipv4Addr;
 
@@ -9,16 +9,16 @@ use super::network::TARGETS;
 /// The namespace of all generated Services.
 pub(super) const NAMESPACE: &str = "proxied";
 
-/// Services, each with its own addresses and node ports.
+/// A generated cluster: Services, each with its own addresses and node ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct World {
-    pub(super) services: Vec<Declared>,
+    pub(super) services: Vec<ProxiedService>,
 }
 
 /// A Service and its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Declared {
-    /// All its addresses and node ports follow from it.
+pub(super) struct ProxiedService {
+    /// Determines the Service's name, addresses and node ports.
     pub(super) number: u8,
     pub(super) kind: Kind,
     pub(super) ports: Vec<Port>,
@@ -28,9 +28,9 @@ pub(super) struct Declared {
     /// Seconds of `ClientIP` affinity.
     pub(super) affinity: Option<u32>,
     pub(super) source_ranges: Vec<&'static str>,
-    /// `ipMode: Proxy` of the load balancer's address, which `VIP` is the default of.
+    /// The `ipMode` of the load balancer's address, `Proxy` or `VIP`; `None` leaves the default, `VIP`.
     pub(super) ip_mode: Option<&'static str>,
-    pub(super) written: Written,
+    pub(super) endpoint_objects: EndpointObjects,
     pub(super) endpoints: Vec<Endpoint>,
 }
 
@@ -43,12 +43,12 @@ pub(super) enum Kind {
     ExternalName,
 }
 
-/// How endpoints come to be.
+/// The API objects that hold a Service's endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    /// So many EndpointSlices, by hand.
+pub(super) enum EndpointObjects {
+    /// This many EndpointSlices, written by the test.
     Slices(u8),
-    /// An Endpoints object by hand, which the controller mirrors.
+    /// An Endpoints object, written by the test, which the controller mirrors into slices.
     Endpoints,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Written {
 pub(super) struct Port {
     pub(super) protocol: Protocol,
     pub(super) number: u16,
-    /// Where the pods listen.
+    /// The port on which the pods listen.
     pub(super) target: u16,
 }
 
@@ -87,12 +87,12 @@ pub(super) struct Endpoint {
     pub(super) node: Option<&'static str>,
     pub(super) zones: Vec<&'static str>,
     pub(super) nodes: Vec<&'static str>,
-    /// Which of the Service's slices it is in.
+    /// The index of the slice that holds the endpoint.
     pub(super) slice: u8,
 }
 
-impl Declared {
-    /// With a cluster IP, port 80 of TCP, and no endpoints yet.
+impl ProxiedService {
+    /// A Service with a cluster IP and TCP port 80, without endpoints.
     pub(super) fn plain(number: u8) -> Self {
         Self {
             number,
@@ -104,7 +104,7 @@ impl Declared {
             affinity: None,
             source_ranges: Vec::new(),
             ip_mode: None,
-            written: Written::Slices(1),
+            endpoint_objects: EndpointObjects::Slices(1),
             endpoints: Vec::new(),
         }
     }
@@ -125,7 +125,7 @@ impl Declared {
         Ipv4Addr::new(198, 18, 0, self.number)
     }
 
-    /// The node port of the port at this index.
+    /// The node port of the port at index `at`.
     pub(super) fn node_port(&self, at: usize) -> u16 {
         30_000 + 4 * u16::from(self.number) + at as u16
     }
@@ -134,12 +134,12 @@ impl Declared {
         matches!(self.kind, Kind::NodePort | Kind::LoadBalancer)
     }
 
-    /// The objects, in an order in which they can be created; the first is the Service.
+    /// The API objects in an order in which they can be created. The first is the Service.
     pub(super) fn objects(&self) -> Vec<Value> {
         let mut objects = vec![self.service()];
-        match self.written {
-            Written::Slices(count) => objects.extend((0..count).map(|at| self.slice(at))),
-            Written::Endpoints => objects.push(self.endpoints_object()),
+        match self.endpoint_objects {
+            EndpointObjects::Slices(count) => objects.extend((0..count).map(|at| self.slice(at))),
+            EndpointObjects::Endpoints => objects.push(self.endpoints_object()),
         }
         objects
     }
@@ -162,11 +162,11 @@ impl Declared {
         if self.external_ip {
             spec["externalIPs"] = json!([self.external()]);
         }
-        // The API server refuses a policy for external traffic where there can be none.
+        // The API server rejects a policy for external traffic if the Service has no external address.
         if self.external_local && self.kind != Kind::ExternalName && (self.has_node_ports() || self.external_ip) {
             spec["externalTrafficPolicy"] = json!("Local");
             if self.kind == Kind::LoadBalancer {
-                // Or it would be one that the node itself listens on.
+                // A fixed port, because the API server might allocate one on which the node itself listens.
                 spec["healthCheckNodePort"] = json!(32_000 + u16::from(self.number));
             }
         }
@@ -187,7 +187,7 @@ impl Declared {
         })
     }
 
-    /// The status that a cloud would write.
+    /// The status that a cloud provider would write.
     pub(super) fn status(&self) -> Option<Value> {
         let mut ingress = json!({"ip": self.load_balancer()});
         if let Some(mode) = self.ip_mode {
@@ -247,7 +247,7 @@ impl Declared {
 }
 
 impl Endpoint {
-    /// On this node, ready, without a word more.
+    /// An endpoint with nothing but an address: no conditions, no node name, no hints.
     pub(super) const fn at(ip: Ipv4Addr) -> Self {
         Self {
             ip,
@@ -283,7 +283,7 @@ impl Endpoint {
     }
 }
 
-/// Ports of slices and of Services meet by name.
+/// The name that matches a port of a slice to the port of its Service.
 fn port_name(at: usize) -> String {
     format!("p{at}")
 }
