@@ -1,4 +1,4 @@
-//! The life of a pod: register, be found, be taken out of service, go in order, be evicted.
+//! The life of a pod: it registers, is found, goes out of service, deregisters, or is evicted.
 
 use std::{collections::BTreeSet, io::Read as _, time::Duration};
 
@@ -8,10 +8,10 @@ use discovery_reqwest::Client;
 
 use crate::harness::{on_eureka, until, until_endpoints, within};
 
-/// Two peers behind one Service: what is registered at one is found at both, requests are balanced over what is found, a peer
-/// that dies is not noticed, and who goes in order is gone at once.
+/// Two peers behind one Service. A pod that registers at one is found at both, and requests are balanced over the pods. The
+/// death of a peer goes unnoticed, and a pod that deregisters is gone at once.
 #[test]
-fn a_pods_life_with_two_peers() {
+fn pods_register_and_deregister_with_two_peers() {
     on_eureka(2, |mut world| async move {
         let source = world.source().build().unwrap();
         let resolver = world.resolver(&source);
@@ -28,59 +28,59 @@ fn a_pods_life_with_two_peers() {
         }
 
         let client = Client::new(resolver);
-        assert_eq!(callers(&client, 40).await, BTreeSet::from(["rates-1".to_owned(), "rates-2".to_owned()]));
+        assert_eq!(answering(&client, 40).await, BTreeSet::from(["rates-1".to_owned(), "rates-2".to_owned()]));
 
-        // One peer dies. Half of the new connections lead to nobody.
+        // One peer dies, so half of the new connections fail.
         world.servers[0].kill();
         let before = (one.registration.state().requests, two.registration.state().requests);
-        until("heartbeats go on", || async {
+        until("heartbeats continue", || async {
             one.registration.state().requests > before.0 + 5 && two.registration.state().requests > before.1 + 5
         })
         .await;
         for pod in [&one, &two] {
-            until("told the peer that is left", || async {
+            until("the remaining peer knows the pod", || async {
                 world.servers[1]
                     .instance("RATES", pod.registration.id())
                     .await
-                    .is_some_and(|held| held["status"] == "UP")
+                    .is_some_and(|record| record["status"] == "UP")
             })
             .await;
         }
         assert_eq!(rates.endpoints().len(), 2);
-        assert_eq!(callers(&client, 40).await.len(), 2);
+        assert_eq!(answering(&client, 40).await.len(), 2);
 
-        // One goes in order.
+        // One pod deregisters.
         let id = one.registration.id().to_owned();
         within("deregistered", one.registration.shutdown(Duration::ZERO)).await.unwrap();
         assert_eq!(world.servers[1].instance("RATES", &id).await, None);
         until_endpoints(&rates, 1).await;
-        assert_eq!(callers(&client, 20).await, BTreeSet::from(["rates-2".to_owned()]));
+        assert_eq!(answering(&client, 20).await, BTreeSet::from(["rates-2".to_owned()]));
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(world.servers[1].instance("RATES", &id).await, None, "no heartbeat brings it back");
-        assert_eq!(two.server.requests() + one.server.requests(), 100, "none was lost");
+        assert_eq!(world.servers[1].instance("RATES", &id).await, None, "a late heartbeat registered the pod again");
+        assert_eq!(two.server.requests() + one.server.requests(), 100, "every request reached a pod exactly once");
     });
 }
 
-/// Who sends 2xx answers to `count` requests.
-async fn callers(client: &Client, count: usize) -> BTreeSet<String> {
-    let mut callers = BTreeSet::new();
+/// Sends `count` requests, which all have to succeed; returns the pods that answered.
+async fn answering(client: &Client, count: usize) -> BTreeSet<String> {
+    let mut pods = BTreeSet::new();
     for _ in 0..count {
         let response = client.get("http://rates/").send().await.unwrap().error_for_status().unwrap();
-        callers.insert(response.text().await.unwrap());
+        pods.insert(response.text().await.unwrap());
     }
-    callers
+    pods
 }
 
-/// A pod that is killed says nothing. Its lease counts twice, so that it goes after 2 × 3 s, and a round of the eviction.
+/// A killed pod does not deregister. The server doubles its lease of 3 s, so the first eviction after 6 s removes it.
 #[test]
 fn a_killed_pod_is_evicted() {
     on_eureka(1, |world| async move {
         let (source, server) = (world.source().build().unwrap(), &world.servers[0]);
         let rates = world.resolver(&source).upstream("http://rates").unwrap();
         let stays = world.pod("rates", "rates-1").await;
-        // This program again, for nothing but the test below.
+        // A second process of this program runs the helper test below.
         let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "life::a_pod_to_be_killed", "--ignored"])
+            .args(["--exact", "life::pod_to_be_killed", "--ignored"])
             .env(VICTIM, server.url())
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
@@ -90,20 +90,20 @@ fn a_killed_pod_is_evicted() {
         let id = server.ids("RATES").await.into_iter().find(|id| id != stays.registration.id()).unwrap();
         victim.kill().unwrap();
         victim.wait().unwrap();
-        assert!(server.instance("RATES", &id).await.is_some(), "nobody has told the registry");
+        assert!(server.instance("RATES", &id).await.is_some(), "the killed pod is still registered");
         until_endpoints(&rates, 1).await;
         assert_eq!(server.instance("RATES", &id).await, None);
-        assert!(stays.registration.state().is_settled(), "the other one has kept its lease");
+        assert!(stays.registration.state().is_settled(), "the other pod keeps its lease");
         assert_eq!(stays.registration.state().lost, 0);
     });
 }
 
-/// The registry of the pod that is to be killed.
+/// The variable with the registry's URL, for the pod that is to be killed.
 const VICTIM: &str = "DISCOVERY_EUREKA_VICTIM";
 
 #[test]
-#[ignore = "it is the process that `a_killed_pod_is_evicted` starts and kills"]
-fn a_pod_to_be_killed() {
+#[ignore = "a helper process that `a_killed_pod_is_evicted` starts and kills"]
+fn pod_to_be_killed() {
     let Ok(url) = std::env::var(VICTIM) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let resolver = Resolver::builder().environment(Environment::empty()).build().unwrap();
@@ -111,22 +111,22 @@ fn a_pod_to_be_killed() {
     let pod = Registration::builder(&client, url, "rates").ip([127, 0, 0, 1].into()).port(9);
     let pod = pod.lease(Duration::from_secs(1), Duration::from_secs(3)).env([("POD_NAME", "rates-2")]).required();
     let _registration = runtime.block_on(pod.register()).unwrap();
-    // Until it is killed, or the test that should do so has gone.
+    // Blocks until the test kills this process or exits itself.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     std::process::exit(0);
 }
 
-/// Status, override and metadata as the server holds them.
+/// The server stores the status, the status override and the metadata that the pod sets.
 #[test]
-fn what_is_set_is_what_the_server_holds() {
+fn server_stores_status_and_metadata() {
     on_eureka(1, |world| async move {
         let source = world.source().build().unwrap();
         let rates = world.resolver(&source).upstream("http://rates").unwrap();
         let pod = world.pod_with("rates", "rates-1", |builder| builder.zone("a").health_check("/health")).await;
         let (registration, server) = (&pod.registration, &world.servers[0]);
-        let held = || async { server.instance("RATES", registration.id()).await.unwrap() };
+        let stored = || async { server.instance("RATES", registration.id()).await.unwrap() };
 
-        let record = held().await;
+        let record = stored().await;
         let port = pod.server.addr().port();
         assert_eq!(record["hostName"], "127.0.0.1");
         assert_eq!(record["port"]["$"], port);
@@ -139,35 +139,35 @@ fn what_is_set_is_what_the_server_holds() {
         until_endpoints(&rates, 1).await;
         assert_eq!(rates.endpoints()[0].zone(), Some("a"));
 
-        registration.set_metadata("colour", "blue & green");
+        registration.set_metadata("color", "blue & green");
         registration.set_status(Status::OutOfService);
-        within("told", registration.settled()).await.unwrap();
-        let record = held().await;
+        within("the status is sent", registration.settled()).await.unwrap();
+        let record = stored().await;
         assert_eq!(
             (&record["status"], &record["overriddenStatus"]),
             (&"OUT_OF_SERVICE".into(), &"OUT_OF_SERVICE".into())
         );
-        assert_eq!(record["metadata"]["colour"], "blue & green");
+        assert_eq!(record["metadata"]["color"], "blue & green");
         until_endpoints(&rates, 0).await;
 
         registration.set_status(Status::Up);
-        within("told", registration.settled()).await.unwrap();
-        assert_eq!(held().await["status"], "UP");
+        within("the status is sent", registration.settled()).await.unwrap();
+        assert_eq!(stored().await["status"], "UP");
         until_endpoints(&rates, 1).await;
-        assert_eq!(source.instances("rates")[0].metadata["colour"], "blue & green");
+        assert_eq!(source.instances("rates")[0].metadata["color"], "blue & green");
 
-        // Registered so from the beginning, there is more to take away than an override.
-        let shy = world.pod_with("rates", "rates-2", |builder| builder.status(Status::OutOfService)).await;
-        let held_shy = || async { server.instance("RATES", shy.registration.id()).await.unwrap() };
-        assert_eq!(held_shy().await["status"], "OUT_OF_SERVICE");
-        shy.registration.set_status(Status::Up);
-        within("told", shy.registration.settled()).await.unwrap();
-        assert_eq!(held_shy().await["status"], "UP");
-        within("deregistered", shy.registration.shutdown(Duration::ZERO)).await.unwrap();
+        // A pod that registers as out of service: removing the override is not enough to bring it up.
+        let second = world.pod_with("rates", "rates-2", |builder| builder.status(Status::OutOfService)).await;
+        let stored_second = || async { server.instance("RATES", second.registration.id()).await.unwrap() };
+        assert_eq!(stored_second().await["status"], "OUT_OF_SERVICE");
+        second.registration.set_status(Status::Up);
+        within("the status is sent", second.registration.settled()).await.unwrap();
+        assert_eq!(stored_second().await["status"], "UP");
+        within("deregistered", second.registration.shutdown(Duration::ZERO)).await.unwrap();
 
         registration.set_status(Status::Down);
         until_endpoints(&rates, 0).await;
-        assert_eq!(held().await["status"], "DOWN");
-        assert_eq!(registration.state().lost, 0, "no heartbeat was refused on the way");
+        assert_eq!(stored().await["status"], "DOWN");
+        assert_eq!(registration.state().lost, 0, "the registry refused no heartbeat");
     });
 }

@@ -1,4 +1,4 @@
-//! What becomes of pods and consumers when the registry goes.
+//! Pods and consumers while the registry is down.
 
 use std::time::Duration;
 
@@ -6,10 +6,9 @@ use discovery_reqwest::Client;
 
 use crate::harness::{Server, on_eureka, until, until_endpoints};
 
-/// A registry that was restarted knows nobody: pods tell it again with their next heartbeat, and nobody who finds them through
-/// it notices.
+/// A restarted registry is empty. Pods register again with their next heartbeat, and consumers keep their endpoints.
 #[test]
-fn a_registry_that_is_restarted_empty_is_told_again() {
+fn pods_register_again_with_a_restarted_registry() {
     on_eureka(1, |mut world| async move {
         let source = world.source().build().unwrap();
         let resolver = world.resolver(&source);
@@ -36,13 +35,13 @@ fn a_registry_that_is_restarted_empty_is_told_again() {
             one.registration.state().error.is_some() && rates.endpoints().is_stale()
         })
         .await;
-        assert_eq!(rates.endpoints().len(), 2, "what is known stays");
+        assert_eq!(rates.endpoints().len(), 2, "the endpoints stay");
 
         let ip = world.ip(1);
         world.servers[0] = Server::start(&world.programs, ip, None).await;
         world.servers[0].ready().await;
         for pod in [&one, &two] {
-            until("told again", || async {
+            until("registered again", || async {
                 pod.registration.state().lost == 1 && pod.registration.state().is_settled()
             })
             .await;
@@ -50,7 +49,7 @@ fn a_registry_that_is_restarted_empty_is_told_again() {
         }
         until("fetched again", || async { !rates.endpoints().is_stale() && source.instances("rates").len() == 2 })
             .await;
-        assert!(!calls.is_finished(), "a request failed, or an endpoint was missing: {:?}", calls.await);
+        assert!(!calls.is_finished(), "a request failed or an endpoint was missing: {:?}", calls.await);
         calls.abort();
     });
 }

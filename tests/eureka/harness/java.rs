@@ -1,5 +1,5 @@
-//! Java processes. They end with the test, in whatever way it ends: each reads from a pipe that only the test can write to, and
-//! nobody does.
+//! Java processes. Each reads from a pipe that only the test can write to, but never does. However the test ends, the pipe
+//! closes and the process exits.
 
 use std::{
     fs::File,
@@ -8,20 +8,20 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Where a registry listens, on an address of its own.
+/// The port of every registry; each has its own address.
 const PORT: u16 = 8761;
 
-/// Where the Java application listens.
+/// The port of the Java application.
 const CONSUMER_PORT: u16 = 8080;
 
-/// A Eureka server of Spring Cloud.
+/// Spring Cloud's Eureka server.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Java,
     pub(crate) addr: SocketAddr,
 }
 
-/// An application of the ecosystem, with Netflix's client in it.
+/// A Java application with Netflix's Eureka client.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     process: Java,
@@ -29,13 +29,13 @@ pub(crate) struct Consumer {
 }
 
 impl Server {
-    /// Starts a server at `ip`; with a peer, each registers with the other and replicates to it.
+    /// Starts a server at `ip`. With a peer, the two register with each other and replicate.
     pub(crate) async fn start(programs: &Path, ip: Ipv4Addr, peer: Option<Ipv4Addr>) -> Self {
         let url = format!("http://{}:{PORT}/eureka/", peer.unwrap_or(ip));
         let settings = [
             format!("--server.address={ip}"),
             format!("--server.port={PORT}"),
-            // A server knows its own URL by this name.
+            // The server recognizes its own URL by this name.
             format!("--eureka.instance.hostname={ip}"),
             format!("--eureka.client.service-url.defaultZone={url}"),
             format!("--eureka.client.register-with-eureka={}", peer.is_some()),
@@ -45,7 +45,7 @@ impl Server {
         Self { process, addr: (ip, PORT).into() }
     }
 
-    /// Waits until the registry answers: its port opens before.
+    /// Waits until the registry answers, which is later than its port opens.
     pub(crate) async fn ready(&mut self) {
         self.process.until(&format!("http://{}/eureka/apps", self.addr)).await;
     }
@@ -54,12 +54,12 @@ impl Server {
         format!("http://{}/eureka", self.addr)
     }
 
-    /// SIGKILL, and its end.
+    /// Kills the server and waits for it to end.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Closes the pipe that the process reads from, as the end of the test does, and waits for its end.
+    /// Closes the pipe that the process reads from, as the end of the test does, and waits for the process to exit.
     pub(crate) async fn leave(mut self) {
         drop(self.process.child.stdin.take());
         let child = &mut self.process.child;
@@ -68,10 +68,10 @@ impl Server {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        super::world::within("its end", ended).await;
+        super::world::within("the Java process exits", ended).await;
     }
 
-    /// The ids of an application's instances.
+    /// The instance ids of an application.
     pub(crate) async fn ids(&self, app: &str) -> Vec<String> {
         let url = format!("{}/apps/{app}", self.url());
         let sent = reqwest::Client::new().get(url).header("Accept", "application/json").send().await;
@@ -82,7 +82,7 @@ impl Server {
         instances.iter().filter_map(|instance| Some(instance["instanceId"].as_str()?.to_owned())).collect()
     }
 
-    /// The instance as this server knows it, past its cache; `None` for 404.
+    /// The server's record of an instance, which is not cached; `None` if the server answers 404.
     pub(crate) async fn instance(&self, app: &str, id: &str) -> Option<serde_json::Value> {
         let mut url = url::Url::parse(&self.url()).unwrap();
         url.path_segments_mut().unwrap().extend(["apps", app, id]);
@@ -94,7 +94,7 @@ impl Server {
 }
 
 impl Consumer {
-    /// Starts the application at `ip`; it registers itself as `java-shop`.
+    /// Starts the application at `ip`, where it registers itself as `java-shop`.
     pub(crate) async fn start(programs: &Path, ip: Ipv4Addr, registry: &str) -> Self {
         let settings = [
             format!("--server.address={ip}"),
@@ -112,12 +112,12 @@ impl Consumer {
         self.addr
     }
 
-    /// What its Eureka client knows of a VIP, a line for each instance.
+    /// The instances of a VIP that its Eureka client knows, one on each line.
     pub(crate) async fn instances(&self, vip: &str) -> String {
         self.get("/instances", &[("vip", vip)]).await.1
     }
 
-    /// Calls an instance of a VIP: status and body.
+    /// Calls an instance of a VIP; returns status and body.
     pub(crate) async fn call(&self, vip: &str, path: &str) -> (u16, String) {
         self.get("/call", &[("vip", vip), ("path", path)]).await
     }
@@ -141,12 +141,12 @@ impl Java {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
         let file = File::create(&log).unwrap();
         let child = Command::new("java")
-            // It starts in half the time, and lives for seconds.
+            // These options halve the start-up time of a process that lives for seconds.
             .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Xshare:auto", "-cp"])
             .arg(format!("{0}/classes:{0}/lib/*", programs.display()))
             .arg(main)
             .args(settings)
-            // The test's end of the pipe closes with the test.
+            // The pipe closes when the test process ends.
             .stdin(Stdio::piped())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -163,7 +163,7 @@ impl Java {
         let answered = async {
             loop {
                 if let Some(status) = self.child.try_wait().unwrap() {
-                    panic!("{url}: the process has ended with {status}:\n{}", log());
+                    panic!("the Java process of {url} exited with {status}:\n{}", log());
                 }
                 let sent = client.get(url).header("Accept", "application/json").send().await;
                 if sent.is_ok_and(|response| response.status().is_success()) {
@@ -173,7 +173,7 @@ impl Java {
             }
         };
         if tokio::time::timeout(super::world::PATIENCE, answered).await.is_err() {
-            panic!("{url} does not answer:\n{}", log());
+            panic!("{url} did not answer within {:?}:\n{}", super::world::PATIENCE, log());
         }
     }
 
@@ -185,7 +185,7 @@ impl Java {
 
 impl Drop for Java {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Both fail if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

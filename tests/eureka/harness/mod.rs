@@ -1,4 +1,4 @@
-//! Real servers, pods of ours, and the Service in front of the registry: see `README.md`.
+//! Real Eureka servers, our pods, and the Service in front of the registry; see `README.md`.
 
 mod java;
 mod programs;

@@ -1,4 +1,4 @@
-//! The Java programs, and what to say where they are missing.
+//! The Java programs, and the message if they are missing.
 
 use std::{
     env, io,
@@ -8,34 +8,35 @@ use std::{
     sync::OnceLock,
 };
 
-/// The folder with `classes` and `lib`, or why there is none.
+/// The folder with `classes` and `lib`, or the reason why the tests cannot run.
 pub(crate) fn find() -> &'static Result<PathBuf, String> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(|| {
         if !runs("java") {
-            return Err("no java; Debian package default-jre-headless, 17 or newer".to_owned());
+            return Err("java is not installed; install version 17 or newer (Debian: default-jre-headless)".to_owned());
         }
-        // `build` alone knows which folder belongs to the sources.
+        // `build` computes the folder from the sources.
         let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("eureka/build");
-        let told = Command::new(&build).arg("--where").output();
-        let folder = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        let output = Command::new(&build).arg("--where").output();
+        let folder = output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
         match folder {
             Ok(folder) if folder.join("complete").is_file() => Ok(folder),
-            Ok(_) => Err("the programs are not built; `just eureka` (tests/eureka/build) builds them".to_owned()),
-            Err(error) => Err(format!("{} does not run: {error}", build.display())),
+            Ok(_) => Err("the Java programs are not built; run `just eureka` (tests/eureka/build)".to_owned()),
+            Err(error) => Err(format!("cannot run {}: {error}", build.display())),
         }
     })
 }
 
-/// Says in one line, past the capture of a test's output, why the tests do nothing.
+/// Prints once, in one line, why the tests are skipped. Writes to standard error directly, so that the test runner does not
+/// capture the line.
 ///
 /// # Panics
-/// When `DISCOVERY_EUREKA=required`, as in CI.
+/// With `DISCOVERY_EUREKA=required`, as in CI.
 pub(crate) fn skip(reason: &str) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     assert!(env::var("DISCOVERY_EUREKA").as_deref() != Ok("required"), "the Eureka tests cannot run: {reason}");
     ONCE.call_once(|| {
-        // A test's outcome does not hang on whether standard error can be written to.
+        // A test does not fail because standard error is closed.
         writeln!(io::stderr(), "\nEureka tests skipped: {reason}").ok();
     });
 }

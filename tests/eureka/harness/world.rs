@@ -1,4 +1,4 @@
-//! One test's registry, with a Service in front of it, and pods.
+//! The registry of one test, with a Service in front of it, and its pods.
 
 use std::{
     future::Future,
@@ -19,33 +19,34 @@ use tests::{Balancer, in_pod};
 
 use super::{Server, programs};
 
-/// How long a test waits for what has to happen: starting Java takes half a minute on a busy machine, and an eviction some of
-/// its rounds. It bounds a hang; nothing is timed by it.
+/// Turns a hang into a failure; no assertion depends on it. Java takes half a minute to start on a busy machine, and an
+/// eviction takes several rounds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The URL of the registry as applications have it, the same in every cluster.
+/// The URL that applications use for the registry, the same in every cluster.
 const URL: &str = "http://rates-eureka.platform-team-a.svc:8080/eureka";
 
-/// A registry of one server or two, behind the Service of [`URL`], and a DNS server that knows that Service.
+/// A registry of one or two servers behind the Service of [`URL`], and a DNS server that knows that Service.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) programs: PathBuf,
     pub(crate) servers: Vec<Server>,
-    /// Held: the Service ends with it.
+    /// Kept alive, because dropping it ends the Service.
     _service: Balancer,
     dns: FakeDns,
-    /// 127.x.y.0, of this test alone.
+    /// The network 127.x.y.0, which no other test uses.
     net: [u8; 3],
 }
 
-/// A pod of ours: an HTTP server that answers with its name, and its registration.
+/// One of our pods: an HTTP server that answers with its name, and its registration.
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) server: FakePod,
     pub(crate) registration: Registration,
 }
 
-/// Runs a test with so many servers, or says why it does not run. One at a time: each has a Java machine or two.
+/// Runs a test with `servers` servers, or prints why it cannot. Runs one test at a time, since each needs one or two Java
+/// virtual machines.
 pub(crate) fn on_eureka<F: Future<Output = ()>>(servers: usize, test: impl FnOnce(World) -> F) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let programs = match programs::find() {
@@ -78,32 +79,32 @@ impl World {
         Self { programs, servers, _service: service, dns, net }
     }
 
-    /// An address of this test's own.
+    /// An address in this test's network.
     pub(crate) fn ip(&self, host: u8) -> Ipv4Addr {
         Ipv4Addr::new(self.net[0], self.net[1], self.net[2], host)
     }
 
-    /// What an application has that finds Services by DNS only.
+    /// The client of an application that finds Services by DNS only.
     pub(crate) fn client(&self) -> Client {
         Client::new(in_pod(&self.dns, "shop").build().unwrap())
     }
 
-    /// The registry, fetched once a second.
+    /// The registry as a source, fetched once a second.
     pub(crate) fn source(&self) -> EurekaSourceBuilder {
         EurekaSource::builder(&self.client(), URL).fetch_interval(Duration::from_secs(1))
     }
 
-    /// An application that finds others in the registry, and then by DNS.
+    /// The resolver of an application that asks the registry first, then DNS.
     pub(crate) fn resolver(&self, source: &EurekaSource) -> Resolver {
         in_pod(&self.dns, "shop").source(Arc::new(source.clone())).build().unwrap()
     }
 
-    /// Starts and registers a pod of `app` with a lease of 1 s and 3 s.
+    /// Starts and registers a pod of `app` that renews its lease every 1 s; the lease expires after 3 s.
     pub(crate) async fn pod(&self, app: &str, name: &str) -> Pod {
         self.pod_with(app, name, |builder| builder).await
     }
 
-    /// As [`pod`](Self::pod), registered as `configure` says.
+    /// As [`pod`](Self::pod), with a registration that `configure` changes.
     pub(crate) async fn pod_with(
         &self,
         app: &str,
@@ -122,7 +123,7 @@ impl World {
     }
 }
 
-/// Waits, no longer than [`PATIENCE`].
+/// Waits for a future, no longer than [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(done) => done,
@@ -130,17 +131,17 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     }
 }
 
-/// Asks again until the answer is yes.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
+/// Waits until `condition` returns true.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let reached = async {
-        while !is().await {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     within(what, reached).await;
 }
 
-/// Waits until a name has so many endpoints.
+/// Waits until the upstream has `count` endpoints.
 pub(crate) async fn until_endpoints(upstream: &Upstream, count: usize) {
     let what = format!("{} with {count} endpoints", upstream.target());
     let mut watch = upstream.watch();
@@ -150,7 +151,7 @@ pub(crate) async fn until_endpoints(upstream: &Upstream, count: usize) {
     }
 }
 
-/// A network within 127.0.0.0/8 that no other test has, of this process or of another one.
+/// A network in 127.0.0.0/8 that no other test uses, in this process or in another one.
 fn own_net() -> [u8; 3] {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let pid = std::process::id();

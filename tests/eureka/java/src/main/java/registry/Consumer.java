@@ -19,7 +19,7 @@ import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.RestController;
 
-/** An application of the ecosystem: it registers itself, and finds others by Netflix's own client and by Spring's. */
+/** A Java application that registers itself and finds others, with Netflix's own client and with Spring's. */
 @EnableAutoConfiguration
 @Import(Consumer.Web.class)
 public class Consumer {
@@ -40,13 +40,13 @@ public class Consumer {
             this.discovery = discovery;
         }
 
-        /** What others find. */
+        /** The endpoint that other applications call. */
         @GetMapping("/hello")
         String hello() {
             return "hello from java";
         }
 
-        /** One line for each instance of a VIP that the Eureka client knows: id, status, host name, port, zone. */
+        /** Lists the instances of a VIP that the Eureka client knows, one per line: id, status, host name, port, zone. */
         @GetMapping("/instances")
         String instances(@RequestParam("vip") String vip) {
             List<InstanceInfo> found = eureka.getInstancesByVipAddress(vip, false);
@@ -57,7 +57,7 @@ public class Consumer {
                 .collect(Collectors.joining("\n"));
         }
 
-        /** Calls an instance of a VIP as Spring's load balancer would, by the URI of the instance. */
+        /** Calls an instance of a VIP by its URI, as Spring's load balancer does. */
         @GetMapping("/call")
         ResponseEntity<String> call(@RequestParam("vip") String vip, @RequestParam("path") String path)
                 throws Exception {

@@ -2,7 +2,7 @@ package registry;
 
 import java.io.IOException;
 
-/** Ends this process when the test that started it ends, in whatever way: its end of the pipe closes then. */
+/** Exits when the test that started this process ends. However the test ends, its end of the pipe closes. */
 final class Parent {
     private Parent() {}
 
@@ -10,10 +10,10 @@ final class Parent {
         Thread watcher = new Thread(() -> {
             try {
                 while (System.in.read() >= 0) {
-                    // Nothing is ever written.
+                    // The test never writes.
                 }
             } catch (IOException error) {
-                // As good as the end.
+                // Treat an error like the end of the pipe.
             }
             Runtime.getRuntime().halt(0);
         }, "parent");

@@ -4,7 +4,7 @@ import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.SpringApplication;
 import org.springframework.cloud.netflix.eureka.server.EnableEurekaServer;
 
-/** A Eureka server as Spring Cloud has it; see server.properties. */
+/** Spring Cloud's Eureka server, configured by server.properties. */
 @EnableAutoConfiguration
 @EnableEurekaServer
 public class Server {
