@@ -1,4 +1,4 @@
-//! The loads.
+//! The load generators.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// How many connections are opened, used for one question, and closed in this time, by so many clients at once.
+/// Lets `clients` clients open, use for one request, and close connections for this time; returns their number.
 pub async fn connections(addr: SocketAddr, clients: usize, time: Duration) -> usize {
     let end = Instant::now() + time;
     let mut set = JoinSet::new();
@@ -37,14 +37,14 @@ async fn one(addr: SocketAddr) -> io::Result<()> {
     ask(&mut stream, 1).await
 }
 
-/// The time that `streams` downloads of `bytes` each take.
+/// Downloads `bytes` over each of `streams` connections at once; returns how long that takes.
 pub async fn bulk(addr: SocketAddr, streams: usize, bytes: u64) -> Duration {
-    let begin = Instant::now();
+    let start = Instant::now();
     let mut set = JoinSet::new();
     for _ in 0..streams {
         set.spawn(async move {
             let mut stream = TcpStream::connect(addr).await.expect("a connection");
-            stream.write_u64(bytes).await.expect("a question");
+            stream.write_u64(bytes).await.expect("the request is sent");
             let (mut buffer, mut read) = (vec![0; 256 * 1024], 0);
             loop {
                 match stream.read(&mut buffer).await.expect("an answer") {
@@ -52,15 +52,15 @@ pub async fn bulk(addr: SocketAddr, streams: usize, bytes: u64) -> Duration {
                     n => read += n as u64,
                 }
             }
-            assert_eq!(read, bytes, "a download is cut");
+            assert_eq!(read, bytes, "a download ended early");
         });
     }
     set.join_all().await;
-    begin.elapsed()
+    start.elapsed()
 }
 
-/// The times that questions of 512 bytes take over kept connections, each from when it was due: whoever is late has
-/// to answer for it.
+/// Sends requests of 512 bytes at a fixed rate over kept connections; returns their times. A time counts from when the request
+/// was due, so that a late request does not hide its delay.
 pub async fn paced(addr: SocketAddr, connections: usize, per_ms: usize, time: Duration) -> Vec<Duration> {
     let mut idle = Vec::new();
     for _ in 0..connections {
@@ -82,7 +82,7 @@ pub async fn paced(addr: SocketAddr, connections: usize, per_ms: usize, time: Du
             let mut stream = match idle.pop() {
                 Some(stream) => stream,
                 None => {
-                    let (stream, took) = returned.recv().await.expect("a connection comes back");
+                    let (stream, took) = returned.recv().await.expect("a connection is returned");
                     times.push(took);
                     stream
                 }
@@ -101,7 +101,7 @@ pub async fn paced(addr: SocketAddr, connections: usize, per_ms: usize, time: Du
     times
 }
 
-/// Connections that have said one word each way and then nothing.
+/// Opens `n` connections that carry one byte in each direction and then stay idle.
 pub async fn idle(addr: SocketAddr, n: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..n {

@@ -1,6 +1,6 @@
-//! The forwarder beside HAProxy in TCP mode: connections per second, bulk, p99 at a fixed rate, memory.
+//! The forwarder against HAProxy in TCP mode: connections per second, bulk throughput, p99 at a fixed rate, memory.
 //!
-//! Four processes: this one makes the load and keeps the time, one plays the pods, and the two proxies, which take turns.
+//! There are several processes: this one generates the load and measures, another plays the pods, and each proxy is one.
 
 mod load;
 mod pods;
@@ -15,10 +15,10 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["pods", port] => pods::play(port.parse().expect("a port")),
+        ["pods", port] => pods::play(port.parse().expect("a port number")),
         ["ours", port, pods, workers] => {
-            let [port, pods] = [port, pods].map(|one| one.parse().expect("a port"));
-            proxies::ours::run(port, pods, workers.parse().expect("a number"));
+            let [port, pods] = [port, pods].map(|one| one.parse().expect("a port number"));
+            proxies::ours::run(port, pods, workers.parse().expect("the number of workers"));
         }
         parts => rounds::run(parts),
     }

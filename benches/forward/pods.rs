@@ -1,4 +1,4 @@
-//! Two pods on 127.0.0.2 and 127.0.0.3. Port `n` echoes; port `n + 1` reads a length and writes so many bytes.
+//! Two pods on 127.0.0.2 and 127.0.0.3. Port `n` echoes; port `n + 1` reads a length and writes that many bytes.
 
 use std::{io, net::SocketAddr};
 
@@ -17,7 +17,7 @@ pub fn play(port: u16) {
             tokio::spawn(serve(echo, echo_back));
             tokio::spawn(serve(bulk, write_bulk));
         }
-        // Until the one who started this closes the pipe.
+        // Run until the parent process closes the pipe.
         let mut end = String::new();
         tokio::io::stdin().read_to_string(&mut end).await.ok();
     });

@@ -1,4 +1,4 @@
-//! Processes that end with this one, and what the kernel knows of them.
+//! Child processes that end with this one, and their processor time and memory.
 
 use std::{
     fs,
@@ -6,29 +6,30 @@ use std::{
     time::Duration,
 };
 
-/// A process that is killed when this is dropped.
+/// A child process that is killed when this value is dropped.
 pub struct Process(Child);
 
 /// Resident memory in kB.
 pub struct Memory {
-    /// Its own.
+    /// The memory of the process itself.
     pub anonymous: u64,
-    /// With its program and libraries.
+    /// All memory, including the program and its libraries.
     pub all: u64,
 }
 
 impl Process {
     pub fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::piped()).spawn().expect("a program that can be started"))
+        let child = command.stdin(Stdio::piped()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.get_program())))
     }
 
-    /// This program in another role.
+    /// Starts this program in another role.
     pub fn role(arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("the own program");
+        let program = std::env::current_exe().expect("the path of this program");
         Self::start(Command::new(program).args(arguments))
     }
 
-    /// The processor time of all its threads so far.
+    /// The processor time that all threads of the process have used.
     pub fn cpu(&self) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("a process");
         let nanos = |task: fs::DirEntry| -> Option<u64> {
@@ -38,7 +39,7 @@ impl Process {
         Duration::from_nanos(tasks.flatten().filter_map(nanos).sum())
     }
 
-    /// Its resident memory.
+    /// The resident memory of the process.
     pub fn memory(&self) -> Memory {
         let text = fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("a process");
         let field = |name: &str| -> u64 {

@@ -1,4 +1,4 @@
-//! The two proxies, each a process with as many threads as the other.
+//! The two proxies, each a process with the same number of threads.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,18 +8,19 @@ pub mod ours;
 
 pub const WORKERS: usize = 2;
 
-/// How many idle connections a proxy is given: 10 000, or what the limit of descriptors leaves room for, two each.
+/// The number of idle connections for a proxy: 10 000, or as many as the limit of descriptors allows at two each.
 pub fn idle() -> usize {
     let (limit, _) = rlimit::Resource::NOFILE.get().expect("a limit");
     10_000.min((limit as usize - 200) / 2)
 }
 
-/// Some more. HAProxy does not start without two descriptors for each, and pipes for a quarter of them if it splices.
+/// HAProxy's `maxconn`, a little more than it needs. HAProxy refuses to start without two descriptors for each connection,
+/// and pipes for a quarter of them if it splices.
 fn maxconn(splice: bool) -> usize {
     if splice { 1000 } else { idle() + 50 }
 }
 
-/// A proxy; it echoes at `port` and has bulk at `port + 1`, as the pods do.
+/// A proxy that forwards `port` to the pods' echo port and `port + 1` to their bulk port.
 pub struct Proxy {
     pub name: &'static str,
     pub process: Process,
@@ -33,8 +34,8 @@ impl Proxy {
         Self { name: "ours", process, port, _config: None }
     }
 
-    /// With nothing but what its manual's first example has; `splice` adds `splice-request` and
-    /// `splice-response` (`splice-auto` was seen not to splice).
+    /// HAProxy with the configuration of the first example in its manual. `splice` adds `splice-request` and
+    /// `splice-response`, because `splice-auto` did not splice.
     pub fn haproxy(port: u16, pods: u16, splice: bool) -> Self {
         let config = Config::write(port, pods, splice);
         let process = Process::start(Command::new("haproxy").args(["-db", "-q", "-f"]).arg(&config.0));
@@ -43,7 +44,7 @@ impl Proxy {
     }
 }
 
-/// A file that goes with its proxy.
+/// A configuration file that is deleted together with its proxy.
 struct Config(PathBuf);
 
 impl Config {

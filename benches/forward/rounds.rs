@@ -1,4 +1,4 @@
-//! Rounds in which the proxies take turns, and the table of their medians.
+//! Rounds in which the proxies take turns, and the table of the medians.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 const PODS: u16 = 18_100;
 const ROUNDS: usize = 25;
 
-/// What was measured of one proxy in one round: the figure, and its processor time for each unit of work.
+/// The result of one proxy in one round: the figure, and the processor time for each unit of work.
 #[derive(Clone, Copy)]
-struct Measured {
+struct RoundResult {
     figure: f64,
     cpu: f64,
 }
@@ -73,7 +73,7 @@ async fn paced(proxies: &[Proxy]) {
         times.sort_unstable();
         (times[times.len() * 99 / 100].as_secs_f64() * 1e6, times.len() as f64)
     });
-    table("p99, us, at 2000 questions/s", proxies, &all.await);
+    table("p99, us, at 2000 requests/s", proxies, &all.await);
 }
 
 async fn memory(proxies: &[Proxy]) {
@@ -95,8 +95,8 @@ async fn memory(proxies: &[Proxy]) {
     drop(held);
 }
 
-/// Each proxy in turn, in an order that turns too, after a round that does not count.
-async fn rounds(proxies: &[Proxy], work: impl AsyncFn(&Proxy) -> (f64, f64)) -> Vec<Vec<Measured>> {
+/// Runs the work on each proxy in turn, in rotating order, after one round of warm-up.
+async fn rounds(proxies: &[Proxy], work: impl AsyncFn(&Proxy) -> (f64, f64)) -> Vec<Vec<RoundResult>> {
     let mut all = vec![Vec::new(); proxies.len()];
     for round in 0..=ROUNDS {
         for turn in 0..proxies.len() {
@@ -105,15 +105,15 @@ async fn rounds(proxies: &[Proxy], work: impl AsyncFn(&Proxy) -> (f64, f64)) -> 
             let (figure, units) = work(&proxies[at]).await;
             let cpu = (proxies[at].process.cpu() - before).as_secs_f64() * 1e6 / units;
             if round > 0 {
-                all[at].push(Measured { figure, cpu });
+                all[at].push(RoundResult { figure, cpu });
             }
         }
     }
     all
 }
 
-/// The first is ours.
-fn table(work: &str, proxies: &[Proxy], all: &[Vec<Measured>]) {
+/// Prints the medians and their ratios. The first proxy is ours.
+fn table(work: &str, proxies: &[Proxy], all: &[Vec<RoundResult>]) {
     let medians: Vec<(f64, f64)> = all
         .iter()
         .map(|one| (median(one.iter().map(|one| one.figure)), median(one.iter().map(|one| one.cpu))))
@@ -143,5 +143,5 @@ async fn ready(port: u16) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("nobody listens at {addr}");
+    panic!("no connection to {addr} within 10 s");
 }

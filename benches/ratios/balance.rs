@@ -1,4 +1,4 @@
-//! A balanced call: our `Balance`, which is cloned, beside tower's in a `Buffer`.
+//! A balanced call: clones of our `Balance`, beside tower's balancer in a `Buffer`.
 
 use std::{
     convert::Infallible,
@@ -22,48 +22,49 @@ use tower::{
 
 use crate::{
     measure::{Cost, Side, compare, side_async, side_timed},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
     world,
 };
 
 const PODS: usize = 10;
-/// tower's needed 630 ns at best when the line was drawn.
-const LINE: Line = Line::Cost { most: 150.0, ratio: 150.0 / 630.0 };
+/// tower's balancer took 630 ns at best when the limit was set.
+const LIMIT: Limit = Limit::Cost { most: 150.0, ratio: 150.0 / 630.0 };
 const PEER: &str = "tower p2c in Buffer";
 
 pub fn run(table: &mut Table) {
     let here = world::here();
-    let (orders, judged, default) = ours(&here);
-    let (bare, http) = (here.block_on(async { buffered::<()>() }), here.block_on(async { buffered::<Request<()>>() }));
+    let (orders, our_bare, our_http) = ours(&here);
+    let (their_bare, their_http) =
+        (here.block_on(async { buffered::<()>() }), here.block_on(async { buffered::<Request<()>>() }));
     let one = {
-        let (mut judged, mut default, mut bare, mut http) = (judged, default, bare, http);
+        let (mut our_bare, mut our_http, mut their_bare, mut their_http) = (our_bare, our_http, their_bare, their_http);
         compare([
-            side_async(&here, async || call(&mut judged, ()).await),
-            side_async(&here, async || call(&mut bare, ()).await),
-            side_async(&here, async || call(&mut default, Request::new(())).await),
-            side_async(&here, async || call(&mut http, Request::new(())).await),
+            side_async(&here, async || call(&mut our_bare, ()).await),
+            side_async(&here, async || call(&mut their_bare, ()).await),
+            side_async(&here, async || call(&mut our_http, Request::new(())).await),
+            side_async(&here, async || call(&mut their_http, Request::new(())).await),
         ])
     };
     drop(orders);
 
     let pool = world::elsewhere(2);
-    let (_orders, judged, default) = ours(&pool);
-    let (bare, http) = pool.block_on(async { (buffered::<()>(), buffered::<Request<()>>()) });
+    let (_orders, our_bare, our_http) = ours(&pool);
+    let (their_bare, their_http) = pool.block_on(async { (buffered::<()>(), buffered::<Request<()>>()) });
     let two = compare([
-        tasks(&pool, 2, judged.clone(), || ()),
-        tasks(&pool, 2, bare.clone(), || ()),
-        tasks(&pool, 2, default, || Request::new(())),
-        tasks(&pool, 2, http, || Request::new(())),
-        tasks(&pool, 1, judged, || ()),
-        tasks(&pool, 1, bare, || ()),
+        tasks(&pool, 2, our_bare.clone(), || ()),
+        tasks(&pool, 2, their_bare.clone(), || ()),
+        tasks(&pool, 2, our_http, || Request::new(())),
+        tasks(&pool, 2, their_http, || Request::new(())),
+        tasks(&pool, 1, our_bare, || ()),
+        tasks(&pool, 1, their_bare, || ()),
     ])
-    // Allocations on the workers are not this thread's.
+    // The workers allocate on other threads, which are not counted.
     .map(|cost| Cost { allocs: None, ..cost });
 
-    table.add(Row::costs("balance: 1 thread, judge that says yes", one[0], PEER, one[1], LINE));
-    table.add(Row::costs("balance: 1 thread, HttpRetry over http types", one[2], PEER, one[3], LINE));
-    table.add(Row::costs("balance: 2 threads, wall per call", two[0], PEER, two[1], LINE));
-    table.add(Row::costs("balance: 2 threads, HttpRetry over http types", two[2], PEER, two[3], LINE));
+    table.add(Row::costs("balance: 1 thread, policy that accepts everything", one[0], PEER, one[1], LIMIT));
+    table.add(Row::costs("balance: 1 thread, HttpRetry over http types", one[2], PEER, one[3], LIMIT));
+    table.add(Row::costs("balance: 2 threads, wall per call", two[0], PEER, two[1], LIMIT));
+    table.add(Row::costs("balance: 2 threads, HttpRetry over http types", two[2], PEER, two[3], LIMIT));
     let scaling = |one: Cost, two: Cost| one.ns / two.ns;
     let (ours, theirs) = (scaling(two[4], two[0]), scaling(two[5], two[1]));
     table.add(Row::plain(
@@ -71,21 +72,21 @@ pub fn run(table: &mut Table) {
         Unit::Times,
         ours,
         Some((PEER, theirs)),
-        Line::None,
+        Limit::None,
     ));
 }
 
-/// Our balancers over trivial services, which are always ready.
-#[allow(clippy::type_complexity, reason = "two service types, named once")]
+/// Our balancers over trivial services that are always ready.
+#[allow(clippy::type_complexity, reason = "two service types that are written only here")]
 fn ours(runtime: &Runtime) -> (Upstream, impl Call<()>, impl Call<Request<()>>) {
     let orders = runtime.block_on(world::upstream(Resolver::builder(), world::endpoints(PODS)));
     let _guard = runtime.enter();
-    let judged = Balance::new(orders.clone(), |_| service_fn(|()| Answer::answer(()))).with_retry_policy(Fine);
+    let bare = Balance::new(orders.clone(), |_| service_fn(|()| Answer::answer(()))).with_retry_policy(AcceptAll);
     let default = Balance::new(orders.clone(), |_| service_fn(|request: Request<()>| request.answer()));
-    (orders, judged, default)
+    (orders, bare, default)
 }
 
-/// tower's balancer as its users share it between tasks. Spawns the worker.
+/// tower's balancer, shared between tasks by a `Buffer` as its users do it. Spawns the buffer's worker.
 fn buffered<R: Answer>() -> impl Call<R> {
     let service = |_| PendingRequests::new(service_fn(R::answer), CompleteOnResponse::default());
     let balance = p2c::Balance::new(ServiceList::new::<R>((0..PODS).map(service)));
@@ -124,7 +125,7 @@ async fn call<R>(service: &mut impl Call<R>, request: R) {
     ready.call(request).await.expect("a response");
 }
 
-/// So many tasks, each with a clone; the time is wall time for one call of all tasks together.
+/// A contestant of `count` tasks, each with a clone. The cost is the wall time divided by the calls of all tasks together.
 fn tasks<'a, R: Send + 'static>(
     runtime: &'a Runtime,
     count: u64,
@@ -149,11 +150,11 @@ async fn many<R>(mut service: impl Call<R>, n: u64, request: fn() -> R) {
     }
 }
 
-/// Every answer is fine, and no copy is kept.
+/// A policy that accepts every answer and keeps no copy of the request.
 #[derive(Clone, Copy, Debug)]
-struct Fine;
+struct AcceptAll;
 
-impl<Err> RetryPolicy<(), (), Err> for Fine {
+impl<Err> RetryPolicy<(), (), Err> for AcceptAll {
     fn classify(&self, _: &Result<(), Err>) -> Outcome {
         Outcome::Success
     }

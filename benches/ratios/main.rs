@@ -1,6 +1,6 @@
-//! Ratios against peers, measured side by side in one run; see `../README.md`.
+//! Benchmarks against peers, measured side by side in one run; see `../README.md`.
 //!
-//! `cargo bench` runs all of it, `cargo bench -- pick read` a part.
+//! `cargo bench` runs all of them, `cargo bench -- pick read` some.
 
 mod balance;
 mod measure;
@@ -28,10 +28,10 @@ const ALL: &[Bench] = &[
 ];
 
 fn main() {
-    // cargo hands `--bench` to every bench.
+    // cargo passes `--bench` to every bench.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     if let Some(unknown) = wanted.iter().find(|name| ALL.iter().all(|(known, _)| known != name)) {
-        eprintln!("no bench `{unknown}`; there are: {}", names());
+        eprintln!("no bench is called `{unknown}`; choose from: {}", names());
         std::process::exit(2);
     }
     let mut table = Table::default();

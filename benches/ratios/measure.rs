@@ -1,4 +1,4 @@
-//! How things are timed: contestants take turns, in rounds, and the median round counts.
+//! Timing: contestants take turns in rounds, and the median round counts.
 
 use std::{
     hint::black_box,
@@ -9,22 +9,23 @@ use std::{
 use allocation_counter::{measure, opt_out};
 use tokio::runtime::Runtime;
 
-/// Long enough that reading the clock does not count, short enough that a neighbour's burst of work hits few
-/// rounds of each contestant and not all rounds of one.
+/// The length of a round. It is long enough that reading the clock does not matter, and short enough that a neighbor's burst
+/// of work hits a few rounds of each contestant instead of all rounds of one.
 const ROUND: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 25;
 
-/// Operations whose allocations are counted, at most.
+/// The largest number of operations whose allocations are counted.
 const COUNTED: u64 = 1_000;
 
-/// One contestant: does the work so many times and says how long it took.
+/// A contestant: a function that does the work a given number of times and returns how long that took.
 pub struct Side<'a>(Box<dyn FnMut(u64) -> Duration + 'a>);
 
-/// What one operation costs.
+/// The cost of one operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Nanoseconds; the median of the rounds.
+    /// The median of the rounds, in nanoseconds.
     pub ns: f64,
+    /// The number of allocations, if they were counted.
     pub allocs: Option<f64>,
 }
 
@@ -39,7 +40,7 @@ pub fn side<'a, T>(mut once: impl FnMut() -> T + 'a) -> Side<'a> {
     }))
 }
 
-/// A contestant that is a future, on a runtime of the thread that measures.
+/// A contestant that is an async function, run on a runtime of the measuring thread.
 pub fn side_async<'a, T>(runtime: &'a Runtime, mut once: impl AsyncFnMut() -> T + 'a) -> Side<'a> {
     Side(Box::new(move |n| {
         runtime.block_on(async {
@@ -52,12 +53,12 @@ pub fn side_async<'a, T>(runtime: &'a Runtime, mut once: impl AsyncFnMut() -> T 
     }))
 }
 
-/// A contestant that keeps its own time.
+/// A contestant that measures its own time.
 pub fn side_timed<'a>(run: impl FnMut(u64) -> Duration + 'a) -> Side<'a> {
     Side(Box::new(run))
 }
 
-/// Times the contestants in turns and counts what each allocates on this thread.
+/// Times the contestants in turns and counts their allocations on this thread.
 pub fn compare<const N: usize>(mut sides: [Side<'_>; N]) -> [Cost; N] {
     let mut rounds = vec![Vec::with_capacity(ROUNDS); N];
     let mut sizes = Vec::new();
@@ -82,8 +83,8 @@ pub fn compare<const N: usize>(mut sides: [Side<'_>; N]) -> [Cost; N] {
     })
 }
 
-/// Operations per second of so many threads together. Each makes its own `op`, which does a batch of work
-/// and says how many operations that was.
+/// The operations per second of `threads` threads together. Each thread makes its own `op`, which does a batch of work and
+/// returns the number of operations in it.
 pub fn throughput<F: FnMut() -> u64>(threads: usize, window: Duration, make: impl Fn() -> F + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let work = || {
@@ -104,7 +105,7 @@ pub fn throughput<F: FnMut() -> u64>(threads: usize, window: Duration, make: imp
     })
 }
 
-/// How much more two threads get done than one, by the median of rounds; 2 is perfect.
+/// The throughput of two threads over that of one, by the median of rounds; 2 is perfect scaling.
 pub fn scaling<F: FnMut() -> u64>(make: impl Fn() -> F + Sync) -> f64 {
     let window = Duration::from_millis(60);
     let round = |_| throughput(2, window, &make) / throughput(1, window, &make);
@@ -116,14 +117,14 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Runs without counting allocations, which costs a few nanoseconds each.
+/// Runs a function without counting its allocations, since counting costs a few nanoseconds for each.
 pub fn opt_out_returning<T>(run: impl FnOnce() -> T) -> T {
     let mut result = None;
     opt_out(|| result = Some(run()));
-    result.expect("it has run")
+    result.expect("`opt_out` runs the function")
 }
 
-/// How many operations fill a round; warms up on the way.
+/// The number of operations that fill a round. Finding it also warms the contestant up.
 fn calibrate(side: &mut Side<'_>) -> u64 {
     let mut n = 1;
     loop {

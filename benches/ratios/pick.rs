@@ -1,4 +1,4 @@
-//! Picking: the core with the time given, and `Upstream::pick` as applications call it.
+//! Picking an endpoint: the core with the time as an argument, and `Upstream::pick` as applications call it.
 
 use std::{
     convert::Infallible,
@@ -28,16 +28,16 @@ use volo::{
 
 use crate::{
     measure::{compare, side, side_async},
-    table::{Line, Row, Table},
+    table::{Limit, Row, Table},
     world,
 };
 
-/// volo, the best peer, needed 43 ns when the line was drawn; pingora 150.
-const CHOICE: Line = Line::NoAllocs { most: 15.0, ratio: 15.0 / 43.0 };
-const ROBIN: Line = Line::NoAllocs { most: 15.0, ratio: 0.1 };
+/// volo, the fastest peer, took 43 ns when the limit was set; pingora took 150.
+const CHOICE: Limit = Limit::NoAllocs { most: 15.0, ratio: 15.0 / 43.0 };
+const ROBIN: Limit = Limit::NoAllocs { most: 15.0, ratio: 0.1 };
 
-/// tower needed 190 ns at best when the line was drawn.
-const REQUEST: Line = Line::NoAllocs { most: 45.0, ratio: 45.0 / 190.0 };
+/// tower took 190 ns at best when the limit was set.
+const REQUEST: Limit = Limit::NoAllocs { most: 45.0, ratio: 45.0 / 190.0 };
 
 const SIZES: [usize; 3] = [3, 100, 10_000];
 
@@ -50,7 +50,7 @@ pub fn run(table: &mut Table) {
     }
 }
 
-/// Round robin and random: only the choice.
+/// Round robin and random: the choice alone.
 fn choosing(table: &mut Table, size: usize) {
     let here = world::here();
     let (mut core_rr, mut core_random) = (Core::new(RoundRobin::new(), size), Core::new(Random::new(), size));
@@ -68,12 +68,12 @@ fn choosing(table: &mut Table, size: usize) {
     ]);
     let row = |what: &str| format!("{what}, N = {size}");
     table.add(Row::costs(row("pick round robin: core choose"), core_rr, "pingora select", pingora, ROBIN));
-    table.add(Row::costs(row("pick round robin: Upstream::pick"), app_rr, "pingora select", pingora, Line::None));
+    table.add(Row::costs(row("pick round robin: Upstream::pick"), app_rr, "pingora select", pingora, Limit::None));
     table.add(Row::costs(row("pick random: core choose"), core_random, "volo get_picker+next", volo, CHOICE));
-    table.add(Row::costs(row("pick random: Upstream::pick"), app_random, "volo get_picker+next", volo, Line::None));
+    table.add(Row::costs(row("pick random: Upstream::pick"), app_random, "volo get_picker+next", volo, Limit::None));
 }
 
-/// P2C on requests in flight: choice, start and end of the request.
+/// P2C by requests in flight: the choice, the start and the end of a request.
 fn least_request(table: &mut Table, size: usize) {
     let here = world::here();
     let mut core = Core::new(LeastRequest::new(), size);
@@ -95,11 +95,17 @@ fn least_request(table: &mut Table, size: usize) {
     table.add(Row::costs(row("pick P2C + complete: core"), core, "tower p2c ready+call", tower, REQUEST));
     table.add(Row::costs(row("pick P2C + complete: Upstream::pick"), app, "tower p2c ready+call", tower, REQUEST));
     if size == SIZES[0] {
-        table.add(Row::costs("one clock read (it takes none)", clock, "tower p2c ready+call", tower, Line::None));
+        table.add(Row::costs(
+            "one clock read, for comparison (pick P2C needs none)",
+            clock,
+            "tower p2c ready+call",
+            tower,
+            Limit::None,
+        ));
     }
 }
 
-/// The pure floor: a snapshot, a seed and a moment.
+/// The pure core: a snapshot, a seeded generator and a fixed time.
 struct Core {
     snapshot: Snapshot,
     rng: SplitMix64,
@@ -122,7 +128,7 @@ impl Core {
     }
 }
 
-/// The runtime is kept, because the upstream's task lives on it.
+/// An upstream, with the runtime on which its task runs.
 fn upstream(policy: impl Policy, size: usize) -> (tokio::runtime::Runtime, Upstream) {
     let here = world::here();
     let upstream = here.block_on(world::upstream(Resolver::builder().policy(policy), world::endpoints(size)));

@@ -1,7 +1,7 @@
-//! The kube-proxy core: a decision, a change, a start, a reader while things change, and what a Service takes.
+//! The kube-proxy core: a decision, a change, a start, a reader during changes, and the memory of a Service.
 //!
-//! Nobody else decides in-process. Beside a decision stands a `HashMap` from address to a list of endpoints, which is
-//! the least that anything could do.
+//! No other library decides flows in-process. The peer is a `HashMap` from address to a list of endpoints, the least that any
+//! implementation could do.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use discovery_proxy::{Config, Flow, IptablesConfig, Mode, Proxier, Snapshot, obj
 
 use crate::{
     measure::{compare, median, opt_out_returning, side},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
 };
 
-/// 150 ns on a machine on which the bare table takes 60.
-const DECISION: Line = Line::Cost { most: 150.0, ratio: 2.5 };
+/// The limit is 150 ns on a machine on which the bare `HashMap` takes 60.
+const DECISION: Limit = Limit::Cost { most: 150.0, ratio: 2.5 };
 
 pub fn run(table: &mut Table) {
     decisions(table);
@@ -50,26 +50,27 @@ fn decisions(table: &mut Table) {
                 bare.get(&flow.destination).and_then(|list| list.get(other.below(list.len())).copied())
             }),
         ]);
-        let line = if services == 30_000 { DECISION } else { Line::None };
-        table.add(Row::costs(format!("proxy: decision, {services} Services x 10"), ours, "HashMap", theirs, line));
+        let limit = if services == 30_000 { DECISION } else { Limit::None };
+        let services = if services == 1 { "1 Service".to_owned() } else { format!("{services} Services") };
+        table.add(Row::costs(format!("proxy: decision, {services} x 10"), ours, "HashMap", theirs, limit));
         costs.push((ours.ns, theirs.ns));
     }
     if let [(least, bare_least), .., (most, bare_most)] = costs[..] {
         let growth = ("HashMap", bare_most / bare_least);
         let name = "proxy: decision, 30 000 Services / 1";
-        table.add(Row::plain(name, Unit::Times, most / least, Some(growth), Line::Cost { most: 4.0, ratio: 1.0 }));
+        table.add(Row::plain(name, Unit::Times, most / least, Some(growth), Limit::Cost { most: 4.0, ratio: 1.0 }));
     }
 }
 
-/// One slice arrives, and its effect is published.
+/// The time from the arrival of one slice to the published snapshot.
 fn changes(table: &mut Table) {
     let sizes = [1_000, 50_000];
     let mut proxies = sizes.map(|services| cluster(Mode::Nftables, services, 5));
     let mut rng = SplitMix64::with_seed(2);
     let mut costs = [Vec::new(), Vec::new()];
-    // What was published is held until the next one, as a reader would.
+    // Keep each snapshot until the next is published, as a reader would.
     let mut held = proxies.each_ref().map(|proxy| proxy.snapshot().clone());
-    // Each change is one: a Service has five endpoints and six in turns.
+    // A Service alternates between five and six endpoints, so that every update is a change.
     let mut sixth = sizes.map(|services| vec![false; services]);
     for turn in 0..4_000 {
         let at = turn % 2;
@@ -80,11 +81,17 @@ fn changes(table: &mut Table) {
         proxies[at].apply_endpoint_slice(&slice);
         held[at] = proxies[at].sync(start, &mut rng).snapshot;
         costs[at].push(start.elapsed().as_nanos() as f64);
-        assert_eq!(held[at].version() as usize, turn / 2 + 2, "each is published");
+        assert_eq!(held[at].version() as usize, turn / 2 + 2, "every change is published");
     }
     let [few, many] = costs.map(median);
-    table.add(Row::plain("proxy: one slice, 50 000 Services x 5", Unit::Nanos, many, None, Line::AtMost(1e5)));
-    table.add(Row::plain("proxy: one slice, 50 000 Services / 1000", Unit::Times, many / few, None, Line::AtMost(2.0)));
+    table.add(Row::plain("proxy: one slice, 50 000 Services x 5", Unit::Nanos, many, None, Limit::AtMost(1e5)));
+    table.add(Row::plain(
+        "proxy: one slice, 50 000 Services / 1000",
+        Unit::Times,
+        many / few,
+        None,
+        Limit::AtMost(2.0),
+    ));
 }
 
 fn start(table: &mut Table) {
@@ -101,17 +108,17 @@ fn start(table: &mut Table) {
         start.elapsed().as_nanos() as f64
     };
     let took = median((0..5).map(|_| load()).collect());
-    table.add(Row::plain("proxy: start with 50 000 Services x 5", Unit::Nanos, took, None, Line::AtMost(1e9)));
+    table.add(Row::plain("proxy: start with 50 000 Services x 5", Unit::Nanos, took, None, Limit::AtMost(1e9)));
 }
 
-/// A reader's decisions, alone and while another thread publishes one change after the other.
+/// A reader's decisions, without changes and while another thread publishes one change after another.
 fn reader(table: &mut Table) {
     const SERVICES: usize = 30_000;
     let mut proxy = cluster(Mode::Nftables, SERVICES, 10);
     let current = ArcSwap::new(proxy.snapshot().clone());
     let (mut idle, mut busy, mut published) = (Vec::new(), Vec::new(), 0);
     let mut eleventh = vec![false; SERVICES];
-    // In turns, and the best round of each counts: a neighbour who takes the processor away only adds.
+    // Both take turns, and the best round of each counts: busy neighbors can only make a round slower.
     for _ in 0..15 {
         idle.push(p99(&current, SERVICES));
         let done = AtomicBool::new(false);
@@ -131,19 +138,19 @@ fn reader(table: &mut Table) {
             p99
         }));
     }
-    assert!(published > 100, "{published} changes were published");
+    assert!(published > 100, "only {published} changes were published");
     let (idle, busy) = (least(idle), least(busy));
     let alone = Some(("alone", idle));
-    table.add(Row::plain("proxy: reader's p99 while all changes", Unit::Nanos, busy, alone, Line::None));
-    let name = "proxy: the same / alone";
-    table.add(Row::plain(name, Unit::Times, busy / idle, None, Line::AtMost(2.0)));
+    table.add(Row::plain("proxy: reader's p99 during changes", Unit::Nanos, busy, alone, Limit::None));
+    let name = "proxy: reader's p99 during changes / alone";
+    table.add(Row::plain(name, Unit::Times, busy / idle, None, Limit::AtMost(2.0)));
 }
 
 fn least(values: Vec<f64>) -> f64 {
     values.into_iter().fold(f64::INFINITY, f64::min)
 }
 
-/// Of decisions in batches of 16, so that the clock does not count.
+/// The 99th percentile of decisions, in batches of 16, so that reading the clock does not matter.
 fn p99(current: &ArcSwap<Snapshot>, services: usize) -> f64 {
     const BATCH: u32 = 16;
     opt_out_returning(|| {
@@ -180,7 +187,7 @@ fn affinity(table: &mut Table) {
             snapshot.decide(&flow, now + Duration::from_secs(1), &mut rng).endpoint()
         })]);
         let name = format!("proxy: affinity hit, 100 000 clients, {name}");
-        table.add(Row::plain(name, Unit::Nanos, hit.ns, None, Line::AtMost(300.0)));
+        table.add(Row::plain(name, Unit::Nanos, hit.ns, None, Limit::AtMost(300.0)));
     }
 }
 
@@ -190,9 +197,10 @@ fn memory(table: &mut Table) {
         let mut proxy = None;
         let all = measure(|| proxy = Some(cluster(Mode::Nftables, SERVICES, endpoints)));
         drop(proxy);
-        let name = format!("proxy: memory per Service with {endpoints} endpoint(s)");
+        let plural = if endpoints == 1 { "" } else { "s" };
+        let name = format!("proxy: memory per Service with {endpoints} endpoint{plural}");
         let each = all.bytes_current as f64 / SERVICES as f64;
-        table.add(Row::plain(name, Unit::Bytes, each, None, Line::None));
+        table.add(Row::plain(name, Unit::Bytes, each, None, Limit::None));
     }
 }
 

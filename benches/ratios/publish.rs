@@ -1,4 +1,4 @@
-//! Publishing a set of 10 000 endpoints: one percent of it changed, and none.
+//! Publishing a set of 10 000 endpoints, with one percent of them replaced or with no change.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     measure::{compare, median, side, side_async},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
     world,
 };
 use discovery_core::{
@@ -26,9 +26,9 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer, discovery::Service
 
 const SIZE: usize = 10_000;
 const CHANGED: usize = SIZE / 100;
-const LINE: Line = Line::AtMost(5e6);
+const LIMIT: Limit = Limit::AtMost(5e6);
 
-/// A source's news are heeded at most once a second.
+/// The time between two changes: the resolver accepts changes from a source at most once a second.
 const APART: Duration = Duration::from_millis(1_050);
 
 pub fn run(table: &mut Table) {
@@ -36,7 +36,7 @@ pub fn run(table: &mut Table) {
     end_to_end(table);
 }
 
-/// `Refresh::on_update` and `Snapshot::next`, beside pingora's `update`, which sets out from a set as well.
+/// `Refresh::on_update` and `Snapshot::next`, beside pingora's `update`, which also takes a full set.
 fn core(table: &mut Table) {
     let here = world::here();
     let (mut same, mut rolling, mut holding) = (Core::new(Duration::ZERO), Core::new(Duration::ZERO), Core::new(HOLD));
@@ -50,14 +50,14 @@ fn core(table: &mut Table) {
         side_async(&here, async || steady.update().await.expect("an update")),
     ]);
     let peer = "pingora update";
-    table.add(Row::costs("publish 10 000: 1 % replaced, core", ours, peer, theirs, LINE));
-    table.add(Row::costs("publish 10 000: the same, removals held back", held, peer, theirs, LINE));
-    table.add(Row::costs("publish 10 000: unchanged, core", same, peer, their_same, LINE));
+    table.add(Row::costs("publish 10 000: 1 % replaced, core", ours, peer, theirs, LIMIT));
+    table.add(Row::costs("publish 10 000: 1 % replaced, removals held back", held, peer, theirs, LIMIT));
+    table.add(Row::costs("publish 10 000: unchanged, core", same, peer, their_same, LIMIT));
 }
 
 const HOLD: Duration = Duration::from_secs(1);
 
-/// The two floors between an answer and what readers see.
+/// The two layers between a source's answer and the snapshot that readers use.
 struct Core {
     refresh: Refresh,
     snapshot: Snapshot,
@@ -81,7 +81,7 @@ impl Core {
         core
     }
 
-    /// Answers come two seconds apart, so that what is held back goes.
+    /// Applies the next set. Sets come two seconds apart, so that held-back removals are due.
     fn change(&mut self) -> bool {
         self.now += Duration::from_secs(2);
         self.turn += 1;
@@ -96,7 +96,7 @@ impl Core {
     }
 }
 
-/// Two sets that differ in one percent.
+/// Two sets that differ in one percent of their endpoints.
 fn sets() -> (Vec<Endpoint>, Vec<Endpoint>) {
     let all = world::endpoints(SIZE + CHANGED);
     (all[..SIZE].to_vec(), all[CHANGED..].to_vec())
@@ -110,7 +110,7 @@ fn pingora(change: bool) -> LoadBalancer<RoundRobin> {
     LoadBalancer::from_backends(Backends::new(Box::new(flip)))
 }
 
-/// Says one thing and the other in turns.
+/// A discovery that alternates between two sets.
 struct Flip {
     sets: [BTreeSet<Backend>; 2],
     second: AtomicBool,
@@ -124,7 +124,7 @@ impl ServiceDiscovery for Flip {
     }
 }
 
-/// From the moment that a source has news to the moment that a reader sees them.
+/// The time from a change in a source until a reader sees it.
 fn end_to_end(table: &mut Table) {
     let pool = world::elsewhere(1);
     let (one, other) = sets();
@@ -151,7 +151,7 @@ fn end_to_end(table: &mut Table) {
         }
         took.push(start.elapsed().as_nanos() as f64);
     }
-    table.add(Row::plain("publish 10 000: 1 % replaced, source to reader", Unit::Nanos, median(took), None, LINE));
+    table.add(Row::plain("publish 10 000: 1 % replaced, source to reader", Unit::Nanos, median(took), None, LIMIT));
 
     std::thread::sleep(APART);
     let before = version();
@@ -163,6 +163,6 @@ fn end_to_end(table: &mut Table) {
         Unit::Times,
         published,
         None,
-        Line::AtMost(0.0),
+        Limit::AtMost(0.0),
     ));
 }

@@ -9,12 +9,12 @@ use hickory_resolver::{
 
 use crate::{
     measure::{compare, scaling, side, side_async},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
     world,
 };
 
-/// hickory needed 1000 ns when the line was drawn.
-const LINE: Line = Line::NoAllocs { most: 25.0, ratio: 0.025 };
+/// hickory took 1000 ns when the limit was set.
+const LIMIT: Limit = Limit::NoAllocs { most: 25.0, ratio: 0.025 };
 
 const BATCH: u64 = 256;
 
@@ -32,7 +32,7 @@ pub fn run(table: &mut Table) {
     assert_eq!(read(&orders), 10);
 
     let [ours, theirs] = compare([side(|| read(&orders)), side_async(&here, async || cached(&hickory, &name).await)]);
-    table.add(Row::costs("read: endpoints(), len and first", ours, "hickory, cached", theirs, LINE));
+    table.add(Row::costs("read: endpoints(), len and first", ours, "hickory, cached", theirs, LIMIT));
 
     let control = scaling(|| {
         let mut state = 1_u64;
@@ -63,11 +63,11 @@ pub fn run(table: &mut Table) {
             BATCH
         }
     });
-    table.add(Row::plain("control: 2 threads / 1, nothing shared", Unit::Times, control, None, Line::None));
-    table.add(Row::plain("read: 2 threads / 1", Unit::Times, ours, Some(("hickory", theirs)), Line::None));
+    table.add(Row::plain("control: 2 threads / 1, nothing shared", Unit::Times, control, None, Limit::None));
+    table.add(Row::plain("read: 2 threads / 1", Unit::Times, ours, Some(("hickory", theirs)), Limit::None));
 }
 
-/// How many endpoints there are, after a look at the first.
+/// Reads the first endpoint's address and returns the number of endpoints.
 fn read(orders: &Upstream) -> usize {
     let endpoints = orders.endpoints();
     std::hint::black_box(endpoints.first().map(|endpoint| endpoint.addr()));

@@ -1,4 +1,4 @@
-//! A thousand names kept up to date in the background, each asked for once a second.
+//! A thousand names, each refreshed once a second in the background.
 
 use std::{
     net::IpAddr,
@@ -19,7 +19,7 @@ use tokio::{runtime::Runtime, time::sleep};
 
 use crate::{
     measure::{median, opt_out_returning},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
     world,
 };
 
@@ -28,21 +28,21 @@ const PODS: usize = 10;
 const WINDOWS: usize = 7;
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// Between two questions for a name: the middle of what ours does with a TTL of 1 s.
+/// The peer's time between two questions for a name: the middle of ours with a TTL of 1 s.
 const PERIOD: Duration = Duration::from_millis(1_050);
 
-/// What one side was seen to need, per name.
-struct Need {
+/// The cost of one name on one side.
+struct NameCost {
     /// Nanoseconds of processor time per second.
     cpu: f64,
     bytes: f64,
+    /// Questions per second.
     questions: f64,
-    /// Allocations of one refresh.
+    /// Allocations per refresh.
     allocs: f64,
 }
 
-/// Both at the same time, each on a thread of its own with a nameserver of its own: what disturbs one
-/// disturbs the other.
+/// Runs both sides at the same time, each on its own thread with its own nameserver, so that disturbances hit both.
 pub fn run(table: &mut Table) {
     let start = Barrier::new(2);
     let (ours, theirs) = std::thread::scope(|scope| {
@@ -52,22 +52,22 @@ pub fn run(table: &mut Table) {
     });
     let peer = |value: f64| Some(("hickory loop", value));
     let row = |what: &str| format!("refresh {NAMES} x {PODS}, TTL 1: {what}");
-    table.add(Row::plain(row("CPU per name and s"), Unit::Nanos, ours.cpu, peer(theirs.cpu), Line::None));
+    table.add(Row::plain(row("CPU per name and s"), Unit::Nanos, ours.cpu, peer(theirs.cpu), Limit::None));
     table.add(Row::plain(
         row("questions per name and s"),
         Unit::Times,
         ours.questions,
         peer(theirs.questions),
-        Line::AtMost(1.0),
+        Limit::AtMost(1.0),
     ));
     let (our_cpu, their_cpu) = (ours.cpu / ours.questions, theirs.cpu / theirs.questions);
-    let mut each = Row::plain(row("CPU per refresh"), Unit::Nanos, our_cpu, peer(their_cpu), Line::None);
+    let mut each = Row::plain(row("CPU per refresh"), Unit::Nanos, our_cpu, peer(their_cpu), Limit::None);
     each.allocs = (Some(ours.allocs.round()), Some(theirs.allocs.round()));
     table.add(each);
-    table.add(Row::plain(row("memory per name"), Unit::Bytes, ours.bytes, peer(theirs.bytes), Line::None));
+    table.add(Row::plain(row("memory per name"), Unit::Bytes, ours.bytes, peer(theirs.bytes), Limit::None));
 }
 
-fn measured<R, K>(start: &Barrier, resolver: impl Fn(&FakeDns) -> R, begin: impl AsyncFn(&R) -> K) -> Need {
+fn measured<R, K>(start: &Barrier, resolver: impl Fn(&FakeDns) -> R, begin: impl AsyncFn(&R) -> K) -> NameCost {
     let (servers, here) = (world::elsewhere(1), world::here());
     let dns = servers.block_on(FakeDns::builder().ttl(1).start()).expect("a nameserver");
     (0..NAMES).for_each(|at| dns.apply(world::headless(&format!("svc-{at}"), PODS)));
@@ -89,24 +89,24 @@ fn measured<R, K>(start: &Barrier, resolver: impl Fn(&FakeDns) -> R, begin: impl
     let counted: AllocationInfo = measure(|| {
         window(&here, WINDOW);
     });
-    let need = Need {
+    let cost = NameCost {
         cpu: median(cpu) / NAMES as f64 / WINDOW.as_secs_f64(),
         bytes: held.bytes_current as f64 / NAMES as f64,
         questions: median(questions) / NAMES as f64 / WINDOW.as_secs_f64(),
         allocs: counted.count_total as f64 / dns.total() as f64,
     };
     drop(kept);
-    need
+    cost
 }
 
-/// Lets the client work for a while; the nanoseconds of processor time that it took.
+/// Lets the client work for a while; returns the processor time that it took, in nanoseconds.
 fn window(here: &Runtime, length: Duration) -> f64 {
     let start = ThreadTime::now();
     here.block_on(async { sleep(length).await });
     start.elapsed().as_nanos() as f64
 }
 
-/// A few at a time, so that the nameserver's socket is not flooded.
+/// Resolves all names, a few at a time so that the nameserver's socket is not flooded.
 async fn our_names(resolver: &Resolver) -> Vec<Upstream> {
     let one = async |at: usize| {
         let upstream = resolver.resolve(format!("http://svc-{at}.shop:8080").as_str()).await.expect("endpoints");
@@ -118,7 +118,7 @@ async fn our_names(resolver: &Resolver) -> Vec<Upstream> {
 
 type Addrs = Arc<RwLock<Vec<IpAddr>>>;
 
-/// What one writes with hickory alone: a task for each name that asks, keeps the answer, and sleeps.
+/// The loop that one writes with hickory alone: a task for each name that asks, stores the answer, and sleeps.
 async fn their_names(resolver: &TokioResolver) -> Vec<Addrs> {
     let one = async |at: usize| {
         let name = Name::from_ascii(format!("svc-{at}.shop.svc.cluster.local.")).expect("a name");

@@ -1,4 +1,4 @@
-//! A whole HTTP/1.1 request over a kept connection, beside a plain `reqwest::Client` on a fixed address.
+//! A whole HTTP/1.1 request over a kept-alive connection, beside a plain `reqwest::Client` with a fixed address.
 
 use std::time::Instant;
 
@@ -8,51 +8,51 @@ use tokio::runtime::Runtime;
 
 use crate::{
     measure::{Cost, median, opt_out_returning},
-    table::{Line, Row, Table, Unit},
+    table::{Limit, Row, Table, Unit},
     world,
 };
 
 const BATCHES: usize = 50;
-/// Requests of each contestant in a batch.
+/// The number of requests of each contestant in a batch.
 const BATCH: usize = 200;
 const CONTESTANTS: usize = 5;
-/// Requests whose allocations are counted.
+/// The number of requests whose allocations are counted.
 const COUNTED: usize = 1_000;
 
-/// Where the pods are.
-struct Place<'a> {
+/// Where the pods run, and how contestants take turns there.
+struct Setup<'a> {
     name: &'static str,
     servers: &'a Runtime,
-    /// Requests in a row, before another contestant has its turn.
+    /// The number of requests in a row before the next contestant's turn.
     run: usize,
 }
 
 pub fn run(table: &mut Table) {
     let (here, elsewhere) = (world::here(), world::elsewhere(1));
-    let places = [
-        // Nobody waits for another processor to wake up: on a virtual machine that takes several times as long as all
-        // the rest, and twice or half of it in the next minute. In a row, as an application sends them: with turns after
-        // each request the plain contestants keep their code in the processor's caches for each other.
-        Place { name: "one thread", servers: &here, run: 50 },
-        // Here the waiting changes faster than such a run.
-        Place { name: "pods elsewhere", servers: &elsewhere, run: 1 },
+    let setups = [
+        // No request waits for another processor to wake up. On a virtual machine that wait takes several times as long as
+        // everything else, and twice or half as long a minute later. Requests come in a row, as an application sends them:
+        // with turns after each request, the plain contestants keep their shared code in the processor's caches.
+        Setup { name: "one thread", servers: &here, run: 50 },
+        // Here the wait changes faster than such a run takes.
+        Setup { name: "pods elsewhere", servers: &elsewhere, run: 1 },
     ];
-    for place in places {
-        let cluster = place.servers.block_on(FakeCluster::start()).expect("a cluster");
+    for setup in setups {
+        let cluster = setup.servers.block_on(FakeCluster::start()).expect("a cluster");
         for pods in [1, 4] {
             let starting = cluster.service("shop", &format!("orders-{pods}")).replicas(pods).start();
-            let service = place.servers.block_on(starting).expect("a Service");
-            against_plain(table, &here, &cluster, &service, &place);
+            let service = setup.servers.block_on(starting).expect("a Service");
+            against_plain(table, &here, &cluster, &service, &setup);
         }
     }
 }
 
-fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, service: &FakeService, place: &Place<'_>) {
+fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, service: &FakeService, setup: &Setup<'_>) {
     let resolver = world::ours(cluster.dns()).build().expect("a resolver");
     let ours = discovery_reqwest::Client::builder(resolver).configure(reqwest::ClientBuilder::no_proxy).build();
     let ours = ours.expect("our client");
-    // Some have the same URL, some the pod's address in it, as an application that needs no discovery would write it. That
-    // takes longer to parse.
+    // Some contestants have the same URL as ours, others the pod's address in it, as an application without discovery would
+    // write it. An address takes longer to parse.
     let (host, pods) = (service.name(), service.pods());
     let url = format!("http://{host}:{}/", service.port());
     let client = |at: usize| {
@@ -61,7 +61,7 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
     };
     let (plain, control, fixed) = (client(0), client(0), client(0));
     let fixed_urls: Vec<_> = pods.iter().map(|pod| format!("http://{}/", pod.addr())).collect();
-    // What it costs to have several connections, without a choice to make.
+    // These clients show the cost of several connections without a choice between endpoints.
     let in_turn: Vec<_> = (0..pods.len()).map(client).collect();
     let mut turn = 0;
 
@@ -80,7 +80,7 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
             get(&in_turn[turn], &fixed_urls[turn]).await
         }
     };
-    // Every pod's connection is open before the first request that counts.
+    // Warm up, so that every connection is open before the first request that counts.
     here.block_on(async {
         for nth in 0..1_000 {
             request(nth % CONTESTANTS).await;
@@ -91,11 +91,11 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
     for _ in 0..BATCHES {
         let mut took: [Vec<f64>; CONTESTANTS] = std::array::from_fn(|_| Vec::with_capacity(BATCH));
         here.block_on(async {
-            for turn in 0..BATCH / place.run * CONTESTANTS {
-                // Five is prime: with each stride each contestant comes after another one.
+            for turn in 0..BATCH / setup.run * CONTESTANTS {
+                // Five is prime, so with every stride each contestant follows a different one.
                 let stride = turn / CONTESTANTS % (CONTESTANTS - 1) + 1;
                 let at = turn % CONTESTANTS * stride % CONTESTANTS;
-                for _ in 0..place.run {
+                for _ in 0..setup.run {
                     let start = Instant::now();
                     request(at).await;
                     took[at].push(start.elapsed().as_nanos() as f64);
@@ -118,18 +118,19 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
     });
     let (our_cpu, their_cpu) = (median(our_cpu), median(their_cpu));
 
-    let row = |name: &str| format!("request, {}, {} pod(s): {name}", place.name, pods.len());
-    let percent = |name: &str, value, line| Row::plain(row(name), Unit::Percent, value, None, line);
+    let plural = if pods.len() == 1 { "" } else { "s" };
+    let row = |name: &str| format!("request, {}, {} pod{plural}: {name}", setup.name, pods.len());
+    let percent = |name: &str, value, limit| Row::plain(row(name), Unit::Percent, value, None, limit);
     let peer = "plain reqwest";
-    table.add(Row::costs(row("latency"), cost(0, our_allocs), peer, cost(1, their_allocs), Line::None));
-    table.add(percent("over an address in the URL", over(0, 2), Line::AtMost(2.0)));
+    table.add(Row::costs(row("latency"), cost(0, our_allocs), peer, cost(1, their_allocs), Limit::None));
+    table.add(percent("over an address in the URL", over(0, 2), Limit::AtMost(2.0)));
     if pods.len() > 1 {
-        table.add(percent("over plain clients in turn", over(0, 4), Line::AtMost(2.0)));
-        table.add(percent("plain clients in turn, over one", over(4, 2), Line::None));
+        table.add(percent("over four plain clients in turn", over(0, 4), Limit::AtMost(2.0)));
+        table.add(percent("four plain clients in turn, over one", over(4, 2), Limit::None));
     }
-    table.add(percent("over the same URL, resolved once", over(0, 1), Line::None));
-    table.add(percent("control, plain / plain", over(3, 1), Line::None));
-    table.add(Row::plain(row("CPU"), Unit::Nanos, our_cpu, Some((peer, their_cpu)), Line::None));
+    table.add(percent("over the same URL, resolved once", over(0, 1), Limit::None));
+    table.add(percent("control, plain / plain", over(3, 1), Limit::None));
+    table.add(Row::plain(row("CPU"), Unit::Nanos, our_cpu, Some((peer, their_cpu)), Limit::None));
 }
 
 async fn get(client: &reqwest::Client, url: &str) -> usize {
@@ -137,7 +138,7 @@ async fn get(client: &reqwest::Client, url: &str) -> usize {
     response.bytes().await.expect("a body").len()
 }
 
-/// Allocations of one request on this thread, where all tasks of the client are.
+/// The number of allocations of one request on this thread, where all tasks of the client run.
 fn allocations(here: &Runtime, request: &impl AsyncFn() -> usize) -> f64 {
     let counted = allocation_counter::measure(|| {
         here.block_on(async {
@@ -149,7 +150,7 @@ fn allocations(here: &Runtime, request: &impl AsyncFn() -> usize) -> f64 {
     (counted.count_total as f64 / COUNTED as f64 * 10.0).round() / 10.0
 }
 
-/// Nanoseconds of processor time that one request takes on this thread.
+/// The processor time of one request on this thread, in nanoseconds.
 fn processor(here: &Runtime, request: &impl AsyncFn() -> usize) -> f64 {
     here.block_on(async {
         let start = ThreadTime::now();

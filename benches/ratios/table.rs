@@ -1,48 +1,48 @@
-//! The summary.
+//! The table that the benchmarks print at the end.
 
 use std::fmt;
 
 use crate::measure::Cost;
 
-/// What must be true of our figure.
+/// The limit of a figure of ours.
 #[derive(Clone, Copy, Debug)]
-pub enum Line {
-    /// At most so much, or on a machine slower than the one that the line was drawn on at most so many times
-    /// the peer's figure: what the line was there. No allocation.
+pub enum Limit {
+    /// At most `most`, without allocations. On a slower machine than the one on which the limit was set, at most `ratio`
+    /// times the peer's figure.
     NoAllocs { most: f64, ratio: f64 },
-    /// The same; allocations are told and not judged.
+    /// The same limits for the cost, with any number of allocations.
     Cost { most: f64, ratio: f64 },
-    /// At most so much.
+    /// At most this value.
     AtMost(f64),
-    /// Told, not judged.
+    /// No limit: the figure is informational.
     None,
 }
 
-/// What a figure is.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
     Nanos,
     Bytes,
     Percent,
-    /// A bare number.
+    /// A plain number.
     Times,
 }
 
-/// One figure of ours beside the peer's.
+/// One row: a figure of ours beside the peer's.
 #[derive(Debug)]
 pub struct Row {
     pub name: String,
     pub unit: Unit,
     pub ours: f64,
     pub peer: Option<(&'static str, f64)>,
-    /// Ours, the peer's.
+    /// Our allocations and the peer's.
     pub allocs: (Option<f64>, Option<f64>),
-    pub line: Line,
+    pub limit: Limit,
 }
 
 impl Row {
-    /// Costs in nanoseconds.
-    pub fn costs(name: impl Into<String>, ours: Cost, peer: &'static str, theirs: Cost, line: Line) -> Self {
+    /// A row of two costs, in nanoseconds.
+    pub fn costs(name: impl Into<String>, ours: Cost, peer: &'static str, theirs: Cost, limit: Limit) -> Self {
         let (ours, theirs) = ((ours.ns, ours.allocs), (theirs.ns, theirs.allocs));
         Self {
             name: name.into(),
@@ -50,36 +50,37 @@ impl Row {
             ours: ours.0,
             peer: Some((peer, theirs.0)),
             allocs: (ours.1, theirs.1),
-            line,
+            limit,
         }
     }
 
-    /// A figure without allocations.
+    /// A row without allocations.
     pub fn plain(
         name: impl Into<String>,
         unit: Unit,
         ours: f64,
         peer: Option<(&'static str, f64)>,
-        line: Line,
+        limit: Limit,
     ) -> Self {
-        Self { name: name.into(), unit, ours, peer, allocs: (None, None), line }
+        Self { name: name.into(), unit, ours, peer, allocs: (None, None), limit }
     }
 
     fn ratio(&self) -> Option<f64> {
         self.peer.map(|(_, theirs)| self.ours / theirs)
     }
 
-    fn held(&self) -> &'static str {
-        let below = |most: f64, ratio: f64| match self.ratio() {
-            _ if self.ours <= most => "held",
-            Some(is) if is <= ratio => "held as a ratio",
-            _ => "NOT HELD",
+    /// Whether the figure meets its limit, in words.
+    fn result(&self) -> &'static str {
+        let compare = |most: f64, ratio: f64| match self.ratio() {
+            _ if self.ours <= most => "met",
+            Some(is) if is <= ratio => "met as a ratio",
+            _ => "NOT MET",
         };
-        match self.line {
-            Line::None => "",
-            Line::NoAllocs { .. } if self.allocs.0 != Some(0.0) => "NOT HELD",
-            Line::NoAllocs { most, ratio } | Line::Cost { most, ratio } => below(most, ratio),
-            Line::AtMost(most) => below(most, 0.0),
+        match self.limit {
+            Limit::None => "",
+            Limit::NoAllocs { .. } if self.allocs.0 != Some(0.0) => "NOT MET",
+            Limit::NoAllocs { most, ratio } | Limit::Cost { most, ratio } => compare(most, ratio),
+            Limit::AtMost(most) => compare(most, 0.0),
         }
     }
 
@@ -92,11 +93,11 @@ impl Row {
                 format!("{} / {}", show(ours), show(theirs))
             }
         };
-        let line = match self.line {
-            Line::None => String::new(),
-            Line::NoAllocs { most, ratio } => format!("<= {} ({ratio:.3}), 0 allocs", unit.show(most)),
-            Line::Cost { most, ratio } => format!("<= {} ({ratio:.3})", unit.show(most)),
-            Line::AtMost(most) => format!("<= {}", unit.show(most)),
+        let limit = match self.limit {
+            Limit::None => String::new(),
+            Limit::NoAllocs { most, ratio } => format!("<= {} ({ratio:.3}), 0 allocs", unit.show(most)),
+            Limit::Cost { most, ratio } => format!("<= {} ({ratio:.3})", unit.show(most)),
+            Limit::AtMost(most) => format!("<= {}", unit.show(most)),
         };
         [
             self.name.clone(),
@@ -104,8 +105,8 @@ impl Row {
             self.peer.map_or(String::new(), |(name, theirs)| format!("{} ({name})", unit.show(theirs))),
             self.ratio().map_or(String::new(), |ratio| format!("{ratio:.3}")),
             allocs,
-            line,
-            self.held().to_owned(),
+            limit,
+            self.result().to_owned(),
         ]
     }
 }
@@ -138,7 +139,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEAD: [&str; 7] = ["name", "ours", "peer", "ours/peer", "allocs ours/peer", "line", ""];
+        const HEAD: [&str; 7] = ["name", "ours", "peer", "ours/peer", "allocs ours/peer", "limit", ""];
         let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(self.0.iter().map(Row::cells)).collect();
         let widths: Vec<usize> =
             (0..HEAD.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();

@@ -1,4 +1,4 @@
-//! What the benches run against.
+//! The resolvers, nameservers and endpoints that the benches share.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,23 +14,23 @@ use hickory_resolver::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// The first numbers of `/proc/loadavg`: how busy the neighbours are.
+/// The load averages in `/proc/loadavg`, which show how busy the machine is.
 pub fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// A runtime of the thread that measures.
+/// A runtime on the measuring thread.
 pub fn here() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// A runtime on a thread of its own, for servers: their work is not the client's.
+/// A runtime on other threads, for servers, so that their work does not count as the client's.
 pub fn elsewhere(threads: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
 }
 
-/// So many addresses, all different.
+/// `count` different addresses.
 pub fn addrs(count: usize) -> Vec<SocketAddr> {
     let ip = |at: usize| Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + at as u32);
     (1..=count).map(|at| (ip(at), 8080).into()).collect()
@@ -40,13 +40,13 @@ pub fn endpoints(count: usize) -> Vec<Endpoint> {
     addrs(count).into_iter().map(Endpoint::new).collect()
 }
 
-/// A headless Service with so many pods, as DNS knows it.
+/// A headless Service with `pods` pods, for the fake DNS server.
 pub fn headless(name: &str, pods: usize) -> Service {
     let service = Service::headless("shop", name).port("http", 8080);
     addrs(pods).iter().fold(service, |service, addr| service.pod(Pod::new(addr.ip())))
 }
 
-/// Our resolver, on this nameserver.
+/// Our resolver with this nameserver.
 pub fn ours(dns: &FakeDns) -> ResolverBuilder {
     let environment = Environment::empty()
         .with_env([("POD_NAMESPACE", "shop"), ("DISCOVERY_NAMESERVERS", &dns.addr().to_string())])
@@ -54,8 +54,8 @@ pub fn ours(dns: &FakeDns) -> ResolverBuilder {
     Resolver::builder().environment(environment).families(Families::V4)
 }
 
-/// hickory's resolver, on the same nameserver, set up as it should be in a cluster: it is given absolute
-/// names, asks with EDNS and leaves the hosts file alone.
+/// hickory's resolver with the same nameserver, configured as it should be in a cluster: it gets absolute names, uses EDNS and
+/// does not read the hosts file.
 pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
     let mut udp = ConnectionConfig::udp();
     udp.port = dns.addr().port();
@@ -69,7 +69,7 @@ pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
     builder.build().expect("hickory's resolver")
 }
 
-/// An upstream of exactly these endpoints.
+/// An upstream with exactly these endpoints.
 pub async fn upstream(builder: ResolverBuilder, endpoints: Vec<Endpoint>) -> Upstream {
     let (source, handle) = ManualSource::new();
     handle.set_endpoints(endpoints);

@@ -1,4 +1,4 @@
-//! The forwarder as a process.
+//! Our forwarder as a process.
 
 use std::{
     io::Read,
@@ -12,7 +12,7 @@ use discovery_proxy::{Config, Mode, Proxier, forward::Forwarder, object::*};
 
 use crate::pods;
 
-/// Two ports of a Service, listened at on loopback.
+/// Forwards two ports of a Service, with listeners on loopback.
 pub fn run(port: u16, pods: u16, workers: usize) {
     let mut proxy = Proxier::new(Config::new(IpFamily::V4, Mode::Userspace));
     let names = ["echo", "bulk"];
@@ -43,6 +43,6 @@ pub fn run(port: u16, pods: u16, workers: usize) {
     let changes = proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1));
     let failed = forwarder.publish(&changes);
     assert!(failed.is_empty(), "{failed:?}");
-    // Until the one who started this closes the pipe.
+    // Run until the parent process closes the pipe.
     std::io::stdin().read_to_string(&mut String::new()).ok();
 }

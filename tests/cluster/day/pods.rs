@@ -86,7 +86,7 @@ async fn follow_slices(client: kube::Client, namespace: String, service: String,
 
 impl PodTimes {
     fn record(&mut self, pod: &Pod) {
-        // Pods are told apart by address: the next pod of a StatefulSet has the same name.
+        // Keyed by address, because the next pod of a StatefulSet has the same name.
         let status = pod.status.as_ref();
         let Some(ip) = status.and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok()) else { return };
         if pod.metadata.deletion_timestamp.is_some() {

@@ -101,7 +101,7 @@ impl Bench {
     pub(super) async fn apply(&mut self, world: &World) {
         let same = |one: &&ProxiedService| world.services.iter().any(|other| other.is_same_service(one));
         let gone: Vec<&ProxiedService> = self.present.services.iter().filter(|one| !same(one)).collect();
-        // One after the other: with concurrent deletions the API server may keep a node port allocated that is no longer used.
+        // One after the other: with concurrent deletions, the API server may leak the allocation of a node port.
         for service in gone {
             self.delete(service).await;
         }

@@ -282,7 +282,7 @@ fn every_form_of_a_name_costs_the_fewest_possible_questions() {
         cluster
             .in_pod("shop/client", |env| async move {
                 until_core_dns_is_synced(&env).await;
-                // Over TCP there are no retransmissions, so every question counts.
+                // The resolver retransmits only over UDP, so over TCP every question counts.
                 check(&own, &env, &pods, "tcp").await;
                 check(&own, &env, &pods, "udp").await;
             })

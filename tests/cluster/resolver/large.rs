@@ -78,7 +78,7 @@ fn finds_a_thousand_srv_targets() {
 }
 
 /// F7: with a long name, not even the SRV records fit into a TCP message. The resolver returns an error that says what to do
-/// instead of a part of the set. With the port's number, there is no such limit.
+/// instead of a part of the set. The limit does not apply to a target with a port number.
 #[test]
 fn more_srv_targets_than_fit_into_a_message_are_an_error() {
     const NAME: &str = "rates-eureka-of-which-there-are-very-many-pods";

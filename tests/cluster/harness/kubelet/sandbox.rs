@@ -108,8 +108,8 @@ fn custom(config: k8s_openapi::api::core::v1::PodDNSConfig) -> String {
     text + &format!("options {}\n", options.collect::<Vec<_>>().join(" "))
 }
 
-/// A real token of the account. In a new namespace a controller creates the account within moments; without controllers
-/// there is no token.
+/// A real token of the account. In a new namespace a controller creates the account within moments. `None` without
+/// controllers.
 async fn token(client: &Client, namespace: &str, account: &str) -> Option<String> {
     let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
     for _ in 0..20 {
