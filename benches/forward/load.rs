@@ -59,8 +59,8 @@ pub async fn bulk(addr: SocketAddr, streams: usize, bytes: u64) -> Duration {
     start.elapsed()
 }
 
-/// Sends requests of 512 bytes at a fixed rate over kept connections; returns their times. A time counts from when the request
-/// was due, so that a late request does not hide its delay.
+/// Sends requests of 512 bytes at a fixed rate over kept connections; returns their times. A time counts from when the
+/// request was due, so that a late request does not hide its delay.
 pub async fn paced(addr: SocketAddr, connections: usize, per_ms: usize, time: Duration) -> Vec<Duration> {
     let mut idle = Vec::new();
     for _ in 0..connections {

@@ -1,6 +1,7 @@
 //! The forwarder against HAProxy in TCP mode: connections per second, bulk throughput, p99 at a fixed rate, memory.
 //!
-//! There are several processes: this one generates the load and measures, another plays the pods, and each proxy is one.
+//! There are several processes: this one generates the load and measures, another plays the pods, and each proxy is
+//! one.
 
 mod load;
 mod pods;

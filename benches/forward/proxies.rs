@@ -14,8 +14,8 @@ pub fn idle() -> usize {
     10_000.min((limit as usize - 200) / 2)
 }
 
-/// HAProxy's `maxconn`, a little more than it needs. HAProxy refuses to start without two descriptors for each connection,
-/// and pipes for a quarter of them if it splices.
+/// HAProxy's `maxconn`, a little more than it needs. HAProxy refuses to start without two descriptors for each
+/// connection, and pipes for a quarter of them if it splices.
 fn maxconn(splice: bool) -> usize {
     if splice { 1000 } else { idle() + 50 }
 }

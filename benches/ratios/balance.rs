@@ -125,7 +125,8 @@ async fn call<R>(service: &mut impl Call<R>, request: R) {
     ready.call(request).await.expect("a response");
 }
 
-/// A contestant of `count` tasks, each with a clone. The cost is the wall time divided by the calls of all tasks together.
+/// A contestant of `count` tasks, each with a clone. The cost is the wall time divided by the calls of all tasks
+/// together.
 fn tasks<'a, R: Send + 'static>(
     runtime: &'a Runtime,
     count: u64,

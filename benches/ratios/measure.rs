@@ -9,8 +9,8 @@ use std::{
 use allocation_counter::{measure, opt_out};
 use tokio::runtime::Runtime;
 
-/// The length of a round. It is long enough that reading the clock does not matter, and short enough that a neighbor's burst
-/// of work hits a few rounds of each contestant instead of all rounds of one.
+/// The length of a round. It is long enough that reading the clock does not matter, and short enough that a neighbor's
+/// burst of work hits a few rounds of each contestant instead of all rounds of one.
 const ROUND: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 25;
 
@@ -83,8 +83,8 @@ pub fn compare<const N: usize>(mut sides: [Side<'_>; N]) -> [Cost; N] {
     })
 }
 
-/// The operations per second of `threads` threads together. Each thread makes its own `op`, which does a batch of work and
-/// returns the number of operations in it.
+/// The operations per second of `threads` threads together. Each thread makes its own `op`, which does a batch of work
+/// and returns the number of operations in it.
 pub fn throughput<F: FnMut() -> u64>(threads: usize, window: Duration, make: impl Fn() -> F + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let work = || {

@@ -1,7 +1,7 @@
 //! The kube-proxy core: a decision, a change, a start, a reader during changes, and the memory of a Service.
 //!
-//! No other library decides flows in-process. The peer is a `HashMap` from address to a list of endpoints, the least that any
-//! implementation could do.
+//! No other library decides flows in-process. The peer is a `HashMap` from address to a list of endpoints, the least
+//! that any implementation could do.
 
 use std::{
     collections::HashMap,

@@ -30,9 +30,9 @@ struct Setup<'a> {
 pub fn run(table: &mut Table) {
     let (here, elsewhere) = (world::here(), world::elsewhere(1));
     let setups = [
-        // No request waits for another processor to wake up. On a virtual machine that wait takes several times as long as
-        // everything else, and twice or half as long a minute later. Requests come in a row, as an application sends them:
-        // with turns after each request, the plain contestants keep their shared code in the processor's caches.
+        // No request waits for another processor to wake up. On a virtual machine that wait takes several times as long
+        // as everything else, and twice or half as long a minute later. Requests come in a row, as an application sends
+        // them: with turns after each request, the plain contestants keep their shared code in the processor's caches.
         Setup { name: "one thread", servers: &here, run: 50 },
         // Here the wait changes faster than such a run takes.
         Setup { name: "pods elsewhere", servers: &elsewhere, run: 1 },
@@ -51,8 +51,8 @@ fn against_plain(table: &mut Table, here: &Runtime, cluster: &FakeCluster, servi
     let resolver = world::ours(cluster.dns()).build().expect("a resolver");
     let ours = discovery_reqwest::Client::builder(resolver).configure(reqwest::ClientBuilder::no_proxy).build();
     let ours = ours.expect("our client");
-    // Some contestants have the same URL as ours, others the pod's address in it, as an application without discovery would
-    // write it. An address takes longer to parse.
+    // Some contestants have the same URL as ours, others the pod's address in it, as an application without discovery
+    // would write it. An address takes longer to parse.
     let (host, pods) = (service.name(), service.pods());
     let url = format!("http://{host}:{}/", service.port());
     let client = |at: usize| {

@@ -7,8 +7,8 @@ use crate::measure::Cost;
 /// The limit of a figure of ours.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// At most `most`, without allocations. On a slower machine than the one on which the limit was set, at most `ratio`
-    /// times the peer's figure.
+    /// At most `most`, without allocations. On a slower machine than the one on which the limit was set, at most
+    /// `ratio` times the peer's figure.
     NoAllocs { most: f64, ratio: f64 },
     /// The same limits for the cost, with any number of allocations.
     Cost { most: f64, ratio: f64 },

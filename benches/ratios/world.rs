@@ -54,8 +54,8 @@ pub fn ours(dns: &FakeDns) -> ResolverBuilder {
     Resolver::builder().environment(environment).families(Families::V4)
 }
 
-/// hickory's resolver with the same nameserver, configured as it should be in a cluster: it gets absolute names, uses EDNS and
-/// does not read the hosts file.
+/// hickory's resolver with the same nameserver, configured as it should be in a cluster: it gets absolute names, uses
+/// EDNS and does not read the hosts file.
 pub fn hickory(dns: &FakeDns, cache: u64) -> TokioResolver {
     let mut udp = ConnectionConfig::udp();
     udp.port = dns.addr().port();

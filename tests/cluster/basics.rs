@@ -31,8 +31,8 @@ async fn answering(url: &str, requests: usize) -> BTreeMap<String, usize> {
     pods
 }
 
-/// Waits until a virtual address answers. kube-proxy writes its rules up to a second after the slices change; until then
-/// the address refuses connections or is unreachable.
+/// Waits until a virtual address answers. kube-proxy writes its rules up to a second after the slices change; until
+/// then the address refuses connections or is unreachable.
 async fn first_answer(url: &str) {
     let answered = async {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();

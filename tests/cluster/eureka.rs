@@ -1,5 +1,5 @@
-//! A Eureka registry in the cluster. Pods register their own addresses, other pods call them there, and all of them reach the
-//! registry through its Service, whose URL is the same in every cluster.
+//! A Eureka registry in the cluster. Pods register their own addresses, other pods call them there, and all of them
+//! reach the registry through its Service, whose URL is the same in every cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +23,8 @@ use crate::{
 const URL: &str = "http://rates-eureka.platform-team-a.svc:8080/eureka";
 const NAMESPACE: &str = "platform-team-a";
 
-/// Two servers behind a Service that know each other by the names of their StatefulSet. Each server ends when its standard
-/// input does, and a pod's standard input is empty. So each server gets an input that never ends.
+/// Two servers behind a Service that know each other by the names of their StatefulSet. Each server ends when its
+/// standard input does, and a pod's standard input is empty. So each server gets an input that never ends.
 fn registry(programs: &std::path::Path) -> String {
     let peers: Vec<_> = (0..2).map(|nth| format!("http://rates-eureka-{nth}.peers:8080/eureka/")).collect();
     let java = format!(
@@ -174,8 +174,8 @@ async fn answer(client: &Client) -> Result<(String, IpAddr), String> {
     Ok((name.to_owned(), peer.parse::<SocketAddr>().map_err(|error| error.to_string())?.ip()))
 }
 
-/// Waits until two servers are ready that are not among `former`; returns their UIDs. Java starts slowly, above all on two
-/// cores that other clusters use as well.
+/// Waits until two servers are ready that are not among `former`; returns their UIDs. Java starts slowly, above all on
+/// two cores that other clusters use as well.
 async fn servers(cluster: &Cluster, former: &BTreeSet<String>) -> BTreeSet<String> {
     let is_ready = |pod: &Pod| {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());

@@ -43,7 +43,8 @@ fn a_cluster_starts_within_ten_seconds() {
     panic!("the fastest of three clusters started in {best:?}");
 }
 
-/// A client that asks for a named port gets each pod's own name in the SRV records, with its address in the same answer.
+/// A client that asks for a named port gets each pod's own name in the SRV records, with its address in the same
+/// answer.
 #[test]
 fn srv_records_name_the_pods_of_a_stateful_set() {
     on_cluster(Options::default(), |cluster| async move {

@@ -6,8 +6,8 @@ use discovery_core::Environment;
 
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// The environment that a process in a pod has. The test's code runs in the pod's namespaces, but its variables are those of
-/// the whole test process, so the pod's are passed in.
+/// The environment that a process in a pod has. The test's code runs in the pod's namespaces, but its variables are
+/// those of the whole test process, so the pod's are passed in.
 pub(crate) fn environment(env: BTreeMap<String, String>) -> Environment {
     Environment::empty()
         .with_env(env)

@@ -69,8 +69,8 @@ fn falls_back_to_dns_without_the_role_and_needs_no_more_than_it() {
     });
 }
 
-/// The API server is killed and restarted, then suspended and resumed. The endpoints stay, and changes made meanwhile are
-/// noticed soon after.
+/// The API server is killed and restarted, then suspended and resumed. The endpoints stay, and changes made meanwhile
+/// are noticed soon after.
 #[test]
 fn keeps_endpoints_while_the_api_server_is_down() {
     on_cluster(Options::default(), |cluster| async move {

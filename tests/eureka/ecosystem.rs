@@ -4,8 +4,8 @@ use discovery_reqwest::Client;
 
 use crate::harness::{Consumer, on_eureka, until, until_endpoints};
 
-/// Netflix's client finds a pod that our crate registered, and Spring's client calls it. Our client finds and calls a Java
-/// application that Netflix's client registered.
+/// Netflix's client finds a pod that our crate registered, and Spring's client calls it. Our client finds and calls a
+/// Java application that Netflix's client registered.
 #[test]
 fn rust_and_java_pods_find_and_call_each_other() {
     on_eureka(1, |world| async move {

@@ -8,8 +8,8 @@ use discovery_reqwest::Client;
 
 use crate::harness::{on_eureka, until, until_endpoints, within};
 
-/// Two peers behind one Service. A pod that registers at one is found at both, and requests are balanced over the pods. The
-/// death of a peer goes unnoticed, and a pod that deregisters is gone at once.
+/// Two peers behind one Service. A pod that registers at one is found at both, and requests are balanced over the pods.
+/// The death of a peer goes unnoticed, and a pod that deregisters is gone at once.
 #[test]
 fn pods_register_and_deregister_with_two_peers() {
     on_eureka(2, |mut world| async move {

@@ -31,7 +31,8 @@ impl Drop for ChildGuard {
     }
 }
 
-/// On SIGTERM, as when its pod is deleted, the example deregisters at once, keeps serving for the drain, and exits with 0.
+/// On SIGTERM, as when its pod is deleted, the example deregisters at once, keeps serving for the drain, and exits with
+/// 0.
 #[test]
 fn sigterm_deregisters_then_drains_then_exits() {
     on_eureka(1, |world| async move {

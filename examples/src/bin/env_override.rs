@@ -1,5 +1,5 @@
-//! Work on a laptop without a cluster: two variables send `http://orders/` to a server on this machine, and the code that
-//! sends the request stays the same. `cargo run -p examples --bin env_override`
+//! Work on a laptop without a cluster: two variables send `http://orders/` to a server on this machine, and the code
+//! that sends the request stays the same. `cargo run -p examples --bin env_override`
 //!
 //! In a shell: `ORDERS_SERVICE_HOST=127.0.0.1 ORDERS_SERVICE_PORT=8080 POD_NAMESPACE=shop my-program`. The kubelet sets
 //! the same variables for every Service of a pod's own namespace, so the resolver has to know that namespace.

@@ -31,8 +31,8 @@ async fn main() -> Result<()> {
     roots.add(authority.self_signed(&key)?.der().clone())?;
     let issuer = Issuer::new(authority, key);
 
-    // Two Services with three pods each. Every certificate names `orders.shop`, the host in the client's URL; none names
-    // a pod's address.
+    // Two Services with three pods each. Every certificate names `orders.shop`, the host in the client's URL; none
+    // names a pod's address.
     let dns = FakeDns::start().await?;
     let orders = start(&dns, "orders", &acceptor(&issuer, "orders.shop")?).await?;
     let impostor = start(&dns, "impostor", &acceptor(&issuer, "orders.shop")?).await?;
@@ -58,7 +58,8 @@ async fn main() -> Result<()> {
         println!("  {pod}: {answered}");
     }
 
-    // The client checks each certificate against the host in the URL, so pods that only look like the Service are refused.
+    // The client checks each certificate against the host in the URL, so pods that only look like the Service are
+    // refused.
     let error = client.get(format!("https://impostor.shop:{impostor}/")).send().await.expect_err("the wrong name");
     println!("GET https://impostor.shop:{impostor}/\n  error: {error}");
     let mut cause = error.source();

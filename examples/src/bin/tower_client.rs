@@ -1,4 +1,4 @@
-//! Balance a tower service, here hyper's client, over the pods of a Service: `cargo run -p examples --bin tower_client`.
+//! Balance a tower service, here hyper's client, over a Service's pods: `cargo run -p examples --bin tower_client`.
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 

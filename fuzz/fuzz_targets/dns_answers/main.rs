@@ -1,9 +1,9 @@
-//! Whatever bytes a nameserver sends, a lookup does not panic, ends within its time limit, and yields only endpoints that a
-//! request can be sent to.
+//! Whatever bytes a nameserver sends, a lookup does not panic, ends within its time limit, and yields only endpoints
+//! that a request can be sent to.
 //!
-//! The target runs end to end, because the parser of answers is private. A nameserver on loopback answers each question with
-//! the fuzzer's next packet, with the matching id. Time is paused and advances when all tasks are idle, so an unanswered
-//! question costs no real time.
+//! The target runs end to end, because the parser of answers is private. A nameserver on loopback answers each question
+//! with the fuzzer's next packet, with the matching id. Time is paused and advances when all tasks are idle, so an
+//! unanswered question costs no real time.
 #![no_main]
 
 mod packet;
@@ -37,8 +37,8 @@ enum TargetName {
     External,
 }
 
-/// The longest that a lookup may take. Candidate names, record types, servers and attempts multiply, each with a timeout of
-/// 20 ms: see the tests of F17 in discovery-core.
+/// The longest that a lookup may take. Candidate names, record types, servers and attempts multiply, each with a
+/// timeout of 20 ms: see the tests of F17 in discovery-core.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(60);
 
 fuzz_target!(|case: Case| {

@@ -38,7 +38,8 @@ const WEB: Workload<'_> = Workload {
     name: "web",
     replicas: 3,
     headless: true,
-    // Longer than the TTL of the pods' names: clients that resolve by DNS need that time to notice that a pod terminates.
+    // Longer than the TTL of the pods' names: clients that resolve by DNS need that time to notice that a pod
+    // terminates.
     options: &["--drain-ms", "7000"],
 };
 

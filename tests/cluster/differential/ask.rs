@@ -64,8 +64,8 @@ impl TcpClient {
     }
 }
 
-/// Asks over UDP with room for `room` octets (512 means without EDNS). Returns whether the answer was truncated, and its
-/// length.
+/// Asks over UDP with room for `room` octets (512 means without EDNS). Returns whether the answer was truncated, and
+/// its length.
 pub(super) async fn by_udp(addr: SocketAddr, name: &str, rtype: u16, room: u16) -> (bool, usize) {
     let mut message = question(1, name, rtype);
     if room > 512 {

@@ -32,8 +32,8 @@ struct Difference {
 
 /// Whether the two answers agree, as far as they can.
 ///
-/// CoreDNS names itself after the Service in front of it (1.14.7: in NS records and the address of `ns.dns`). `FakeDns` has
-/// no Service in front of it.
+/// CoreDNS names itself after the Service in front of it (1.14.7: in NS records and the address of `ns.dns`). `FakeDns`
+/// has no Service in front of it.
 fn agree(name: &str, rtype: u16, real: &ask::Answer, ours: &ask::Answer) -> bool {
     let names_itself = rtype == questions::NS || rtype == questions::A && name.starts_with("ns.dns.");
     if names_itself && !real.answers.is_empty() {
@@ -42,7 +42,8 @@ fn agree(name: &str, rtype: u16, real: &ask::Answer, ours: &ask::Answer) -> bool
     real == ours
 }
 
-/// Asks both until they agree on everything or [`SYNC_TIME`] is over; returns the number of questions and the differences.
+/// Asks both until they agree on everything or [`SYNC_TIME`] is over; returns the number of questions and the
+/// differences.
 async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec<Difference>) {
     let (mut real, mut double) = (TcpClient::connect(real).await, TcpClient::connect(ours.addr()).await);
     let mut open: Vec<(String, u16)> = questions::all(world).into_iter().collect();

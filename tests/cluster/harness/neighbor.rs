@@ -51,8 +51,8 @@ impl Cluster {
         make().unwrap_or_else(|error| panic!("cannot create machine {name}: {error}"))
     }
 
-    /// Makes a machine the node's default route, and lets it accept every destination address. Untranslated traffic ends up
-    /// there: TCP and UDP traffic to any port is redirected to `port`.
+    /// Makes a machine the node's default route, and lets it accept every destination address. Untranslated traffic
+    /// ends up there: TCP and UDP traffic to any port is redirected to `port`.
     pub(crate) fn everything_else_goes_to(&self, name: &str, machine: &Neighbor, port: u16) {
         let ip = machine.ips.first().unwrap_or_else(|| panic!("machine {name} has no address"));
         let run = |namespaces: &Namespaces, program: &str, words: &str| {

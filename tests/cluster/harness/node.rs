@@ -20,9 +20,9 @@ use super::{
 
 /// The node of one cluster.
 ///
-/// The first process in the process namespace, the holder, reads from a pipe that only this process can write to. However
-/// this process ends, the pipe closes and the holder exits. The kernel then ends all processes in the namespace. The other
-/// namespaces, their mounts and the files in memory go away with the last process.
+/// The first process in the process namespace, the holder, reads from a pipe that only this process can write to.
+/// However this process ends, the pipe closes and the holder exits. The kernel then ends all processes in the
+/// namespace. The other namespaces, their mounts and the files in memory go away with the last process.
 #[derive(Debug)]
 pub(crate) struct Node {
     holder: Mutex<Child>,
@@ -38,7 +38,8 @@ impl Node {
         let holder = on_thread(|| {
             unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
             own_mounts()?;
-            // An empty /run hides the machine's files, such as the lock file of iptables, and has room for the pods' files.
+            // An empty /run hides the machine's files, such as the lock file of iptables, and has room for the pods'
+            // files.
             mount_memory(&tag(), Path::new("/run"))?;
             fs::create_dir_all(LOGS)?;
             fs::create_dir_all(PODS)?;
@@ -204,8 +205,8 @@ const SERVICE_ACCOUNT: &str = "/run/secrets/kubernetes.io/serviceaccount";
 /// The address of the node.
 pub(crate) const NODE_IP: &str = "172.31.255.1";
 
-/// The node's links. A virtual address must be routable before the OUTPUT hook can rewrite it, so there is a default route to
-/// a link whose other end never answers.
+/// The node's links. A virtual address must be routable before the OUTPUT hook can rewrite it, so there is a default
+/// route to a link whose other end never answers.
 const NODE_LINKS: &str = "\
 link set lo up
 link add eth0 type veth peer name uplink

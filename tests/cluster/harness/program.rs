@@ -38,7 +38,8 @@ impl Program {
         processes: &File,
         log: File,
     ) -> io::Result<Self> {
-        // A new process group: Ctrl-C in a terminal then reaches only the test, and SIGKILL reaches every process of a pod.
+        // A new process group: Ctrl-C in a terminal then reaches only the test, and SIGKILL reaches every process of a
+        // pod.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = spawn(&mut command, namespaces, processes)?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);

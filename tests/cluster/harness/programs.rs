@@ -52,8 +52,8 @@ impl Programs {
     }
 }
 
-/// Prints once, in one line, why the cluster tests are skipped. Writes to standard error directly, so that the test runner
-/// does not capture the line.
+/// Prints once, in one line, why the cluster tests are skipped. Writes to standard error directly, so that the test
+/// runner does not capture the line.
 ///
 /// # Panics
 /// With `DISCOVERY_TESTBED=required`, as in CI.

@@ -158,7 +158,8 @@ fn client_leaves_a_pod_that_is_not_ready_in_iptables_mode() {
 }
 
 /// 240 clients connect twice, one after the other, to a Service with two pods. The test counts the clients that are
-/// remembered the second time. In iptables mode each pod's list has room for a hundred clients and evicts the least recent.
+/// remembered the second time. In iptables mode each pod's list has room for a hundred clients and evicts the least
+/// recent.
 fn remembers_as_many_clients_as_our_core(mode: ProxyMode) {
     on_cluster(Options::default().proxy(mode), move |cluster| async move {
         let mut bench = Bench::new(cluster.clone(), ours::config(mode), 1).await;
@@ -180,8 +181,8 @@ fn remembers_as_many_clients_as_our_core(mode: ProxyMode) {
         let forgotten = expected[flows.len()..].iter().filter(|choice| **choice == Choice::Recorded).count();
         println!("{mode:?}: of {} clients, our core forgets {forgotten} and the kernel moves {moved}", flows.len());
         match mode {
-            // The two lists have room for two hundred clients, so more than twenty are forgotten. Half of those return to
-            // their pod by chance: that none of twenty moves happens once in a million runs.
+            // The two lists have room for two hundred clients, so more than twenty are forgotten. Half of those return
+            // to their pod by chance: that none of twenty moves happens once in a million runs.
             ProxyMode::Iptables => assert!(forgotten > 20 && moved > 0 && moved <= flows.len() - 20),
             _ => assert_eq!((forgotten, moved), (0, 0)),
         }

@@ -173,8 +173,8 @@ impl Bench {
             .await;
     }
 
-    /// Writes a marker, a new Service that comes last. When it answers, kube-proxy has processed everything that came before
-    /// it in both of its watches.
+    /// Writes a marker, a new Service that comes last. When it answers, kube-proxy has processed everything that came
+    /// before it in both of its watches.
     async fn mark(&mut self) {
         self.rounds = self.rounds % 150 + 1;
         let marker = marker(255 - self.rounds, self.network.pods[0]);

@@ -1,5 +1,5 @@
-//! Clusters generated from a seed, with the Service settings that kube-proxy reads, in every combination that the API server
-//! accepts.
+//! Clusters generated from a seed, with the Service settings that kube-proxy reads, in every combination that the API
+//! server accepts.
 
 use std::net::Ipv4Addr;
 
@@ -32,8 +32,8 @@ impl Generator {
         World { services: (1..=services).map(|number| self.service(number)).collect() }
     }
 
-    /// Replaces a third of the Services with others at the same addresses, removes some, changes the endpoints of some, and
-    /// keeps the rest.
+    /// Replaces a third of the Services with others at the same addresses, removes some, changes the endpoints of some,
+    /// and keeps the rest.
     pub(super) fn change(&mut self, world: &World) -> World {
         let mut changed = World::default();
         for service in &world.services {

@@ -9,8 +9,8 @@ use super::{
     world::{Kind, NAMESPACE, World},
 };
 
-/// Queries every health check port of the world's Services and asserts that the answers agree. Returns how many reported
-/// local endpoints, and how many reported none.
+/// Queries every health check port of the world's Services and asserts that the answers agree. Returns how many
+/// reported local endpoints, and how many reported none.
 pub(super) async fn compare(bench: &Bench, world: &World) -> (usize, usize) {
     let ours = Ours::read(&bench.cluster, bench.config.clone()).await;
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();

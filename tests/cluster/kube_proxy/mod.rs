@@ -1,5 +1,5 @@
-//! Compares the real kube-proxy with our core. Both get the same clusters. The tests send flows through the kernel, which the
-//! real kube-proxy has programmed, and each flow has to end as our core decides.
+//! Compares the real kube-proxy with our core. Both get the same clusters. The tests send flows through the kernel,
+//! which the real kube-proxy has programmed, and each flow has to end as our core decides.
 
 mod affinity;
 mod bench;

@@ -1,9 +1,9 @@
 //! The machines that send and answer: pods, an outside machine, and "the world".
 //!
-//! Every pod listens on the same ports, TCP and UDP, and answers with its own address and the source address that it saw.
-//! So does the world, which receives all traffic that the node has no route for, and so does the node itself on each node
-//! port. Traffic that kube-proxy leaves alone is therefore *answered* by one of these two, which distinguishes it from traffic
-//! that kube-proxy drops.
+//! Every pod listens on the same ports, TCP and UDP, and answers with its own address and the source address that it
+//! saw. So does the world, which receives all traffic that the node has no route for, and so does the node itself on
+//! each node port. Traffic that kube-proxy leaves alone is therefore *answered* by one of these two, which
+//! distinguishes it from traffic that kube-proxy drops.
 
 use std::{
     io,

@@ -20,7 +20,8 @@ use crate::harness::GATEWAY;
 /// The time limit of a flow that should be answered or refused, however busy the machine is.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The time limit of a flow that should get no answer. Answers take milliseconds, and the second SYN leaves after a second.
+/// The time limit of a flow that should get no answer. Answers take milliseconds, and the second SYN leaves after a
+/// second.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_millis(1200);
 
 /// The time after which a datagram is retransmitted, as TCP retransmits a SYN.

@@ -18,7 +18,8 @@ const CONNECTIONS: usize = 400;
 /// The limit of chi-square. With 3 degrees of freedom, a fair sample exceeds it once in a thousand times.
 const LIMIT: f64 = 16.27;
 
-/// The number of samples that have to exceed the limit in a row for a failure. By chance that happens once in 10^9 times.
+/// The number of samples that have to exceed the limit in a row for a failure. By chance that happens once in 10^9
+/// times.
 const SAMPLES: usize = 3;
 
 type Counts = BTreeMap<SocketAddr, usize>;

@@ -84,8 +84,8 @@ fn changed(service: &ProxiedService, change: impl Fn(&mut ProxiedService)) -> Pr
     service
 }
 
-/// The condition needs one of forty Services, and of that one only its policy, a source range and an endpoint on another
-/// node. Everything else is removed.
+/// The condition needs one of forty Services, and of that one only its policy, a source range and an endpoint on
+/// another node. Everything else is removed.
 #[tokio::test]
 async fn shrinking_removes_everything_that_does_not_matter() {
     let pods = (1..=6).map(|last| [10, 244, 0, last].into()).collect();

@@ -1,5 +1,5 @@
-//! UDP flows that continue while their Service changes: kube-proxy deletes the conntrack entries of the same flows that our
-//! core reports as stale.
+//! UDP flows that continue while their Service changes: kube-proxy deletes the conntrack entries of the same flows that
+//! our core reports as stale.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -81,7 +81,8 @@ fn stale_flows_match_our_core(mode: ProxyMode) {
         for ((number, flow), expected) in (1..).zip(&flows).zip(expected) {
             let tracked = TrackedFlow { protocol: object::Protocol::Udp, destination: to(number), backend: first };
             let forgets = changes.stale_flows.contains(&tracked);
-            // kube-proxy deletes the entries after it has changed the rules: the first datagrams may still reach the old pod.
+            // kube-proxy deletes the entries after it has changed the rules: the first datagrams may still reach the
+            // old pod.
             let mut answer = flow.ask(to(number)).await;
             for _ in 0..20 {
                 if !forgets || number == 5 || answer != Some(first) {
@@ -93,8 +94,8 @@ fn stale_flows_match_our_core(mode: ProxyMode) {
             println!("{mode:?}, Service {number}: stale in our core: {forgets}; the kernel now sends to {answer:?}");
             assert_eq!(forgets, expected != Some(first), "Service {number}");
             if number == 5 {
-                // kube-proxy up to and including 1.36.3 keeps a flow to a Service that has lost its endpoints. A later version
-                // will refuse it; both are accepted here.
+                // kube-proxy up to and including 1.36.3 keeps a flow to a Service that has lost its endpoints. A later
+                // version will refuse it; both are accepted here.
                 assert!(answer.is_none() || answer == Some(first), "{answer:?}");
             } else {
                 assert_eq!(answer, expected, "Service {number}");

@@ -126,8 +126,8 @@ const WEB_0: &[&str] = &["WEB_0:8080"];
 const WEB: &[&str] = &["WEB_0:8080", "WEB_1:8080"];
 
 /// The query budget, for a pod in namespace `shop`: one question for each refresh. A name of two labels costs one more
-/// question the first time, because it may be a pod of a Service in the own namespace, which is tried first, as in libc. So
-/// does a host of three labels, which may be a pod.
+/// question the first time, because it may be a pod of a Service in the own namespace, which is tried first, as in
+/// libc. So does a host of three labels, which may be a pod.
 const TABLE: &[Row] = &[
     a("orders", &[], "orders.shop.svc.cluster.local.", &["10.96.10.1:0"]),
     a("orders:8080", &[], "orders.shop.svc.cluster.local.", ORDERS),
@@ -168,8 +168,8 @@ const TABLE: &[Row] = &[
 
 type Questions = Vec<(String, String)>;
 
-/// The questions that CoreDNS logged after the first `before`, sorted, once there are at least `least`. CoreDNS logs after it
-/// answers, so this waits a moment longer for questions that were one too many.
+/// The questions that CoreDNS logged after the first `before`, sorted, once there are at least `least`. CoreDNS logs
+/// after it answers, so this waits a moment longer for questions that were one too many.
 async fn asked(cluster: &Cluster, before: usize, least: usize, once: bool) -> Questions {
     cluster.until("the questions in CoreDNS's log", || async { cluster.dns_questions().len() >= before + least }).await;
     tokio::time::sleep(Duration::from_millis(20)).await;

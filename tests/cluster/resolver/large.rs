@@ -12,7 +12,8 @@ async fn large(cluster: &Arc<Cluster>, count: u32) {
     cluster.apply_object(&slice("shop", "large", ips(count))).await;
 }
 
-/// Asserts that every set was complete. CoreDNS gets all endpoints in one slice, so it never answers with a part of them.
+/// Asserts that every set was complete. CoreDNS gets all endpoints in one slice, so it never answers with a part of
+/// them.
 fn assert_all_complete(seen: &Observations, wanted: &[String], what: &str) {
     let lengths: Vec<usize> = seen.sets.iter().map(|(_, set)| set.len()).collect();
     assert!(seen.sets.iter().all(|(_, set)| set == wanted), "{what}: sets of {lengths:?}");
@@ -77,8 +78,8 @@ fn finds_a_thousand_srv_targets() {
     all_endpoints_are_found("_http._tcp.large", 1000);
 }
 
-/// F7: with a long name, not even the SRV records fit into a TCP message. The resolver returns an error that says what to do
-/// instead of a part of the set. The limit does not apply to a target with a port number.
+/// F7: with a long name, not even the SRV records fit into a TCP message. The resolver returns an error that says what
+/// to do instead of a part of the set. The limit does not apply to a target with a port number.
 #[test]
 fn more_srv_targets_than_fit_into_a_message_are_an_error() {
     const NAME: &str = "rates-eureka-of-which-there-are-very-many-pods";

@@ -1,5 +1,5 @@
-//! The resolver in a pod, with the real CoreDNS behind its virtual address. `docs/failure-modes.md` lists the F numbers in
-//! the tests' descriptions.
+//! The resolver in a pod, with the real CoreDNS behind its virtual address. `docs/failure-modes.md` lists the F numbers
+//! in the tests' descriptions.
 
 mod forms;
 mod large;

@@ -190,8 +190,8 @@ fn keeps_endpoints_while_the_replicas_are_not_synced() {
     });
 }
 
-/// F10: one of two replicas misses a change, so old and new answers alternate. An address is added as soon as one answer
-/// holds it, and removed once no answer held it for the removal hold.
+/// F10: one of two replicas misses a change, so old and new answers alternate. An address is added as soon as one
+/// answer holds it, and removed once no answer held it for the removal hold.
 #[test]
 fn merges_answers_while_the_replicas_disagree() {
     on_two_replicas(|cluster| async move {

@@ -1,5 +1,5 @@
-//! Java processes. Each reads from a pipe that only the test can write to, but never does. However the test ends, the pipe
-//! closes and the process exits.
+//! Java processes. Each reads from a pipe that only the test can write to, but never does. However the test ends, the
+//! pipe closes and the process exits.
 
 use std::{
     fs::File,

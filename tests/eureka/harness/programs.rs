@@ -27,8 +27,8 @@ pub(crate) fn find() -> &'static Result<PathBuf, String> {
     })
 }
 
-/// Prints once, in one line, why the tests are skipped. Writes to standard error directly, so that the test runner does not
-/// capture the line.
+/// Prints once, in one line, why the tests are skipped. Writes to standard error directly, so that the test runner does
+/// not capture the line.
 ///
 /// # Panics
 /// With `DISCOVERY_EUREKA=required`, as in CI.

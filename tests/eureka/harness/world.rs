@@ -45,8 +45,8 @@ pub(crate) struct Pod {
     pub(crate) registration: Registration,
 }
 
-/// Runs a test with `servers` servers, or prints why it cannot. Runs one test at a time, since each needs one or two Java
-/// virtual machines.
+/// Runs a test with `servers` servers, or prints why it cannot. Runs one test at a time, since each needs one or two
+/// Java virtual machines.
 pub(crate) fn on_eureka<F: Future<Output = ()>>(servers: usize, test: impl FnOnce(World) -> F) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let programs = match programs::find() {

@@ -44,8 +44,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Install the signal handler first, so that an early SIGTERM is not missed.
     let mut terminate = signal(SignalKind::terminate())?;
 
-    // 1. Listen before registering: other pods connect as soon as they find this one in the registry. IPv6 and IPv4 where
-    //    the machine has both.
+    // 1. Listen before registering: other pods connect as soon as they find this one in the registry. The listener takes
+    //    IPv6 and IPv4 where the machine has both.
     let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => listener,
         Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?,
@@ -84,8 +84,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // 4. Shut down in this order: deregister, keep serving clients that have not fetched the registry again, stop listening,
-    //    finish the requests in flight.
+    // 4. Shut down in this order: deregister, keep serving clients that have not fetched the registry again, stop
+    //    listening, finish the requests in flight.
     println!("shutdown      deregistering, then serving for another {drain:?}");
     match registration.shutdown(drain).await {
         Ok(()) => println!("deregistered"),

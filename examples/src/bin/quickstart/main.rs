@@ -1,9 +1,9 @@
 //! Send a steady stream of requests to one Service while its pods are added, slow down, crash and are rolled:
 //! `cargo run -p examples --bin quickstart`.
 //!
-//! Only the cluster is fake. The client resolves `orders.shop` with real DNS packets and talks to the pods over real HTTP
-//! connections, all on loopback. A terminal shows a live table; anywhere else, each scene prints one block of text. The
-//! exit code is 1 if a request failed.
+//! Only the cluster is fake. The client resolves `orders.shop` with real DNS packets and talks to the pods over real
+//! HTTP connections, all on loopback. A terminal shows a live table; anywhere else, each scene prints one block of
+//! text. The exit code is 1 if a request failed.
 
 mod load;
 mod scenes;

@@ -110,7 +110,8 @@ impl<'a> Stage<'a> {
         Ok(format!("{} was killed: {retried} requests retried; replacement noticed after {delay:.2} s", killed.name()))
     }
 
-    /// Rolls the pods as a Deployment does: start a new pod, wait until it is ready, take an old one out of DNS and stop it.
+    /// Rolls the pods as a Deployment does: start a new pod, wait until it is ready, take an old one out of DNS and
+    /// stop it.
     async fn rolling(&self) -> io::Result<String> {
         let old = self.orders.pods();
         for pod in &old {

@@ -187,7 +187,8 @@ fn millis(time: Duration) -> String {
     if time.is_zero() { format!("{:>9}", "-") } else { format!("{:>6.1} ms", time.as_secs_f64() * 1_000.0) }
 }
 
-/// Writes all of the text at once, so that no half-drawn table shows. Ignores errors: the reader may have closed the pipe.
+/// Writes all of the text at once, so that no half-drawn table shows. Ignores errors: the reader may have closed the
+/// pipe.
 fn print(text: &str) {
     let mut out = stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -99,7 +99,8 @@ async fn keep_running(
             deletion(changes).await;
             return phase;
         }
-        // The first restart is immediate, as with a real kubelet. Its later backoff of 10 s to 5 min would only slow tests.
+        // The first restart is immediate, as with a real kubelet. Its later backoff of 10 s to 5 min would only slow
+        // tests.
         if started.elapsed() > Duration::from_secs(60) {
             pause = Duration::ZERO;
         }

@@ -1,7 +1,8 @@
 //! A small kubelet. It binds pods to the only node. For each pod it creates namespaces, starts the process, probes
 //! readiness, writes the status, and stops the process when the pod is deleted.
 //!
-//! It does not support several containers, images, liveness and startup probes, or volumes other than the service account's.
+//! It does not support several containers, images, liveness and startup probes, or volumes other than the service
+//! account's.
 
 mod environment;
 mod life;
@@ -156,7 +157,8 @@ async fn bind(client: Client, pod: Pod) {
         "target": {"apiVersion": "v1", "kind": "Node", "name": NODE_NAME},
     });
     let api = Api::<Pod>::namespaced(client, &namespace);
-    // The API refuses only pods that are bound already or gone. After any other error, the next list shows the pod again.
+    // The API refuses only pods that are bound already or gone. After any other error, the next list shows the pod
+    // again.
     let params = PostParams::default();
     api.create_subresource::<_, serde_json::Value>("binding", &name, &params, &target).await.ok();
 }
