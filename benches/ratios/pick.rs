@@ -10,7 +10,9 @@ use std::{
 use discovery_core::{
     Resolver, Upstream,
     endpoint::EndpointSet,
-    policy::{Decision, LeastRequest, Outcome, PickArgs, Policy, Random, RoundRobin, Snapshot, SplitMix64, Tried},
+    policy::{
+        Decision, LeastRequest, Outcome, PickArgs, Picker, Policy, Random, RoundRobin, Snapshot, SplitMix64, Tried,
+    },
 };
 use pingora_load_balancing::{LoadBalancer, selection::RoundRobin as PingoraRoundRobin};
 use tower::{
@@ -105,9 +107,10 @@ fn least_request(table: &mut Table, size: usize) {
     }
 }
 
-/// The pure core: a snapshot, a seeded generator and a fixed time.
+/// The pure core: a snapshot, its picker, a seed and a moment.
 struct Core {
     snapshot: Snapshot,
+    picker: Box<dyn Picker>,
     rng: SplitMix64,
     now: Instant,
 }
@@ -115,11 +118,13 @@ struct Core {
 impl Core {
     fn new(policy: impl Policy, size: usize) -> Self {
         let (set, now) = (EndpointSet::new(world::endpoints(size)), Instant::now());
-        Self { snapshot: Snapshot::new(Arc::new(set), &policy, now, 1, None), rng: SplitMix64::with_seed(2), now }
+        let snapshot = Snapshot::new(Arc::new(set), &policy, now, 1, None);
+        let picker = policy.picker(snapshot.loaded_endpoints(), 1);
+        Self { snapshot, picker, rng: SplitMix64::with_seed(2), now }
     }
 
     fn choose(&mut self) -> Decision {
-        self.snapshot.choose(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()))
+        self.picker.pick(&mut PickArgs::new(&self.now, &mut self.rng, &Tried::new()))
     }
 
     fn request(&mut self) {

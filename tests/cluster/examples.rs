@@ -46,7 +46,7 @@ fn resolve_names_the_source_that_won_in_a_pod() {
             (["DISCOVERY_SERVICE_ENV=off", "http://web"], &["  endpoint-slices: 2 endpoints  <- won"]),
             (
                 ["DISCOVERY_SERVICE_ENV=on", "alias:8080"],
-                &["  env: nothing to say", "  endpoint-slices: no such name", "  dns: 1 endpoint  <- won"],
+                &["  env: not applicable", "  endpoint-slices: no such name", "  dns: 1 endpoint  <- won"],
             ),
         ] {
             let [variable, name] = args;

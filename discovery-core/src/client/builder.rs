@@ -1,25 +1,31 @@
-//! How a resolver is configured.
+//! The configuration of a resolver.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    context_cell::{ContextCell, Setup},
+    context_cell::{ContextCell, SourceContext},
     resolver::Resolver,
 };
 #[cfg(feature = "kubernetes")]
 use crate::source::kubernetes::KubernetesSourceBuilder;
 use crate::{
     Error, clock,
-    context::{Families, Settings},
-    environment::Environment,
+    context::{Context, Families, Inputs, ResolvConf, Settings},
+    environment::{Environment, Stamp},
     name::{ClusterDomain, Namespace},
     policy::{LeastRequest, Policy},
     refresh::RefreshSettings,
-    source::Source,
+    source::{
+        Source,
+        dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource, ProbingDns},
+        env::EnvSource,
+        fixed::FixedSource,
+        routes,
+    },
 };
 
-/// Configures a [`Resolver`]. What is set here wins over `DISCOVERY_*` variables, and these over what is
-/// detected.
+/// Configures a [`Resolver`]. A setting made here overrides its `DISCOVERY_*` variable, and the variable overrides
+/// what is detected.
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct ResolverBuilder {
@@ -45,7 +51,7 @@ impl ResolverBuilder {
         }
     }
 
-    /// Sees these environment instead of the process's own.
+    /// Uses `environment` instead of the variables and files of this process.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
@@ -57,55 +63,57 @@ impl ResolverBuilder {
         self
     }
 
-    /// Sets the cluster's domain.
+    /// Sets the cluster domain.
     pub fn cluster_domain(mut self, domain: ClusterDomain) -> Self {
         self.explicit.cluster_domain = Some(domain);
         self
     }
 
-    /// Sets the nameservers, in the order of asking.
+    /// Sets the nameservers, in the order in which they are queried.
     pub fn nameservers(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.explicit.nameservers = Some(addrs.into_iter().collect());
         self
     }
 
-    /// Sets the address families that are asked for. By default those that `POD_IPS` names, else those that
-    /// the machine has a route for.
+    /// Sets the address families to query. The default is the families of the addresses in `POD_IPS`, or without that
+    /// variable the families that the machine has a route for.
     pub fn families(mut self, families: Families) -> Self {
         self.explicit.families = Some(families);
         self
     }
 
-    /// Adds a source of your own, asked after the environment variables and before DNS, in the order of
-    /// adding.
+    /// Adds a source of your own. Such sources are queried after the environment variables and before DNS, in the order
+    /// in which you add them.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.custom.push(source);
         self
     }
 
-    /// Watches EndpointSlices, in a pod whose service account may: see [`kubernetes`](crate::source::kubernetes). Asked
-    /// after the sources of your own and before DNS, which goes on where the Role is missing. The variables of Services
-    /// are not read then, unless `DISCOVERY_SERVICE_ENV` is `on`: they would answer first, with the virtual address.
-    /// Outside of a cluster (no `KUBERNETES_SERVICE_HOST`) it does nothing.
+    /// Watches EndpointSlices, in a pod whose service account has the Role for it: see
+    /// [`kubernetes`](crate::source::kubernetes).
+    ///
+    /// The source is queried after the sources of your own and before DNS; without the Role, DNS answers. The Service
+    /// variables of the kubelet are ignored then, unless `DISCOVERY_SERVICE_ENV` is `on`: they would answer first, with
+    /// the virtual address. Outside of a cluster (no `KUBERNETES_SERVICE_HOST`) this setting has no effect.
     #[cfg(feature = "kubernetes")]
     pub fn endpoint_slices(mut self) -> Self {
         self.endpoint_slices = true;
         self
     }
 
-    /// Sets when sources are asked again and how long their answers are believed.
+    /// Sets how often sources are queried, and how long their answers are used.
     pub fn refresh(mut self, settings: RefreshSettings) -> Self {
         self.refresh = Some(settings);
         self
     }
 
-    /// Sets how an endpoint is picked; [`LeastRequest`] by default.
+    /// Sets the load-balancing policy; the default is [`LeastRequest`].
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
         self
     }
 
-    /// Reads the environment and makes the resolver. Nothing is asked yet.
+    /// Reads the environment and creates the resolver. No source is queried yet.
     ///
     /// # Errors
     /// [`Error::is_config`] when a variable, a setting or a file is malformed; the text names it.
@@ -115,7 +123,7 @@ impl ResolverBuilder {
         let vars = environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
         let settings = Settings::from_vars(vars)?;
         for name in &settings.unknown {
-            tracing::warn!(%name, "no such setting; see the table of DISCOVERY_ variables");
+            tracing::warn!(%name, "ignored an unknown DISCOVERY_ variable: check its spelling");
         }
         let refresh = match self.refresh {
             Some(refresh) => refresh,
@@ -125,10 +133,10 @@ impl ResolverBuilder {
         if self.endpoint_slices {
             let families = self.explicit.families.or(settings.families);
             if let Some(slices) = KubernetesSourceBuilder::in_cluster(&environment, families) {
-                // DNS takes over before the last known set is dropped.
+                // Expires before the resolver's own limit, so that DNS takes over before the last known set is dropped.
                 let slices = slices.max_stale(refresh.max_stale().mul_f64(0.9)).build()?;
                 self.custom.push(Arc::new(slices));
-                // The kubelet's variables would answer before, with the virtual address.
+                // The kubelet's variables would answer first, with the virtual address.
                 self.explicit.service_env = self.explicit.service_env.or(settings.service_env).or(Some(false));
             }
         }
@@ -139,7 +147,7 @@ impl ResolverBuilder {
             custom: self.custom,
             max_stale: refresh.max_stale(),
         };
-        Ok(Resolver::assemble(ContextCell::new(setup, clock::now())?, refresh, self.policy))
+        Ok(Resolver::from_parts(ContextCell::new(setup, clock::now())?, refresh, self.policy))
     }
 }
 
@@ -147,7 +155,7 @@ fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
     let mut refresh = RefreshSettings::default();
     if settings.min_refresh.is_some() || settings.max_refresh.is_some() {
         let min = settings.min_refresh.unwrap_or(refresh.min_refresh());
-        // One bound alone moves the other one out of its way.
+        // If only one bound is set, the default of the other one gives way to it.
         let max = settings.max_refresh.unwrap_or(refresh.max_refresh().max(min));
         refresh = refresh.with_refresh(min.min(max), max)?;
     }
@@ -158,4 +166,54 @@ fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
         refresh = refresh.with_removal_hold(hold);
     }
     Ok(refresh)
+}
+
+/// Everything that the context and the sources are made from.
+#[derive(Debug)]
+pub(super) struct Setup {
+    environment: Environment,
+    /// The settings that `DISCOVERY_*` variables make.
+    settings: Settings,
+    /// The settings made in code.
+    explicit: Settings,
+    custom: Vec<Arc<dyn Source>>,
+    max_stale: Duration,
+}
+
+impl Setup {
+    /// Reads `resolv.conf` and the namespace file, and creates the sources.
+    pub(super) fn detect(&self) -> Result<SourceContext, Error> {
+        let resolv_conf = ResolvConf::parse(&self.environment.resolv_conf()?);
+        for skipped in &resolv_conf.skipped {
+            tracing::warn!(%skipped, "ignored an entry of resolv.conf");
+        }
+        let namespace = self.environment.namespace()?;
+        let inputs = Inputs::new(self.environment.env(), namespace.as_deref(), &resolv_conf);
+        let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
+        let config = self.dns_config(&context);
+        let dns = ProbingDns::new(DnsSource::new(&config), context.scope.clone(), !config.nameservers.is_empty());
+        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
+        if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
+            let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
+            sources.push(Arc::new(EnvSource::new(vars)));
+        }
+        sources.extend(self.custom.iter().cloned());
+        Ok(SourceContext::new(context, sources, dns))
+    }
+
+    /// Differs from the last stamp when `resolv.conf` has changed.
+    pub(super) fn resolv_conf_stamp(&self) -> Stamp {
+        self.environment.resolv_conf_stamp()
+    }
+
+    fn dns_config(&self, context: &Context) -> DnsConfig {
+        DnsConfig {
+            nameservers: context.nameservers.clone(),
+            timeout: context.options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            attempts: context.options.attempts.unwrap_or(DEFAULT_ATTEMPTS),
+            tcp: context.options.tcp,
+            families: context.families.unwrap_or_else(routes::families),
+            max_stale: self.max_stale,
+        }
+    }
 }

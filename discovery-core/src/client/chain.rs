@@ -1,41 +1,41 @@
-//! The sources in their order, asked for one target.
+//! The sources in their order, queried for one target.
 
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 
-use super::explain::Step;
+use super::explain::{Explanation, Step, describe};
 use crate::{
     Error,
     error::Kind,
     plan::Plan,
-    source::{Lookup, Source, State, Update},
+    refresh::View,
+    source::{Evidence, Lookup, Source, State, Update},
 };
 
-/// One conversation with each source.
+/// One lookup in each source.
 #[derive(Debug)]
 pub(super) struct Chain {
     plan: Plan,
     links: Vec<Link>,
-    incumbent: Incumbent,
+    /// The index of the incumbent: the source that the endpoints in use came from.
+    incumbent: Option<usize>,
 }
 
-/// The place of the source that the endpoints in use are from.
-pub(super) type Incumbent = Option<usize>;
-
-/// What is believed of the source whose endpoints are in use, when it has none this time.
+/// How much weight the incumbent's answer has when it brings no endpoints.
 ///
-/// Another source may know other addresses under the same name (DNS the virtual IP, a registry the pods): it does
-/// not take over because this one cannot be asked for a moment, nor for a "no" that nothing has confirmed yet.
+/// Another source may know other addresses under the same name: DNS the virtual IP, a registry the pods. So it must not
+/// take over because the incumbent fails for a moment, or because of a negative answer that is not confirmed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// There are no endpoints in use: everybody is asked.
+pub(super) enum IncumbentTrust {
+    /// No endpoints are in use: every source is queried.
     None,
-    /// Neither its failure nor its "no" lets another source take over.
+    /// Neither a failure nor a negative answer of the incumbent lets another source take over.
     Full,
-    /// It has said no before, long enough ago: if it says so again, others are asked.
-    NoMore,
+    /// The incumbent's first negative answer is old enough: a second one lets the later sources be queried.
+    UnlessNegative,
 }
 
-impl Trust {
+impl IncumbentTrust {
+    /// Whether `update`, an answer of the incumbent, keeps the later sources from being queried.
     fn survives(self, update: &Update) -> bool {
         match update.state {
             State::Failed(_) => self != Self::None,
@@ -53,72 +53,6 @@ struct Link {
     lookup: Box<dyn Lookup>,
 }
 
-/// What the chain as a whole says, with each source's part.
-#[derive(Debug)]
-pub(super) struct Round {
-    pub(super) update: Update,
-    pub(super) steps: Vec<Step>,
-    pub(super) winner: Option<&'static str>,
-    /// Why there are no endpoints, with every source's reason.
-    pub(super) error: Option<Error>,
-}
-
-impl Chain {
-    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>], incumbent: Incumbent) -> Self {
-        let link = |source: &Arc<dyn Source>| Link {
-            name: source.name(),
-            failure_is_final: source.failure_is_final(),
-            empty_is_final: source.empty_is_final(),
-            lookup: source.open(&plan),
-        };
-        let links = sources.iter().map(link).collect();
-        Self { plan, links, incumbent }
-    }
-
-    /// The source that the endpoints in use are from, for the chain that takes the place of this one.
-    pub(super) fn incumbent(&self) -> Incumbent {
-        self.incumbent
-    }
-
-    /// Asks the sources in order; the first one with endpoints wins.
-    pub(super) async fn ask(&mut self, trust: Trust, early: &mut (dyn FnMut(Update) + Send)) -> Round {
-        let mut told = Told::default();
-        for (at, link) in self.links.iter_mut().enumerate() {
-            let mut update = link.lookup.ask(early).await;
-            if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
-                update.state = State::Empty;
-            }
-            told.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
-            let stays = self.incumbent == Some(at) && trust.survives(&update);
-            match &update.state {
-                State::Ready(_) => {
-                    self.incumbent = Some(at);
-                    return Round { update, steps: told.steps, winner: Some(link.name), error: None };
-                }
-                says => {
-                    let last_word = link.is_final(says);
-                    told.is_final |= last_word;
-                    let ends = stays || last_word;
-                    told.add(link.name, update);
-                    if ends {
-                        break;
-                    }
-                }
-            }
-        }
-        told.conclude(&self.plan)
-    }
-
-    /// Completes when any source has news.
-    pub(super) fn changed(&mut self) -> impl Future<Output = ()> + Send + '_ {
-        let mut all: Vec<_> = self.links.iter_mut().map(|link| link.lookup.changed()).collect();
-        std::future::poll_fn(move |cx| {
-            let news = all.iter_mut().any(|one| pin!(one).as_mut().poll(cx).is_ready());
-            if news { Poll::Ready(()) } else { Poll::Pending }
-        })
-    }
-}
-
 impl Link {
     fn is_final(&self, state: &State) -> bool {
         match state {
@@ -129,66 +63,163 @@ impl Link {
     }
 }
 
-/// What has been said so far, without endpoints.
+impl Chain {
+    /// Opens a lookup in each source. A chain that replaces another one keeps its incumbent.
+    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>], replaced: Option<&Self>) -> Self {
+        let link = |source: &Arc<dyn Source>| Link {
+            name: source.name(),
+            failure_is_final: source.failure_is_final(),
+            empty_is_final: source.empty_is_final(),
+            lookup: source.open(&plan),
+        };
+        let links = sources.iter().map(link).collect();
+        Self { plan, links, incumbent: replaced.and_then(|chain| chain.incumbent) }
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Queries the sources in order; the first one with endpoints wins.
+    pub(super) async fn query(&mut self, trust: IncumbentTrust, early: &mut (dyn FnMut(Update) + Send)) -> RoundResult {
+        let mut answers = NegativeAnswers::default();
+        for (at, link) in self.links.iter_mut().enumerate() {
+            let mut update = link.lookup.ask(early).await;
+            if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
+                update.state = State::Empty;
+            }
+            answers.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
+            if matches!(update.state, State::Ready(_)) {
+                self.incumbent = Some(at);
+                return RoundResult { update, steps: answers.steps, winner: Some(link.name), error: None };
+            }
+            let incumbent_stays = self.incumbent == Some(at) && trust.survives(&update);
+            let is_final = link.is_final(&update.state);
+            answers.add(link.name, update);
+            answers.is_final |= is_final;
+            if incumbent_stays || is_final {
+                break;
+            }
+        }
+        answers.conclude(&self.plan)
+    }
+
+    /// Completes when any source has a change to report.
+    pub(super) fn changed(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        let mut all: Vec<_> = self.links.iter_mut().map(|link| link.lookup.changed()).collect();
+        std::future::poll_fn(move |cx| {
+            let changed = all.iter_mut().any(|one| pin!(one).as_mut().poll(cx).is_ready());
+            if changed { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
+}
+
+/// The combined answer of one round over the sources, with each source's part.
+#[derive(Debug)]
+pub(super) struct RoundResult {
+    update: Update,
+    steps: Vec<Step>,
+    winner: Option<&'static str>,
+    /// Why the round found no endpoints, with every source's reason.
+    error: Option<Error>,
+}
+
+impl RoundResult {
+    /// A round that failed before any source was queried.
+    pub(super) fn failed(error: Error) -> Self {
+        let update = Update::new(State::Failed(error.clone()));
+        Self { update, steps: Vec::new(), winner: None, error: Some(error) }
+    }
+
+    pub(super) fn update(&self) -> &Update {
+        &self.update
+    }
+
+    pub(super) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// The explanation that replaces `before`.
+    pub(super) fn explain(self, before: &Explanation, context: Vec<Evidence>, view: &View) -> Explanation {
+        Explanation {
+            target: before.target.clone(),
+            context,
+            steps: self.steps,
+            winner: self.winner,
+            // The kind of a name stays known while the sources fail.
+            name_kind: self.update.name_kind.or(before.name_kind),
+            standing: describe(&view.standing),
+            endpoints: view.set.clone(),
+        }
+    }
+}
+
+/// The answers of a round so far, none of which brought endpoints.
 #[derive(Debug, Default)]
-struct Told {
+struct NegativeAnswers {
     steps: Vec<Step>,
     causes: Vec<Error>,
-    no: Option<Update>,
+    /// The negative answer to return if no source failed: the first `Empty`, else the last `NotFound`.
+    negative: Option<Update>,
     failed: bool,
-    /// The last one asked knows better than all after it.
+    /// The last source queried overrides all later ones.
     is_final: bool,
 }
 
-impl Told {
+impl NegativeAnswers {
     fn add(&mut self, source: &'static str, update: Update) {
-        let said: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
-        let because = |kind| Error::new(kind, format!("{source}: {}", said.join(", ")));
+        let evidence: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
+        let cause = |kind, without_evidence: &str| {
+            let reason = if evidence.is_empty() { without_evidence.to_owned() } else { evidence.join(", ") };
+            Error::new(kind, format!("{source}: {reason}"))
+        };
         match &update.state {
             State::Failed(error) => {
                 self.failed = true;
                 self.causes.push(Error::joined(error.kind(), source, vec![error.clone()]));
             }
-            State::Empty => self.causes.push(because(Kind::Empty)),
-            State::NotFound => self.causes.push(because(Kind::NotFound)),
-            // A source that was not meant at all is no reason.
-            State::NotApplicable | State::Ready(_) if said.is_empty() => {}
-            State::NotApplicable | State::Ready(_) => self.causes.push(because(Kind::NotFound)),
+            State::Empty => self.causes.push(cause(Kind::Empty, "no endpoints")),
+            State::NotFound => self.causes.push(cause(Kind::NotFound, "no such name")),
+            // A source that does not apply to the target is not a cause.
+            State::NotApplicable | State::Ready(_) if evidence.is_empty() => {}
+            State::NotApplicable | State::Ready(_) => self.causes.push(cause(Kind::NotFound, "")),
         }
         if matches!(update.state, State::Empty | State::NotFound) {
-            let merged = match self.no.take() {
+            let negative = match self.negative.take() {
                 Some(before) if matches!(before.state, State::Empty) => before,
                 _ => update,
             };
-            self.no = Some(merged);
+            self.negative = Some(negative);
         }
     }
 
-    /// A failure outweighs a "no": the source that failed might have had endpoints.
-    fn conclude(self, plan: &Plan) -> Round {
+    /// A failure outweighs a negative answer: the source that failed might have had endpoints.
+    fn conclude(self, plan: &Plan) -> RoundResult {
         let target = &plan.target;
         let mut authoritative = false;
         let (state, error, ttl) = if self.failed {
             let kinds = || self.causes.iter().map(Error::kind);
-            // What may be better in a moment outweighs what somebody has to set right.
+            // An error that may pass outweighs one that the configuration has to fix.
             let kind = [Kind::Timeout, Kind::Transient, Kind::Config]
                 .into_iter()
                 .find(|kind| kinds().any(|k| k == *kind))
                 .unwrap_or(Kind::Transient);
             let error = Error::joined(kind, format!("`{target}` could not be resolved"), self.causes);
             (State::Failed(error.clone()), error, None)
-        } else if let Some(no) = self.no {
-            let kind = if matches!(no.state, State::Empty) { Kind::Empty } else { Kind::NotFound };
-            let what = if kind == Kind::Empty { "has no endpoints" } else { "was not found" };
+        } else if let Some(negative) = self.negative {
+            let (kind, what) = match negative.state {
+                State::Empty => (Kind::Empty, "has no endpoints"),
+                _ => (Kind::NotFound, "was not found"),
+            };
             let error = Error::joined(kind, format!("`{target}` {what}"), self.causes);
-            // Where later sources were asked as well, it is not its word alone.
-            authoritative = no.authoritative && self.is_final;
-            (no.state, error, no.ttl)
+            // Where later sources were queried as well, the answer is not this source's alone.
+            authoritative = negative.authoritative && self.is_final;
+            (negative.state, error, negative.ttl)
         } else {
-            let error = Error::joined(Kind::Config, format!("no source can answer `{target}`"), self.causes);
+            let error = Error::joined(Kind::Config, format!("no source can resolve `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
         let update = Update { ttl, authoritative, ..Update::new(state) };
-        Round { update, steps: self.steps, winner: None, error: Some(error) }
+        RoundResult { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

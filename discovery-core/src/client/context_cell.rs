@@ -1,122 +1,79 @@
-//! Who and where we are, and the sources that follow from it.
+//! The context in use and its sources, detected again when `resolv.conf` changes.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use super::builder::Setup;
 use crate::{
     Error,
-    context::{Context, Inputs, ResolvConf, Settings},
-    environment::{Environment, Stamp},
+    context::Context,
+    environment::Stamp,
     plan::Scope,
-    source::{
-        Evidence, Source,
-        dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource, ProbingDns},
-        env::EnvSource,
-        fixed::FixedSource,
-        routes,
-    },
+    source::{Evidence, Source, dns::ProbingDns},
 };
 
-/// How often at most `resolv.conf` is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two looks at `resolv.conf`.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Everything that decides where names are read and who is asked.
-#[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) environment: Environment,
-    pub(super) settings: Settings,
-    /// What was set in code.
-    pub(super) explicit: Settings,
-    pub(super) custom: Vec<Arc<dyn Source>>,
-    pub(super) max_stale: Duration,
-}
-
-/// The current context; it is built anew when `resolv.conf` changes.
+/// Holds the current context, and replaces it when `resolv.conf` changes.
 #[derive(Debug)]
 pub(super) struct ContextCell {
     setup: Setup,
-    state: Mutex<Current>,
+    current: Mutex<CurrentContext>,
 }
 
 #[derive(Debug)]
-struct Current {
-    generation: Arc<Generation>,
+struct CurrentContext {
+    context: Arc<SourceContext>,
     stamp: Stamp,
-    looked: Instant,
+    checked_at: Instant,
 }
 
-/// One context and its sources.
-pub(super) struct Generation {
+impl ContextCell {
+    pub(super) fn new(setup: Setup, now: Instant) -> Result<Self, Error> {
+        let stamp = setup.resolv_conf_stamp();
+        let context = Arc::new(setup.detect()?);
+        Ok(Self { setup, current: Mutex::new(CurrentContext { context, stamp, checked_at: now }) })
+    }
+
+    /// Returns the current context. Reads the file's metadata at most once a second.
+    pub(super) fn current(&self, now: Instant) -> Result<Arc<SourceContext>, Error> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(current.checked_at) >= CHECK_INTERVAL {
+            current.checked_at = now;
+            let stamp = self.setup.resolv_conf_stamp();
+            if stamp != current.stamp {
+                current.context = Arc::new(self.setup.detect()?);
+                current.stamp = stamp;
+                tracing::info!("reloaded resolv.conf after a change");
+            }
+        }
+        Ok(current.context.clone())
+    }
+}
+
+/// One context, and the sources that follow from it.
+pub(super) struct SourceContext {
     context: Context,
     sources: Vec<Arc<dyn Source>>,
     dns: ProbingDns,
 }
 
-impl ContextCell {
-    pub(super) fn new(setup: Setup, now: Instant) -> Result<Self, Error> {
-        let stamp = setup.environment.resolv_conf_stamp();
-        let generation = Arc::new(setup.generation()?);
-        Ok(Self { setup, state: Mutex::new(Current { generation, stamp, looked: now }) })
-    }
-
-    /// The context as it is now. Looks at the file's metadata, at most once a second.
-    pub(super) fn current(&self, now: Instant) -> Result<Arc<Generation>, Error> {
-        let mut current = lock(&self.state);
-        if now.saturating_duration_since(current.looked) >= LOOK_EVERY {
-            current.looked = now;
-            let stamp = self.setup.environment.resolv_conf_stamp();
-            if stamp != current.stamp {
-                current.generation = Arc::new(self.setup.generation()?);
-                current.stamp = stamp;
-                tracing::info!("resolv.conf has changed, it is read anew");
-            }
-        }
-        Ok(current.generation.clone())
-    }
-}
-
-impl Setup {
-    fn generation(&self) -> Result<Generation, Error> {
-        let resolv_conf = ResolvConf::parse(&self.environment.resolv_conf()?);
-        for skipped in &resolv_conf.skipped {
-            tracing::warn!(%skipped, "resolv.conf");
-        }
-        let namespace = self.environment.namespace()?;
-        let inputs = Inputs::new(self.environment.env(), namespace.as_deref(), &resolv_conf);
-        let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
-        let config = self.dns_config(&context);
-        let dns = ProbingDns::new(DnsSource::new(&config), context.scope.clone(), !config.nameservers.is_empty());
-        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
-        if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
-            let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
-            sources.push(Arc::new(EnvSource::new(vars)));
-        }
-        sources.extend(self.custom.iter().cloned());
+impl SourceContext {
+    /// The context with its sources in order. DNS is the last of them.
+    pub(super) fn new(context: Context, mut sources: Vec<Arc<dyn Source>>, dns: ProbingDns) -> Self {
         sources.push(Arc::new(dns.clone()));
-        Ok(Generation { context, sources, dns })
+        Self { context, sources, dns }
     }
 
-    fn dns_config(&self, context: &Context) -> DnsConfig {
-        DnsConfig {
-            nameservers: context.nameservers.clone(),
-            timeout: context.options.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            attempts: context.options.attempts.unwrap_or(DEFAULT_ATTEMPTS),
-            tcp: context.options.tcp,
-            families: context.families.unwrap_or_else(routes::families),
-            max_stale: self.max_stale,
-        }
-    }
-}
-
-impl Generation {
     pub(super) fn sources(&self) -> &[Arc<dyn Source>] {
         &self.sources
     }
 
-    /// Where names are read, as far as it is known without a question.
+    /// The own namespace and the cluster domain, as far as they are known without a query.
     pub(super) fn scope(&self) -> &Scope {
         &self.context.scope
     }
@@ -127,12 +84,11 @@ impl Generation {
     }
 }
 
-impl fmt::Debug for Generation {
+impl fmt::Debug for SourceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Generation").field("context", &self.context).field("sources", &self.sources).finish()
+        f.debug_struct("SourceContext")
+            .field("context", &self.context)
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Something of the caller's own for each endpoint: a connection pool, a service.
+//! A value for each endpoint, such as a connection pool or a service.
 
 use std::{
     fmt,
@@ -6,22 +6,27 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::task::AbortHandle;
 
-use super::{published::Published, upstream::Upstream};
+use super::{
+    state::{PublishedState, TargetState},
+    upstream::Upstream,
+};
 use crate::{
-    Error, ThreadRng, clock,
+    Error,
     endpoint::Endpoint,
-    policy::{Decision, Pick, PickArgs, Snapshot, Tried},
+    policy::{Pick, Tried},
 };
 
-/// Keeps one `T` for each endpoint of an upstream: made once, soon after the endpoint comes, dropped when it
-/// leaves or comes back as another pod, kept through every other change.
+/// Keeps one `T` for each endpoint of an upstream.
 ///
-/// Cheap to clone; clones share everything. A pick clones one `T` and takes no lock, and it does not wait for what is
-/// being made for a new endpoint: it goes to another one meanwhile. Only when all endpoints are new, a request makes
-/// what it needs itself.
+/// Each value is made once, soon after its endpoint appears. It is dropped when the endpoint leaves or comes back as
+/// another pod, and kept through every other change.
+///
+/// Cheap to clone; clones share everything. A pick clones one `T` and takes no lock. It does not wait for the value of
+/// a new endpoint, but picks another endpoint meanwhile. Only while all endpoints are new does a request make the value
+/// that it needs.
 ///
 /// ```
 /// # use discovery_core::{EndpointMap, Resolver, Environment};
@@ -42,44 +47,50 @@ struct Inner<T> {
     upstream: Upstream,
     make: Box<dyn Fn(&Endpoint) -> T + Send + Sync>,
     table: ArcSwap<Table<T>>,
-    /// One new table at a time. Nothing is made under this lock.
+    /// Serializes rebuilding the table. No value is made under this lock.
     rebuild: Mutex<()>,
     keeper: Mutex<Option<AbortHandle>>,
 }
 
-/// What is attached to one published state, in the order of its set.
+/// The values of one published state, in the order of its set.
 struct Table<T> {
-    published: Arc<Published>,
-    attached: Box<[Place<T>]>,
-    /// Nothing was made when the table was: the first endpoints, or all of them new. Requests then make what they need
-    /// and spread as they should, where they would crowd at the first endpoint to be ready.
+    published: Arc<PublishedState>,
+    values: Box<[ValueCell<T>]>,
+    /// Whether no value existed when the table was built: these are the first endpoints, or all of them are new.
+    /// Requests then make the values they need, and so spread over the endpoints. If they looked for finished values,
+    /// they would all crowd at the first endpoint that has one.
     is_fresh: bool,
 }
 
 impl<T> Table<T> {
-    fn new(published: Arc<Published>, attached: Box<[Place<T>]>) -> Self {
-        let is_fresh = !attached.iter().any(|place| place.get().is_some());
-        Self { published, attached, is_fresh }
+    fn new(published: Arc<PublishedState>, values: Box<[ValueCell<T>]>) -> Self {
+        let is_fresh = !values.iter().any(|cell| cell.get().is_some());
+        Self { published, values, is_fresh }
+    }
+
+    fn value(&self, index: usize) -> Option<&T> {
+        self.values.get(index)?.get()
     }
 }
 
-/// Empty until somebody makes what belongs there. Tables share the places of the endpoints that stay.
-type Place<T> = Arc<OnceLock<T>>;
+/// Empty until the value is made. Successive tables share the cells of the endpoints that stay.
+type ValueCell<T> = Arc<OnceLock<T>>;
 
 impl<T: Send + Sync + 'static> EndpointMap<T> {
-    /// Attaches what `make` returns to each endpoint, now and later. As a rule `make` runs in the background, on the
-    /// runtime that this is called on; it must not block.
+    /// Keeps a value that `make` returns for each endpoint, current and future.
+    ///
+    /// As a rule `make` runs in the background, on the runtime that this is called on; it must not block.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> T + Send + Sync + 'static) -> Self {
-        upstream.0.revive();
-        // Before the state is read, so that no later one is missed.
-        let changes = upstream.0.shared.subscribe();
-        let published = upstream.0.shared.load_full();
-        let attached = published.snapshot.set().iter().map(|_| Place::default()).collect();
+        let state = upstream.revived();
+        // Subscribes before the state is read, so that no later one is missed.
+        let changes = state.subscribe();
+        let published = Guard::into_inner(state.load());
+        let values = published.set().iter().map(|_| ValueCell::default()).collect();
         let inner = Arc::new(Inner {
             upstream,
             make: Box::new(make),
-            table: ArcSwap::from_pointee(Table::new(published, attached)),
+            table: ArcSwap::from_pointee(Table::new(published, values)),
             rebuild: Mutex::new(()),
             keeper: Mutex::new(None),
         });
@@ -90,7 +101,7 @@ impl<T: Send + Sync + 'static> EndpointMap<T> {
         Self(inner)
     }
 
-    /// Picks an endpoint that is not among `tried`, and clones what is attached to it.
+    /// Picks an endpoint that is not among `tried`, and clones its value.
     ///
     /// # Errors
     /// As [`Upstream::pick_untried`].
@@ -98,48 +109,48 @@ impl<T: Send + Sync + 'static> EndpointMap<T> {
     where
         T: Clone,
     {
-        self.0.upstream.0.revive();
+        let state = self.0.upstream.revived();
         let mut table = self.0.table.load();
-        if !self.0.is_current(&table) {
-            self.0.rebuild();
+        if !state.is_current(&table.published) {
+            self.0.rebuild(state);
             table = self.0.table.load();
         }
-        let (pick, index) = self.0.choose(&table, tried)?;
-        match table.attached.get(index).and_then(|place| place.get()) {
-            Some(attached) => Ok((pick, attached.clone())),
-            None => Ok(self.0.made(&table, tried, (pick, index))),
+        let (index, pick) = state.pick(&table.published, tried)?;
+        match table.value(index) {
+            Some(value) => Ok((pick, value.clone())),
+            None => Ok(self.0.made(&table, tried, (index, pick))),
         }
     }
 
-    /// As [`pick`](Self::pick), and waits up to `endpoint_timeout` while there is no endpoint. With zero patience it
-    /// waits for the first answer of the sources only.
+    /// As [`pick`](Self::pick), but waits up to `endpoint_timeout` while there is no endpoint. With a timeout of zero it
+    /// only waits for the first answer of the sources.
     ///
     /// # Errors
-    /// As [`pick`](Self::pick): why there is no endpoint when the patience is over. At once when waiting is in
-    /// vain, because every endpoint has been tried or the configuration is wrong.
+    /// As [`pick`](Self::pick), with the reason why there is still no endpoint after `endpoint_timeout`. Returns at once
+    /// when waiting cannot help: every endpoint has been tried, or the configuration is wrong.
     ///
     /// # Cancel safety
     /// Cancel-safe.
-    pub async fn pick_timeout(&self, tried: &Tried, patience: Duration) -> Result<(Pick, T), Error>
+    pub async fn pick_timeout(&self, tried: &Tried, endpoint_timeout: Duration) -> Result<(Pick, T), Error>
     where
         T: Clone,
     {
         match self.pick(tried) {
             Err(error) if !error.is_all_tried() && !error.is_config() => {
-                // In a box of its own, so that the futures of all requests have no room for what few of them need.
-                Box::pin(self.wait(patience)).await;
+                // Boxed, so that the futures of all requests do not reserve space that few of them need.
+                Box::pin(self.wait(endpoint_timeout)).await;
                 self.pick(tried)
             }
             picked => picked,
         }
     }
 
-    /// Either way the pick afterwards tells what there is, or why there is nothing.
-    async fn wait(&self, patience: Duration) {
-        if patience.is_zero() {
+    /// Waits for an endpoint. Its result does not matter: the pick afterwards succeeds or returns the reason.
+    async fn wait(&self, endpoint_timeout: Duration) {
+        if endpoint_timeout.is_zero() {
             let _ = self.upstream().first_answer().await;
         } else {
-            let _ = tokio::time::timeout(patience, self.upstream().ready()).await;
+            let _ = tokio::time::timeout(endpoint_timeout, self.upstream().ready()).await;
         }
     }
 
@@ -150,112 +161,95 @@ impl<T: Send + Sync + 'static> EndpointMap<T> {
     }
 }
 
-/// How often a pick looks for an endpoint whose `T` has been made, before it makes one itself.
+/// How many other endpoints a pick tries whose value is not made yet, before it makes the value of its first choice.
 const OTHERS: usize = 8;
 
 impl<T> Inner<T> {
-    fn is_current(&self, table: &Table<T>) -> bool {
-        self.upstream.0.shared.generation() == table.published.generation
-    }
-
+    /// Whether the background task is running that makes the values of new endpoints.
     fn is_kept(&self) -> bool {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         keeper.as_ref().is_some_and(|keeper| !keeper.is_finished())
     }
 
-    fn choose(&self, table: &Table<T>, tried: &Tried) -> Result<(Pick, usize), Error> {
-        let snapshot: &Snapshot = &table.published.snapshot;
-        let mut rng = ThreadRng::new();
-        let mut args = PickArgs::new(&clock::now, &mut rng, tried);
-        let index = match snapshot.choose(&mut args) {
-            Decision::Endpoint(index) => index,
-            Decision::Fail(error) if !error.is_no_endpoints() => return Err(error.into()),
-            _ => return Err(self.upstream.no_endpoint(&table.published)),
-        };
-        let pick = snapshot.start(index, args.pick_time());
-        pick.map(|pick| (pick, index)).ok_or_else(|| self.upstream.no_endpoint(&table.published))
-    }
-
-    /// Another endpoint, if there is one whose `T` has been made; else makes that of the first choice.
+    /// Picks another endpoint whose value is made. If it finds none, makes the value of the first choice.
     #[cold]
-    fn made(&self, table: &Table<T>, tried: &Tried, first: (Pick, usize)) -> (Pick, T)
+    fn made(&self, table: &Table<T>, tried: &Tried, first: (usize, Pick)) -> (Pick, T)
     where
         T: Clone,
     {
-        let mut passed = tried.clone();
-        passed.add(first.0.endpoint().identity());
-        // Without a runtime nobody makes it in the background.
+        let (index, pick) = first;
+        let mut excluded = tried.clone();
+        excluded.add(pick.endpoint().identity());
         let others = if table.is_fresh || !self.is_kept() { 0 } else { OTHERS };
         for _ in 0..others {
-            let Ok((pick, index)) = self.choose(table, &passed) else { break };
-            if let Some(attached) = table.attached.get(index).and_then(|place| place.get()) {
-                return (pick, attached.clone());
+            let Ok((index, other)) = self.upstream.state().pick(&table.published, &excluded) else { break };
+            if let Some(value) = table.value(index) {
+                return (other, value.clone());
             }
-            passed.add(pick.endpoint().identity());
+            excluded.add(other.endpoint().identity());
         }
-        let (pick, index) = first;
-        let attached = match table.attached.get(index) {
-            Some(place) => place.get_or_init(|| (self.make)(pick.endpoint())).clone(),
+        let value = match table.values.get(index) {
+            Some(cell) => cell.get_or_init(|| (self.make)(pick.endpoint())).clone(),
             None => (self.make)(pick.endpoint()),
         };
-        (pick, attached)
+        (pick, value)
     }
 
-    /// Brings the table in step with what is published. Both sets are sorted: one walk over the two.
+    /// Builds the table of the current state, unless another call has done so. Both sets are sorted: one walk over
+    /// the two.
     #[cold]
-    fn rebuild(&self) {
-        let _one = self.rebuild.lock().unwrap_or_else(PoisonError::into_inner);
+    fn rebuild(&self, state: &TargetState) {
+        let _serialized = self.rebuild.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.table.load();
-        if self.is_current(&old) {
+        if state.is_current(&old.published) {
             return;
         }
-        let published = self.upstream.0.shared.load_full();
+        let published = Guard::into_inner(state.load());
         if Arc::ptr_eq(&published, &old.published) {
-            // About to be published.
+            // The newer state is about to be published.
             return;
         }
-        let mut before = old.published.snapshot.set().iter().zip(&old.attached).peekable();
-        let attached = published
-            .snapshot
+        let mut before = old.published.set().iter().zip(&old.values).peekable();
+        let values = published
             .set()
             .iter()
             .map(|endpoint| {
                 while before.next_if(|(old, _)| old.identity() < endpoint.identity()).is_some() {}
-                // What is made depends on the addresses, not on weight or zone.
+                // A value depends on the addresses of the endpoint, not on its weight or zone.
                 let same = before.next_if(|(old, _)| old.identity() == endpoint.identity());
                 let same = same.filter(|(old, _)| old.addrs().eq(endpoint.addrs()));
-                same.map_or_else(Place::default, |(_, place)| place.clone())
+                same.map_or_else(ValueCell::default, |(_, cell)| cell.clone())
             })
             .collect();
-        self.table.store(Arc::new(Table::new(published, attached)));
+        self.table.store(Arc::new(Table::new(published, values)));
     }
 }
 
-/// Keeps the table in step without waiting for a request: what belongs to a new endpoint should be there before the
-/// first request, and what belongs to a removed one must go at once, and with it its idle connections.
-async fn keep<T>(inner: Weak<Inner<T>>, mut published: tokio::sync::watch::Receiver<u64>) {
+/// Keeps the table current without waiting for a request. The value of a new endpoint should be ready before the first
+/// request, and the value of a removed one must be dropped at once, and its idle connections with it.
+async fn keep<T>(inner: Weak<Inner<T>>, mut changes: tokio::sync::watch::Receiver<u64>) {
     loop {
         let Some(table) = inner.upgrade().map(|inner| {
-            inner.rebuild();
+            inner.rebuild(inner.upstream.state());
             inner.table.load_full()
         }) else {
             return;
         };
-        for (endpoint, place) in table.published.snapshot.set().iter().zip(&table.attached) {
-            if place.get().is_some() {
+        for (endpoint, cell) in table.published.set().iter().zip(&table.values) {
+            if cell.get().is_some() {
                 continue;
             }
             let Some(inner) = inner.upgrade() else { return };
-            place.get_or_init(|| (inner.make)(endpoint));
+            cell.get_or_init(|| (inner.make)(endpoint));
             drop(inner);
-            // Making one takes milliseconds where TLS is set up anew: others have their turn in between.
+            // One value can take milliseconds to make, with a new TLS setup: let other tasks run in between.
             tokio::task::yield_now().await;
-            if published.has_changed().unwrap_or(true) {
+            if changes.has_changed().unwrap_or(true) {
                 break;
             }
         }
         drop(table);
-        if published.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }

@@ -6,13 +6,14 @@ use crate::{
     endpoint::EndpointSet,
     name::Target,
     plan::NameKind,
+    refresh::{Freshness, View},
     source::{Evidence, State},
 };
 
-/// How many endpoints are listed by name.
+/// How many endpoints `Display` lists.
 const LISTED: usize = 12;
 
-/// What was asked, what each source answered, and why this one won. Its `Display` is for people.
+/// What was queried, what each source answered, and why this answer won. Its `Display` is for people.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -20,16 +21,30 @@ pub struct Explanation {
     pub target: Target,
     /// Where the context comes from: namespace, cluster domain, nameservers.
     pub context: Vec<Evidence>,
-    /// What each source said in the last round, in the order of asking.
+    /// What each source answered in the last round, in the order of the queries.
     pub steps: Vec<Step>,
     /// The source that won the last round.
     pub winner: Option<&'static str>,
-    /// How the name was read, where a source knows: as a Service, one of its pods, or a host.
+    /// What the name stands for, where a source knows: a Service, one of its pods, or a host.
     pub name_kind: Option<NameKind>,
-    /// How things stand, such as `fresh` or `stale: …`.
+    /// How current the endpoints are, such as `fresh` or `stale: …`.
     pub standing: String,
     /// The endpoints that requests go to now.
     pub endpoints: Arc<EndpointSet>,
+}
+
+impl Explanation {
+    /// Before the first query.
+    pub(super) fn new(target: Target, endpoints: Arc<EndpointSet>) -> Self {
+        let standing = "not queried yet".to_owned();
+        Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, standing, endpoints }
+    }
+
+    /// This explanation for a view that changed between two rounds, with the reason in `remark`.
+    pub(super) fn amended(&self, view: &View, remark: &str) -> Self {
+        let standing = format!("{}; {remark}", describe(&view.standing));
+        Self { standing, endpoints: view.set.clone(), ..self.clone() }
+    }
 }
 
 /// One source's part in a round.
@@ -38,9 +53,9 @@ pub struct Explanation {
 pub struct Step {
     /// The source's name.
     pub source: &'static str,
-    /// What it said, in short.
+    /// What it answered, in short.
     pub verdict: String,
-    /// What it asked and was answered.
+    /// What it queried, and each answer.
     pub evidence: Vec<Evidence>,
 }
 
@@ -49,10 +64,10 @@ impl Step {
         let verdict = match state {
             State::Ready(endpoints) if endpoints.len() == 1 => "1 endpoint".to_owned(),
             State::Ready(endpoints) => format!("{} endpoints", endpoints.len()),
-            State::Empty => "the name exists, without endpoints".to_owned(),
+            State::Empty => "the name exists, but has no endpoints".to_owned(),
             State::NotFound => "no such name".to_owned(),
             State::Failed(error) => format!("failed: {error}"),
-            State::NotApplicable => "nothing to say".to_owned(),
+            State::NotApplicable => "not applicable".to_owned(),
         };
         Self { source, verdict, evidence }
     }
@@ -82,5 +97,17 @@ impl fmt::Display for Explanation {
             0 => Ok(()),
             more => writeln!(f, "      and {more} more"),
         }
+    }
+}
+
+/// The freshness of a set, in words.
+pub(super) fn describe(freshness: &Freshness) -> String {
+    match freshness {
+        Freshness::Fresh => "fresh".to_owned(),
+        Freshness::Stale { error, .. } => format!("stale: {error}"),
+        Freshness::Empty => "without endpoints".to_owned(),
+        Freshness::NotFound => "not found".to_owned(),
+        Freshness::Failed(error) => format!("failed: {error}"),
+        _ => "not answered yet".to_owned(),
     }
 }

@@ -1,12 +1,12 @@
-//! Resolver and Upstream: the one place that puts the floors together.
+//! `Resolver` and `Upstream`: the one place that puts the pure modules and the I/O together.
 //!
 //! ```text
-//! Resolver ── one background task per target that somebody holds
-//!    │           context   who and where we are; read again when resolv.conf changes
-//!    │           chain     env → DNS → …, with every source's reason
-//!    │           refresh   (state, update, now) → state + when to ask next   (pure, a floor above)
+//! Resolver ── one background task per target in use
+//!    │           context   namespace, cluster domain, nameservers; detected again when resolv.conf changes
+//!    │           chain     queries env → DNS → …, and keeps every source's reason
+//!    │           refresh   (state, update, now) → state + when to query next   (pure)
 //!    ▼
-//! Upstream ── a handle: reading and picking are lock-free and allocate nothing
+//! Upstream ── a handle; reading and picking are lock-free and do not allocate
 //! ```
 
 mod builder;
@@ -14,9 +14,8 @@ mod chain;
 mod context_cell;
 mod endpoint_map;
 mod explain;
-mod published;
 mod resolver;
-mod shared;
+mod state;
 mod task;
 mod upstream;
 mod watch;
@@ -24,7 +23,7 @@ mod watch;
 pub use builder::ResolverBuilder;
 pub use endpoint_map::EndpointMap;
 pub use explain::{Explanation, Step};
-pub use published::Endpoints;
 pub use resolver::Resolver;
+pub use state::Endpoints;
 pub use upstream::Upstream;
 pub use watch::Watch;

@@ -1,16 +1,12 @@
 //! From targets to upstreams.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
+use std::{fmt, sync::Arc};
 
 use super::{
     builder::ResolverBuilder,
     context_cell::ContextCell,
-    shared::Shared,
-    upstream::{Handle, Upstream},
+    state::TargetState,
+    upstream::{Upstream, UpstreamTable},
 };
 use crate::{
     Error, clock,
@@ -19,9 +15,9 @@ use crate::{
     refresh::RefreshSettings,
 };
 
-/// Finds the endpoints of any target that an application has, and keeps them up to date.
+/// Finds the endpoints of any target, and keeps them up to date.
 ///
-/// Cheap to clone; one per process is the rule, because upstreams of equal targets share their work.
+/// Cheap to clone. Use one resolver per process, because upstreams of equal targets share their work.
 ///
 /// ```
 /// # use discovery_testing::FakeCluster;
@@ -54,15 +50,11 @@ struct Inner {
     context: Arc<ContextCell>,
     refresh: RefreshSettings,
     policy: Arc<dyn Policy>,
-    held: Arc<Held>,
+    upstreams: Arc<UpstreamTable>,
 }
 
-/// The upstreams that somebody holds.
-#[derive(Default)]
-pub(super) struct Held(Mutex<HashMap<Target, Weak<Handle>>>);
-
 impl Resolver {
-    /// A resolver for where this process runs, with every default.
+    /// Creates a resolver for the place where this process runs, with every default.
     ///
     /// # Errors
     /// When a `DISCOVERY_*` variable or another part of the configuration is malformed; the text names it.
@@ -70,21 +62,23 @@ impl Resolver {
         Self::builder().build()
     }
 
-    /// A resolver to be configured.
+    /// Returns a builder, to configure a resolver.
     pub fn builder() -> ResolverBuilder {
         ResolverBuilder::new()
     }
 
-    pub(super) fn assemble(context: ContextCell, refresh: RefreshSettings, policy: Arc<dyn Policy>) -> Self {
-        Self(Arc::new(Inner { context: Arc::new(context), refresh, policy, held: Arc::default() }))
+    pub(super) fn from_parts(context: ContextCell, refresh: RefreshSettings, policy: Arc<dyn Policy>) -> Self {
+        Self(Arc::new(Inner { context: Arc::new(context), refresh, policy, upstreams: Arc::default() }))
     }
 
-    /// The upstream of a target: a text, a `Url`, or a [`Target`]. Begins to ask in the background and
-    /// returns at once; endpoints come later: await [`Upstream::first_answer`].
+    /// Returns the upstream of a target: a text, a `Url`, or a [`Target`].
+    ///
+    /// Starts to query the sources in the background and returns at once, before there are endpoints: await
+    /// [`Upstream::first_answer`].
     ///
     /// # Errors
-    /// When the target is no valid name ([`Error::is_invalid_name`]), or when it is called outside of a tokio
-    /// runtime, where nothing could be asked ([`Error::is_config`]).
+    /// When the target is not a valid name ([`Error::is_invalid_name`]), or outside of a Tokio runtime, where no
+    /// source can be queried ([`Error::is_config`]).
     pub fn upstream<T>(&self, target: T) -> Result<Upstream, Error>
     where
         T: TryInto<Target>,
@@ -92,23 +86,24 @@ impl Resolver {
     {
         let target = target.try_into().map_err(NameError::from)?;
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::config("no tokio runtime here: call this inside of one"));
+            let text = format!("`{target}` cannot be resolved: must be called from within a Tokio runtime");
+            return Err(Error::config(text));
         }
-        let upstream = self.0.held.get_or_insert(&target, || {
-            let shared = Shared::new(target.clone(), self.0.policy.clone(), self.0.refresh.clone(), clock::now());
-            Upstream::new(shared, self.0.context.clone(), Arc::downgrade(&self.0.held))
+        let inner = &self.0;
+        let upstream = inner.upstreams.get_or_insert(&target, &inner.context, || {
+            TargetState::new(target.clone(), inner.policy.clone(), inner.refresh.clone(), clock::now())
         });
-        upstream.0.revive();
+        let _ = upstream.revived();
         Ok(upstream)
     }
 
-    /// As [`upstream`](Self::upstream), and waits for the first answer.
+    /// Returns the upstream of a target, after its first answer.
     ///
     /// # Errors
     /// As [`upstream`](Self::upstream) and [`Upstream::first_answer`].
     ///
     /// # Cancel safety
-    /// Cancel-safe: when others wait for the same target, the lookup goes on for them.
+    /// Cancel-safe: the lookup continues for other callers that wait for the same target.
     pub async fn resolve<T>(&self, target: T) -> Result<Upstream, Error>
     where
         T: TryInto<Target>,
@@ -119,34 +114,10 @@ impl Resolver {
         Ok(upstream)
     }
 
-    /// How many targets are being kept up to date.
+    /// How many targets this resolver keeps up to date.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.0.held.len()
-    }
-}
-
-impl Held {
-    fn get_or_insert(&self, target: &Target, make: impl FnOnce() -> Upstream) -> Upstream {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = held.get(target).and_then(Weak::upgrade) {
-            return Upstream(handle);
-        }
-        let upstream = make();
-        held.insert(target.clone(), Arc::downgrade(&upstream.0));
-        upstream
-    }
-
-    /// Forgets a target whose last handle is gone; another one may have taken its place meanwhile.
-    pub(super) fn forget(&self, target: &Target) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.get(target).is_some_and(|handle| handle.strong_count() == 0) {
-            held.remove(target);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.upstreams.len()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The handle to one target.
 
 use std::{
+    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use tokio::task::AbortHandle;
@@ -10,75 +11,56 @@ use tokio::task::AbortHandle;
 use super::{
     context_cell::ContextCell,
     explain::Explanation,
-    published::{Endpoints, Published},
-    resolver::Held,
-    shared::Shared,
+    state::{Endpoints, PublishedState, TargetState},
     task,
     watch::Watch,
 };
 use crate::{
-    Error, ThreadRng, clock,
+    Error,
     error::Kind,
     name::Target,
-    policy::{Pick, PickArgs, Tried},
+    policy::{Pick, Tried},
 };
 
-/// The live view of one target: its endpoints now, and how to pick one.
+/// The live view of one target: its current endpoints, and how to pick one.
 ///
-/// Cheap to clone; all clones, and all upstreams of equal targets of one
-/// [`Resolver`](crate::Resolver), share one background task. The task ends when the last of them is dropped.
+/// Cheap to clone. All clones share one background task, and so do all upstreams of equal targets of one
+/// [`Resolver`](crate::Resolver). The task ends when the last of them is dropped.
 #[derive(Clone)]
-pub struct Upstream(pub(super) Arc<Handle>);
-
-/// Ends the background work when it is dropped.
-pub(super) struct Handle {
-    pub(super) shared: Arc<Shared>,
-    context: Arc<ContextCell>,
-    held: Weak<Held>,
-    task: Mutex<Option<AbortHandle>>,
-}
+pub struct Upstream(Arc<UpstreamHandle>);
 
 impl Upstream {
-    pub(super) fn new(shared: Shared, context: Arc<ContextCell>, held: Weak<Held>) -> Self {
-        Self(Arc::new(Handle { shared: Arc::new(shared), context, held, task: Mutex::new(None) }))
-    }
-
     /// The target.
     #[must_use]
     pub fn target(&self) -> &Target {
-        &self.0.shared.target
+        self.0.state.target()
     }
 
-    /// The endpoints as they are now. Lock-free, no allocation.
+    /// Returns the current endpoints. Lock-free, no allocation.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {
-        self.0.revive();
-        Endpoints { guard: self.0.shared.load() }
+        Endpoints::new(self.revived())
     }
 
     /// Picks an endpoint for one request. Lock-free, no allocation.
     ///
-    /// Tell the [`Pick`] how the request went: failures make an endpoint less likely, and one that cannot
-    /// be reached makes the sources be asked again.
+    /// Report the outcome of the request to the [`Pick`]: a failure makes its endpoint less likely to be picked, and a
+    /// connect error makes the resolver query the sources again.
     ///
     /// # Errors
-    /// When there is no endpoint now: not found, empty, or the sources failed; and before the first answer
-    /// (await [`ready`](Self::first_answer) or [`ready`](Self::ready) first).
+    /// When there is no endpoint: the name was not found, it has no endpoints, or the sources failed. Also before the
+    /// first answer: await [`first_answer`](Self::first_answer) or [`ready`](Self::ready) first.
     pub fn pick(&self) -> Result<Pick, Error> {
         self.pick_untried(&Tried::default())
     }
 
-    /// As [`pick`](Self::pick), leaving out the endpoints that this request has tried already.
+    /// Picks an endpoint that this request has not tried yet, as a retry does. Lock-free, no allocation.
     ///
     /// # Errors
-    /// As [`pick`](Self::pick); and [`Error::is_all_tried`] when no other endpoint is left.
+    /// As [`pick`](Self::pick), and [`Error::is_all_tried`] when no other endpoint is left.
     pub fn pick_untried(&self, tried: &Tried) -> Result<Pick, Error> {
-        self.0.revive();
-        let published = self.0.shared.load();
-        published
-            .snapshot
-            .pick(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried))
-            .map_err(|error| if error.is_no_endpoints() { self.no_endpoint(&published) } else { error.into() })
+        let state = self.revived();
+        state.pick(&state.load(), tried).map(|(_, pick)| pick)
     }
 
     /// Returns whether the set has an endpoint that is not among `tried`, whether it can be picked or not.
@@ -87,117 +69,165 @@ impl Upstream {
         self.endpoints().iter().any(|endpoint| !tried.contains(endpoint.identity()))
     }
 
-    /// Waits for the first answer of the sources, whatever it is. Returns at once afterwards.
+    /// Waits for the first answer of the sources, positive or negative. Returns at once afterwards.
     ///
     /// # Errors
-    /// The reason why there are no endpoints, with the cause from each source that was asked.
+    /// Why there are no endpoints, with the reason of each source that was queried.
     ///
     /// # Cancel safety
-    /// Cancel-safe: the lookup goes on for the others who wait for it.
+    /// Cancel-safe: the lookup continues for other callers that wait for it.
     pub async fn first_answer(&self) -> Result<(), Error> {
-        self.until(|published| match (&published.error, published.snapshot.set().is_empty()) {
-            (_, false) => Some(Ok(())),
-            (Some(error), true) => Some(Err(error.clone())),
-            (None, true) => None,
-        })
-        .await
+        self.until(|published| published.answer().map(|answer| answer.map_err(Clone::clone))).await
     }
 
-    /// Waits until there is an endpoint, as long as it takes: bound it with `tokio::time::timeout`. While
-    /// somebody waits, a name that does not exist yet is asked for every second.
+    /// Waits until there is an endpoint, without a limit: bound it with `tokio::time::timeout`. While a caller waits,
+    /// the resolver queries a name that does not exist yet once a second.
     ///
     /// # Errors
-    /// Only when waiting is in vain: the configuration is wrong, or the runtime has shut down.
+    /// Only when waiting cannot help: the configuration is wrong, or the runtime has shut down.
     ///
     /// # Cancel safety
     /// Cancel-safe.
     pub async fn ready(&self) -> Result<(), Error> {
-        let _waiting = self.0.shared.wait();
-        self.until(|published| match &published.error {
-            _ if !published.snapshot.set().is_empty() => Some(Ok(())),
-            Some(error) if error.is_config() => Some(Err(error.clone())),
-            _ => None,
+        let _waiting = self.0.state.wait();
+        self.until(|published| match published.answer()? {
+            Ok(()) => Some(Ok(())),
+            Err(error) if error.is_config() => Some(Err(error.clone())),
+            Err(_) => None,
         })
         .await
     }
 
-    /// A stream of the full endpoint set: the current one, then each one that is published. Sets that are
-    /// replaced before they are looked at are left out.
+    /// Returns a stream of full endpoint sets: the current one, then each new one. A slow reader misses the sets that
+    /// were replaced before it looked, never the latest one.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        self.0.revive();
-        Watch::new(self.clone(), self.0.shared.subscribe())
+        Watch::new(self.clone(), self.revived().subscribe())
     }
 
-    /// What was asked, what each source answered, and why this one won.
+    /// Returns what was queried, what each source answered, and why this answer won.
     #[must_use]
     pub fn explain(&self) -> Arc<Explanation> {
-        self.0.shared.explanation()
+        self.0.state.explanation()
     }
 
-    /// Asks the sources again soon: at most once a second, however often it is called.
+    /// Queries the sources again soon: at most once a second, however often this is called.
     pub fn refresh(&self) {
-        self.0.revive();
-        self.0.shared.reports().ask_soon();
+        self.revived().request_refresh();
     }
 
-    async fn until<T>(&self, check: impl Fn(&Published) -> Option<Result<T, Error>>) -> Result<T, Error> {
-        let mut published = self.0.shared.subscribe();
+    pub(super) fn state(&self) -> &TargetState {
+        &self.0.state
+    }
+
+    /// The state, after starting the background task if none is running: for the first use, and when the runtime of
+    /// the previous task has shut down.
+    #[inline]
+    pub(super) fn revived(&self) -> &TargetState {
+        if !self.0.state.is_running() {
+            self.0.start();
+        }
+        &self.0.state
+    }
+
+    async fn until<T>(&self, check: impl Fn(&PublishedState) -> Option<Result<T, Error>>) -> Result<T, Error> {
+        let mut changes = self.0.state.subscribe();
         loop {
-            published.mark_unchanged();
-            self.0.revive();
-            if let Some(result) = check(&self.0.shared.load()) {
+            changes.mark_unchanged();
+            let state = self.revived();
+            if let Some(result) = check(&state.load()) {
                 return result;
             }
-            if !self.0.shared.is_running() {
-                return Err(Error::new(Kind::Closed, "the runtime that resolved this name has shut down"));
+            if !state.is_running() {
+                let text = format!(
+                    "`{}` cannot be resolved: the Tokio runtime of its background task has shut down; use the \
+                     upstream on a runtime that is running",
+                    self.target()
+                );
+                return Err(Error::new(Kind::Closed, text));
             }
-            // The sender lives in `shared`, which this handle keeps.
-            let _ = published.changed().await;
-        }
-    }
-
-    /// Why there is nothing to pick.
-    pub(super) fn no_endpoint(&self, published: &Published) -> Error {
-        published.error.clone().unwrap_or_else(|| {
-            Error::transient(format!("`{}` has not been answered yet: await `ready` first", self.target()))
-        })
-    }
-}
-
-impl Handle {
-    /// Starts the background task where there is none: the first time, and when the runtime that it ran on
-    /// has shut down.
-    #[inline]
-    pub(super) fn revive(self: &Arc<Self>) {
-        if !self.shared.is_running() {
-            self.start();
-        }
-    }
-
-    #[cold]
-    fn start(self: &Arc<Self>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        // Held until the handle is stored: of two who start a task the later one is the one that runs.
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(claim) = task::Claim::take(&self.shared) else { return };
-        *task = Some(runtime.spawn(task::run(claim, self.context.clone())).abort_handle());
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
-        if let Some(held) = self.held.upgrade() {
-            held.forget(&self.shared.target);
+            // Never an error: the sender lives in the state, which this handle keeps alive.
+            let _ = changes.changed().await;
         }
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.shared.fmt(f)
+        self.0.state.fmt(f)
     }
+}
+
+/// Owns the background task of one target, and ends it when dropped.
+struct UpstreamHandle {
+    state: Arc<TargetState>,
+    context: Arc<ContextCell>,
+    table: Weak<UpstreamTable>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl UpstreamHandle {
+    #[cold]
+    fn start(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Locked until the abort handle is stored: of two callers that start a task, the later one's is running.
+        let mut task = lock(&self.task);
+        let Some(claim) = self.state.claim() else { return };
+        *task = Some(runtime.spawn(task::run(claim, self.context.clone())).abort_handle());
+    }
+}
+
+impl Drop for UpstreamHandle {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        if let Some(table) = self.table.upgrade() {
+            table.forget(self.state.target());
+        }
+    }
+}
+
+/// The upstreams in use of one resolver.
+#[derive(Default)]
+pub(super) struct UpstreamTable(Mutex<HashMap<Target, Weak<UpstreamHandle>>>);
+
+impl UpstreamTable {
+    /// Returns the upstream of `target` in use, or a new one with the state that `make` returns.
+    pub(super) fn get_or_insert(
+        self: &Arc<Self>,
+        target: &Target,
+        context: &Arc<ContextCell>,
+        make: impl FnOnce() -> TargetState,
+    ) -> Upstream {
+        let mut table = lock(&self.0);
+        if let Some(handle) = table.get(target).and_then(Weak::upgrade) {
+            return Upstream(handle);
+        }
+        let handle = Arc::new(UpstreamHandle {
+            state: Arc::new(make()),
+            context: context.clone(),
+            table: Arc::downgrade(self),
+            task: Mutex::new(None),
+        });
+        table.insert(target.clone(), Arc::downgrade(&handle));
+        Upstream(handle)
+    }
+
+    /// How many upstreams are in use.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    /// Removes a target whose last handle was dropped, unless a new handle has taken its place.
+    fn forget(&self, target: &Target) {
+        let mut table = lock(&self.0);
+        if table.get(target).is_some_and(|handle| handle.strong_count() == 0) {
+            table.remove(target);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

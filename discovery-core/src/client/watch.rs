@@ -17,19 +17,19 @@ use crate::endpoint::EndpointSet;
 /// A stream of full endpoint sets; see [`Upstream::watch`]. It keeps the upstream alive and never ends.
 pub struct Watch {
     upstream: Upstream,
-    published: WatchStream<u64>,
-    seen: Option<u64>,
+    changes: WatchStream<u64>,
+    last_version: Option<u64>,
 }
 
 impl Watch {
-    pub(super) fn new(upstream: Upstream, published: watch::Receiver<u64>) -> Self {
-        Self { upstream, published: WatchStream::new(published), seen: None }
+    pub(super) fn new(upstream: Upstream, changes: watch::Receiver<u64>) -> Self {
+        Self { upstream, changes: WatchStream::new(changes), last_version: None }
     }
 
-    /// The next set: the first time the current one, once there is an answer; then each one that differs.
+    /// Returns the next set: first the current one, as soon as there is an answer, then each one that differs.
     ///
     /// # Cancel safety
-    /// Cancel-safe: a set is not lost by dropping the future.
+    /// Cancel-safe: dropping the future does not lose a set.
     pub async fn next(&mut self) -> Arc<EndpointSet> {
         loop {
             if let Some(set) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await {
@@ -44,16 +44,15 @@ impl Watch {
         &self.upstream
     }
 
-    /// The current set, unless it has been given out before.
-    fn unseen(&mut self) -> Option<Arc<EndpointSet>> {
-        let published = self.upstream.0.shared.load();
-        let unknown = published.error.is_none() && published.snapshot.set().is_empty();
-        let version = published.snapshot.set().version();
-        if unknown || self.seen == Some(version) {
+    /// The current set, unless it was returned before or no source has answered yet.
+    fn take_new(&mut self) -> Option<Arc<EndpointSet>> {
+        let published = self.upstream.state().load();
+        let version = published.set().version();
+        if published.answer().is_none() || self.last_version == Some(version) {
             return None;
         }
-        self.seen = Some(version);
-        Some(published.snapshot.set().clone())
+        self.last_version = Some(version);
+        Some(published.set().clone())
     }
 }
 
@@ -62,15 +61,15 @@ impl Stream for Watch {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            // A runtime that shut down has dropped the task: whoever watches from another one starts anew.
-            self.upstream.0.revive();
-            match Pin::new(&mut self.published).poll_next(cx) {
+            // A runtime that shut down has dropped the background task: polling from another one restarts it.
+            let _ = self.upstream.revived();
+            match Pin::new(&mut self.changes).poll_next(cx) {
                 Poll::Ready(Some(_)) => {
-                    if let Some(set) = self.unseen() {
+                    if let Some(set) = self.take_new() {
                         return Poll::Ready(Some(set));
                     }
                 }
-                // The sender lives as long as the upstream does.
+                // The sender lives as long as the upstream does, so `None` never comes.
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
@@ -79,6 +78,9 @@ impl Stream for Watch {
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("upstream", &self.upstream).field("seen", &self.seen).finish()
+        f.debug_struct("Watch")
+            .field("upstream", &self.upstream)
+            .field("last_version", &self.last_version)
+            .finish_non_exhaustive()
     }
 }

@@ -1,31 +1,31 @@
-//! What a policy is.
+//! The traits of a policy.
 
 use std::{cell::Cell, fmt, time::Instant};
 
 use super::{LoadedEndpoints, PickError, Rng, Tried};
 
-/// A way to choose: builds a [`Picker`] for each new set of endpoints.
+/// A load-balancing policy: builds a [`Picker`] for each new set of endpoints.
 pub trait Policy: Send + Sync + fmt::Debug + 'static {
-    /// A picker for `slots`, which are the usable endpoints of one priority.
+    /// Builds a picker for `endpoints`, the usable endpoints of one priority.
     ///
-    /// `seed` is for the first position, so that many processes that start together, and many updates in one
-    /// process, do not all begin at the same endpoint.
-    fn picker(&self, slots: &LoadedEndpoints, seed: u64) -> Box<dyn Picker>;
+    /// `seed` determines the first position. It differs between processes and between updates, so that they do not all
+    /// start at the same endpoint.
+    fn picker(&self, endpoints: &LoadedEndpoints, seed: u64) -> Box<dyn Picker>;
 }
 
-/// Chooses among the slots that it was built for. Choosing never blocks, takes no lock and allocates nothing.
+/// Chooses among the endpoints that it was built for. Choosing never blocks, takes no lock and does not allocate.
 pub trait Picker: Send + Sync + fmt::Debug {
-    /// Chooses an endpoint that has not been tried.
+    /// Chooses an endpoint that the request has not tried.
     fn pick(&self, args: &mut PickArgs<'_>) -> Decision;
 }
 
-/// Tells the time when it is asked: a moment, which is always the same, or a function that reads a clock, such
-/// as `Instant::now`.
+/// A source of the current time, read only when it is needed.
 ///
-/// NameKind the clock takes as long as choosing an endpoint, and only failures and the policies that measure time need
-/// it. Whoever knows the time passes it; whoever would have to read it passes the function.
+/// Reading the clock takes as long as choosing an endpoint, and only failures and policies that measure time need it. A
+/// caller that already knows the time passes an `Instant`; any other caller passes a function that reads the clock, such
+/// as `Instant::now`.
 pub trait Clock {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Instant;
 }
 
@@ -41,27 +41,27 @@ impl<F: Fn() -> Instant> Clock for F {
     }
 }
 
-/// What a pick depends on, beside the snapshot.
+/// The arguments of a pick.
 #[non_exhaustive]
 pub struct PickArgs<'a> {
     clock: &'a dyn Clock,
     now: Cell<Option<Instant>>,
-    /// Where random policies get their numbers from.
+    /// The random numbers for policies that need them.
     pub rng: &'a mut dyn Rng,
-    /// What this request has tried already.
+    /// The endpoints that this request has already tried.
     pub tried: &'a Tried,
 }
 
 impl<'a> PickArgs<'a> {
-    /// The arguments of one pick.
+    /// Creates the arguments of one pick.
     #[must_use]
     #[inline]
     pub fn new(clock: &'a dyn Clock, rng: &'a mut dyn Rng, tried: &'a Tried) -> Self {
         Self { clock, now: Cell::new(None), rng, tried }
     }
 
-    /// The time of the pick. The clock is read when a policy asks for the first time; what it said then holds for the
-    /// whole pick, and the [`Pick`](super::Pick) knows it as its beginning.
+    /// Returns the time of the pick. The first call reads the clock, and later calls return the same time. The
+    /// [`Pick`](super::Pick) keeps it as the start of the request.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now.get().unwrap_or_else(|| {
@@ -71,7 +71,7 @@ impl<'a> PickArgs<'a> {
         })
     }
 
-    /// The time of the pick, if a policy has asked for it.
+    /// Returns the time of the pick, if a policy has called [`now`](Self::now).
     #[must_use]
     #[inline]
     pub fn pick_time(&self) -> Option<Instant> {
@@ -85,20 +85,20 @@ impl fmt::Debug for PickArgs<'_> {
     }
 }
 
-/// What a picker says.
+/// The decision of a picker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the three answers are the contract: a caller has to handle each")]
 pub enum Decision {
-    /// Use this one: an index into the slots that the picker was built for.
+    /// Use the endpoint with this index, among those that the picker was built for.
     Endpoint(usize),
-    /// There is nothing to choose from: wait for the next set.
+    /// There are no endpoints: wait for the next set.
     Wait,
-    /// No endpoint will do for this request, and waiting does not help.
+    /// No endpoint is suitable for this request, and waiting does not help.
     Fail(PickError),
 }
 
 impl From<Option<usize>> for Decision {
-    /// The choice, or that every endpoint was tried.
+    /// `None` means that every endpoint has been tried.
     fn from(chosen: Option<usize>) -> Self {
         chosen.map_or(Self::Fail(PickError::all_tried()), Self::Endpoint)
     }

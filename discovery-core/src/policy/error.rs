@@ -1,24 +1,24 @@
-//! Why there is no pick.
+//! The error of a pick.
 
 use crate::error::{Error, Kind};
 
-/// Why a pick gave no endpoint. Small and `Copy`, because making it must not cost more than a pick.
+/// Why a pick returned no endpoint. Small and `Copy`, because creating it must not cost more than a pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct PickError(#[from] Reason);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Reason {
-    #[error("there is no usable endpoint")]
+    #[error("no usable endpoint")]
     Empty,
-    #[error("every usable endpoint has been tried")]
+    #[error("this request has already tried every usable endpoint")]
     AllTried,
-    #[error("the policy chose an endpoint that does not exist")]
+    #[error("the policy chose an endpoint that does not exist: its `Picker` returned an index out of range")]
     OutOfRange,
 }
 
 impl PickError {
-    /// Every usable endpoint has been tried by this request.
+    /// The error for a request that has tried every usable endpoint.
     #[must_use]
     pub const fn all_tried() -> Self {
         Self(Reason::AllTried)
@@ -32,13 +32,13 @@ impl PickError {
         Self(Reason::OutOfRange)
     }
 
-    /// There is no usable endpoint: what to do about it is to wait for the next set.
+    /// Whether there is no usable endpoint. Waiting for the next set may help.
     #[must_use]
     pub fn is_no_endpoints(&self) -> bool {
         self.0 == Reason::Empty
     }
 
-    /// Every usable endpoint has been tried by this request.
+    /// Whether the request has tried every usable endpoint.
     #[must_use]
     pub fn is_all_tried(&self) -> bool {
         self.0 == Reason::AllTried

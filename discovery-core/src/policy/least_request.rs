@@ -1,19 +1,20 @@
-//! The less busy of two.
+//! Power of two choices by requests in flight.
 
 use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, sampler::Sampler};
 
-/// Of two random endpoints the one with fewer requests in flight for its weight, where a recent failure
-/// counts as a request in flight (see [`Load`](super::Load)).
+/// Power of two choices: picks the less loaded of two random endpoints.
 ///
-/// The two are always different: if they could be the same, an endpoint that hangs would get `1/N^2` of the
-/// requests for ever. They are drawn by weight and the first one wins a tie, so that weights hold without any
-/// load too.
+/// The load is the number of requests in flight relative to the weight, and a recent failure counts as a request in
+/// flight (see [`Load`](super::Load)).
+///
+/// The two endpoints are always different: if they could be the same, an endpoint that hangs would keep getting `1/N^2`
+/// of the requests. They are drawn by weight and the first one wins a tie, so the weights hold without any load too.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct LeastRequest {}
 
 impl LeastRequest {
-    /// The policy; it has nothing to set.
+    /// Creates the policy, which has no settings.
     #[must_use]
     pub const fn new() -> Self {
         Self {}
@@ -21,23 +22,23 @@ impl LeastRequest {
 }
 
 impl Policy for LeastRequest {
-    fn picker(&self, slots: &LoadedEndpoints, _seed: u64) -> Box<dyn Picker> {
-        Box::new(LeastRequestPicker { sampler: Sampler::new(slots), slots: slots.clone() })
+    fn picker(&self, endpoints: &LoadedEndpoints, _seed: u64) -> Box<dyn Picker> {
+        Box::new(LeastRequestPicker { sampler: Sampler::new(endpoints), endpoints: endpoints.clone() })
     }
 }
 
 #[derive(Debug)]
 struct LeastRequestPicker {
-    slots: LoadedEndpoints,
+    endpoints: LoadedEndpoints,
     sampler: Sampler,
 }
 
 impl Picker for LeastRequestPicker {
     fn pick(&self, args: &mut PickArgs<'_>) -> Decision {
-        if self.slots.is_empty() {
+        if self.endpoints.is_empty() {
             return Decision::Wait;
         }
-        match self.two(args) {
+        match self.draw_two(args) {
             None => Decision::from(None),
             Some((first, Some(second))) if self.is_busier(first, second, args) => Decision::Endpoint(second),
             Some((first, _)) => Decision::Endpoint(first),
@@ -46,18 +47,19 @@ impl Picker for LeastRequestPicker {
 }
 
 impl LeastRequestPicker {
-    fn two(&self, args: &mut PickArgs<'_>) -> Option<(usize, Option<usize>)> {
+    fn draw_two(&self, args: &mut PickArgs<'_>) -> Option<(usize, Option<usize>)> {
         if args.tried.is_empty() {
             return self.sampler.draw_two(args.rng);
         }
-        let first = self.sampler.draw_untried(&self.slots, None, args)?;
-        Some((first, self.sampler.draw_untried(&self.slots, Some(first), args)))
+        let first = self.sampler.draw_untried(&self.endpoints, None, args)?;
+        Some((first, self.sampler.draw_untried(&self.endpoints, Some(first), args)))
     }
 
-    /// Compares load by weight, without a division.
+    /// Compares the loads relative to the weights, without a division.
     fn is_busier(&self, one: usize, other: usize, args: &PickArgs<'_>) -> bool {
-        let busy = |at: usize| self.slots.get(at).map_or(0, |slot| u128::from(slot.load().value(|| args.now())));
+        let load =
+            |at: usize| self.endpoints.get(at).map_or(0, |loaded| u128::from(loaded.load().value(|| args.now())));
         let weight = |at| u128::from(self.sampler.weight(at));
-        busy(one) * weight(other) > busy(other) * weight(one)
+        load(one) * weight(other) > load(other) * weight(one)
     }
 }

@@ -7,40 +7,41 @@ use std::{
 
 use super::Clock;
 
-/// What is known of one endpoint from the requests sent to it. It lives as long as the endpoint's identity
-/// is in the set, across updates. Lock-free.
+/// The statistics of one endpoint, from the requests sent to it. They last, across updates, as long as the endpoint's
+/// identity is in the set. Lock-free.
 ///
-/// # Failures
+/// # Why does a failure count as load?
 ///
-/// An endpoint that fails at once always looks idle, so that a policy that goes by load sends it *more*.
-/// Hence each failure counts as one more request in flight, the [penalty](Load::penalty), for 5 seconds from
-/// the last failure on. An endpoint that always fails thus gets as many requests in 5 seconds as a good one
-/// has in flight at any moment, however fast it is; when the time is over it is asked again. A success takes
-/// back half of the penalty, rounded up: one stray failure is forgotten with the next success, a long
-/// outage after a few, and an endpoint that fails every second request still keeps a penalty.
+/// An endpoint that fails fast always looks idle, so a policy that goes by load sends it *more* requests. Each failure
+/// therefore counts as one more request in flight, the [penalty](Load::penalty), until 5 seconds after the last failure.
+/// In those 5 seconds an endpoint that always fails gets, however fast it fails, as many requests as a good one has in
+/// flight at any moment. Afterwards it is tried again.
+///
+/// A success removes half of the penalty, rounded up. A single failure is forgotten with the next success and a long
+/// outage after a few, while an endpoint that fails every second request keeps a penalty.
 #[derive(Debug)]
 pub struct Load {
     in_flight: AtomicU32,
-    /// Failures in the high [`COUNT_BITS`] bits, below them when they expire in milliseconds since `epoch`;
-    /// 0 is no penalty.
+    /// The failure count in the high [`COUNT_BITS`] bits, the time it expires below, in milliseconds since `epoch`. 0
+    /// means without a penalty.
     penalty: AtomicU64,
     epoch: Instant,
 }
 
 impl Load {
-    /// Nothing known. `epoch` is any moment before the first failure, such as the start of the process.
+    /// Creates an empty load. `epoch` is any moment before the first failure, such as the start of the process.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
         Self { in_flight: AtomicU32::new(0), penalty: AtomicU64::new(0), epoch }
     }
 
-    /// The requests that have been sent and not answered.
+    /// Returns the number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }
 
-    /// The failures that count as requests in flight. The clock is read only if there have been some.
+    /// Returns the number of failures that count as requests in flight. Reads the clock only if there are some.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
     pub fn penalty(&self, clock: impl Clock) -> u32 {
@@ -50,7 +51,7 @@ impl Load {
         }
     }
 
-    /// What a policy that goes by load compares: requests in flight plus penalty.
+    /// Returns the requests in flight plus the penalty, the value that policies compare.
     #[must_use]
     pub fn value(&self, clock: impl Clock) -> u64 {
         u64::from(self.in_flight()) + u64::from(self.penalty(clock))
@@ -68,13 +69,13 @@ impl Load {
 
     #[inline]
     pub(super) fn succeeded(&self, clock: &impl Clock) {
-        // The usual case writes nothing, and needs no time.
+        // The usual case writes nothing and does not need the time.
         if self.penalty.load(Relaxed) != 0 {
             self.punish(clock.now(), Penalty::halved);
         }
     }
 
-    /// `pause` is how long the endpoint asked to be left alone.
+    /// `pause` is the `Retry-After` that the endpoint sent.
     pub(super) fn failed(&self, now: Instant, pause: Duration) {
         let until = self.millis(now) + millis(pause.clamp(PENALTY, PENALTY_MAX));
         self.punish(now, |penalty| penalty.raised(until));
@@ -126,11 +127,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(UNTIL_MAX)
 }
 
-/// How long a failed request counts as in flight: longer than any good answer takes, short enough that a
-/// pod that has recovered is soon found out.
+/// How long a failed request counts as in flight: longer than a good response takes, and short enough that a pod that
+/// has recovered gets requests again soon.
 const PENALTY: Duration = Duration::from_secs(5);
 
-/// A longer `Retry-After` is not believed: one wrong answer must not take an endpoint out for good.
+/// The longest `Retry-After` that is honored: one wrong response must not take an endpoint out for good.
 const PENALTY_MAX: Duration = Duration::from_secs(300);
 
 const COUNT_BITS: u32 = 24;
@@ -146,7 +147,7 @@ mod tests {
     const NO_PAUSE: Duration = Duration::ZERO;
 
     #[test]
-    fn a_failure_counts_for_five_seconds_from_the_last_one_on() {
+    fn failures_count_until_five_seconds_after_the_last_one() {
         let (load, start) = (Load::new(epoch()), epoch() + Duration::from_secs(100));
         load.failed(start, NO_PAUSE);
         load.failed(start + Duration::from_secs(4), NO_PAUSE);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn successes_take_it_back() {
+    fn each_success_halves_the_penalty() {
         let (load, now) = (Load::new(epoch()), epoch());
         (0..5).for_each(|_| load.failed(now, NO_PAUSE));
         for left in [2, 1, 0, 0] {
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_may_ask_for_a_longer_pause_within_reason() {
+    fn honors_retry_after_up_to_five_minutes() {
         for (asked, given) in [(1, 5), (60, 60), (86_400, 300)] {
             let (load, now) = (Load::new(epoch()), epoch());
             load.failed(now, Duration::from_secs(asked));
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn extremes_neither_wrap_nor_leak_into_each_other() {
+    fn extreme_counts_and_times_do_not_overflow() {
         let penalty = Penalty { count: COUNT_MAX, until: u64::MAX }.raised(7);
         assert_eq!(penalty.pack(), u64::MAX);
         assert_eq!(Penalty::unpack(u64::MAX).count, COUNT_MAX);

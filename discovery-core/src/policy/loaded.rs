@@ -1,14 +1,14 @@
-//! One endpoint and what belongs to it.
+//! One endpoint with its load.
 
 use std::{fmt, sync::Arc};
 
 use super::Load;
 use crate::endpoint::{Endpoint, Identity};
 
-/// Endpoints to choose from, in the order of their set.
+/// Endpoints with their loads, in the order of their set.
 pub type LoadedEndpoints = Arc<[Arc<LoadedEndpoint>]>;
 
-/// One endpoint, its load, and who wants to know when it cannot be reached.
+/// One endpoint, its load, and the listener for its connect errors.
 #[derive(Debug)]
 pub struct LoadedEndpoint {
     load: Arc<Load>,
@@ -18,6 +18,8 @@ pub struct LoadedEndpoint {
 
 impl LoadedEndpoint {
     /// Puts an endpoint and its load together.
+    ///
+    /// `listener` is called when a request cannot connect to the endpoint.
     #[must_use]
     pub fn new(endpoint: Endpoint, load: Arc<Load>, listener: Option<Arc<dyn Listener>>) -> Self {
         Self { load, endpoint, listener }
@@ -30,13 +32,13 @@ impl LoadedEndpoint {
         &self.endpoint
     }
 
-    /// What the endpoint is.
+    /// The endpoint's identity.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         self.endpoint.identity()
     }
 
-    /// The endpoint's statistics.
+    /// The endpoint's load.
     #[must_use]
     #[inline]
     pub fn load(&self) -> &Arc<Load> {
@@ -50,8 +52,8 @@ impl LoadedEndpoint {
     }
 }
 
-/// Learns that an endpoint cannot be reached, which is a reason to ask the sources again.
+/// Is called for each connect error, which is a reason to query the sources again.
 pub trait Listener: Send + Sync + fmt::Debug {
-    /// No connection to the endpoint came about. Called on the request's path: it must return at once.
+    /// A connection to the endpoint could not be established. Called on the request path: it must return at once.
     fn unreachable(&self, endpoint: &Endpoint);
 }

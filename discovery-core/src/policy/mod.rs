@@ -1,9 +1,9 @@
 //! Policies: which endpoint the next request goes to.
 //!
-//! A [`Snapshot`] puts an [`EndpointSet`](crate::endpoint::EndpointSet), the [`Load`] of each endpoint and
-//! the [`Picker`]s of a [`Policy`] together, immutable. Picking from it never blocks, takes no lock and
-//! allocates nothing; each new set makes a new snapshot, and the load of an endpoint that stays goes along.
-//! Nothing here reads a clock or asks for entropy: both are arguments, a [`Clock`] and an [`Rng`].
+//! A [`Snapshot`] is immutable. It holds an [`EndpointSet`](crate::endpoint::EndpointSet), the [`Load`] of each
+//! endpoint, and the [`Picker`]s that a [`Policy`] built. Picking from it never blocks, takes no lock and does not
+//! allocate. Each new set makes a new snapshot, and endpoints that stay keep their load. Nothing here reads a clock or
+//! draws entropy: both are arguments, a [`Clock`] and an [`Rng`].
 //!
 //! ```
 //! use std::{sync::Arc, time::Instant};
@@ -23,17 +23,17 @@
 //! tried.add(pick.endpoint().identity());
 //! pick.complete(Outcome::Failure, now);
 //!
-//! // The retry goes elsewhere, and so does all other traffic for the next 5 seconds.
+//! // The retry goes to another endpoint, and so does all other traffic for the next 5 seconds.
 //! let pick = snapshot.pick(&mut PickArgs::new(&now, &mut rng, &tried))?;
 //! assert_ne!(pick.endpoint().addr(), first);
 //! pick.complete(Outcome::Success, now);
 //! # Ok::<(), discovery_core::policy::PickError>(())
 //! ```
 //!
-//! # The family
+//! # The policies
 //!
-//! One file per policy, holding its [`Policy`] and its [`Picker`]; what several of them need is a file of
-//! its own beside them.
+//! Each policy is one file with its [`Policy`] and its [`Picker`]. Code that several of them share has a file of its
+//! own.
 //!
 //! | policy | weights | load | failures | file |
 //! |---|---|---|---|---|
@@ -41,17 +41,20 @@
 //! | [`Random`] | yes | no | no | `random.rs` |
 //! | [`LeastRequest`] | yes | in flight | yes | `least_request.rs` |
 //!
-//! Where more belongs: a further way to choose (weighted round robin by static stride, peak EWMA, Maglev,
-//! ring) is one more file with a `Policy` in it; what it measures is a field of [`Load`], which every
-//! [`Pick`] feeds, and if that is a time, the policy asks [`PickArgs::now`] at each pick; what it wants to know of the request is a field of [`PickArgs`]. A way to leave endpoints
-//! out (subsets, zones, ejection, slow start) is no policy: it decides at the update which slots a level of
-//! the [`Snapshot`] has, as `level.rs` does for priority, readiness and weight 0.
+//! # Adding a policy
+//!
+//! Another way to choose (weighted round robin by static stride, peak EWMA, Maglev, ring hash) is one more file that
+//! implements `Policy`. What it measures becomes a field of [`Load`], which every [`Pick`] updates; if it measures time,
+//! the policy calls [`PickArgs::now`] at each pick. What it needs to know about the request becomes a field of
+//! [`PickArgs`].
+//!
+//! A way to exclude endpoints (subsets, zones, ejection, slow start) is not a policy. It decides at the update which
+//! endpoints a level of the [`Snapshot`] has, as `snapshot.rs` does for priority, readiness and weight 0.
 
 mod budget;
 mod contract;
 mod error;
 mod least_request;
-mod level;
 mod load;
 mod loaded;
 mod pick;

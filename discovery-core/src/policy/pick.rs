@@ -8,64 +8,64 @@ use std::{
 use super::{Clock, LoadedEndpoint};
 use crate::endpoint::Endpoint;
 
-/// The chosen endpoint, and the guard that tells its [`Load`](super::Load) how the request went.
+/// The chosen endpoint, and the guard that records the outcome of the request in the endpoint's [`Load`](super::Load).
 ///
-/// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome
-/// means that the request was cancelled: nothing is learned from it.
+/// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome means that the
+/// request was canceled, which says nothing about the endpoint.
 #[derive(Debug)]
 #[must_use = "the request counts as in flight only as long as the pick lives"]
 pub struct Pick {
-    slot: Arc<LoadedEndpoint>,
+    loaded: Arc<LoadedEndpoint>,
     started: Option<Instant>,
 }
 
 impl Pick {
     #[inline]
-    pub(super) fn start(slot: Arc<LoadedEndpoint>, started: Option<Instant>) -> Self {
-        slot.load().started();
-        Self { slot, started }
+    pub(super) fn start(loaded: Arc<LoadedEndpoint>, started: Option<Instant>) -> Self {
+        loaded.load().started();
+        Self { loaded, started }
     }
 
     /// The chosen endpoint.
     #[must_use]
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        self.slot.endpoint()
+        self.loaded.endpoint()
     }
 
     /// The chosen endpoint with its load.
     #[must_use]
     pub fn loaded_endpoint(&self) -> &Arc<LoadedEndpoint> {
-        &self.slot
+        &self.loaded
     }
 
-    /// When the request began; known if the policy asked for the time of the pick.
+    /// When the request started; known if the policy read the time of the pick.
     #[must_use]
     pub fn started(&self) -> Option<Instant> {
         self.started
     }
 
-    /// Records how the request went, and ends it. `clock` is the time, or what to ask for it: `Instant::now` is
-    /// called only if the endpoint has failed lately or now.
+    /// Records the outcome of the request, and ends it. `clock` is the time, or a function that returns it:
+    /// `Instant::now` is called only if the request failed, or if the endpoint has a penalty.
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
     #[inline]
     pub fn complete(self, outcome: Outcome, clock: impl Clock) {
         match outcome {
-            Outcome::Success => self.slot.load().succeeded(&clock),
+            Outcome::Success => self.loaded.load().succeeded(&clock),
             outcome => self.failed(outcome, clock.now()),
         }
     }
 
-    /// Before the drop takes it out of flight, so that a failure is never seen as an idle endpoint.
+    /// Adds the penalty before the drop takes the request out of flight, so that the endpoint never looks idle between.
     #[cold]
     fn failed(&self, outcome: Outcome, now: Instant) {
         let pause = match outcome {
             Outcome::Overloaded { retry_after } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        self.slot.load().failed(now, pause);
+        self.loaded.load().failed(now, pause);
         if outcome == Outcome::Unreachable {
-            self.slot.unreachable();
+            self.loaded.unreachable();
         }
     }
 }
@@ -73,34 +73,33 @@ impl Pick {
 impl Drop for Pick {
     #[inline]
     fn drop(&mut self) {
-        self.slot.load().ended();
+        self.loaded.load().ended();
     }
 }
 
-/// How a request went, as far as it says something about the endpoint: a request that is itself at fault
-/// (HTTP 404, an invalid argument) was answered, which is a success.
+/// The outcome of a request, as far as it says something about the endpoint. A response to a request that is itself at
+/// fault (HTTP 404, an invalid argument) is a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The endpoint did its work.
+    /// The endpoint handled the request.
     Success,
-    /// The endpoint answered that it failed, or broke off, or did not answer in time.
+    /// The endpoint responded with an error of its own, closed the connection, or did not respond in time.
     Failure,
-    /// No connection came about: the endpoint has not seen the request.
+    /// The connection could not be established: the endpoint has not seen the request.
     Unreachable,
-    /// The endpoint refused for want of capacity.
+    /// The endpoint rejected the request because it is overloaded.
     Overloaded {
-        /// How long it asked to be left alone.
+        /// How long the endpoint asked clients to wait.
         retry_after: Option<Duration>,
     },
 }
 
 impl Outcome {
-    /// What an HTTP status says about the endpoint: 429 and 503 are overload, any other 5xx is a failure, and
-    /// everything else, 4xx included, is a success.
+    /// Returns the outcome for an HTTP status: 429 and 503 are `Overloaded`, any other 5xx is a `Failure`, and everything
+    /// else, 4xx included, is a `Success`.
     ///
-    /// `retry_after` returns the text of the `Retry-After` header. It is called only for an overload. Seconds count; a
-    /// date is ignored.
+    /// `retry_after` returns the value of that header, and is called only for an overload. A date in it is ignored.
     #[must_use]
     pub fn from_http_status<'a>(status: u16, retry_after: impl FnOnce() -> Option<&'a str>) -> Self {
         match status {
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_judged_by_whose_fault_they_are() {
+    fn http_statuses_map_to_outcomes() {
         for (status, retry_after, outcome) in [
             (200, None, Outcome::Success),
             (404, None, Outcome::Success),

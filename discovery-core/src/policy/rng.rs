@@ -1,21 +1,21 @@
 //! Random numbers, as an argument.
 
-/// A source of uniformly distributed numbers. Policies ask for no entropy themselves, so that a test can
-/// replay them.
+/// A source of uniformly distributed random numbers. Policies draw no entropy themselves, so that a test can replay
+/// them.
 pub trait Rng {
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     fn next_u64(&mut self) -> u64;
 
-    /// A number below `n`, which has to be at least 1.
+    /// Returns a number below `n`, which must be at least 1.
     ///
-    /// Lemire's multiply and shift, without rejection: no number is likelier than another by more than
+    /// Uses Lemire's multiply and shift without rejection: the probabilities of two numbers differ by at most
     /// `n / 2^64`.
     fn below(&mut self, n: usize) -> usize {
         scale(self.next_u64(), n as u64) as usize
     }
 }
 
-/// Steele, Lea and Flood's generator: one addition and a mix, good enough to spread load with, and not for
+/// The SplitMix64 generator of Steele, Lea and Flood: one addition and a mix. Good enough to spread load, unsuitable for
 /// secrets.
 #[derive(Clone, Debug)]
 pub struct SplitMix64 {
@@ -23,7 +23,7 @@ pub struct SplitMix64 {
 }
 
 impl SplitMix64 {
-    /// The generator whose numbers `seed` determines.
+    /// Creates a generator. Equal seeds give equal numbers.
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
         Self { state: seed }
@@ -50,14 +50,14 @@ mod tests {
 
     /// The first numbers for seed 1234567, <https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64>.
     #[test]
-    fn the_published_sequence() {
+    fn split_mix_64_gives_the_published_sequence() {
         let mut rng = SplitMix64::with_seed(1_234_567);
         let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(expected.map(|_| rng.next_u64()), expected);
     }
 
     #[test]
-    fn scaling_stays_below() {
+    fn scale_stays_below_n() {
         assert_eq!(scale(u64::MAX, 3), 2);
         assert_eq!(scale(0, 3), 0);
         assert_eq!(scale(u64::MAX, u64::MAX), u64::MAX - 1);

@@ -4,11 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use super::{LoadedEndpoint, PickArgs, Rng, rng::scale};
 
-/// Draws indexes with the probability of their weights, in constant time.
+/// Draws indexes with probabilities in proportion to their weights, in constant time.
 ///
-/// The weights lie side by side on a line, each endpoint owning a range of it, and a draw is a point on the
-/// line. An endpoint of weight 0 owns nothing and is never drawn, unless all weights are 0, which is the same
-/// as all being equal.
+/// The weights lie side by side on a line. Each endpoint owns a range of it, and a draw is a point on the line. An
+/// endpoint of weight 0 owns nothing and is never drawn. If all weights are 0, they count as equal.
 #[derive(Debug)]
 pub(super) struct Sampler {
     count: usize,
@@ -17,14 +16,14 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(slots: &[Arc<LoadedEndpoint>]) -> Self {
-        let weights = || slots.iter().map(|slot| slot.endpoint().weight());
+    pub(super) fn new(endpoints: &[Arc<LoadedEndpoint>]) -> Self {
+        let weights = || endpoints.iter().map(|loaded| loaded.endpoint().weight());
         let even = weights().min() == weights().max();
-        Self { count: slots.len(), line: (!even).then(|| Line::new(weights())) }
+        Self { count: endpoints.len(), line: (!even).then(|| Line::new(weights())) }
     }
 
-    /// Two different indexes, the second one only if there is another with a weight; `None` when there are no
-    /// endpoints.
+    /// Draws two different indexes. The second one is `None` if no other endpoint has a weight, and the result is
+    /// `None` without endpoints.
     pub(super) fn draw_two(&self, rng: &mut dyn Rng) -> Option<(usize, Option<usize>)> {
         if self.count == 1 {
             return Some((0, None));
@@ -33,14 +32,14 @@ impl Sampler {
             let first = self.draw(None, rng)?;
             return Some((first, self.draw(Some(first), rng)));
         }
-        // The fraction that the first draw leaves over is as random as the draw.
+        // The remainder of the first draw is as random as the draw itself.
         let product = u128::from(rng.next_u64()) * self.count as u128;
         let (first, left_over) = ((product >> 64) as usize, product as u64);
         let second = scale(left_over, self.count as u64 - 1) as usize;
         Some((first, Some(second + usize::from(second >= first))))
     }
 
-    /// An index other than `except`; `None` when nothing else has a weight.
+    /// Draws an index other than `except`; `None` if no other endpoint has a weight.
     pub(super) fn draw(&self, except: Option<usize>, rng: &mut dyn Rng) -> Option<usize> {
         let gap = except.map_or(0..0, |at| self.range(at));
         let left = self.total() - (gap.end - gap.start);
@@ -54,22 +53,22 @@ impl Sampler {
     /// As [`draw`](Self::draw), among the endpoints that the request has not tried.
     pub(super) fn draw_untried(
         &self,
-        slots: &[Arc<LoadedEndpoint>],
+        endpoints: &[Arc<LoadedEndpoint>],
         except: Option<usize>,
         args: &mut PickArgs<'_>,
     ) -> Option<usize> {
-        let is_open = |at: &usize| slots.get(*at).is_some_and(|slot| !args.tried.contains(slot.identity()));
+        let is_untried = |at: &usize| endpoints.get(*at).is_some_and(|one| !args.tried.contains(one.identity()));
         for _ in 0..QUICK_DRAWS {
             let at = self.draw(except, args.rng)?;
-            if is_open(&at) {
+            if is_untried(&at) {
                 return Some(at);
             }
         }
-        // Few are left, or none: look at each.
-        let open = || (0..self.count).filter(|at| Some(*at) != except).filter(is_open);
-        let left = open().map(|at| self.weight(at)).sum();
+        // Few endpoints are left, if any: look at each.
+        let untried = || (0..self.count).filter(|at| Some(*at) != except).filter(is_untried);
+        let left = untried().map(|at| self.weight(at)).sum();
         let mut point = scale(args.rng.next_u64(), left);
-        open().find(|at| {
+        untried().find(|at| {
             let weight = self.weight(*at);
             let found = point < weight;
             point = point.saturating_sub(weight);
@@ -101,7 +100,7 @@ impl Sampler {
 struct Line {
     /// Where each range ends.
     ends: Box<[u64]>,
-    /// The owner of every `2^shift`th point, between which there is one further range on average.
+    /// The owner of every `2^shift`th point. Between two of them lies one further range on average.
     guide: Box<[usize]>,
     shift: u32,
 }
@@ -136,7 +135,7 @@ impl Line {
         at.checked_sub(1).map_or(0, end)..end(at)
     }
 
-    /// The first range that ends behind the point: of several equal ends, that of the range with a length.
+    /// The first range that ends after the point. Of several equal ends this is the range that is not empty.
     fn owner(&self, point: u64) -> usize {
         let step = (point >> self.shift) as usize;
         let last = self.ends.len().saturating_sub(1);
@@ -146,7 +145,7 @@ impl Line {
     }
 }
 
-/// With a tenth of the endpoints tried, one request in 10^8 does not find another one by chance.
+/// With a tenth of the endpoints tried, one request in 10^8 draws only tried endpoints.
 const QUICK_DRAWS: usize = 8;
 
 #[cfg(test)]
@@ -156,9 +155,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The shortcut finds what a plain search finds, at the edges of every range.
+        /// At the edges of every range the guide finds what a plain search finds.
         #[test]
-        fn the_guide_leads_to_the_owner(
+        fn guide_finds_the_owner_of_every_range(
             weights in prop::collection::vec(prop_oneof![Just(0), Just(u32::MAX), 1_u32..5, any::<u32>()], 1..40),
         ) {
             prop_assume!(weights.iter().any(|weight| *weight > 0));

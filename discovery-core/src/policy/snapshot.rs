@@ -1,31 +1,32 @@
 //! A set of endpoints, ready to pick from.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use super::{
-    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy, level::Level,
+    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Picker, Policy, Rng,
+    SplitMix64,
 };
 use crate::endpoint::{Endpoint, EndpointSet};
 
 /// An immutable set of endpoints with their loads, and a picker for each priority.
 ///
-/// An endpoint of a higher priority number is picked only when all usable ones of the lower numbers have been
-/// tried by the same request (RFC 2782). Endpoints that are not ready are left out as long as one is ready;
-/// when none is, those that still serve are used. Endpoints of weight 0 are left out unless all usable ones
-/// of their priority have weight 0.
+/// A request fails over to endpoints of a higher priority number only after it has tried all usable ones of the lower
+/// numbers (RFC 2782). An endpoint that is not ready is left out while another one is ready; if none is ready, the
+/// endpoints that are still serving are used. An endpoint of weight 0 is left out unless all usable endpoints of its
+/// priority have weight 0.
 pub struct Snapshot {
     set: Arc<EndpointSet>,
-    slots: LoadedEndpoints,
+    endpoints: LoadedEndpoints,
     levels: Box<[Level]>,
     epoch: Instant,
     listener: Option<Arc<dyn Listener>>,
 }
 
 impl Snapshot {
-    /// The first snapshot, with nothing known of any endpoint.
+    /// Creates the first snapshot of a target. Every load is empty.
     ///
-    /// `epoch` is any moment before the first failure, such as now. `seed` is for the first position of the
-    /// pickers. `listener` is told of endpoints that cannot be reached, now and in all later snapshots.
+    /// `epoch` is any moment before the first failure, such as now. `seed` determines where the pickers start.
+    /// `listener` is called for each endpoint that cannot be connected to, in this snapshot and in all later ones.
     #[must_use]
     pub fn new(
         set: Arc<EndpointSet>,
@@ -34,57 +35,70 @@ impl Snapshot {
         seed: u64,
         listener: Option<Arc<dyn Listener>>,
     ) -> Self {
-        Self { set: Arc::default(), slots: LoadedEndpoints::default(), levels: Box::default(), epoch, listener }
+        Self { set: Arc::default(), endpoints: LoadedEndpoints::default(), levels: Box::default(), epoch, listener }
             .next(set, policy, seed)
     }
 
-    /// The snapshot of a newer set. Loads follow the identity of the endpoints; that of an endpoint which is
-    /// gone is dropped, so that the same address starts afresh if it comes back as another pod.
+    /// Creates the snapshot of a newer set.
     ///
-    /// Pass another `seed` each time: with the same one, each update would send the next request to the same
+    /// A load follows the identity of its endpoint. It is dropped with the endpoint, so an address that comes back as
+    /// another pod starts with an empty load.
+    ///
+    /// Pass another `seed` each time: with the same one, every update would send the next request to the same
     /// position.
     #[must_use]
     pub fn next(&self, set: Arc<EndpointSet>, policy: &dyn Policy, seed: u64) -> Self {
         // Both are sorted by identity: one walk over the two.
-        let mut old = self.slots.iter().peekable();
-        let slots: LoadedEndpoints = set
+        let mut old = self.endpoints.iter().peekable();
+        let endpoints: LoadedEndpoints = set
             .iter()
             .map(|endpoint| {
-                while old.next_if(|slot| slot.identity() < endpoint.identity()).is_some() {}
-                self.slot(endpoint, old.next_if(|slot| slot.identity() == endpoint.identity()))
+                while old.next_if(|loaded| loaded.identity() < endpoint.identity()).is_some() {}
+                self.load(endpoint, old.next_if(|loaded| loaded.identity() == endpoint.identity()))
             })
             .collect();
-        let levels = Level::all(&slots, policy, seed);
-        Self { set, slots, levels, epoch: self.epoch, listener: self.listener.clone() }
+        let levels = Level::all(&endpoints, policy, seed);
+        Self { set, endpoints, levels, epoch: self.epoch, listener: self.listener.clone() }
     }
 
-    fn slot(&self, endpoint: &Endpoint, old: Option<&Arc<LoadedEndpoint>>) -> Arc<LoadedEndpoint> {
+    /// Puts an endpoint together with the load it had before, or with an empty one.
+    fn load(&self, endpoint: &Endpoint, old: Option<&Arc<LoadedEndpoint>>) -> Arc<LoadedEndpoint> {
         let load = match old {
-            Some(slot) if slot.endpoint() == endpoint => return slot.clone(),
-            Some(slot) => slot.load().clone(),
+            Some(loaded) if loaded.endpoint() == endpoint => return loaded.clone(),
+            Some(loaded) => loaded.load().clone(),
             None => Arc::new(Load::new(self.epoch)),
         };
         Arc::new(LoadedEndpoint::new(endpoint.clone(), load, self.listener.clone()))
     }
 
-    /// Chooses an endpoint and starts a request to it.
+    /// Picks an endpoint and starts a request to it.
     ///
     /// # Errors
-    ///
-    /// When there is no usable endpoint, or all have been tried.
+    /// When there is no usable endpoint, or all of them have been tried.
+    #[inline]
     pub fn pick(&self, args: &mut PickArgs<'_>) -> Result<Pick, PickError> {
+        self.pick_indexed(args).map(|(_, pick)| pick)
+    }
+
+    /// Picks an endpoint and starts a request to it; returns its index in the set as well. For callers that keep a
+    /// value for each endpoint, in the order of the set.
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick).
+    #[inline]
+    pub fn pick_indexed(&self, args: &mut PickArgs<'_>) -> Result<(usize, Pick), PickError> {
         match self.choose(args) {
-            Decision::Endpoint(index) => self.start(index, args.pick_time()).ok_or(PickError::out_of_range()),
+            Decision::Endpoint(index) => match self.endpoints.get(index) {
+                Some(loaded) => Ok((index, Pick::start(loaded.clone(), args.pick_time()))),
+                None => Err(PickError::out_of_range()),
+            },
             Decision::Wait => Err(PickError::empty()),
             Decision::Fail(error) => Err(error),
         }
     }
 
-    /// Chooses an endpoint by its index in the set, for callers that keep something of their own for each
-    /// endpoint, in the same order. [`start`](Self::start) begins the request.
-    #[must_use]
     #[inline]
-    pub fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
+    fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
         let mut decision = Decision::Wait;
         for level in &self.levels {
             decision = level.choose(args);
@@ -95,32 +109,83 @@ impl Snapshot {
         decision
     }
 
-    /// Starts a request to the endpoint with this index in the set; `None` when there is no such index. `started` is
-    /// the time, if known: [`PickArgs::pick_time`] after the choice.
-    #[must_use]
-    #[inline]
-    pub fn start(&self, index: usize, started: Option<Instant>) -> Option<Pick> {
-        self.slots.get(index).map(|slot| Pick::start(slot.clone(), started))
-    }
-
     /// The set.
     #[must_use]
     pub fn set(&self) -> &Arc<EndpointSet> {
         &self.set
     }
 
-    /// Every endpoint of the set, usable or not, with its load, in the order of the set.
+    /// Every endpoint of the set with its load, usable or not, in the order of the set.
     #[must_use]
     pub fn loaded_endpoints(&self) -> &LoadedEndpoints {
-        &self.slots
+        &self.endpoints
     }
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("slots", &self.slots)
+            .field("endpoints", &self.endpoints)
             .field("levels", &self.levels.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The usable endpoints of one priority, and their picker.
+#[derive(Debug)]
+struct Level {
+    picker: Box<dyn Picker>,
+    /// The index in the whole set of each of the picker's endpoints; `None` when they are the whole set.
+    indexes: Option<Box<[usize]>>,
+}
+
+impl Level {
+    /// The levels of a set, in the order in which they are used.
+    fn all(endpoints: &LoadedEndpoints, policy: &dyn Policy, seed: u64) -> Box<[Self]> {
+        let mut seeds = SplitMix64::with_seed(seed);
+        usable_by_priority(endpoints)
+            .into_values()
+            .map(|indexes| Self::new(endpoints, indexes, policy, seeds.next_u64()))
+            .collect()
+    }
+
+    fn new(endpoints: &LoadedEndpoints, indexes: Vec<usize>, policy: &dyn Policy, seed: u64) -> Self {
+        if indexes.len() == endpoints.len() {
+            return Self { picker: policy.picker(endpoints, seed), indexes: None };
+        }
+        let own: LoadedEndpoints = indexes.iter().filter_map(|at| endpoints.get(*at)).map(Arc::clone).collect();
+        Self { picker: policy.picker(&own, seed), indexes: Some(indexes.into()) }
+    }
+
+    /// The picker's decision, with the index in the whole set.
+    #[inline]
+    fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
+        match (self.picker.pick(args), &self.indexes) {
+            (Decision::Endpoint(at), Some(indexes)) => match indexes.get(at) {
+                Some(index) => Decision::Endpoint(*index),
+                None => Decision::Fail(PickError::out_of_range()),
+            },
+            (decision, _) => decision,
+        }
+    }
+}
+
+/// The indexes of the usable endpoints: the ready ones, or if none is ready the serving ones; of each priority those
+/// with a weight, or if none has one all of them.
+fn usable_by_priority(endpoints: &LoadedEndpoints) -> BTreeMap<u16, Vec<usize>> {
+    let any_ready = endpoints.iter().any(|loaded| loaded.endpoint().conditions().ready);
+    let mut levels: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (at, loaded) in endpoints.iter().enumerate() {
+        let (endpoint, conditions) = (loaded.endpoint(), loaded.endpoint().conditions());
+        if if any_ready { conditions.ready } else { conditions.serving } {
+            levels.entry(endpoint.priority()).or_default().push(at);
+        }
+    }
+    let has_weight = |at: &usize| endpoints.get(*at).is_some_and(|loaded| loaded.endpoint().weight() > 0);
+    for indexes in levels.values_mut() {
+        if indexes.iter().any(has_weight) {
+            indexes.retain(has_weight);
+        }
+    }
+    levels
 }

@@ -1,4 +1,4 @@
-//! What holds for any set and any sequence.
+//! Properties for any set and any sequence of events.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,7 @@ fn set(specs: &[Spec]) -> EndpointSet {
     (0..).zip(specs).map(one).collect()
 }
 
-/// What may be picked, from the words of the contract and not from the code.
+/// The endpoints that may be picked, written from the documentation and not from the code.
 fn usable(set: &EndpointSet, tried: &Tried) -> BTreeSet<usize> {
     let any_ready = set.iter().any(|e| e.conditions().ready);
     let answers = |e: &Endpoint| if any_ready { e.conditions().ready } else { e.conditions().serving };
@@ -29,7 +29,7 @@ fn usable(set: &EndpointSet, tried: &Tried) -> BTreeSet<usize> {
     set.iter().enumerate().filter(|(_, e)| fits(e) && Some(e.priority()) == lowest).map(|(at, _)| at).collect()
 }
 
-/// Something that happens to the requests.
+/// An event in the life of the requests.
 #[derive(Clone, Debug)]
 enum Step {
     Pick,
@@ -61,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever the set, the weights, and what was tried: a pick is usable, and there is one if there can be.
+    /// For any set, weights and tried endpoints: a pick is usable, and succeeds if there is a usable endpoint.
     #[test]
     fn every_pick_is_usable(specs in specs(), skip in prop::collection::vec(any::<bool>(), 12), seed: u64) {
         let set = set(&specs);
@@ -72,15 +72,15 @@ proptest! {
         for policy in policies() {
             let snapshot = Snapshot::new(Arc::new(set.clone()), &*policy, epoch(), seed, None);
             for _ in 0..30 {
-                match snapshot.choose(&mut PickArgs::new(&epoch(), &mut rng, &tried)) {
-                    Decision::Endpoint(at) => prop_assert!(usable.contains(&at), "{policy:?} {at} not in {usable:?}"),
-                    _ => prop_assert!(usable.is_empty(), "{policy:?} found none of {usable:?}"),
+                match snapshot.pick_indexed(&mut PickArgs::new(&epoch(), &mut rng, &tried)) {
+                    Ok((at, _)) => prop_assert!(usable.contains(&at), "{policy:?} {at} not in {usable:?}"),
+                    Err(_) => prop_assert!(usable.is_empty(), "{policy:?} found none of {usable:?}"),
                 }
             }
         }
     }
 
-    /// In-flight counts are the number of living picks at any time, and 0 when all have ended.
+    /// The in-flight counts add up to the number of living picks at any time, and to 0 when all have ended.
     #[test]
     fn in_flight_never_leaks(first in specs(), steps in prop::collection::vec(step(), 0..80), seed: u64) {
         let policy = LeastRequest::new();
@@ -96,7 +96,7 @@ proptest! {
                 Step::Wait(millis) => now += Duration::from_millis(millis),
                 Step::Drop(_) | Step::Complete(..) => {}
             }
-            loads.extend(snapshot.loaded_endpoints().iter().map(|slot| slot.load().clone()));
+            loads.extend(snapshot.loaded_endpoints().iter().map(|loaded| loaded.load().clone()));
             loads.sort_by_key(|load| Arc::as_ptr(load).addr());
             loads.dedup_by(|a, b| Arc::ptr_eq(a, b));
             let in_flight: usize = loads.iter().map(|load| load.in_flight() as usize).sum();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::*;
 use crate::policy::{LoadedEndpoints, Outcome, Pick, Picker};
 
-/// A request that goes well; returns how often the clock was read for the pick, and for its end.
+/// Completes a successful request; returns how often the clock was read for the pick, and for its end.
 fn reads(snapshot: &Snapshot) -> (u32, u32) {
     let count = Cell::new(0);
     let clock = || {
@@ -20,11 +20,11 @@ fn reads(snapshot: &Snapshot) -> (u32, u32) {
 }
 
 fn fail(snapshot: &Snapshot, at: usize) {
-    snapshot.start(at, None).expect("an endpoint").complete(Outcome::Failure, epoch());
+    start(snapshot, at).complete(Outcome::Failure, epoch());
 }
 
 #[test]
-fn a_healthy_set_has_no_use_for_the_time() {
+fn a_pick_from_healthy_endpoints_does_not_read_the_clock() {
     let set: EndpointSet = (1..=3).map(endpoint).collect();
     for policy in [&LeastRequest::new() as &dyn Policy, &Random::new(), &RoundRobin::new()] {
         assert_eq!(reads(&snapshot(set.clone(), policy)), (0, 0), "{policy:?}");
@@ -40,17 +40,17 @@ fn a_pick_reads_the_clock_once_when_endpoints_have_failed() {
     assert_eq!(reads(&snapshot).0, 1);
 }
 
-/// As a policy would that measures how long requests take.
+/// A policy that reads the time of each pick, as one that measures latency would.
 #[derive(Debug)]
-struct Measures;
+struct TimedPolicy;
 
-impl Policy for Measures {
+impl Policy for TimedPolicy {
     fn picker(&self, _: &LoadedEndpoints, _: u64) -> Box<dyn Picker> {
         Box::new(Self)
     }
 }
 
-impl Picker for Measures {
+impl Picker for TimedPolicy {
     fn pick(&self, args: &mut PickArgs<'_>) -> Decision {
         assert_eq!(args.now(), args.now());
         Decision::Endpoint(0)
@@ -58,12 +58,12 @@ impl Picker for Measures {
 }
 
 #[test]
-fn a_pick_knows_its_beginning_when_the_policy_has_asked_for_the_time() {
+fn a_pick_knows_its_start_when_the_policy_reads_the_time() {
     let pick = |policy: &dyn Policy| -> Pick {
         let (mut rng, tried) = (SplitMix64::with_seed(3), Tried::new());
         let snapshot = snapshot([endpoint(1)].into_iter().collect(), policy);
         snapshot.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)).expect("an endpoint")
     };
-    assert_eq!(pick(&Measures).started(), Some(epoch()));
+    assert_eq!(pick(&TimedPolicy).started(), Some(epoch()));
     assert_eq!(pick(&Random::new()).started(), None);
 }

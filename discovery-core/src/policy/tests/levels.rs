@@ -1,4 +1,4 @@
-//! Priorities, readiness, and nothing to choose from.
+//! Priorities, readiness, and sets without a usable endpoint.
 
 use super::*;
 use crate::endpoint::Conditions;
@@ -9,16 +9,16 @@ fn conditions(ready: bool, serving: bool) -> Conditions {
     conditions
 }
 
-/// Everything that a request reaches that tries on and on, in its order, as the last byte of the address.
+/// The endpoints that a request reaches that keeps retrying, in order, as the last byte of the address.
 fn reached(snapshot: &Snapshot) -> Vec<usize> {
     let mut tried = Tried::new();
     let reach = || match choose(snapshot, &tried) {
-        Decision::Endpoint(at) => {
+        Ok(at) => {
             tried.add(snapshot.set()[at].identity());
             Some(at)
         }
-        decision => {
-            assert_eq!(matches!(decision, Decision::Wait), tried.is_empty(), "{decision:?}");
+        Err(error) => {
+            assert_eq!(error.is_no_endpoints(), tried.is_empty(), "{error:?}");
             None
         }
     };
@@ -30,7 +30,7 @@ fn reached_by_all(set: &EndpointSet) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn a_higher_priority_number_comes_when_the_lower_ones_are_tried() {
+fn fails_over_to_a_higher_priority_number_after_all_lower_ones_are_tried() {
     let set: EndpointSet = [(0, 20), (1, 10), (2, 20), (3, 10), (4, 65_535)]
         .map(|(last, priority)| endpoint(last).with_priority(priority))
         .into_iter()
@@ -43,7 +43,7 @@ fn a_higher_priority_number_comes_when_the_lower_ones_are_tried() {
 }
 
 #[test]
-fn weight_zero_counts_within_its_priority() {
+fn weight_zero_is_left_out_within_its_priority() {
     let weights = [(0, 10, 0), (1, 10, 3), (2, 20, 0), (3, 20, 0)];
     let set: EndpointSet =
         weights.map(|(last, p, w)| endpoint(last).with_priority(p).with_weight(w)).into_iter().collect();
@@ -54,7 +54,7 @@ fn weight_zero_counts_within_its_priority() {
 }
 
 #[test]
-fn who_is_not_ready_waits_until_nobody_is() {
+fn serving_endpoints_are_used_when_none_is_ready() {
     let set = |of: [(bool, bool); 3]| -> EndpointSet {
         (0..)
             .zip(of)
@@ -76,7 +76,7 @@ fn who_is_not_ready_waits_until_nobody_is() {
 }
 
 #[test]
-fn readiness_is_asked_before_priority_and_weight() {
+fn readiness_comes_before_priority_and_weight() {
     let ready = endpoint(0).with_priority(9).with_weight(0);
     let other = endpoint(1).with_weight(7).with_conditions(conditions(false, true));
     for reached in reached_by_all(&[ready, other].into_iter().collect()) {
@@ -85,13 +85,12 @@ fn readiness_is_asked_before_priority_and_weight() {
 }
 
 #[test]
-fn nothing_to_choose_from_is_said_in_time() {
+fn errors_tell_an_empty_set_from_all_tried() {
     let mut rng = SplitMix64::with_seed(1);
     for policy in policies() {
         let empty = snapshot(EndpointSet::default(), &*policy);
         let error = empty.pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new())).expect_err("no endpoint");
         assert!(error.is_no_endpoints() && crate::Error::from(error).is_no_endpoints());
-        assert!(empty.start(0, None).is_none());
 
         let one = snapshot(weighted(&[1]), &*policy);
         let mut tried = Tried::new();
@@ -101,28 +100,28 @@ fn nothing_to_choose_from_is_said_in_time() {
     }
 }
 
-/// A picker from elsewhere that does not know its own size.
+/// A broken custom picker that returns an index out of range.
 #[derive(Debug)]
-struct Astray;
+struct OutOfRangePolicy;
 
-impl Policy for Astray {
+impl Policy for OutOfRangePolicy {
     fn picker(&self, _: &LoadedEndpoints, _: u64) -> Box<dyn Picker> {
         Box::new(Self)
     }
 }
 
-impl Picker for Astray {
+impl Picker for OutOfRangePolicy {
     fn pick(&self, _: &mut PickArgs<'_>) -> Decision {
         Decision::Endpoint(1)
     }
 }
 
 #[test]
-fn a_picker_that_goes_astray_is_an_error_and_no_panic() {
+fn an_index_out_of_range_is_an_error_and_not_a_panic() {
     let two_levels = [endpoint(0), endpoint(1).with_priority(1)].into_iter().collect();
     for set in [two_levels, weighted(&[1])] {
         let mut rng = SplitMix64::with_seed(1);
-        let picked = snapshot(set, &Astray).pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new()));
+        let picked = snapshot(set, &OutOfRangePolicy).pick(&mut PickArgs::new(&epoch(), &mut rng, &Tried::new()));
         assert!(crate::Error::from(picked.expect_err("no endpoint")).is_config());
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for all policies, from the outside.
+//! Tests of all policies through their public interface.
 
 mod any;
 mod carry;
@@ -15,8 +15,8 @@ use std::{
 use super::*;
 use crate::endpoint::{Endpoint, EndpointSet};
 
-/// The one moment that all simulated time counts from.
-#[allow(clippy::disallowed_methods, reason = "simulated time has to begin somewhere")]
+/// The moment that simulated time starts from.
+#[allow(clippy::disallowed_methods, reason = "simulated time has to start somewhere")]
 pub(super) fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(Instant::now)
@@ -39,21 +39,26 @@ fn policies() -> [Box<dyn Policy>; 3] {
     [Box::new(RoundRobin::new()), Box::new(Random::new()), Box::new(LeastRequest::new())]
 }
 
-/// How often each endpoint is chosen in `picks` requests that come one after the other.
+/// How often each endpoint is picked by `picks` successive requests.
 fn counts(snapshot: &Snapshot, tried: &Tried, picks: usize) -> Vec<f64> {
     let mut rng = SplitMix64::with_seed(42);
     let mut counts = vec![0.0; snapshot.set().len()];
     for _ in 0..picks {
-        let Decision::Endpoint(at) = snapshot.choose(&mut PickArgs::new(&epoch(), &mut rng, tried)) else {
-            panic!("nothing to choose");
-        };
+        let picked = snapshot.pick_indexed(&mut PickArgs::new(&epoch(), &mut rng, tried));
+        let (at, pick) = picked.expect("an endpoint");
         counts[at] += 1.0;
-        snapshot.start(at, None).expect("an index of the set").complete(Outcome::Success, epoch());
+        pick.complete(Outcome::Success, epoch());
     }
     counts
 }
 
-/// What the next pick of a request that has tried `tried` is.
-fn choose(snapshot: &Snapshot, tried: &Tried) -> Decision {
-    snapshot.choose(&mut PickArgs::new(&epoch(), &mut SplitMix64::with_seed(7), tried))
+/// The index that the next request picks after it has tried `tried`.
+fn choose(snapshot: &Snapshot, tried: &Tried) -> Result<usize, PickError> {
+    let picked = snapshot.pick_indexed(&mut PickArgs::new(&epoch(), &mut SplitMix64::with_seed(7), tried));
+    picked.map(|(at, _)| at)
+}
+
+/// Starts a request to the endpoint with this index.
+fn start(snapshot: &Snapshot, at: usize) -> Pick {
+    Pick::start(snapshot.loaded_endpoints()[at].clone(), None)
 }

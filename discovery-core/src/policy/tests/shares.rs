@@ -1,8 +1,8 @@
-//! Who gets how much.
+//! The share of requests that each endpoint gets.
 
 use super::*;
 
-/// How far the counts are from the weights.
+/// The distance between the counts and the weights.
 fn chi_square(counts: &[f64], weights: &[u32]) -> f64 {
     let picks: f64 = counts.iter().sum();
     let total: f64 = weights.iter().copied().map(f64::from).sum();
@@ -14,7 +14,7 @@ fn chi_square(counts: &[f64], weights: &[u32]) -> f64 {
 }
 
 #[test]
-fn random_and_idle_least_request_are_uniform() {
+fn random_and_least_request_without_load_are_uniform() {
     for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
         for count in [2, 3, 10, 97] {
             let weights = vec![1; count];
@@ -29,7 +29,7 @@ fn random_and_idle_least_request_are_uniform() {
 }
 
 #[test]
-fn round_robin_is_exact_from_any_start() {
+fn round_robin_is_exact_from_any_seed() {
     for count in [1, 2, 3, 7, 100] {
         for seed in [0, 1, u64::MAX] {
             let set = Arc::new(weighted(&vec![1; count]));
@@ -40,14 +40,14 @@ fn round_robin_is_exact_from_any_start() {
 }
 
 #[test]
-fn round_robin_starts_where_the_seed_says() {
+fn the_seed_decides_where_round_robin_starts() {
     let set = Arc::new(weighted(&[1; 100]));
     let first = |seed| choose(&Snapshot::new(set.clone(), &RoundRobin::new(), epoch(), seed, None), &Tried::new());
     let firsts: Vec<_> = (0..20).map(first).collect();
     assert!(firsts.iter().any(|at| *at != firsts[0]), "{firsts:?}");
 }
 
-/// One dead endpoint of five: the one behind it must not get the retries on top of its own turns.
+/// One dead endpoint of five: the one after it must not get the retries on top of its own turns.
 #[test]
 fn round_robin_spreads_retries() {
     let snapshot = snapshot(weighted(&[1; 5]), &RoundRobin::new());
@@ -55,21 +55,20 @@ fn round_robin_spreads_retries() {
     tried.add(snapshot.set()[1].identity());
     let mut seen = [0; 5];
     for _ in 0..4000 {
-        let decision = match choose(&snapshot, &Tried::new()) {
-            Decision::Endpoint(1) => choose(&snapshot, &tried),
-            decision => decision,
+        let picked = match choose(&snapshot, &Tried::new()) {
+            Ok(1) => choose(&snapshot, &tried),
+            picked => picked,
         };
-        let Decision::Endpoint(at) = decision else { panic!("four are left") };
-        seen[at] += 1;
+        seen[picked.expect("four are left")] += 1;
     }
     assert_eq!(seen, [1000, 0, 1000, 1000, 1000]);
     let retries_only = counts(&super::snapshot(weighted(&[1; 5]), &RoundRobin::new()), &tried, 4000);
     assert_eq!(retries_only, [1000.0, 0.0, 1000.0, 1000.0, 1000.0]);
 }
 
-/// The sets that volo's binary search over equal prefix sums gets wrong, and some more.
+/// Includes the sets that volo's binary search over equal prefix sums gets wrong.
 #[test]
-fn weights_hold_with_zeros_and_repetitions() {
+fn weights_hold_with_zeros_and_duplicates() {
     let sets: [&[u32]; 7] =
         [&[1, 0, 1], &[3, 0, 0, 0, 1], &[0, 0, 5], &[5, 0, 0], &[1, 2, 3, 4], &[u32::MAX, u32::MAX, 1], &[1, 2]];
     for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
@@ -85,18 +84,18 @@ fn weights_hold_with_zeros_and_repetitions() {
     }
 }
 
-/// The same when a picker is built without a snapshot, which sorts out the zeros.
+/// The same for a picker that is built without a snapshot, which would leave out the zeros.
 #[test]
-fn a_picker_on_its_own_sorts_out_the_zeros() {
-    let slot =
+fn a_picker_without_a_snapshot_leaves_out_weight_zero() {
+    let loaded =
         |weight| Arc::new(LoadedEndpoint::new(endpoint(1).with_weight(weight), Arc::new(Load::new(epoch())), None));
     for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
-        let picker = policy.picker(&[3, 0, 0, 0, 1].map(slot).into_iter().collect(), 0);
+        let picker = policy.picker(&[3, 0, 0, 0, 1].map(loaded).into_iter().collect(), 0);
         let (mut rng, tried) = (SplitMix64::with_seed(3), Tried::new());
         let mut seen = [0; 5];
         for _ in 0..4000 {
             let Decision::Endpoint(at) = picker.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)) else {
-                panic!("nothing to choose")
+                panic!("no endpoint")
             };
             seen[at] += 1;
         }
@@ -106,7 +105,7 @@ fn a_picker_on_its_own_sorts_out_the_zeros() {
 }
 
 #[test]
-fn only_zero_weights_are_equal_weights() {
+fn zero_weights_count_as_equal_when_all_are_zero() {
     for policy in policies() {
         let seen = counts(&snapshot(weighted(&[0; 4]), &*policy), &Tried::new(), 4000);
         assert!(seen.iter().all(|seen| (900.0..1100.0).contains(seen)), "{policy:?}: {seen:?}");
@@ -114,7 +113,7 @@ fn only_zero_weights_are_equal_weights() {
 }
 
 #[test]
-fn what_was_tried_is_shared_out_by_weight() {
+fn the_share_of_tried_endpoints_is_redistributed_by_weight() {
     let weights = [8, 4, 2, 1, 1];
     for policy in [&Random::new() as &dyn Policy, &LeastRequest::new()] {
         let snapshot = snapshot(weighted(&weights), policy);
@@ -127,15 +126,15 @@ fn what_was_tried_is_shared_out_by_weight() {
     }
 }
 
-/// The less busy one is always taken of two, by weight; the one that hangs is never taken.
+/// Of two endpoints the less loaded one, relative to its weight, is always picked; one that hangs is never picked.
 #[test]
 fn least_request_never_takes_the_busiest() {
     let cases: [(&[u32], &[usize], &[usize]); 3] =
         [(&[1, 1], &[1, 0], &[1]), (&[1, 1, 1], &[5, 4, 4], &[1, 2]), (&[1, 4], &[1, 3], &[1])];
     for (weights, in_flight, allowed) in cases {
         let snapshot = snapshot(weighted(weights), &LeastRequest::new());
-        let start = |(at, n): (usize, &usize)| (0..*n).filter_map(|_| snapshot.start(at, None)).collect::<Vec<_>>();
-        let _held: Vec<_> = in_flight.iter().enumerate().map(start).collect();
+        let start = |(at, n): (usize, &usize)| (0..*n).map(|_| start(&snapshot, at)).collect::<Vec<_>>();
+        let _picks: Vec<_> = in_flight.iter().enumerate().map(start).collect();
         let seen = counts(&snapshot, &Tried::new(), 1000);
         for (at, seen) in seen.iter().enumerate() {
             assert_eq!(*seen > 0.0, allowed.contains(&at), "{weights:?} {in_flight:?}");
@@ -148,7 +147,7 @@ fn least_request_holds_weights_under_load() {
     let snapshot = snapshot(weighted(&[1, 2, 5]), &LeastRequest::new());
     let (mut rng, tried) = (SplitMix64::with_seed(1), Tried::new());
     let mut pick = || snapshot.pick(&mut PickArgs::new(&epoch(), &mut rng, &tried)).expect("an endpoint");
-    let _held: Vec<_> = (0..80).map(|_| pick()).collect();
-    let in_flight: Vec<_> = snapshot.loaded_endpoints().iter().map(|slot| slot.load().in_flight()).collect();
+    let _picks: Vec<_> = (0..80).map(|_| pick()).collect();
+    let in_flight: Vec<_> = snapshot.loaded_endpoints().iter().map(|loaded| loaded.load().in_flight()).collect();
     assert_eq!(in_flight, [10, 20, 50]);
 }

@@ -1,18 +1,19 @@
-//! Ten endpoints in simulated time, some of which fail at once.
+//! Ten endpoints in simulated time, some of which fail fast.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use super::*;
 
-/// A closed loop of clients, each of which sends its next request as soon as the last one is answered.
+/// A closed loop of clients. Each sends its next request as soon as the previous one is answered.
 struct Simulation {
     snapshot: Snapshot,
     rng: SplitMix64,
     now: Instant,
-    /// When which request will be answered; `None` until the clients have sent their first one.
+    /// When each client's request will be answered.
     answers: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// The endpoint and the pick of each client's request; `None` until it has sent its first one.
     flights: Vec<Option<(usize, Pick)>>,
-    /// Whether failures are reported; if not, this is plain least request.
+    /// Whether failures are reported; if not, the policy is plain least request.
     reports: bool,
 }
 
@@ -24,8 +25,8 @@ impl Simulation {
         Self { snapshot, rng: SplitMix64::with_seed(11), now: epoch(), answers, flights, reports }
     }
 
-    /// Runs for a while. `fails(endpoint, coin)` says which requests fail, with a coin of 0..100. Returns the
-    /// share of requests that each endpoint got, and the share that failed.
+    /// Runs for `time`. `fails(endpoint, coin)` decides which requests fail, with a coin of 0..100. Returns the share of
+    /// requests that each endpoint got, and the share that failed.
     fn run(&mut self, time: Duration, fails: impl Fn(usize, usize) -> bool) -> ([f64; 10], f64) {
         let end = self.now + time;
         let (mut sent, mut failed) = ([0.0; 10], 0.0);
@@ -36,7 +37,7 @@ impl Simulation {
             }
             self.now = at;
             if let Some((endpoint, pick)) = self.flights[client].take() {
-                // A failing endpoint has answered at once: the time of the answer tells.
+                // A failing endpoint answers at once, so the latency shows whether the request failed.
                 let bad = pick.started().is_some_and(|started| at - started < GOOD);
                 sent[endpoint] += 1.0;
                 failed += f64::from(u8::from(bad));
@@ -44,14 +45,14 @@ impl Simulation {
                 pick.complete(outcome, at);
             }
             let tried = Tried::new();
-            let Decision::Endpoint(endpoint) = self.snapshot.choose(&mut PickArgs::new(&at, &mut self.rng, &tried))
-            else {
-                panic!("there are always ten");
-            };
-            let bad = fails(endpoint, self.rng.below(100));
-            // A microsecond, lest a failing endpoint answers without any time going by.
+            let mut args = PickArgs::new(&at, &mut self.rng, &tried);
+            // Reads the time, so that the pick knows its start.
+            let _ = args.now();
+            let flight = self.snapshot.pick_indexed(&mut args).expect("there are always ten");
+            let bad = fails(flight.0, self.rng.below(100));
+            // A microsecond, so that even a failure takes some time.
             let takes = if bad { Duration::from_micros(1) } else { GOOD };
-            self.flights[client] = self.snapshot.start(endpoint, Some(at)).map(|pick| (endpoint, pick));
+            self.flights[client] = Some(flight);
             self.answers.push(Reverse((at + takes, client)));
         }
         self.now = end;
@@ -67,7 +68,7 @@ fn secs(seconds: u64) -> Duration {
 const GOOD: Duration = Duration::from_millis(5);
 
 #[test]
-fn a_fast_failer_gets_nearly_nothing() {
+fn an_endpoint_that_fails_fast_gets_almost_no_requests() {
     for (clients, time) in [(1, 100), (8, 20), (32, 20), (200, 6)] {
         let mut simulation = Simulation::new(clients, true);
         simulation.run(secs(1), |at, _| at == 3);
@@ -78,15 +79,15 @@ fn a_fast_failer_gets_nearly_nothing() {
     }
 }
 
-/// The measure of the test above: without the penalty the failing endpoint draws the traffic of both choices.
+/// The baseline of the test above: without the penalty the failing endpoint wins whenever it is one of the two choices.
 #[test]
-fn plain_least_request_sends_a_fast_failer_double() {
+fn without_a_penalty_an_endpoint_that_fails_fast_gets_double() {
     let (_, failed) = Simulation::new(32, false).run(secs(10), |at, _| at == 3);
     assert!((0.17..0.22).contains(&failed), "{failed}");
 }
 
 #[test]
-fn a_healed_endpoint_is_back_within_six_seconds() {
+fn a_recovered_endpoint_gets_requests_within_six_seconds() {
     for clients in [1, 32] {
         let mut simulation = Simulation::new(clients, true);
         simulation.run(secs(20), |at, _| at == 3);
@@ -96,9 +97,9 @@ fn a_healed_endpoint_is_back_within_six_seconds() {
     }
 }
 
-/// After an outage of all, every endpoint has a long list of failures: it must not stand in the way.
+/// After an outage of all endpoints each has many recorded failures, which must not delay its recovery.
 #[test]
-fn all_are_back_after_an_outage_of_all() {
+fn all_endpoints_recover_after_a_total_outage() {
     let mut simulation = Simulation::new(32, true);
     simulation.run(Duration::from_millis(20), |_, _| true);
     simulation.run(secs(6), |_, _| false);
@@ -106,10 +107,9 @@ fn all_are_back_after_an_outage_of_all() {
     assert!(shares.iter().all(|share| (0.08..0.12).contains(share)), "{shares:?}");
 }
 
-/// An endpoint that fails every second request gets much less than a tenth, and a few failures everywhere
-/// change nothing.
+/// An endpoint that fails every second request gets much less than a tenth; a few failures everywhere change nothing.
 #[test]
-fn partial_failures_are_weighed() {
+fn partial_failures_reduce_the_share() {
     let mut simulation = Simulation::new(32, true);
     simulation.run(secs(1), |at, coin| at == 3 && coin < 50);
     let (shares, _) = simulation.run(secs(20), |at, coin| at == 3 && coin < 50);
