@@ -5,10 +5,10 @@ mod tests;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Families, ResolvConf, Settings, search};
+use super::{Families, ResolvConf, Settings};
 use crate::{
     Error,
-    name::{ClusterDomain, NameError, Namespace},
+    name::{ClusterDomain, DomainName, NameError, Namespace},
     plan::Scope,
     source::Evidence,
 };
@@ -130,14 +130,38 @@ fn own_namespace(
             return Ok(Some((namespace, place)));
         }
     }
-    let listed = domain.and_then(|domain| search::own_namespace(&around.resolv_conf.search, domain));
+    let listed = domain.and_then(|domain| searched_namespace(&around.resolv_conf.search, domain));
     Ok(listed.map(|namespace| (namespace, SEARCH_LIST)))
 }
 
 fn cluster_domain(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Option<Found<ClusterDomain>> {
     let set = explicit.cluster_domain.clone().map(|domain| (domain, IN_CODE));
     set.or_else(|| settings.cluster_domain.clone().map(|domain| (domain, "DISCOVERY_CLUSTER_DOMAIN")))
-        .or_else(|| search::cluster_domain(&around.resolv_conf.search).map(|domain| (domain, SEARCH_LIST)))
+        .or_else(|| searched_cluster_domain(&around.resolv_conf.search).map(|domain| (domain, SEARCH_LIST)))
+}
+
+/// The rest of the first entry `svc.<rest>` that an entry `<namespace>.svc.<rest>` confirms.
+///
+/// The kubelet writes `<ns>.svc.<domain> svc.<domain> <domain>` (`pkg/kubelet/network/dns/dns.go`). Where
+/// several entries qualify, one whose `<rest>` is listed too comes first; a list that was de-duplicated or
+/// cut need not hold it.
+fn searched_cluster_domain(search: &[DomainName]) -> Option<ClusterDomain> {
+    let confirmed = |rest: &&str| search.iter().any(|entry| namespace_below(entry, rest).is_some());
+    let mut candidates = search.iter().filter_map(|entry| entry.as_str().strip_prefix("svc.")).filter(confirmed);
+    let first = candidates.clone().next();
+    let listed = candidates.find(|rest| search.iter().any(|entry| entry.as_str() == *rest));
+    ClusterDomain::new(listed.or(first)?).ok()
+}
+
+/// The namespace in the first entry `<namespace>.svc.<domain>`.
+fn searched_namespace(search: &[DomainName], domain: &ClusterDomain) -> Option<Namespace> {
+    search.iter().find_map(|entry| namespace_below(entry, domain.name().as_str()))
+}
+
+/// The namespace of an entry `<namespace>.svc.<domain>`.
+fn namespace_below(entry: &DomainName, domain: &str) -> Option<Namespace> {
+    let label = entry.as_str().strip_suffix(domain)?.strip_suffix(".svc.")?;
+    Namespace::new(label).ok()
 }
 
 fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Found<Vec<SocketAddr>> {

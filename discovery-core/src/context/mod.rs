@@ -7,7 +7,6 @@
 mod detect;
 mod nameserver;
 mod resolv_conf;
-mod search;
 mod settings;
 
 pub use crate::plan::Families;

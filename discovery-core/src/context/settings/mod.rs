@@ -1,11 +1,7 @@
 //! The settings of this crate.
 
 #[cfg(feature = "resolver")]
-mod read;
-#[cfg(all(test, feature = "resolver"))]
-mod tests;
-#[cfg(feature = "resolver")]
-mod value;
+mod variables;
 
 use std::{net::SocketAddr, time::Duration};
 

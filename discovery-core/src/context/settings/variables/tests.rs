@@ -1,10 +1,7 @@
 use proptest::prelude::*;
 
-use super::{
-    read::{KNOWN, PREFIX},
-    *,
-};
-use crate::Error;
+use super::*;
+use crate::name::{ClusterDomain, Namespace};
 
 fn read(vars: &[(&str, &str)]) -> Result<Settings, Error> {
     Settings::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
@@ -110,7 +107,7 @@ fn what_is_unknown_is_told_and_a_service_of_that_name_is_not() {
 
 #[test]
 fn the_table_names_every_variable_and_no_other() {
-    let table = include_str!("variables.md");
+    let table = include_str!("../variables.md");
     let names: Vec<&str> =
         table.lines().filter_map(|line| line.strip_prefix("| `DISCOVERY_")?.split('`').next()).collect();
     assert_eq!(names, KNOWN);
