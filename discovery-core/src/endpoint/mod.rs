@@ -1,13 +1,7 @@
-//! Endpoints and sets of them: the vocabulary between sources, refresh, policies and clients.
+//! Endpoints and sets of endpoints: the types that sources, refresh, policies and clients share.
 
-mod conditions;
-mod diff;
-mod identity;
-mod one;
+mod backend;
 mod set;
 
-pub use conditions::Conditions;
-pub use diff::Diff;
-pub use identity::Identity;
-pub use one::Endpoint;
-pub use set::EndpointSet;
+pub use backend::{Conditions, Endpoint, Identity};
+pub use set::{Diff, EndpointSet};

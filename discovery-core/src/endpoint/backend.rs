@@ -2,7 +2,6 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use super::{Conditions, Identity};
 use crate::name::Hostname;
 
 /// One backend: one or more addresses (all with the same port), and what its source knows of it.
@@ -171,5 +170,64 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.identity.fmt(f)
+    }
+}
+
+/// What an endpoint *is*: first address with its port, host name, and the UID of its pod, as far as the
+/// source knows them. Statistics follow the identity, so an address that comes back as another pod starts
+/// afresh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    addr: SocketAddr,
+    hostname: Option<Hostname>,
+    uid: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// The first address and the port.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The pod's host name, where the source gives one.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&Hostname> {
+        self.hostname.as_ref()
+    }
+
+    /// The pod's UID, where the source gives one.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        self.uid.as_deref()
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(hostname) = &self.hostname {
+            write!(f, "{hostname}/")?;
+        }
+        // Port 0 stands for "not known".
+        if self.addr.port() == 0 { self.addr.ip().fmt(f) } else { self.addr.fmt(f) }
+    }
+}
+
+/// What is known of an endpoint's state, with the defaults that Kubernetes gives to absent conditions
+/// (`discovery.k8s.io/v1` `EndpointConditions`: ready and serving true, terminating false).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Conditions {
+    /// Wants traffic.
+    pub ready: bool,
+    /// Answers, whether or not it is terminating.
+    pub serving: bool,
+    /// Is about to go.
+    pub terminating: bool,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { ready: true, serving: true, terminating: false }
     }
 }
