@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use super::NameError;
 
 /// Longest label, in octets (RFC 1035 section 2.3.4).
-pub(super) const MAX_LABEL: usize = 63;
+const MAX_LABEL: usize = 63;
 
 /// Checks one label against RFC 1123 and folds it to lower case.
 pub(super) fn label(input: &str, what: &'static str) -> Result<Arc<str>, NameError> {

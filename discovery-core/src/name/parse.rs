@@ -125,7 +125,7 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
         let rule = "an address has no named ports";
         return Err(NameError::new(input, WHAT, rule, "give the port as a number"));
     }
-    Ok(Target { scheme, host, port, protocol })
+    Ok(Target::from_parts(scheme, host, port, protocol))
 }
 
 type SrvLabels = Option<(PortName, Protocol)>;

@@ -25,10 +25,10 @@ use super::{Host, NameError, Port, Protocol, Scheme, parse};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
-    pub(super) scheme: Option<Scheme>,
-    pub(super) host: Host,
-    pub(super) port: Port,
-    pub(super) protocol: Protocol,
+    scheme: Option<Scheme>,
+    host: Host,
+    port: Port,
+    protocol: Protocol,
 }
 
 impl Target {
@@ -47,6 +47,10 @@ impl Target {
     /// [`NameError`] when the URL has no host or its host is no valid name.
     pub fn from_url(url: &Url) -> Result<Self, NameError> {
         parse::url(url)
+    }
+
+    pub(super) fn from_parts(scheme: Option<Scheme>, host: Host, port: Port, protocol: Protocol) -> Self {
+        Self { scheme, host, port, protocol }
     }
 
     /// The scheme, where the target was a URL.
