@@ -1,4 +1,4 @@
-//! What is known of the place where this process runs.
+//! Detection of the context.
 
 #[cfg(test)]
 mod tests;
@@ -13,36 +13,36 @@ use crate::{
     source::Evidence,
 };
 
-/// Where this process runs, as far as it could be found out, and where each thing was found.
+/// The context of this process, as far as it was detected, and the origin of each part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// The own namespace and the cluster's domain. A domain that is missing here can still be asked for: the
+    /// The own namespace and the cluster domain. If the domain is unknown here, DNS can still be queried for it: the
     /// TXT record `dns-version.<domain>` exists in every cluster (Kubernetes DNS specification, 2.2).
     pub scope: Scope,
-    /// Whom to ask, in this order; empty when nothing names one.
+    /// The nameservers, in the order in which they are queried. Empty if none is configured.
     pub nameservers: Vec<SocketAddr>,
-    /// How to ask.
+    /// How to query the nameservers.
     pub options: DnsOptions,
-    /// Which addresses are of use; `None` when nothing tells.
+    /// The address families to query; `None` if neither a setting nor a variable gives them.
     pub families: Option<Families>,
-    /// What was looked for, what was found, and where.
+    /// What was detected, its value, and where the value comes from.
     pub origins: Vec<Evidence>,
 }
 
-/// How to ask DNS, as far as something says so.
+/// The options of DNS queries, where they are set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DnsOptions {
-    /// How long to wait for one answer; 10 ms to 30 s when it was read.
+    /// The timeout of one query; 10 ms to 30 s if it was parsed from text.
     pub timeout: Option<Duration>,
-    /// How often to ask one question altogether; 1 to 5 when it was read.
+    /// How many times a query is sent in all; 1 to 5 if it was parsed from text.
     pub attempts: Option<u32>,
-    /// Whether to ask over TCP from the start.
+    /// Whether to query over TCP from the start.
     pub tcp: bool,
 }
 
-/// What a process finds around itself.
+/// The inputs of detection: variables and files of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     vars: &'a BTreeMap<String, String>,
@@ -51,8 +51,8 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// The process's variables, the text of `/var/run/secrets/kubernetes.io/serviceaccount/namespace` where
-    /// there is such a file, and what `resolv.conf` says.
+    /// Takes the variables of the process, the text of `/var/run/secrets/kubernetes.io/serviceaccount/namespace` if
+    /// that file exists, and the parsed `resolv.conf`.
     #[must_use]
     pub fn new(
         vars: &'a BTreeMap<String, String>,
@@ -62,40 +62,44 @@ impl<'a> Inputs<'a> {
         Self { vars, service_account, resolv_conf }
     }
 
-    /// A variable that is set to something.
+    /// The value of a variable that is set and not empty.
     fn var(&self, name: &str) -> Option<&'a str> {
         self.vars.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 }
 
 impl Context {
-    /// Finds the context. `explicit` is what was set in code, `settings` what the variables say.
+    /// Detects the context. `explicit` are the settings made in code, `settings` those made by variables.
     ///
-    /// Each of these takes the first that says something; the rest is not looked at:
+    /// Each part comes from the first of its origins that has a value; the rest is not read:
     ///
-    /// * own namespace: `explicit`, `DISCOVERY_NAMESPACE`, `POD_NAMESPACE`, the service account's file, the
-    ///   first search entry `<namespace>.svc.<cluster domain>`;
-    /// * cluster domain: `explicit`, `DISCOVERY_CLUSTER_DOMAIN`, the search entry `svc.<domain>` where another
-    ///   entry `<namespace>.svc.<domain>` confirms it;
+    /// * own namespace: `explicit`, `DISCOVERY_NAMESPACE`, `POD_NAMESPACE`, the service account's file, the first
+    ///   search entry `<namespace>.svc.<cluster domain>`;
+    /// * cluster domain: `explicit`, `DISCOVERY_CLUSTER_DOMAIN`, the search entry `svc.<domain>` if another entry
+    ///   `<namespace>.svc.<domain>` confirms it;
     /// * nameservers: `explicit`, `DISCOVERY_NAMESERVERS`, `resolv.conf`;
-    /// * families: `explicit`, `DISCOVERY_IP_FAMILIES`, `POD_IPS` (downward API, `status.podIPs`; a text that is
-    ///   no list of addresses says nothing);
+    /// * families: `explicit`, `DISCOVERY_IP_FAMILIES`, `POD_IPS` (downward API, `status.podIPs`; ignored if it is not
+    ///   a list of addresses);
     /// * each DNS option: `explicit`, its variable, the `options` of `resolv.conf`.
     ///
-    /// A variable that is set to nothing counts as not set.
+    /// An empty variable counts as not set.
     ///
     /// # Errors
-    /// [`Error::is_config`] when `POD_NAMESPACE` or the service account's file is needed and holds no
-    /// namespace; the text names it, its value, the rule, and what would be right.
+    /// [`Error::is_config`] if the namespace comes from `POD_NAMESPACE` or the service account's file, and is invalid.
+    /// The text names the origin, its value, the rule that it breaks, and a remedy.
     pub fn detect(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Result<Self, Error> {
         let domain = cluster_domain(explicit, settings, around);
         let namespace = own_namespace(explicit, settings, around, domain.as_ref().map(|(domain, _)| domain))?;
         let nameservers = nameservers(explicit, settings, around);
         let families = families(explicit, settings, around);
         let origins = vec![
-            origin("own namespace", &namespace, "not known: set POD_NAMESPACE or DISCOVERY_NAMESPACE"),
-            origin("cluster domain", &domain, "not known: no search entries of a cluster, no DISCOVERY_CLUSTER_DOMAIN"),
-            Evidence::new("nameservers", shown(&nameservers)),
+            origin("own namespace", &namespace, "unknown: set POD_NAMESPACE or DISCOVERY_NAMESPACE"),
+            origin(
+                "cluster domain",
+                &domain,
+                "unknown: resolv.conf has no search entries of a cluster, and DISCOVERY_CLUSTER_DOMAIN is not set",
+            ),
+            Evidence::new("nameservers", listed(&nameservers)),
             Evidence::new("address families", families.1.clone()),
         ];
         Ok(Self {
@@ -108,15 +112,15 @@ impl Context {
     }
 }
 
-/// Something, and where it was found.
-type Found<T> = (T, &'static str);
+/// A value, and where it comes from.
+type WithOrigin<T> = (T, &'static str);
 
 fn own_namespace(
     explicit: &Settings,
     settings: &Settings,
     around: &Inputs<'_>,
     domain: Option<&ClusterDomain>,
-) -> Result<Option<Found<Namespace>>, Error> {
+) -> Result<Option<WithOrigin<Namespace>>, Error> {
     if let Some(namespace) = &explicit.namespace {
         return Ok(Some((namespace.clone(), IN_CODE)));
     }
@@ -126,25 +130,28 @@ fn own_namespace(
     let file = around.service_account.map(str::trim).filter(|text| !text.is_empty());
     for (text, place) in [(around.var(POD_NAMESPACE), POD_NAMESPACE), (file, SERVICE_ACCOUNT)] {
         if let Some(text) = text {
-            let namespace = Namespace::new(text).map_err(|error| refused(place, text, &error))?;
+            let namespace = Namespace::new(text).map_err(|error| invalid(place, text, &error))?;
             return Ok(Some((namespace, place)));
         }
     }
-    let listed = domain.and_then(|domain| searched_namespace(&around.resolv_conf.search, domain));
-    Ok(listed.map(|namespace| (namespace, SEARCH_LIST)))
+    let searched = domain.and_then(|domain| searched_namespace(&around.resolv_conf.search, domain));
+    Ok(searched.map(|namespace| (namespace, SEARCH_LIST)))
 }
 
-fn cluster_domain(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Option<Found<ClusterDomain>> {
+fn cluster_domain(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Option<WithOrigin<ClusterDomain>> {
     let set = explicit.cluster_domain.clone().map(|domain| (domain, IN_CODE));
     set.or_else(|| settings.cluster_domain.clone().map(|domain| (domain, "DISCOVERY_CLUSTER_DOMAIN")))
         .or_else(|| searched_cluster_domain(&around.resolv_conf.search).map(|domain| (domain, SEARCH_LIST)))
 }
 
-/// The rest of the first entry `svc.<rest>` that an entry `<namespace>.svc.<rest>` confirms.
+/// The cluster domain in a search list: `<domain>` of the first entry `svc.<domain>` that another entry
+/// `<namespace>.svc.<domain>` confirms.
 ///
-/// The kubelet writes `<ns>.svc.<domain> svc.<domain> <domain>` (`pkg/kubelet/network/dns/dns.go`). Where
-/// several entries qualify, one whose `<rest>` is listed too comes first; a list that was de-duplicated or
-/// cut need not hold it.
+/// The kubelet writes `<ns>.svc.<domain> svc.<domain> <domain>` (`pkg/kubelet/network/dns/dns.go`). If several entries
+/// qualify, one whose `<domain>` is an entry too comes first; a list that was deduplicated or cut may lack that entry.
+///
+/// Names are never expanded with the search list. A node's search domain may have wildcard records, which would answer
+/// for names of the cluster.
 fn searched_cluster_domain(search: &[DomainName]) -> Option<ClusterDomain> {
     let confirmed = |rest: &&str| search.iter().any(|entry| namespace_below(entry, rest).is_some());
     let mut candidates = search.iter().filter_map(|entry| entry.as_str().strip_prefix("svc.")).filter(confirmed);
@@ -164,7 +171,7 @@ fn namespace_below(entry: &DomainName, domain: &str) -> Option<Namespace> {
     Namespace::new(label).ok()
 }
 
-fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Found<Vec<SocketAddr>> {
+fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> WithOrigin<Vec<SocketAddr>> {
     match (&explicit.nameservers, &settings.nameservers) {
         (Some(servers), _) => (servers.clone(), IN_CODE),
         (None, Some(servers)) => (servers.clone(), "DISCOVERY_NAMESERVERS"),
@@ -172,18 +179,21 @@ fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) ->
     }
 }
 
-/// The families, and how to tell it.
+/// The families, and the text of the evidence.
 fn families(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> (Option<Families>, String) {
     let set = explicit.families.map(|families| (families, IN_CODE));
     if let Some((families, place)) = set.or_else(|| settings.families.map(|f| (f, "DISCOVERY_IP_FAMILIES"))) {
         return (Some(families), format!("{families} ({place})"));
     }
     let Some(text) = around.var(POD_IPS) else {
-        return (None, format!("not told: neither DISCOVERY_IP_FAMILIES nor {POD_IPS} is set"));
+        return (None, format!("by the routing table: neither DISCOVERY_IP_FAMILIES nor {POD_IPS} is set"));
     };
     match Families::from_pod_ips(text) {
         Some(families) => (Some(families), format!("{families} ({POD_IPS})")),
-        None => (None, format!("not told: {POD_IPS} is `{}`, not a list of addresses", text.escape_debug())),
+        None => {
+            let text = text.escape_debug();
+            (None, format!("by the routing table: {POD_IPS} is `{text}`, which is not a list of addresses"))
+        }
     }
 }
 
@@ -196,16 +206,16 @@ fn options(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Dns
     }
 }
 
-fn refused(place: &str, text: &str, error: &NameError) -> Error {
+fn invalid(place: &str, text: &str, error: &NameError) -> Error {
     Error::config(format!("{place} is `{}`: {}; {}", text.escape_debug(), error.rule(), error.remedy()))
 }
 
-fn origin<T: ToString>(asked: &str, found: &Option<Found<T>>, missing: &str) -> Evidence {
+fn origin<T: ToString>(asked: &str, found: &Option<WithOrigin<T>>, missing: &str) -> Evidence {
     let answer = found.as_ref().map(|(value, place)| format!("{} ({place})", value.to_string()));
     Evidence::new(asked, answer.unwrap_or_else(|| missing.to_owned()))
 }
 
-fn shown((servers, place): &Found<Vec<SocketAddr>>) -> String {
+fn listed((servers, place): &WithOrigin<Vec<SocketAddr>>) -> String {
     let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
     format!("{} ({place})", if servers.is_empty() { "none".to_owned() } else { servers.join(", ") })
 }

@@ -1,8 +1,8 @@
-//! The context: where this process runs, as far as names are concerned. Texts and maps in, values out.
+//! The context of name resolution: the own namespace, the cluster domain, the nameservers, and how to query them.
 //!
-//! Nothing here reads the environment, a file or the network: the caller hands in the variables, the text of
-//! `resolv.conf` and that of the service account's namespace file, and gets a [`Context`] that says what was
-//! found and where. What cannot be found stays unknown: neither a namespace nor a cluster domain is guessed.
+//! Nothing here reads the environment, a file or the network. The caller passes the variables, the text of
+//! `resolv.conf` and the text of the service account's namespace file. It gets a [`Context`] with what was detected,
+//! and where. What cannot be detected stays unknown: neither a namespace nor a cluster domain is guessed.
 
 mod detect;
 mod nameserver;

@@ -1,4 +1,4 @@
-//! `resolv.conf`, as far as it tells where to ask and where we are.
+//! The parser of `resolv.conf`.
 
 #[cfg(test)]
 mod tests;
@@ -8,26 +8,26 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use super::nameserver::nameserver;
 use crate::name::DomainName;
 
-/// What a `resolv.conf` says (resolv.conf(5), and the kubelet's `pkg/kubelet/network/dns/dns.go`).
+/// A parsed `resolv.conf` (resolv.conf(5), and the kubelet's `pkg/kubelet/network/dns/dns.go`).
 ///
-/// As in the C libraries, the last `search` or `domain` line wins and the first three nameservers count.
-/// `sortlist` and the search entry `.` (the root) are read and have no effect. No domain is ever derived from
-/// the host name.
+/// As in the C libraries, the last `search` or `domain` line wins, and only the first three nameservers are used.
+/// `sortlist` and the search entry `.` (the root) are accepted and have no effect. No domain is derived from the host
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvConf {
-    /// The nameservers in their order, without repetitions; at most three. Port 53 where none is written.
+    /// The nameservers in their order, without duplicates; at most three. The default port is 53.
     pub nameservers: Vec<SocketAddr>,
-    /// The search list. It serves detection; names are never expanded with it.
+    /// The search list. It is used for detection only; names are never expanded with it.
     pub search: Vec<DomainName>,
     /// The options that have an effect here.
     pub options: ResolvOptions,
-    /// What was not understood, or had no room: to be logged.
+    /// The entries that were invalid, unknown or too many. The caller should log them.
     pub skipped: Vec<Skipped>,
 }
 
 impl ResolvConf {
-    /// Reads a file's text. It cannot fail: what is not understood is listed in [`skipped`](Self::skipped).
+    /// Parses the text of the file. This cannot fail: [`skipped`](Self::skipped) lists the entries that were ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut parsed = Self::default();
@@ -56,29 +56,29 @@ impl ResolvConf {
     fn nameserver(&mut self, line: Line<'_>) {
         let mut values = line.words().skip(1);
         match values.next().map(nameserver) {
-            None => self.skip(line, line.text, "no address follows"),
+            None => self.skip(line, line.text, "the address is missing"),
             Some(Err(rule)) => self.skip(line, line.text, rule),
-            Some(Ok(addr)) if self.nameservers.contains(&addr) => self.skip(line, line.text, "it is listed already"),
+            Some(Ok(addr)) if self.nameservers.contains(&addr) => self.skip(line, line.text, "listed twice"),
             Some(Ok(_)) if self.nameservers.len() == MAX_NAMESERVERS => {
-                self.skip(line, line.text, "only the first three nameservers count");
+                self.skip(line, line.text, "only the first three nameservers are used");
             }
             Some(Ok(addr)) => self.nameservers.push(addr),
         }
         for more in values {
-            self.skip(line, more, "one address per line");
+            self.skip(line, more, "only one address is allowed per line");
         }
     }
 
-    /// `search` with all its words, `domain` with one: each replaces what an earlier line said.
+    /// Parses a `search` line with any number of domains, or a `domain` line with one. Each replaces an earlier line.
     fn search(&mut self, line: Line<'_>, max: usize) {
         let mut values = line.words().skip(1).peekable();
         if values.peek().is_none() {
-            return self.skip(line, line.text, "no domain follows");
+            return self.skip(line, line.text, "the domain is missing");
         }
         self.search.clear();
         for (at, word) in values.enumerate() {
             match DomainName::new(word) {
-                _ if at >= max => self.skip(line, word, "one domain per `domain` line"),
+                _ if at >= max => self.skip(line, word, "only one domain is allowed per `domain` line"),
                 Ok(domain) => self.search.push(domain),
                 Err(_) if word == "." => {}
                 Err(error) => self.skip(line, word, error.rule()),
@@ -92,15 +92,15 @@ impl ResolvConf {
     }
 }
 
-/// A part of a `resolv.conf` that was not used, and why.
+/// An entry of `resolv.conf` that was ignored, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// The line's number; the first is 1.
+    /// The line number; the first line is 1.
     pub line: usize,
-    /// The line, or the word of it that is meant; at most 100 characters.
+    /// The line, or the word in it that was ignored; at most 100 characters.
     pub text: String,
-    /// Why it was not used.
+    /// Why it was ignored.
     pub reason: String,
 }
 
@@ -127,16 +127,16 @@ impl<'a> Line<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvOptions {
-    /// `timeout:n`: how long to wait for one answer; 1 s to 30 s, larger values are cut (as in glibc).
+    /// `timeout:n`: the timeout of one query, 1 s to 30 s. Larger values are capped, as in glibc.
     pub timeout: Option<Duration>,
-    /// `attempts:n`: how often to ask altogether; 1 to 5, larger values are cut (as in glibc).
+    /// `attempts:n`: how many times a query is sent in all, 1 to 5. Larger values are capped, as in glibc.
     pub attempts: Option<u32>,
-    /// `use-vc`: ask over TCP.
+    /// `use-vc`: query over TCP.
     pub use_vc: bool,
 }
 
 impl ResolvOptions {
-    /// Takes one word in; `Err` says why it was not understood.
+    /// Reads one word; `Err` says why it was ignored.
     fn read(&mut self, word: &str) -> Result<(), &'static str> {
         let (name, value) = word.split_once(':').map_or((word, None), |(name, value)| (name, Some(value)));
         match (name, value) {
@@ -144,23 +144,23 @@ impl ResolvOptions {
                 self.timeout = Some(Duration::from_secs(u64::from(count(value, MAX_TIMEOUT_SECS)?)));
             }
             ("attempts", Some(value)) => self.attempts = Some(count(value, MAX_ATTEMPTS)?),
-            ("timeout" | "attempts", None) => return Err("a number follows after `:`"),
+            ("timeout" | "attempts", None) => return Err("`:` and a number are missing"),
             ("use-vc", None) => self.use_vc = true,
             (known, _) if IGNORED.contains(&known) => {}
-            _ => return Err("not an option that is known here"),
+            _ => return Err("unknown option"),
         }
         Ok(())
     }
 }
 
-/// A decimal number of at least 1, cut to `max`.
+/// Parses a decimal number of at least 1, and caps it at `max`.
 fn count(value: &str, max: u32) -> Result<u32, &'static str> {
     if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
         return Err("the value is not a number");
     }
-    // More digits than fit are more than `max`.
+    // A number too large for `u32` is more than `max`.
     match value.parse::<u32>().unwrap_or(max).min(max) {
-        0 => Err("the value is at least 1"),
+        0 => Err("the value must be at least 1"),
         count => Ok(count),
     }
 }
@@ -168,7 +168,7 @@ fn count(value: &str, max: u32) -> Result<u32, &'static str> {
 /// `MAXNS` of glibc and musl, and the kubelet's limit.
 const MAX_NAMESERVERS: usize = 3;
 
-/// Longest text that is kept for a log line, in characters.
+/// The longest text kept for a log line, in characters.
 const MAX_SHOWN: usize = 100;
 
 /// `RES_MAXRETRANS` of glibc, in seconds.
@@ -177,9 +177,9 @@ const MAX_TIMEOUT_SECS: u32 = 30;
 /// `RES_MAXRETRY` of glibc.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// Options of glibc, musl and the BSDs that mean nothing here: names are asked as absolute ones (`ndots`,
-/// `no-tld-query`), EDNS is always on, A and AAAA are always asked apart from ports of their own
-/// (`single-request…`), and which server is asked and what is cached is decided here.
+/// Options of glibc, musl and the BSDs that are accepted and have no effect. Names are queried as absolute names
+/// (`ndots`, `no-tld-query`), EDNS is always on, and A and AAAA are always queried separately, from ports of their own
+/// (`single-request…`). The choice of the server and the caching are this crate's own.
 const IGNORED: &[&str] = &[
     "debug",
     "edns0",

@@ -1,8 +1,8 @@
 use super::*;
 
-/// What surrounds a process, as texts.
+/// The inputs of detection, as texts.
 #[derive(Clone, Copy, Default)]
-struct Place<'a> {
+struct TestInputs<'a> {
     explicit: Option<&'a str>,
     setting: Option<&'a str>,
     vars: &'a [(&'a str, &'a str)],
@@ -10,7 +10,7 @@ struct Place<'a> {
     resolv_conf: &'a str,
 }
 
-impl Place<'_> {
+impl TestInputs<'_> {
     fn context(self) -> Result<Context, Error> {
         let with = |namespace: Option<&str>| Settings {
             namespace: namespace.map(|text| Namespace::new(text).expect(text)),
@@ -22,7 +22,7 @@ impl Place<'_> {
         Context::detect(&with(self.explicit), &with(self.setting), &around)
     }
 
-    /// Namespace and cluster domain, `-` where not known.
+    /// The namespace and the cluster domain, `-` where unknown.
     fn scope(self) -> (String, String) {
         let scope = self.context().expect("context").scope;
         let namespace = scope.namespace.map_or("-".to_owned(), |namespace| namespace.to_string());
@@ -33,9 +33,8 @@ impl Place<'_> {
 const POD: &str =
     "search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n";
 
-/// Contract of Kubernetes DNS 1.2, each case with its `resolv.conf`.
 #[test]
-fn the_scope_of_each_resolv_conf() {
+fn detects_namespace_and_domain_in_resolv_conf() {
     for (case, resolv_conf, namespace, domain) in [
         ("ClusterFirst", POD, "shop", "cluster.local"),
         ("hostNetwork falls back to the node's", "search eu.internal\nnameserver 169.254.169.253\n", "-", "-"),
@@ -67,49 +66,49 @@ fn the_scope_of_each_resolv_conf() {
         ),
         ("final dots, case, line ends", "SEARCH no\r\nsearch Shop.SVC.X.Y. svc.x.y. x.y.\r\n", "shop", "x.y"),
     ] {
-        let scope = Place { resolv_conf, ..Place::default() }.scope();
+        let scope = TestInputs { resolv_conf, ..TestInputs::default() }.scope();
         assert_eq!(scope, (namespace.to_owned(), domain.to_owned()), "{case}");
     }
 }
 
 #[test]
-fn the_namespace_comes_from_the_first_that_says_something() {
-    let all = Place {
+fn the_namespace_comes_from_the_first_origin_that_has_one() {
+    let all = TestInputs {
         explicit: Some("one"),
         setting: Some("two"),
         vars: &[("POD_NAMESPACE", "three")],
         file: Some("four\n"),
         resolv_conf: POD,
     };
-    let origin = |place: Place<'_>| place.context().expect("context").origins[0].to_string();
+    let origin = |inputs: TestInputs<'_>| inputs.context().expect("context").origins[0].to_string();
     assert_eq!(origin(all), "own namespace: one (set in code)");
-    let place = Place { explicit: None, ..all };
-    assert_eq!(origin(place), "own namespace: two (DISCOVERY_NAMESPACE)");
-    let place = Place { setting: None, ..place };
-    assert_eq!(origin(place), "own namespace: three (POD_NAMESPACE)");
-    let place = Place { vars: &[("POD_NAMESPACE", " ")], ..place };
-    assert_eq!(origin(place), "own namespace: four (/var/run/secrets/kubernetes.io/serviceaccount/namespace)");
+    let inputs = TestInputs { explicit: None, ..all };
+    assert_eq!(origin(inputs), "own namespace: two (DISCOVERY_NAMESPACE)");
+    let inputs = TestInputs { setting: None, ..inputs };
+    assert_eq!(origin(inputs), "own namespace: three (POD_NAMESPACE)");
+    let inputs = TestInputs { vars: &[("POD_NAMESPACE", " ")], ..inputs };
+    assert_eq!(origin(inputs), "own namespace: four (/var/run/secrets/kubernetes.io/serviceaccount/namespace)");
     for file in [None, Some(" \n")] {
-        let place = Place { file, ..place };
-        assert_eq!(origin(place), "own namespace: shop (search list of resolv.conf)");
+        let inputs = TestInputs { file, ..inputs };
+        assert_eq!(origin(inputs), "own namespace: shop (search list of resolv.conf)");
     }
-    let nowhere = origin(Place::default());
-    assert!(nowhere.contains("not known") && nowhere.contains("POD_NAMESPACE"), "{nowhere}");
+    let nowhere = origin(TestInputs::default());
+    assert!(nowhere.contains("unknown") && nowhere.contains("POD_NAMESPACE"), "{nowhere}");
 }
 
 #[test]
-fn a_namespace_that_is_none_is_an_error_where_it_is_needed() {
-    let variable = Place { vars: &[("POD_NAMESPACE", "My_NS")], ..Place::default() };
+fn an_invalid_namespace_is_an_error_only_if_it_is_needed() {
+    let variable = TestInputs { vars: &[("POD_NAMESPACE", "My_NS")], ..TestInputs::default() };
     let error = variable.context().expect_err("underscore");
     assert!(error.is_config(), "{error:?}");
     assert!(error.to_string().starts_with("POD_NAMESPACE is `My_NS`: '_' is not allowed in a label"), "{error}");
-    assert_eq!(Place { explicit: Some("shop"), ..variable }.scope().0, "shop", "not looked at");
-    let error = Place { file: Some("a.b"), ..Place::default() }.context().expect_err("dot");
+    assert_eq!(TestInputs { explicit: Some("shop"), ..variable }.scope().0, "shop", "not read");
+    let error = TestInputs { file: Some("a.b"), ..TestInputs::default() }.context().expect_err("dot");
     assert!(error.is_config() && error.to_string().contains("serviceaccount/namespace is `a.b`"), "{error}");
 }
 
 #[test]
-fn a_set_domain_is_not_looked_for() {
+fn a_domain_that_is_set_is_not_detected() {
     let set = Settings { cluster_domain: ClusterDomain::new("corp.example").ok(), ..Settings::default() };
     let (vars, resolv_conf) = (BTreeMap::new(), ResolvConf::parse(POD));
     let around = Inputs::new(&vars, None, &resolv_conf);
@@ -117,13 +116,13 @@ fn a_set_domain_is_not_looked_for() {
         [(&set, &Settings::default(), "set in code"), (&Settings::default(), &set, "DISCOVERY_CLUSTER_DOMAIN")]
     {
         let context = Context::detect(explicit, settings, &around).expect("context");
-        assert_eq!(context.scope, Scope::new(None, set.cluster_domain.clone()), "the list is of another domain");
+        assert_eq!(context.scope, Scope::new(None, set.cluster_domain.clone()), "the search list has another domain");
         assert_eq!(context.origins[1].to_string(), format!("cluster domain: corp.example ({place})"));
     }
 }
 
 #[test]
-fn nameservers_and_options_come_from_the_settings_first() {
+fn settings_override_nameservers_and_options_of_resolv_conf() {
     let vars = BTreeMap::new();
     let resolv_conf = ResolvConf::parse("nameserver 10.96.0.10\noptions timeout:2 attempts:3 use-vc");
     let around = Inputs::new(&vars, None, &resolv_conf);
@@ -141,14 +140,14 @@ fn nameservers_and_options_come_from_the_settings_first() {
     let set = Context::detect(&Settings::default(), &settings, &around).expect("context");
     assert_eq!(set.origins[2].to_string(), "nameservers: 127.0.0.1:5353 (DISCOVERY_NAMESERVERS)");
     assert_eq!(set.options, DnsOptions { attempts: Some(1), tcp: false, ..all });
-    let none = Place::default().context().expect("context");
+    let none = TestInputs::default().context().expect("context");
     assert_eq!(none.origins[2].to_string(), "nameservers: none (resolv.conf)");
 }
 
 #[test]
-fn families_come_from_the_setting_or_the_pod() {
+fn families_come_from_the_setting_or_pod_ips() {
     let families = |vars| {
-        let context = Place { vars, ..Place::default() }.context().expect("context");
+        let context = TestInputs { vars, ..TestInputs::default() }.context().expect("context");
         (context.families, context.origins[3].answer.clone())
     };
     assert_eq!(families(&[("POD_IPS", "10.0.0.1,fd00::1")]), (Some(Families::Both), "both (POD_IPS)".to_owned()));

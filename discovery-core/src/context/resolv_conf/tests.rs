@@ -17,7 +17,7 @@ fn skipped(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn as_the_kubelet_writes_it() {
+fn parses_a_file_of_the_kubelet() {
     let text = "search shop.svc.cluster.local svc.cluster.local cluster.local eu.internal\n\
                 nameserver 10.96.0.10\noptions ndots:5\n";
     let parsed = ResolvConf::parse(text);
@@ -28,7 +28,7 @@ fn as_the_kubelet_writes_it() {
 }
 
 #[test]
-fn comments_white_space_and_windows_line_ends() {
+fn ignores_comments_white_space_and_windows_line_ends() {
     let text =
         "# first\r\n; second\r\n\r\n \tnameserver\t10.0.0.1 # why\r\nsearch  a.b \tc.d. ;more\r\n#search x.y\r\n";
     assert_eq!(servers(text), ["10.0.0.1:53"]);
@@ -40,9 +40,9 @@ fn comments_white_space_and_windows_line_ends() {
 fn the_last_search_or_domain_line_wins() {
     assert_eq!(search("search a.b c.d\ndomain e.f\n"), ["e.f"]);
     assert_eq!(search("domain e.f\nsearch A.B. c.d"), ["a.b", "c.d"]);
-    assert_eq!(search("search a.b\nsearch\n"), ["a.b"], "an empty line says nothing");
-    assert_eq!(skipped("search a.b\nsearch\n"), ["line 2, `search`: no domain follows"]);
-    assert_eq!(skipped("domain a.b c.d"), ["line 1, `c.d`: one domain per `domain` line"]);
+    assert_eq!(search("search a.b\nsearch\n"), ["a.b"], "an empty line has no effect");
+    assert_eq!(skipped("search a.b\nsearch\n"), ["line 2, `search`: the domain is missing"]);
+    assert_eq!(skipped("domain a.b c.d"), ["line 1, `c.d`: only one domain is allowed per `domain` line"]);
 }
 
 /// `--resolv-conf=""` makes the kubelet write `search .`.
@@ -54,41 +54,41 @@ fn the_root_as_search_domain_is_an_empty_list() {
 }
 
 #[test]
-fn three_nameservers_count() {
+fn uses_the_first_three_nameservers() {
     let text =
         "nameserver 10.0.0.1\nnameserver fd00::a\nnameserver 10.0.0.1\nnameserver fe80::1%2\nnameserver 10.0.0.4";
     assert_eq!(servers(text), ["10.0.0.1:53", "[fd00::a]:53", "[fe80::1%2]:53"]);
     assert_eq!(
         skipped(text),
         [
-            "line 3, `nameserver 10.0.0.1`: it is listed already",
-            "line 5, `nameserver 10.0.0.4`: only the first three nameservers count",
+            "line 3, `nameserver 10.0.0.1`: listed twice",
+            "line 5, `nameserver 10.0.0.4`: only the first three nameservers are used",
         ]
     );
 }
 
 #[test]
-fn what_is_not_understood_is_listed() {
-    for (line, said) in [
-        ("nameserver", "line 1, `nameserver`: no address follows"),
-        ("nameserver dns.corp", "line 1, `nameserver dns.corp`: a nameserver is an IP address"),
+fn lists_ignored_entries_with_a_reason() {
+    for (line, expected) in [
+        ("nameserver", "line 1, `nameserver`: the address is missing"),
+        ("nameserver dns.corp", "line 1, `nameserver dns.corp`: a nameserver must be an IP address"),
         ("nameserver fe80::1%eth0", "line 1, `nameserver fe80::1%eth0`: the zone of an IPv6 address"),
-        ("nameserver 10.0.0.1 10.0.0.2", "line 1, `10.0.0.2`: one address per line"),
+        ("nameserver 10.0.0.1 10.0.0.2", "line 1, `10.0.0.2`: only one address is allowed per line"),
         ("search my_corp.local", "line 1, `my_corp.local`: `my_corp`: '_' is not allowed"),
         ("lookup file bind", "line 1, `lookup file bind`: not a keyword"),
         ("NAMESERVER 10.0.0.1", "line 1, `NAMESERVER 10.0.0.1`: not a keyword"),
         ("options timeout:x", "line 1, `timeout:x`: the value is not a number"),
-        ("options attempts", "line 1, `attempts`: a number follows"),
-        ("options timeout:0", "line 1, `timeout:0`: the value is at least 1"),
-        ("options ndots:5 colour:red", "line 1, `colour:red`: not an option"),
+        ("options attempts", "line 1, `attempts`: `:` and a number are missing"),
+        ("options timeout:0", "line 1, `timeout:0`: the value must be at least 1"),
+        ("options ndots:5 colour:red", "line 1, `colour:red`: unknown option"),
     ] {
         let skipped = skipped(line);
-        assert!(skipped.len() == 1 && skipped[0].starts_with(said), "{line}: {skipped:?}");
+        assert!(skipped.len() == 1 && skipped[0].starts_with(expected), "{line}: {skipped:?}");
     }
 }
 
 #[test]
-fn options_are_cut_as_in_glibc() {
+fn options_are_capped_as_in_glibc() {
     let options = |text: &str| ResolvConf::parse(text).options;
     let read = options("options timeout:2 attempts:3 use-vc\n");
     assert_eq!((read.timeout, read.attempts, read.use_vc), (Some(Duration::from_secs(2)), Some(3), true));
@@ -101,13 +101,13 @@ fn options_are_cut_as_in_glibc() {
 
 proptest! {
     #[test]
-    fn any_text_is_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_text_is_parsed(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let parsed = ResolvConf::parse(&String::from_utf8_lossy(&bytes));
         prop_assert!(parsed.nameservers.len() <= 3);
     }
 
     #[test]
-    fn any_file_like_text_is_read(
+    fn any_text_of_keywords_is_parsed(
         lines in prop::collection::vec("(nameserver|search|domain|options|) ?[ a-z0-9.:%_#\\[\\]-]{0,30}\r?", 0..12),
     ) {
         let parsed = ResolvConf::parse(&lines.join("\n"));

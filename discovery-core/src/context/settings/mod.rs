@@ -1,4 +1,4 @@
-//! The settings of this crate.
+//! The settings of this crate, from code and from `DISCOVERY_*` variables.
 
 #[cfg(feature = "resolver")]
 mod variables;
@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::Families;
 use crate::name::{ClusterDomain, Namespace};
 
-/// What was set for this crate, in code or by variables; `None` where nothing was.
+/// The settings of this crate, made in code or by variables; `None` where nothing is set.
 ///
 /// # Variables
 #[doc = include_str!("variables.md")]
@@ -17,36 +17,35 @@ use crate::name::{ClusterDomain, Namespace};
 pub struct Settings {
     /// The own namespace.
     pub namespace: Option<Namespace>,
-    /// The cluster's domain.
+    /// The cluster domain.
     pub cluster_domain: Option<ClusterDomain>,
-    /// Whom to ask; not empty.
+    /// The nameservers; not empty.
     pub nameservers: Option<Vec<SocketAddr>>,
-    /// Which addresses to ask for.
+    /// The address families to query.
     pub families: Option<Families>,
-    /// Whether to ask over TCP from the start.
+    /// Whether to query over TCP from the start.
     pub dns_tcp: Option<bool>,
-    /// How long to wait for one answer; 10 ms to 30 s.
+    /// The timeout of one DNS query; 10 ms to 30 s.
     pub dns_timeout: Option<Duration>,
-    /// How often to ask one question altogether; 1 to 5.
+    /// How many times one DNS query is sent in all; 1 to 5.
     pub dns_attempts: Option<u32>,
     /// Whether the environment variables of Services are read.
     pub service_env: Option<bool>,
-    /// Shortest time between two questions for one name; 100 ms to 1 h.
+    /// The shortest time between two queries for one name; 100 ms to 1 h.
     pub min_refresh: Option<Duration>,
-    /// Longest time between two questions for one name; 100 ms to 24 h.
+    /// The longest time between two queries for one name; 100 ms to 24 h.
     pub max_refresh: Option<Duration>,
-    /// How long the last good answer is used while no new one can be had; up to 24 h.
+    /// How long the last good answer is used while the sources fail; up to 24 h.
     pub max_stale: Option<Duration>,
     /// How long an address that is missing from an answer is kept; up to 1 min.
     pub removal_hold: Option<Duration>,
-    /// Variables that begin with `DISCOVERY_`, are set to something, and that this version does not know: to
-    /// be logged, because a typing error must be visible. Sorted. Those of a Service whose name begins with
-    /// `discovery` are not among them.
+    /// The names of unknown variables that begin with `DISCOVERY_` and are not empty, sorted. The caller should log
+    /// them, to make a typo visible. Variables of a Service whose name begins with `discovery` are not among them.
     pub unknown: Vec<String>,
 }
 
 impl Settings {
-    /// These settings, completed by `others` where they say nothing; what is unknown comes from both.
+    /// Takes each setting that is `None` from `others`. The unknown variables of both are kept.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         let mut unknown = self.unknown;

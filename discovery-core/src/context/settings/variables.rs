@@ -1,4 +1,4 @@
-//! From variables to settings.
+//! The `DISCOVERY_*` variables.
 
 #[cfg(test)]
 mod tests;
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Settings {
-    /// Reads the variables that begin with `DISCOVERY_`, out of those that are handed in.
+    /// Reads the settings from the variables in `vars` that begin with `DISCOVERY_`.
     ///
     /// # Errors
-    /// [`Error::is_config`] when a value is malformed or out of its range, or when the shortest refresh is
-    /// longer than the longest. The text names the variable, its value, the rule, and what would be right.
+    /// [`Error::is_config`] when a value is malformed or out of range, or when the shortest refresh is longer than the
+    /// longest. The text names the variable, its value, the rule that it breaks, and a remedy.
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let vars: BTreeMap<String, String> = vars.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         let unknown = unknown(&vars);
@@ -42,15 +42,15 @@ impl Settings {
         match (settings.min_refresh, settings.max_refresh, value("MAX_REFRESH", &texts.max_refresh)) {
             (Some(min), Some(max), Some(value)) if min > max => {
                 let rule = format!("it is shorter than `{PREFIX}MIN_REFRESH`, which is {min:?}");
-                Err(value.refused(rule, "set the longest refresh to at least the shortest"))
+                Err(value.invalid(rule, "set it to at least that value"))
             }
             _ => Ok(settings),
         }
     }
 }
 
-/// The values as they were written. They are deserialised as texts and parsed by [`Value`], because an error
-/// of `envy` does not name the variable as it is written.
+/// The values as texts. [`Value`] parses them, because an error of `envy` would not name the variable as it is
+/// written.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Texts {
@@ -69,11 +69,11 @@ struct Texts {
 }
 
 impl Texts {
-    /// Only names that are known reach `envy`: it folds their case, and strips a repeated prefix repeatedly.
+    /// Passes only known names to `envy`, because it folds their case and strips a repeated prefix more than once.
     fn new(vars: BTreeMap<String, String>) -> Result<Self, Error> {
         envy::prefixed(PREFIX)
             .from_iter(vars.into_iter().filter(|(name, _)| known(name)))
-            .map_err(|error| Error::config(format!("the variables `{PREFIX}*` cannot be read: {error}")))
+            .map_err(|error| Error::config(format!("cannot read the variables `{PREFIX}*`: {error}")))
     }
 }
 
@@ -95,10 +95,10 @@ fn known(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|name| KNOWN.contains(&name))
 }
 
-/// The kubelet sets variables for every Service, and a Service's name may begin with `discovery`.
+/// The unknown variables, without those that the kubelet sets for a Service whose name begins with `discovery`.
 fn unknown(vars: &BTreeMap<String, String>) -> Vec<String> {
     let services: Vec<&str> = vars.keys().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
-    let of_a_service = |name: &str| {
+    let is_service_variable = |name: &str| {
         services.iter().any(|service| {
             let rest = name.strip_prefix(service).unwrap_or_default();
             matches!(rest, "_SERVICE_HOST" | "_SERVICE_PORT" | "_PORT")
@@ -106,13 +106,13 @@ fn unknown(vars: &BTreeMap<String, String>) -> Vec<String> {
                 || rest.starts_with("_PORT_")
         })
     };
-    let strange = |name: &str, text: &str| !known(name) && !text.trim().is_empty() && !of_a_service(name);
-    vars.iter().filter(|(name, text)| strange(name, text)).map(|(name, _)| name.clone()).collect()
+    let is_unknown = |name: &str, text: &str| !known(name) && !text.trim().is_empty() && !is_service_variable(name);
+    vars.iter().filter(|(name, text)| is_unknown(name, text)).map(|(name, _)| name.clone()).collect()
 }
 
 const PREFIX: &str = "DISCOVERY_";
 
-/// The names behind the prefix; `variables.md` says what they mean.
+/// The names after the prefix; `variables.md` documents them.
 const KNOWN: &[&str] = &[
     "NAMESPACE",
     "CLUSTER_DOMAIN",
@@ -132,23 +132,23 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A variable that is set to something.
+/// A variable that is set and not empty.
 #[derive(Clone, Copy)]
 struct Value<'a> {
-    /// The name behind the prefix.
+    /// The name after the prefix.
     name: &'static str,
-    /// The text without the blanks around it; not empty.
+    /// The text without the spaces around it; not empty.
     text: &'a str,
 }
 
 impl Value<'_> {
-    fn refused(self, rule: impl fmt::Display, remedy: impl fmt::Display) -> Error {
+    fn invalid(self, rule: impl fmt::Display, remedy: impl fmt::Display) -> Error {
         Error::config(format!("`{PREFIX}{}` is `{}`: {rule}; {remedy}", self.name, self.text.escape_debug()))
     }
 
-    /// A name type.
+    /// Parses one of the name types.
     fn parsed<T: FromStr<Err = NameError>>(self) -> Result<T, Error> {
-        self.text.parse().map_err(|error: NameError| self.refused(error.rule(), error.remedy()))
+        self.text.parse().map_err(|error: NameError| self.invalid(error.rule(), error.remedy()))
     }
 
     fn nameservers(self) -> Result<Vec<SocketAddr>, Error> {
@@ -156,7 +156,7 @@ impl Value<'_> {
         for text in self.text.split(',').map(str::trim) {
             let server = nameserver(text).map_err(|rule| {
                 let rule = format!("`{}`: {rule}", text.escape_debug());
-                self.refused(rule, "write for example `10.96.0.10,[fd00::a]:5353`")
+                self.invalid(rule, "for example `10.96.0.10,[fd00::a]:5353`")
             })?;
             if !servers.contains(&server) {
                 servers.push(server);
@@ -172,13 +172,11 @@ impl Value<'_> {
             "ipv4" => Ok(Some(Families::V4)),
             "ipv6" => Ok(Some(Families::V6)),
             "both" => Ok(Some(Families::Both)),
-            _ => {
-                Err(self.refused("it is none of the words that are understood", "use `auto`, `ipv4`, `ipv6` or `both`"))
-            }
+            _ => Err(self.invalid("not one of the accepted values", "use `auto`, `ipv4`, `ipv6` or `both`")),
         }
     }
 
-    /// One of two words.
+    /// Parses one of two words.
     fn either(self, yes: &str, no: &str) -> Result<bool, Error> {
         if self.text.eq_ignore_ascii_case(yes) {
             return Ok(true);
@@ -186,18 +184,18 @@ impl Value<'_> {
         if self.text.eq_ignore_ascii_case(no) {
             return Ok(false);
         }
-        Err(self.refused("it is none of the words that are understood", format!("use `{yes}` or `{no}`")))
+        Err(self.invalid("not one of the accepted values", format!("use `{yes}` or `{no}`")))
     }
 
     fn count(self, min: u32, max: u32) -> Result<u32, Error> {
         match whole::<u64>(self.text).map(u32::try_from) {
             Some(Ok(count)) if (min..=max).contains(&count) => Ok(count),
-            Some(_) => Err(self.refused("it is out of range", format!("use {min} to {max}"))),
-            None => Err(self.refused("it is not a whole number", format!("use {min} to {max}"))),
+            Some(_) => Err(self.invalid("out of range", format!("use {min} to {max}"))),
+            None => Err(self.invalid("not a whole number", format!("use {min} to {max}"))),
         }
     }
 
-    /// A whole number and a unit, `ms`, `s`, `m` or `h`.
+    /// Parses a whole number and a unit, `ms`, `s`, `m` or `h`.
     fn duration(self, min: Duration, max: Duration) -> Result<Duration, Error> {
         let digits = self.text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = self.text.split_at(digits);
@@ -209,22 +207,22 @@ impl Value<'_> {
             _ => None,
         };
         let Some((number, millis)) = whole::<u64>(number).zip(millis) else {
-            let rule = "a duration is a whole number and one of `ms`, `s`, `m`, `h`";
-            return Err(self.refused(rule, "write for example `500ms` or `2s`"));
+            let rule = "a duration must be a whole number and one of `ms`, `s`, `m`, `h`";
+            return Err(self.invalid(rule, "for example `500ms` or `2s`"));
         };
         match number.checked_mul(millis).map(Duration::from_millis) {
             Some(duration) if (min..=max).contains(&duration) => Ok(duration),
-            _ => Err(self.refused("it is out of range", format!("use {} to {}", shown(min), shown(max)))),
+            _ => Err(self.invalid("out of range", format!("use {} to {}", shown(min), shown(max)))),
         }
     }
 }
 
-/// Decimal digits only, without a sign; a number too large for `T` is `None` as well.
+/// Parses decimal digits without a sign; a number too large for `T` is `None` as well.
 fn whole<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// A duration as a variable would write it.
+/// A duration in the syntax of a variable.
 fn shown(duration: Duration) -> String {
     match duration.as_secs() {
         0 if duration.is_zero() => "0s".to_owned(),

@@ -8,7 +8,7 @@ fn read(vars: &[(&str, &str)]) -> Result<Settings, Error> {
 }
 
 #[test]
-fn every_variable_is_read() {
+fn reads_every_variable() {
     let settings = read(&[
         ("DISCOVERY_NAMESPACE", " shop "),
         ("DISCOVERY_CLUSTER_DOMAIN", "Corp.Example."),
@@ -46,7 +46,7 @@ fn every_variable_is_read() {
 }
 
 #[test]
-fn nothing_and_auto_are_not_set() {
+fn empty_variables_and_auto_count_as_not_set() {
     assert_eq!(read(&[]).expect("empty"), Settings::default());
     let empty: Vec<(String, String)> = KNOWN.iter().map(|name| (format!("{PREFIX}{name}"), " ".to_owned())).collect();
     assert_eq!(Settings::from_vars(empty).expect("blank"), Settings::default());
@@ -54,39 +54,39 @@ fn nothing_and_auto_are_not_set() {
 }
 
 #[test]
-fn a_malformed_value_is_an_error_that_tells_what_would_be_right() {
-    for (name, value, said) in [
+fn the_error_of_a_malformed_value_names_rule_and_remedy() {
+    for (name, value, expected) in [
         ("NAMESPACE", "My_NS", "'_' is not allowed in a label (RFC 1123); use `-`"),
         ("CLUSTER_DOMAIN", "a..b", "a label is empty; remove the doubled or leading dot"),
-        ("NAMESERVERS", "10.0.0.1,", "``: a nameserver is an IP address, `ip:port` or `[v6]:port`; write for example"),
-        ("NAMESERVERS", "dns.corp", "`dns.corp`: a nameserver is an IP address"),
+        ("NAMESERVERS", "10.0.0.1,", "``: a nameserver must be an IP address, `ip:port` or `[v6]:port`; for example"),
+        ("NAMESERVERS", "dns.corp", "`dns.corp`: a nameserver must be an IP address"),
         ("IP_FAMILIES", "v4", "use `auto`, `ipv4`, `ipv6` or `both`"),
         ("DNS_TRANSPORT", "dot", "use `tcp` or `udp`"),
-        ("DNS_TIMEOUT", "5", "a duration is a whole number and one of `ms`, `s`, `m`, `h`; write for example `500ms`"),
-        ("DNS_TIMEOUT", "-1s", "a duration is a whole number"),
-        ("DNS_TIMEOUT", "1.5s", "a duration is a whole number"),
-        ("DNS_TIMEOUT", "s", "a duration is a whole number"),
-        ("DNS_TIMEOUT", "9ms", "it is out of range; use 10ms to 30s"),
-        ("DNS_TIMEOUT", "31s", "it is out of range; use 10ms to 30s"),
-        ("MAX_STALE", "18446744073709551615h", "it is out of range; use 0s to 24h"),
-        ("DNS_ATTEMPTS", "0", "it is out of range; use 1 to 5"),
-        ("DNS_ATTEMPTS", "4294967297", "it is out of range; use 1 to 5"),
-        ("DNS_ATTEMPTS", "+1", "it is not a whole number; use 1 to 5"),
+        ("DNS_TIMEOUT", "5", "a duration must be a whole number and one of `ms`, `s`, `m`, `h`; for example `500ms`"),
+        ("DNS_TIMEOUT", "-1s", "a duration must be a whole number"),
+        ("DNS_TIMEOUT", "1.5s", "a duration must be a whole number"),
+        ("DNS_TIMEOUT", "s", "a duration must be a whole number"),
+        ("DNS_TIMEOUT", "9ms", "out of range; use 10ms to 30s"),
+        ("DNS_TIMEOUT", "31s", "out of range; use 10ms to 30s"),
+        ("MAX_STALE", "18446744073709551615h", "out of range; use 0s to 24h"),
+        ("DNS_ATTEMPTS", "0", "out of range; use 1 to 5"),
+        ("DNS_ATTEMPTS", "4294967297", "out of range; use 1 to 5"),
+        ("DNS_ATTEMPTS", "+1", "not a whole number; use 1 to 5"),
         ("SERVICE_ENV", "true", "use `on` or `off`"),
-        ("REMOVAL_HOLD", "61s", "it is out of range; use 0s to 1m"),
+        ("REMOVAL_HOLD", "61s", "out of range; use 0s to 1m"),
     ] {
         let variable = format!("{PREFIX}{name}");
         let error = read(&[(&variable, value)]).expect_err(value);
         let text = error.to_string();
         assert!(error.is_config(), "{text}");
-        assert!(text.starts_with(&format!("`{variable}` is `{value}`: ")) && text.contains(said), "{text}");
+        assert!(text.starts_with(&format!("`{variable}` is `{value}`: ")) && text.contains(expected), "{text}");
     }
     let error = read(&[("DISCOVERY_MIN_REFRESH", "1m"), ("DISCOVERY_MAX_REFRESH", "5s")]).expect_err("order");
     assert!(error.to_string().contains("`DISCOVERY_MAX_REFRESH` is `5s`") && error.is_config(), "{error}");
 }
 
 #[test]
-fn what_is_unknown_is_told_and_a_service_of_that_name_is_not() {
+fn lists_unknown_variables_but_not_those_of_a_service() {
     let settings = read(&[
         ("DISCOVERY_NAMESPCE", "shop"),
         ("DISCOVERY_namespace", "shop"),
@@ -106,7 +106,7 @@ fn what_is_unknown_is_told_and_a_service_of_that_name_is_not() {
 }
 
 #[test]
-fn the_table_names_every_variable_and_no_other() {
+fn the_table_documents_every_variable_and_no_other() {
     let table = include_str!("../variables.md");
     let names: Vec<&str> =
         table.lines().filter_map(|line| line.strip_prefix("| `DISCOVERY_")?.split('`').next()).collect();
@@ -114,7 +114,7 @@ fn the_table_names_every_variable_and_no_other() {
 }
 
 #[test]
-fn settings_complete_each_other() {
+fn or_fills_in_missing_settings() {
     let one = read(&[("DISCOVERY_NAMESPACE", "shop"), ("DISCOVERY_X", "1")]).expect("one");
     let other = read(&[("DISCOVERY_NAMESPACE", "billing"), ("DISCOVERY_DNS_ATTEMPTS", "2")]).expect("other");
     let both = one.or(other);
@@ -124,7 +124,7 @@ fn settings_complete_each_other() {
 
 proptest! {
     #[test]
-    fn any_value_is_read_or_refused(name in prop::sample::select(KNOWN), value in ".{0,40}|[0-9]{1,25}(ms|s|m|h)") {
+    fn any_value_is_read_or_an_error(name in prop::sample::select(KNOWN), value in ".{0,40}|[0-9]{1,25}(ms|s|m|h)") {
         let variable = format!("{PREFIX}{name}");
         if let Err(error) = read(&[(&variable, &value)]) {
             prop_assert!(error.is_config() && error.to_string().contains(&variable), "{}", error);
