@@ -4,11 +4,11 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crate::name::Hostname;
 
-/// One backend: one or more addresses (all with the same port), and what its source knows of it.
+/// One backend: one or more addresses with the same port, and what its source knows about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     identity: Identity,
-    /// Further addresses of the same backend; nearly always none.
+    /// Further addresses of the same backend; nearly always empty.
     more: Vec<SocketAddr>,
     weight: u32,
     priority: u16,
@@ -19,9 +19,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A backend at one address, with weight 1, priority 0 and the default conditions.
+    /// Creates a backend at one address, with weight 1, priority 0 and the default conditions.
     ///
-    /// Port 0 stands for "not known": the target wrote no port and no source gave one.
+    /// Port 0 stands for an unknown port: the target has no port, and no source gave one.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Endpoint {
         }
     }
 
-    /// Adds a further address of the same backend, to be tried when the first cannot be reached.
+    /// Adds another address of the same backend, to try after a connect error at the first one.
     #[must_use]
     pub fn with_addr(mut self, addr: SocketAddr) -> Self {
         if addr != self.identity.addr && !self.more.contains(&addr) {
@@ -59,15 +59,16 @@ impl Endpoint {
         self
     }
 
-    /// Sets the weight, relative to the other endpoints of its priority; 0 takes part only when all are 0.
+    /// Sets the weight, relative to the other endpoints of its priority. An endpoint of weight 0 is used only if all of
+    /// them have weight 0.
     #[must_use]
     pub fn with_weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets the priority: endpoints of a higher number are used when all of the lower ones failed
-    /// (RFC 2782).
+    /// Sets the priority. Requests fail over to endpoints of a higher number after all of the lower ones failed (RFC
+    /// 2782).
     #[must_use]
     pub fn with_priority(mut self, priority: u16) -> Self {
         self.priority = priority;
@@ -81,14 +82,14 @@ impl Endpoint {
         self
     }
 
-    /// Sets the name of the node.
+    /// Sets the node name.
     #[must_use]
     pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
         self.node = Some(node.into());
         self
     }
 
-    /// Sets the zones whose clients are meant to use it, the hints of an EndpointSlice (`hints.forZones`).
+    /// Sets the zones whose clients should use the endpoint: the hints of an EndpointSlice (`hints.forZones`).
     #[must_use]
     pub fn with_zone_hints(mut self, zones: impl Into<Arc<[Arc<str>]>>) -> Self {
         self.zone_hints = Some(zones.into());
@@ -102,7 +103,7 @@ impl Endpoint {
         self
     }
 
-    /// What the endpoint is.
+    /// The identity, which statistics follow.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -119,43 +120,43 @@ impl Endpoint {
         std::iter::once(self.identity.addr).chain(self.more.iter().copied())
     }
 
-    /// The port; 0 when the target wrote none and no source gave one.
+    /// The port; 0 if the target has no port and no source gave one.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.identity.addr.port()
     }
 
-    /// The pod's host name, such as `web-0`, where the source gives one.
+    /// The pod's host name, such as `web-0`, if the source gives one.
     #[must_use]
     pub fn hostname(&self) -> Option<&Hostname> {
         self.identity.hostname()
     }
 
-    /// The weight relative to the others of the same priority.
+    /// The weight, relative to the other endpoints of the same priority.
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.weight
     }
 
-    /// The priority; lower is used first.
+    /// The priority; endpoints of the lowest number are used first.
     #[must_use]
     pub fn priority(&self) -> u16 {
         self.priority
     }
 
-    /// The zone, where the source gives one.
+    /// The zone, if the source gives one.
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
     }
 
-    /// The node's name, where the source gives one.
+    /// The node name, if the source gives one.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.node.as_deref()
     }
 
-    /// The zones whose clients are meant to use it; none where the source gives no hints.
+    /// The zones whose clients should use the endpoint; empty if the source gives no hints.
     pub fn zone_hints(&self) -> impl Iterator<Item = &str> + '_ {
         self.zone_hints.iter().flat_map(|zones| zones.iter()).map(|zone| &**zone)
     }
@@ -173,9 +174,9 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// What an endpoint *is*: first address with its port, host name, and the UID of its pod, as far as the
-/// source knows them. Statistics follow the identity, so an address that comes back as another pod starts
-/// afresh.
+/// What makes two endpoints the same: the first address with its port, the host name, and the UID of the pod, as far as
+/// the source knows them. Statistics follow the identity, so an address that comes back as another pod starts with
+/// empty statistics.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     addr: SocketAddr,
@@ -184,19 +185,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The first address and the port.
+    /// The first address with its port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The pod's host name, where the source gives one.
+    /// The pod's host name, if the source gives one.
     #[must_use]
     pub fn hostname(&self) -> Option<&Hostname> {
         self.hostname.as_ref()
     }
 
-    /// The pod's UID, where the source gives one.
+    /// The pod's UID, if the source gives one.
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
         self.uid.as_deref()
@@ -208,21 +209,21 @@ impl fmt::Display for Identity {
         if let Some(hostname) = &self.hostname {
             write!(f, "{hostname}/")?;
         }
-        // Port 0 stands for "not known".
+        // Port 0 stands for an unknown port.
         if self.addr.port() == 0 { self.addr.ip().fmt(f) } else { self.addr.fmt(f) }
     }
 }
 
-/// What is known of an endpoint's state, with the defaults that Kubernetes gives to absent conditions
-/// (`discovery.k8s.io/v1` `EndpointConditions`: ready and serving true, terminating false).
+/// The conditions of an endpoint, with the defaults of Kubernetes for absent ones (`discovery.k8s.io/v1`
+/// `EndpointConditions`: ready and serving are true, terminating is false).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Conditions {
-    /// Wants traffic.
+    /// Ready for traffic.
     pub ready: bool,
-    /// Answers, whether or not it is terminating.
+    /// Responds to requests, whether or not it is terminating.
     pub serving: bool,
-    /// Is about to go.
+    /// Terminating.
     pub terminating: bool,
 }
 

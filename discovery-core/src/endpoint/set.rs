@@ -4,10 +4,10 @@ use std::ops::Deref;
 
 use super::{Endpoint, Identity};
 
-/// An immutable set of endpoints, sorted by identity, one endpoint each.
+/// An immutable set of endpoints, sorted by identity, with one endpoint for each identity.
 ///
-/// Two sets are equal when their endpoints are, whatever order the source gave them in and whatever the
-/// version: that is what "unchanged" means everywhere.
+/// Two sets are equal if their endpoints are equal, in whatever order the source returned them and whatever the
+/// version. "Unchanged" means this equality everywhere in the crate.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointSet {
     endpoints: Box<[Endpoint]>,
@@ -15,7 +15,7 @@ pub struct EndpointSet {
 }
 
 impl EndpointSet {
-    /// Sorts `endpoints` by identity; of several with one identity the first is kept.
+    /// Creates a set: sorts `endpoints` by identity, and keeps the first of several with the same identity.
     #[must_use]
     pub fn new(mut endpoints: Vec<Endpoint>) -> Self {
         endpoints.sort_by(|a, b| a.identity().cmp(b.identity()));
@@ -23,27 +23,27 @@ impl EndpointSet {
         Self { endpoints: endpoints.into(), version: 0 }
     }
 
-    /// The same set with a version; a publisher counts up from 1 with each set that it publishes.
+    /// Sets the version. A publisher numbers the sets that it publishes from 1.
     #[must_use]
     pub fn with_version(mut self, version: u64) -> Self {
         self.version = version;
         self
     }
 
-    /// The publisher's count; 0 before the first.
+    /// The version; 0 for a set that was not published.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// The endpoint with this identity.
+    /// Returns the endpoint with this identity.
     #[must_use]
     pub fn get_by_identity(&self, identity: &Identity) -> Option<&Endpoint> {
         let at = self.endpoints.binary_search_by(|e| e.identity().cmp(identity)).ok()?;
         self.endpoints.get(at)
     }
 
-    /// What has to be done to come from `previous` to this set.
+    /// Returns the difference from `previous` to this set.
     #[must_use]
     pub fn since<'a>(&'a self, previous: &'a Self) -> Diff<'a> {
         Diff::between(previous, self)
@@ -72,15 +72,15 @@ impl FromIterator<Endpoint> for EndpointSet {
     }
 }
 
-/// What changed from one set to another, each list in the order of the sets.
+/// The difference between two sets. Each list is in the order of the sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diff<'a> {
-    /// In the new set only.
+    /// The endpoints only in the new set.
     pub added: Vec<&'a Endpoint>,
-    /// In the old set only.
+    /// The endpoints only in the old set.
     pub removed: Vec<&'a Endpoint>,
-    /// In both with the same identity, but something else differs; as they are in the new set.
+    /// The endpoints in both sets of which another property than the identity changed, as they are in the new set.
     pub changed: Vec<&'a Endpoint>,
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_repetition_do_not_matter() {
+    fn equality_ignores_order_duplicates_and_version() {
         let one: EndpointSet = [endpoint(2), endpoint(1), endpoint(2)].into_iter().collect();
         let other = EndpointSet::new(vec![endpoint(1), endpoint(2)]).with_version(7);
         assert_eq!(one, other);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_a_difference() {
+    fn sets_with_different_weights_differ() {
         let light = EndpointSet::new(vec![endpoint(1)]);
         let heavy = EndpointSet::new(vec![endpoint(1).with_weight(2)]);
         assert_ne!(light, heavy);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     proptest! {
-        /// Applying the difference to the old set gives the new one, and nothing is named twice.
+        /// Applying the difference to the old set gives the new one, and no endpoint is listed twice.
         #[test]
         fn old_plus_diff_is_new(
             old in prop::collection::vec((0_u8..20, 1_u32..3), 0..20),
