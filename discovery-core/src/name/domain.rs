@@ -1,32 +1,32 @@
-//! Names of several labels.
+//! Names of one or more labels.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{NameError, label::label};
 
-/// Longest name in its textual form without the final dot (RFC 1035 section 2.3.4: 255 octets on the wire).
+/// The longest name in text form, without the final dot (RFC 1035 section 2.3.4: 255 octets on the wire).
 const MAX_NAME: usize = 253;
 
-/// A host or SRV name of one or more labels, lower case, without the final dot.
+/// A host name or SRV name of one or more labels, in lower case and without the final dot.
 ///
 /// Labels follow RFC 1123; leading labels may be SRV labels (`_http`, `_tcp`; RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(Arc<str>);
 
 impl DomainName {
-    /// Checks `input`, with or without a final dot, and folds it to lower case.
+    /// Parses `input`, with or without a final dot, and folds it to lower case.
     ///
     /// # Errors
-    /// [`NameError`] when a label breaks RFC 1123, when the whole is longer than 253 octets, or when an
-    /// underscore is anywhere but at the start of a leading label.
+    /// [`NameError`] if a label breaks RFC 1123, if the name is longer than 253 octets, or if an underscore is anywhere
+    /// but at the start of a leading label.
     pub fn new(input: &str) -> Result<Self, NameError> {
         const WHAT: &str = "DNS name";
         let text = input.strip_suffix('.').unwrap_or(input);
         if text.is_empty() {
-            return Err(NameError::new(input, WHAT, "it is empty", "give at least one label"));
+            return Err(NameError::new(input, WHAT, "it is empty", "use at least one label"));
         }
         if text.len() > MAX_NAME {
-            let rule = format!("a name has at most {MAX_NAME} octets (RFC 1035), this one has {}", text.len());
+            let rule = format!("a name has at most {MAX_NAME} octets (RFC 1035), but this one has {}", text.len());
             return Err(NameError::new(input, WHAT, rule, "shorten it"));
         }
         let mut leading = true;
@@ -53,13 +53,13 @@ impl DomainName {
         self.0.split('.')
     }
 
-    /// How many labels there are; at least one.
+    /// The number of labels; at least one.
     #[must_use]
     pub fn label_count(&self) -> usize {
         self.0.bytes().filter(|b| *b == b'.').count() + 1
     }
 
-    /// What stands before `suffix`, if this name is below it.
+    /// The part before `suffix`, if this name is below it.
     #[must_use]
     pub fn below(&self, suffix: &Self) -> Option<&str> {
         self.0.strip_suffix(suffix.as_str())?.strip_suffix('.')
@@ -80,22 +80,22 @@ impl fmt::Display for DomainName {
     }
 }
 
-/// The domain under which a cluster's Services live, such as `cluster.local`. Detected, never assumed.
+/// The domain of a cluster's Services, such as `cluster.local`. It is detected, never assumed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterDomain(DomainName);
 
 impl ClusterDomain {
-    /// Checks `input`, with or without a final dot.
+    /// Parses `input`, with or without a final dot.
     ///
     /// # Errors
-    /// [`NameError`] as for [`DomainName::new`], and when it holds an SRV label.
+    /// [`NameError`] as for [`DomainName::new`], and if the name has an SRV label.
     pub fn new(input: &str) -> Result<Self, NameError> {
         if input.contains('_') {
             return Err(NameError::new(
                 input,
                 "cluster domain",
-                "`_` is not allowed in it",
-                "use letters, digits, `-`",
+                "`_` is not allowed in a cluster domain",
+                "use letters, digits and `-`",
             ));
         }
         DomainName::new(input).map(Self)
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_at_most_253_octets_and_labels_63() {
+    fn names_are_limited_to_253_octets_and_labels_to_63() {
         let label = "x".repeat(63);
         let longest = format!("{label}.{label}.{label}.{}", "y".repeat(61));
         assert_eq!(longest.len(), 253);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn underscores_only_begin_the_leading_labels() {
+    fn underscores_are_allowed_only_at_the_start_of_leading_labels() {
         assert!(DomainName::new("_http._tcp.orders.shop").is_ok());
         for bad in ["a._b", "a_b.c", "_.c", "__a.b", "_a_.b", "orders.shop_"] {
             assert!(DomainName::new(bad).is_err(), "{bad}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_neither_doubled_nor_leading() {
+    fn leading_and_double_dots_are_errors() {
         for bad in ["", ".", "..", ".a", "a..b", "a.."] {
             assert!(DomainName::new(bad).is_err(), "{bad:?}");
         }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn below_wants_a_label_border() {
+    fn below_matches_whole_labels() {
         let zone = DomainName::new("svc.cluster.local").expect("name");
         let below = |s: &str| DomainName::new(s).expect("name").below(&zone).map(str::to_owned);
         assert_eq!(below("orders.shop.svc.cluster.local").as_deref(), Some("orders.shop"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_about_a_label_names_the_whole_name() {
+    fn the_error_of_a_label_names_the_whole_name() {
         let error = DomainName::new("orders.-x.svc").expect_err("hyphen");
         assert_eq!(error.input(), "orders.-x.svc");
         assert!(error.rule().starts_with("`-x`: "), "{error}");

@@ -1,10 +1,10 @@
-//! Why a text is not a name.
+//! The error of parsing a name.
 
 use std::fmt;
 
-/// A text that is not the name it should be: what was given, which rule it breaks, what would be right.
+/// An invalid name: the input, the rule that it breaks, and a remedy.
 ///
-/// The input is shown without credentials: for a URL, the part before `@` is left out.
+/// The error never shows credentials: of a URL it leaves out the part before `@`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct NameError {
     input: Box<str>,
@@ -23,7 +23,7 @@ impl NameError {
         Self { input: input.into(), what, rule: rule.into(), remedy: remedy.into() }
     }
 
-    /// The same finding about a part, told of the whole input that held it.
+    /// Turns the error about a part into an error about the whole input.
     pub(crate) fn within(self, whole: &str) -> Self {
         if *self.input == *whole {
             return self;
@@ -31,19 +31,19 @@ impl NameError {
         Self { rule: format!("`{}`: {}", self.input.escape_debug(), self.rule).into(), input: whole.into(), ..self }
     }
 
-    /// The text that was refused.
+    /// The invalid input.
     #[must_use]
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// The rule that it breaks.
+    /// The rule that the input breaks.
     #[must_use]
     pub fn rule(&self) -> &str {
         &self.rule
     }
 
-    /// What would be right.
+    /// How to fix the input.
     #[must_use]
     pub fn remedy(&self) -> &str {
         &self.remedy

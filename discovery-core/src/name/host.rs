@@ -4,20 +4,20 @@ use std::{fmt, net::IpAddr};
 
 use super::DomainName;
 
-/// What stands where a URL has its host.
+/// The host part of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Host {
-    /// An address literal; nothing is asked of anyone.
+    /// An address literal, which needs no query.
     Ip(IpAddr),
-    /// `localhost` or a name below it: always loopback, never asked (RFC 6761 section 6.3).
+    /// `localhost` or a name below it: always loopback, without a query (RFC 6761 section 6.3).
     Localhost,
-    /// A name to be read as a Service, a pod of a Service, or an ordinary host.
+    /// The name of a Service, of a pod of a Service, or of an ordinary host.
     #[non_exhaustive]
     Name {
         /// The name without SRV labels.
         name: DomainName,
-        /// Whether it was written with a final dot: then it is read in one way only.
+        /// Whether the name has a final dot, so that it has a single meaning.
         absolute: bool,
     },
 }

@@ -1,32 +1,33 @@
-//! One-label names: Service, Namespace, port name, pod host name.
+//! Names of one label: Service, Namespace, port name, pod host name.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use super::NameError;
 
-/// Longest label, in octets (RFC 1035 section 2.3.4).
+/// The longest label, in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// Checks one label against RFC 1123 and folds it to lower case.
+/// Parses one label by RFC 1123, and folds it to lower case.
 pub(super) fn label(input: &str, what: &'static str) -> Result<Arc<str>, NameError> {
     let refuse = |rule: String, remedy: &str| Err(NameError::new(input, what, rule, remedy));
     if input.is_empty() {
-        return refuse("it is empty".into(), "give 1 to 63 of a-z, 0-9 and `-`");
+        return refuse("it is empty".into(), "use 1 to 63 of a-z, 0-9 and `-`");
     }
     if input.len() > MAX_LABEL {
-        let rule = format!("a label has at most {MAX_LABEL} octets (RFC 1035), this one has {}", input.len());
+        let rule = format!("a label has at most {MAX_LABEL} octets (RFC 1035), but this one has {}", input.len());
         return refuse(rule, "shorten it");
     }
     if let Some(bad) = input.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-')) {
         let remedy = match bad {
-            '_' => "use `-`; an underscore only begins the labels of an SRV name, as in `_http._tcp.orders`",
-            '.' => "give one label, without dots",
+            '_' => "use `-`; only the labels of an SRV name start with an underscore, as in `_http._tcp.orders`",
+            '.' => "use one label, without dots",
             _ => "use only a-z, 0-9 and `-`",
         };
         return refuse(format!("{bad:?} is not allowed in a label (RFC 1123)"), remedy);
     }
     if input.starts_with('-') || input.ends_with('-') {
-        return refuse("a label begins and ends with a letter or a digit (RFC 1123)".into(), "remove the outer `-`");
+        let rule = "a label must start and end with a letter or a digit (RFC 1123)";
+        return refuse(rule.into(), "remove the outer `-`");
     }
     Ok(if input.bytes().any(|b| b.is_ascii_uppercase()) { input.to_ascii_lowercase().into() } else { input.into() })
 }
@@ -38,11 +39,11 @@ macro_rules! label_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks `input` and folds it to lower case.
+            /// Parses `input`, and folds it to lower case.
             ///
             /// # Errors
-            /// [`NameError`] when it is empty, longer than 63 octets, holds anything but letters, digits
-            /// and `-`, or begins or ends with `-`.
+            /// [`NameError`] if the input is empty, is longer than 63 octets, has a character other than letters,
+            /// digits and `-`, or starts or ends with `-`.
             pub fn new(input: &str) -> Result<Self, NameError> {
                 label(input, $what).map(Self)
             }
@@ -79,8 +80,8 @@ macro_rules! label_type {
 label_type! {
     /// The name of a Service: one RFC 1123 label.
     ///
-    /// Kubernetes up to 1.33 asks for RFC 1035 (a letter first); since KEP-5311 (alpha in 1.34) a digit may
-    /// come first. A client that refused what its cluster allows would be wrong, so the wider rule holds.
+    /// Kubernetes up to 1.33 requires RFC 1035 (a letter first); since KEP-5311 (alpha in 1.34) a digit may come first.
+    /// A client must not reject a name that its cluster allows, so this type accepts both.
     ServiceName, "Service name"
 }
 label_type! {
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_1_to_63_letters_digits_and_hyphens() {
+    fn a_label_has_1_to_63_letters_digits_and_hyphens() {
         for good in ["a", "a1", "1a", "web-0", "a--b", "8083", &"x".repeat(63)] {
             assert_eq!(ServiceName::new(good).expect(good).as_str(), good);
         }
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn upper_case_is_folded() {
+    fn folds_upper_case() {
         assert_eq!(Namespace::new("Shop"), Namespace::new("shop"));
     }
 
@@ -121,8 +122,8 @@ mod tests {
     fn an_error_names_the_input_the_rule_and_the_remedy() {
         assert_eq!(
             ServiceName::new("my_svc").expect_err("underscore").to_string(),
-            "`my_svc` is not a valid Service name: '_' is not allowed in a label (RFC 1123); use `-`; an underscore \
-             only begins the labels of an SRV name, as in `_http._tcp.orders`"
+            "`my_svc` is not a valid Service name: '_' is not allowed in a label (RFC 1123); use `-`; only the labels of \
+             an SRV name start with an underscore, as in `_http._tcp.orders`"
         );
     }
 }

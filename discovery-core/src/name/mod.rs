@@ -1,7 +1,7 @@
 //! Names: what an application asked for, parsed once, valid by construction, without I/O.
 //!
-//! Every type here has one door, its constructor, which checks the rule of the thing it names. Upper case
-//! is folded: DNS compares names without regard to case (RFC 4343).
+//! Each type is checked by its constructor, so a value is always valid. Names are folded to lower case, because DNS
+//! names are not case-sensitive (RFC 4343).
 
 mod domain;
 mod error;

@@ -19,7 +19,7 @@ pub(super) fn target(input: &str) -> Result<Target, NameError> {
         };
     }
     if let Some(bad) = input.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#@\\".contains(*c)) {
-        let rule = format!("{bad:?} stands outside of a host and a port");
+        let rule = format!("{bad:?} is not allowed in a host or a port");
         return Err(NameError::new(
             input,
             WHAT,
@@ -44,7 +44,7 @@ pub(super) fn url(url: &Url) -> Result<Target, NameError> {
     assemble(&shown, Some(Scheme::from_parsed(url.scheme())), host, port)
 }
 
-/// The URL as it may be shown: without credentials, path and query.
+/// The URL as errors show it: without credentials, path and query.
 fn shown(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -59,7 +59,7 @@ fn url_error(input: &str, error: url::ParseError) -> NameError {
         url::ParseError::InvalidPort => {
             "a URL's port is a number from 1 to 65535; name a port as `orders:http` or `http://_http._tcp.orders`"
         }
-        url::ParseError::RelativeUrlWithoutBase => "begin with a scheme: a letter, then letters, digits, `+`, `-`, `.`",
+        url::ParseError::RelativeUrlWithoutBase => "start with a scheme: a letter, then letters, digits, `+`, `-`, `.`",
         _ => "write `scheme://host[:port]`",
     };
     NameError::new(format!("{scheme}://{host}"), WHAT, error.to_string(), remedy)
@@ -71,20 +71,20 @@ fn split_port(input: &str) -> Result<(&str, Option<&str>), NameError> {
     }
     if let Some(rest) = input.strip_prefix('[') {
         let Some((inner, tail)) = rest.split_once(']') else {
-            return Err(NameError::new(input, WHAT, "`[` without `]`", "write `[::1]:8080`"));
+            return Err(NameError::new(input, WHAT, "`[` has no matching `]`", "write `[::1]:8080`"));
         };
         let host = input.get(..inner.len() + 2).unwrap_or(input);
         return match tail.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if tail.is_empty() => Ok((host, None)),
-            None => Err(NameError::new(input, WHAT, "text after `]`", "write `[::1]:8080`")),
+            None => Err(NameError::new(input, WHAT, "only `:` and a port may follow `]`", "write `[::1]:8080`")),
         };
     }
     match input.split_once(':') {
         None => Ok((input, None)),
         Some((_, port)) if port.contains(':') => {
             let remedy = "write an IPv6 address with a port as `[::1]:8080`";
-            Err(NameError::new(input, WHAT, "more than one `:`, and no IPv6 address", remedy))
+            Err(NameError::new(input, WHAT, "it has more than one `:`, but is not an IPv6 address", remedy))
         }
         Some((host, port)) => Ok((host, Some(port))),
     }
@@ -92,12 +92,12 @@ fn split_port(input: &str) -> Result<(&str, Option<&str>), NameError> {
 
 fn port_of(input: &str, text: &str) -> Result<Port, NameError> {
     if text.is_empty() {
-        return Err(NameError::new(input, WHAT, "the port is empty", "drop the `:` or write a port after it"));
+        return Err(NameError::new(input, WHAT, "the port is empty", "remove the `:` or write a port after it"));
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
         let Ok(number) = text.parse() else {
             let rule = format!("port {text} is not in 1..=65535");
-            return Err(NameError::new(input, WHAT, rule, "give a port in that range"));
+            return Err(NameError::new(input, WHAT, rule, "use a port in that range"));
         };
         return nonzero(input, number).map(Port::Number);
     }
@@ -106,7 +106,7 @@ fn port_of(input: &str, text: &str) -> Result<Port, NameError> {
 
 fn nonzero(input: &str, number: u16) -> Result<NonZeroU16, NameError> {
     NonZeroU16::new(number)
-        .ok_or_else(|| NameError::new(input, WHAT, "port 0 is not in 1..=65535", "give a port in that range"))
+        .ok_or_else(|| NameError::new(input, WHAT, "port 0 is not in 1..=65535", "use a port in that range"))
 }
 
 fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>) -> Result<Target, NameError> {
@@ -114,7 +114,7 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
     let (port, protocol) = match (port, srv) {
         (Some(_), Some(_)) => {
             let rule = "the port is given twice, by the SRV labels and after `:`";
-            return Err(NameError::new(input, WHAT, rule, "keep one of the two"));
+            return Err(NameError::new(input, WHAT, rule, "remove one of the two"));
         }
         (None, Some((name, protocol))) => (Port::Name(name), protocol),
         (Some(port), None) => (port, Protocol::Tcp),
@@ -123,24 +123,24 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
     let host = host_of(input, host)?;
     if matches!((&host, &port), (Host::Ip(_) | Host::Localhost, Port::Name(_))) {
         let rule = "an address has no named ports";
-        return Err(NameError::new(input, WHAT, rule, "give the port as a number"));
+        return Err(NameError::new(input, WHAT, rule, "write the port as a number"));
     }
     Ok(Target::from_parts(scheme, host, port, protocol))
 }
 
 type SrvLabels = Option<(PortName, Protocol)>;
 
-/// Splits `_port._protocol.` off the front (RFC 2782).
+/// Splits the labels `_port._protocol.` off the front (RFC 2782).
 fn split_srv<'a>(input: &str, host: &'a str) -> Result<(SrvLabels, &'a str), NameError> {
     let Some(rest) = host.strip_prefix('_') else { return Ok((None, host)) };
     let refuse =
         |rule: &str| NameError::new(input, WHAT, rule, "write `_port._tcp.service`, as in `_http._tcp.orders`");
     let mut parts = rest.splitn(3, '.');
     let (Some(port), Some(protocol), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(refuse("a name that begins with `_` is an SRV name of three parts or more (RFC 2782)"));
+        return Err(refuse("a name that starts with `_` must be an SRV name of three or more labels (RFC 2782)"));
     };
     let Some(protocol) = Protocol::from_srv_label(&protocol.to_ascii_lowercase()) else {
-        return Err(refuse("the second label of an SRV name is `_tcp`, `_udp` or `_sctp`"));
+        return Err(refuse("the second label of an SRV name must be `_tcp`, `_udp` or `_sctp`"));
     };
     let port = PortName::new(port).map_err(|error| error.within(input))?;
     Ok((Some((port, protocol)), name))
@@ -158,7 +158,8 @@ fn host_of(input: &str, text: &str) -> Result<Host, NameError> {
         });
     }
     if text.starts_with('[') {
-        return Err(NameError::new(input, WHAT, "`[…]` holds no IPv6 address", "write `[::1]:8080`"));
+        let rule = format!("`{text}` is not an IPv6 address in brackets");
+        return Err(NameError::new(input, WHAT, rule, "write `[::1]:8080`"));
     }
     let plain = text.strip_suffix('.').unwrap_or(text);
     if let Ok(ip) = plain.parse::<Ipv4Addr>() {
@@ -167,7 +168,7 @@ fn host_of(input: &str, text: &str) -> Result<Host, NameError> {
     name_of(input, text)
 }
 
-/// Folds international names to their ASCII form and tells names from things that look like addresses.
+/// Parses a name: folds international names to ASCII, and rejects numbers that URLs would read as addresses.
 fn name_of(input: &str, text: &str) -> Result<Host, NameError> {
     let ascii = match url::Host::parse(text) {
         Ok(url::Host::Domain(name)) => name,
@@ -176,13 +177,13 @@ fn name_of(input: &str, text: &str) -> Result<Host, NameError> {
             return Err(NameError::new(input, WHAT, rule, "write the address as four decimal parts, or a name"));
         }
         Err(error) => {
-            let remedy = "use letters, digits and `-`, labels divided by `.`";
+            let remedy = "use letters, digits and `-`, and separate labels by `.`";
             return Err(NameError::new(input, WHAT, format!("`{text}`: {error}"), remedy));
         }
     };
     if ascii.starts_with('_') {
         let remedy = "write `_port._tcp.service`, as in `_http._tcp.orders`";
-        return Err(NameError::new(input, WHAT, format!("`{text}`: a host does not begin with `_`"), remedy));
+        return Err(NameError::new(input, WHAT, format!("`{text}`: a host must not start with `_`"), remedy));
     }
     let name = DomainName::new(&ascii).map_err(|error| error.within(input))?;
     if name.labels().next_back() == Some("localhost") {

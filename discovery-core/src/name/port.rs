@@ -4,21 +4,21 @@ use std::{fmt, num::NonZeroU16};
 
 use super::PortName;
 
-/// The port that a target asks for.
+/// The port of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Port {
     /// A number, `orders:8080`.
     Number(NonZeroU16),
-    /// A name, `orders:http` or `_http._tcp.orders`: only a source that knows port names can answer.
+    /// A name, `orders:http` or `_http._tcp.orders`. Only a source that knows port names can answer.
     Name(PortName),
-    /// None was written; a number if the scheme has a default one. A URL that writes its scheme's default
-    /// port means the same: `http://orders:80` is `http://orders` (WHATWG URL).
+    /// Not written: the default port of the scheme, if it has one. A URL with its scheme's default port means the same:
+    /// `http://orders:80` is `http://orders` (WHATWG URL).
     Default(Option<NonZeroU16>),
 }
 
 impl Port {
-    /// The number, where one is written or the scheme implies it.
+    /// The number, if one is written or the scheme has a default.
     #[must_use]
     pub fn number(&self) -> Option<NonZeroU16> {
         match self {
@@ -29,7 +29,7 @@ impl Port {
     }
 }
 
-/// A transport protocol of a Service's port.
+/// The transport protocol of a Service's port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Protocol {

@@ -1,10 +1,10 @@
-//! URL schemes and what they imply.
+//! URL schemes and their default ports.
 
 use std::{fmt, num::NonZeroU16, sync::Arc};
 
 use super::PortName;
 
-/// Schemes that imply a port. Numbers: IANA service name and port number registry.
+/// The schemes with a default port. Numbers: IANA service name and port number registry.
 const DEFAULT_PORTS: &[(&str, u16)] = &[
     ("amqp", 5672),
     ("amqps", 5671),
@@ -28,7 +28,7 @@ const DEFAULT_PORTS: &[(&str, u16)] = &[
 pub struct Scheme(Arc<str>);
 
 impl Scheme {
-    /// `text` has passed the `url` crate, which checks RFC 3986's grammar and folds case.
+    /// `text` comes from the `url` crate, which checks the grammar of RFC 3986 and folds case.
     pub(super) fn from_parsed(text: &str) -> Self {
         Self(text.into())
     }
@@ -39,14 +39,14 @@ impl Scheme {
         &self.0
     }
 
-    /// The port that is meant where a URL writes none.
+    /// The port of a URL that has no port.
     #[must_use]
     pub fn default_port(&self) -> Option<NonZeroU16> {
         let found = DEFAULT_PORTS.iter().find(|(scheme, _)| *scheme == &*self.0)?;
         NonZeroU16::new(found.1)
     }
 
-    /// The port name that goes with the scheme: its own text, where that is a label.
+    /// The scheme as a port name, if it is a valid label.
     #[must_use]
     pub fn port_name(&self) -> Option<PortName> {
         PortName::new(&self.0).ok()

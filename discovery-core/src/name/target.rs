@@ -6,8 +6,7 @@ use url::Url;
 
 use super::{Host, NameError, Port, Protocol, Scheme, parse};
 
-/// What an application asked for: scheme, logical name, port. Parsed once; equal targets share one
-/// resolution.
+/// What an application asked for: scheme, logical name and port. Equal targets share one upstream.
 ///
 /// ```
 /// use discovery_core::name::{Port, Target};
@@ -32,19 +31,19 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads `orders`, `orders:8080`, `orders.shop:http`, `_http._tcp.orders.shop`, `10.0.0.1:80`,
-    /// `[::1]:80`, `localhost`, or a URL.
+    /// Parses `orders`, `orders:8080`, `orders.shop:http`, `_http._tcp.orders.shop`, `10.0.0.1:80`, `[::1]:80`,
+    /// `localhost`, or a URL.
     ///
     /// # Errors
-    /// [`NameError`] naming the input, the rule that it breaks, and what would be right.
+    /// [`NameError`] with the input, the rule that it breaks, and a remedy.
     pub fn new(input: &str) -> Result<Self, NameError> {
         parse::target(input)
     }
 
-    /// Reads scheme, host and port of a URL; path, query and credentials play no part.
+    /// Takes the scheme, host and port of a URL; ignores its path, query and credentials.
     ///
     /// # Errors
-    /// [`NameError`] when the URL has no host or its host is no valid name.
+    /// [`NameError`] if the URL has no host, or its host is not a valid name.
     pub fn from_url(url: &Url) -> Result<Self, NameError> {
         parse::url(url)
     }
@@ -53,7 +52,7 @@ impl Target {
         Self { scheme, host, port, protocol }
     }
 
-    /// The scheme, where the target was a URL.
+    /// The scheme, if the target is a URL.
     #[must_use]
     pub fn scheme(&self) -> Option<&Scheme> {
         self.scheme.as_ref()
@@ -71,7 +70,7 @@ impl Target {
         &self.port
     }
 
-    /// The transport protocol; TCP unless an SRV name says otherwise.
+    /// The transport protocol; TCP unless the target is an SRV name with another one.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
@@ -124,7 +123,7 @@ impl From<std::convert::Infallible> for NameError {
     }
 }
 
-/// A text that reads back as an equal target.
+/// Formats a target as text that parses as an equal target.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Port::Name(port) = &self.port {

@@ -1,4 +1,4 @@
-//! One test per form of a target that the documentation names.
+//! Every form of a target in the documentation, and the errors of malformed ones.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn parts(input: &str) -> (String, Option<u16>, String) {
 }
 
 #[test]
-fn every_documented_form_is_read() {
+fn parses_every_documented_form() {
     let plain = |host: &str, port| (host.to_owned(), port, String::new());
     for (input, expected) in [
         ("orders", plain("orders", None)),
@@ -57,15 +57,15 @@ fn every_documented_form_is_read() {
 }
 
 #[test]
-fn a_scheme_implies_port_and_port_name() {
+fn a_scheme_gives_a_default_port_and_a_port_name() {
     let target = ok("http://orders");
     assert_eq!(target.port(), &Port::Default(NonZeroU16::new(80)));
     assert_eq!(target.scheme().and_then(Scheme::port_name), PortName::new("http").ok());
-    assert_eq!(ok("http://orders:80").port(), &Port::Default(NonZeroU16::new(80)), "url drops a default port");
+    assert_eq!(ok("http://orders:80").port(), &Port::Default(NonZeroU16::new(80)), "the default port is dropped");
 }
 
 #[test]
-fn what_is_no_target_is_refused_with_rule_and_remedy() {
+fn the_error_of_a_malformed_target_has_rule_and_remedy() {
     for (input, rule) in [
         ("", "the host is empty"),
         (":8080", "the host is empty"),
@@ -73,22 +73,22 @@ fn what_is_no_target_is_refused_with_rule_and_remedy() {
         ("orders:0", "port 0 is not in 1..=65535"),
         ("orders:65536", "port 65536 is not in 1..=65535"),
         ("orders:99999999999999999999", "port 99999999999999999999 is not in 1..=65535"),
-        ("orders:80:90", "more than one `:`, and no IPv6 address"),
+        ("orders:80:90", "it has more than one `:`, but is not an IPv6 address"),
         ("orders:ht_tp", "`ht_tp`: '_' is not allowed in a label (RFC 1123)"),
-        ("orders/v1", "'/' stands outside of a host and a port"),
-        ("user@orders", "'@' stands outside of a host and a port"),
-        ("orders shop", "' ' stands outside of a host and a port"),
+        ("orders/v1", "'/' is not allowed in a host or a port"),
+        ("user@orders", "'@' is not allowed in a host or a port"),
+        ("orders shop", "' ' is not allowed in a host or a port"),
         ("or_ders", "'_' is not allowed in a label (RFC 1123)"),
         ("orders..shop", "a label is empty"),
-        ("-orders", "a label begins and ends with a letter or a digit (RFC 1123)"),
-        ("_http", "a name that begins with `_` is an SRV name of three parts or more (RFC 2782)"),
-        ("_http._quic.orders", "the second label of an SRV name is `_tcp`, `_udp` or `_sctp`"),
+        ("-orders", "a label must start and end with a letter or a digit (RFC 1123)"),
+        ("_http", "a name that starts with `_` must be an SRV name of three or more labels (RFC 2782)"),
+        ("_http._quic.orders", "the second label of an SRV name must be `_tcp`, `_udp` or `_sctp`"),
         ("_http._tcp.orders:80", "the port is given twice, by the SRV labels and after `:`"),
-        ("_http._tcp._orders", "`_orders`: a host does not begin with `_`"),
-        ("[::1", "`[` without `]`"),
-        ("[::1]x", "text after `]`"),
-        ("[10.0.0.1]:80", "`[…]` holds no IPv6 address"),
-        ("fe80::1%eth0", "more than one `:`, and no IPv6 address"),
+        ("_http._tcp._orders", "`_orders`: a host must not start with `_`"),
+        ("[::1", "`[` has no matching `]`"),
+        ("[::1]x", "only `:` and a port may follow `]`"),
+        ("[10.0.0.1]:80", "`[10.0.0.1]` is not an IPv6 address in brackets"),
+        ("fe80::1%eth0", "it has more than one `:`, but is not an IPv6 address"),
         ("[fe80::1%eth0]:80", "`fe80::1%eth0` is not an IPv6 address"),
         ("1234", "`1234` is a number, which URLs read as an IPv4 address"),
         ("localhost:http", "an address has no named ports"),
@@ -105,7 +105,7 @@ fn what_is_no_target_is_refused_with_rule_and_remedy() {
 }
 
 #[test]
-fn an_error_never_shows_credentials() {
+fn errors_do_not_show_credentials() {
     for input in ["http://user:secret@or_ders/", "http://user:secret@orders:http/", "http://user:secret@a b/"] {
         let error = Target::new(input).expect_err(input).to_string();
         assert!(!error.contains("secret") && !error.contains("user"), "{error}");
@@ -113,17 +113,17 @@ fn an_error_never_shows_credentials() {
 }
 
 proptest! {
-    /// Nothing panics, and a refusal always says what was refused.
+    /// Nothing panics, and every error has a rule and a remedy.
     #[test]
-    fn any_text_is_read_or_refused(input in "\\PC{0,80}") {
+    fn any_text_is_a_target_or_an_error(input in "\\PC{0,80}") {
         if let Err(error) = Target::new(&input) {
             prop_assert!(!error.rule().is_empty() && !error.remedy().is_empty());
         }
     }
 
-    /// Texts near the grammar: what is read prints as a text that reads as the same target.
+    /// Texts near the grammar: a target parses again from its `Display`.
     #[test]
-    fn a_target_prints_as_itself(
+    fn display_round_trips(
         input in "((http|redis|grpc)://)?(_[a-z]{1,4}\\._(tcp|udp)\\.)?[a-zA-Z0-9_.\\[\\]:-]{1,30}(:[a-z0-9]{1,6})?"
     ) {
         if let Ok(target) = Target::new(&input) {
