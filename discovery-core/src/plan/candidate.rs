@@ -1,22 +1,22 @@
-//! One way to read a name, and the question that it leads to.
+//! One possible meaning of a name, and its DNS query.
 
 use std::fmt;
 
 use crate::name::{DomainName, Hostname};
 
-/// One way to read a name, with its question.
+/// One possible meaning of a name, with its DNS query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// How the name is read.
+    /// What the name stands for.
     pub name_kind: NameKind,
-    /// What is asked.
+    /// The DNS query.
     pub question: Question,
-    /// Whether the answer comes from the cluster's own zone, where SRV weights mean nothing.
+    /// Whether the name is in the cluster's own zone, where SRV weights have no meaning.
     pub in_cluster: bool,
 }
 
-/// How a name is read.
+/// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameKind {
@@ -24,7 +24,7 @@ pub enum NameKind {
     Service,
     /// `pod.service`, `pod.service.namespace`, and longer forms: one pod of a headless Service.
     Pod,
-    /// An ordinary host, or a name written in full.
+    /// An ordinary host, or an absolute name.
     Host,
 }
 
@@ -38,23 +38,23 @@ impl fmt::Display for NameKind {
     }
 }
 
-/// A question to DNS. Names are absolute.
+/// A DNS query. Its name is absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Question {
-    /// A and AAAA of a name.
+    /// The A and AAAA records of a name.
     Addresses(DomainName),
-    /// SRV of a name.
+    /// The SRV records of a name.
     Srv {
         /// The SRV name, `_port._protocol.service…`.
         name: DomainName,
-        /// Keep only the target with this first label: one pod of the Service.
+        /// Use only the SRV target with this first label, which is one pod of the Service.
         only: Option<Hostname>,
     },
 }
 
 impl Question {
-    /// The name that is asked for.
+    /// The name in the query.
     #[must_use]
     pub fn name(&self) -> &DomainName {
         match self {

@@ -1,4 +1,4 @@
-//! From a target to its questions.
+//! Expansion of a target to its queries.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -22,7 +22,7 @@ pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
         Host::Name { name, absolute } => {
             let mut expansion = Expansion { name, scope, plan: &mut plan };
             if *absolute {
-                expansion.written_in_full();
+                expansion.absolute();
             } else {
                 expansion.relative();
             }
@@ -33,7 +33,7 @@ pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
 
 pub(super) fn wants_cluster_domain(target: &Target) -> bool {
     match target.host() {
-        // Four labels and more are a host, or already hold the domain; `a.b.c.svc` is the exception.
+        // A name of four or more labels is a host, or already has the domain; `a.b.c.svc` is the exception.
         Host::Name { name, absolute: false } => {
             name.label_count() <= 3 || (name.label_count() == 4 && name.labels().next_back() == Some("svc"))
         }
@@ -48,15 +48,15 @@ struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    /// A name with its final dot is read as it stands.
-    fn written_in_full(&mut self) {
+    /// A name with a final dot has a single meaning.
+    fn absolute(&mut self) {
         if !self.inside_cluster_domain() {
             self.push(NameKind::Host, self.name.as_str(), None, false);
         }
     }
 
-    /// The readings in the order in which a search list `<ns>.svc.<domain> svc.<domain> <domain>` tries
-    /// them, without those that the DNS specification of Kubernetes can never answer.
+    /// The meanings, in the order in which a search list `<ns>.svc.<domain> svc.<domain> <domain>` tries them, without
+    /// those that cannot exist by the Kubernetes DNS specification.
     fn relative(&mut self) {
         if self.inside_cluster_domain() {
             return;
@@ -79,7 +79,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// `service.namespace.svc.<domain>` and the like, with or without the final dot.
+    /// A name below the cluster domain, such as `service.namespace.svc.<domain>`, with or without the final dot.
     fn inside_cluster_domain(&mut self) -> bool {
         let Some(domain) = &self.scope.cluster_domain else { return false };
         let Some(inside) = self.name.below(domain.name()) else { return false };
@@ -99,7 +99,7 @@ impl Expansion<'_> {
                 let namespace = namespace.clone();
                 self.service(service, namespace.as_str());
             }
-            None => self.refuse_without_namespace(&format!("`{service}` alone is read in the own namespace")),
+            None => self.skip_without_namespace(&format!("`{service}` as a Service of the own namespace")),
         }
     }
 
@@ -109,14 +109,14 @@ impl Expansion<'_> {
                 let namespace = namespace.clone();
                 self.pod(pod, service, namespace.as_str());
             }
-            None => self.refuse_without_namespace(&format!("`{pod}.{service}` as a pod of the own namespace")),
+            None => self.skip_without_namespace(&format!("`{pod}.{service}` as a pod of the own namespace")),
         }
     }
 
-    fn refuse_without_namespace(&mut self, what: &str) {
+    fn skip_without_namespace(&mut self, meaning: &str) {
         self.plan.refused.push(format!(
-            "{what}, which is not known: set POD_NAMESPACE (downward API `metadata.namespace`) or \
-             DISCOVERY_NAMESPACE, or write the namespace, as in `{}.<namespace>.svc`",
+            "cannot look up {meaning}: the own namespace is unknown; set POD_NAMESPACE (downward API \
+             `metadata.namespace`) or DISCOVERY_NAMESPACE, or write the namespace, as in `{}.<namespace>.svc`",
             self.name
         ));
     }
@@ -130,7 +130,7 @@ impl Expansion<'_> {
         self.push(NameKind::Service, &format!("{service}.{namespace}.{zone}"), None, true);
     }
 
-    /// A pod has addresses of its own; its named ports are those of its Service, narrowed to the pod.
+    /// A pod has address records of its own. Its named ports are in the SRV records of its Service, limited to the pod.
     fn pod(&mut self, pod: &str, service: &str, namespace: &str) {
         if let Ok(pod) = Hostname::new(pod) {
             self.refer(service, namespace, Some(pod));
@@ -150,13 +150,13 @@ impl Expansion<'_> {
         }
     }
 
-    /// `svc.<domain>`, or the remark that the domain is not known.
+    /// `svc.<domain>`. Without the domain, notes once what is missing.
     fn zone(&mut self) -> Option<String> {
         let Some(domain) = &self.scope.cluster_domain else {
-            let remark = "names of Services need the cluster's domain, which is not known: run in a pod with \
-                          dnsPolicy ClusterFirst, or set DISCOVERY_CLUSTER_DOMAIN";
-            if !self.plan.refused.iter().any(|said| said == remark) {
-                self.plan.refused.push(remark.to_owned());
+            let missing = "cannot look up Services in DNS: the cluster domain is unknown; run in a pod with dnsPolicy \
+                           ClusterFirst, or set DISCOVERY_CLUSTER_DOMAIN";
+            if !self.plan.refused.iter().any(|noted| noted == missing) {
+                self.plan.refused.push(missing.to_owned());
             }
             return None;
         };
@@ -192,23 +192,22 @@ mod tests {
         Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok())
     }
 
-    fn planned(target: &str, scope: &Scope) -> Plan {
+    fn plan_for(target: &str, scope: &Scope) -> Plan {
         Plan::new(&Target::new(target).expect(target), scope)
     }
 
-    fn asked(target: &str, scope: &Scope) -> Vec<String> {
+    fn queries(target: &str, scope: &Scope) -> Vec<String> {
         let show = |c: &Candidate| match &c.question {
             Question::Addresses(name) => format!("{name}"),
             Question::Srv { name, only: None } => format!("SRV {name}"),
             Question::Srv { name, only: Some(only) } => format!("SRV {name} only {only}"),
         };
-        planned(target, scope).dns.iter().map(show).collect()
+        plan_for(target, scope).dns.iter().map(show).collect()
     }
 
-    /// The forms and their questions: contract of Kubernetes DNS, table "query budget".
     #[test]
-    fn every_form_leads_to_its_questions() {
-        for (target, questions) in [
+    fn every_form_of_a_name_has_its_queries() {
+        for (target, expected) in [
             ("orders", vec!["orders.shop.svc.cluster.local"]),
             (
                 "orders.billing",
@@ -240,12 +239,12 @@ mod tests {
             ("10.0.0.1:80", vec![]),
             ("localhost:80", vec![]),
         ] {
-            assert_eq!(asked(target, &in_pod()), questions, "{target}");
+            assert_eq!(queries(target, &in_pod()), expected, "{target}");
         }
     }
 
     #[test]
-    fn the_services_that_a_name_may_mean_are_named_without_the_domain() {
+    fn services_are_planned_without_the_cluster_domain() {
         let own = Scope::new(Namespace::new("shop").ok(), None);
         for (target, services) in [
             ("orders", vec!["orders.shop"]),
@@ -257,16 +256,16 @@ mod tests {
             ("example.com.", vec![]),
             ("10.0.0.1:80", vec![]),
         ] {
-            let named = |scope| planned(target, scope).services.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let named = |scope| plan_for(target, scope).services.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(named(&own), services, "{target}");
             assert_eq!(named(&in_pod()), services, "{target}");
         }
-        let full = planned("orders.billing.svc.cluster.local.", &in_pod());
+        let full = plan_for("orders.billing.svc.cluster.local.", &in_pod());
         assert_eq!(full.services.len(), 1);
     }
 
     #[test]
-    fn env_answers_for_the_own_namespace_only() {
+    fn variables_are_planned_for_the_own_namespace_only() {
         for (target, service) in [
             ("orders", Some("orders")),
             ("orders.shop", Some("orders")),
@@ -276,39 +275,39 @@ mod tests {
             ("web-0.nginx.shop.svc", None),
             ("db.example.com", None),
         ] {
-            let plan = planned(target, &in_pod());
+            let plan = plan_for(target, &in_pod());
             assert_eq!(plan.env.as_ref().map(ServiceName::as_str), service, "{target}");
         }
     }
 
     #[test]
-    fn outside_a_cluster_hosts_are_planned_and_the_rest_says_what_is_missing() {
+    fn outside_a_cluster_only_hosts_are_planned_and_the_plan_says_what_to_set() {
         let laptop = Scope::default();
-        assert_eq!(asked("db.example.com:5432", &laptop), ["db.example.com"]);
-        assert_eq!(asked("example.com", &laptop), ["example.com"]);
-        assert_eq!(planned("orders", &laptop).env.as_ref().map(ServiceName::as_str), Some("orders"));
-        let bare = planned("orders", &laptop);
+        assert_eq!(queries("db.example.com:5432", &laptop), ["db.example.com"]);
+        assert_eq!(queries("example.com", &laptop), ["example.com"]);
+        assert_eq!(plan_for("orders", &laptop).env.as_ref().map(ServiceName::as_str), Some("orders"));
+        let bare = plan_for("orders", &laptop);
         assert!(bare.dns.is_empty());
         assert!(bare.refused[0].contains("POD_NAMESPACE"), "{:?}", bare.refused);
-        let service = planned("orders.shop.svc", &laptop);
+        let service = plan_for("orders.shop.svc", &laptop);
         assert!(service.dns.is_empty());
         assert!(service.refused[0].contains("DISCOVERY_CLUSTER_DOMAIN"), "{:?}", service.refused);
     }
 
     #[test]
-    fn a_name_that_grows_too_long_is_refused_not_cut() {
+    fn a_name_too_long_after_expansion_is_skipped() {
         let label = "x".repeat(63);
-        let plan = planned(&format!("{label}.{label}.{label}.{}.svc", "y".repeat(55)), &in_pod());
+        let plan = plan_for(&format!("{label}.{label}.{label}.{}.svc", "y".repeat(55)), &in_pod());
         assert_eq!(plan.dns.len(), 1, "as a host of five labels it fits");
-        let plan = planned(&format!("{label}.{label}.{label}.svc"), &in_pod());
+        let plan = plan_for(&format!("{label}.{label}.{label}.svc"), &in_pod());
         assert_eq!(plan.dns.len(), 1);
         let long = Scope::new(None, ClusterDomain::new(&format!("{label}.example")).ok());
-        let plan = planned(&format!("{label}.{label}.{label}.svc"), &long);
+        let plan = plan_for(&format!("{label}.{label}.{label}.svc"), &long);
         assert!(plan.dns.is_empty() && plan.refused[0].contains("253"), "{:?}", plan.refused);
     }
 
     #[test]
-    fn only_relative_names_of_service_form_want_the_cluster_domain() {
+    fn only_relative_names_of_a_service_depend_on_the_cluster_domain() {
         for (target, wants) in [
             ("orders", true),
             ("orders.shop", true),

@@ -6,29 +6,29 @@ use std::{fmt, net::IpAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Families {
-    /// IPv4 only: no AAAA question is asked.
+    /// IPv4 only, without AAAA queries.
     V4,
-    /// IPv6 only: no A question is asked.
+    /// IPv6 only, without A queries.
     V6,
     /// Both.
     Both,
 }
 
 impl Families {
-    /// Whether IPv4 addresses are of use.
+    /// Whether IPv4 addresses are reachable.
     #[must_use]
     pub fn v4(self) -> bool {
         matches!(self, Self::V4 | Self::Both)
     }
 
-    /// Whether IPv6 addresses are of use.
+    /// Whether IPv6 addresses are reachable.
     #[must_use]
     pub fn v6(self) -> bool {
         matches!(self, Self::V6 | Self::Both)
     }
 
-    /// The families of a pod's own addresses, as the downward API writes `status.podIPs`: separated by
-    /// commas. `None` when the text is anything else.
+    /// Returns the families of the addresses of a pod, separated by commas, as the downward API writes `status.podIPs`.
+    /// `None` for any other text.
     pub(crate) fn from_pod_ips(text: &str) -> Option<Self> {
         let mut families = (false, false);
         for ip in text.split(',') {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pod_ips_tell_the_families() {
+    fn families_come_from_pod_ips() {
         for (text, families) in [
             ("10.244.1.7", Some(Families::V4)),
             ("fd00::7", Some(Families::V6)),

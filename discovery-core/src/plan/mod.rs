@@ -1,7 +1,9 @@
-//! Plans: the questions that a target leads to, in order, without I/O.
+//! Plans: the queries for a target, in order, without I/O.
 //!
-//! Names are expanded here and only absolute names are ever asked: a resolver's search list costs up to ten
-//! questions for one name and turns a SERVFAIL on the right name into an NXDOMAIN on the last one.
+//! # Why not use the search list?
+//!
+//! A resolver's search list costs up to ten queries for one name, and turns a SERVFAIL for the right name into an
+//! NXDOMAIN for the last one. This module expands names itself, so that only absolute names are queried.
 
 mod candidate;
 mod expand;
@@ -18,33 +20,33 @@ pub use service_ref::ServiceRef;
 
 use crate::name::{ServiceName, Target};
 
-/// What to ask whom for a target, in a given scope.
+/// What each source is queried for to resolve a target in a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
     /// The target.
     pub target: Target,
-    /// The addresses, where the target itself names them (a literal, `localhost`): nothing is asked.
+    /// The addresses in the target itself (a literal, `localhost`), which needs no query.
     pub fixed: Option<Vec<IpAddr>>,
     /// The Service of the own namespace whose environment variables may answer.
     pub env: Option<ServiceName>,
-    /// The Services that the name may mean, in the order of the DNS questions: for a source that knows Services by
-    /// name and namespace. Unlike the questions they do not need the cluster's domain to be known.
+    /// The Services that the name may mean, in the order of the DNS queries, for a source that knows Services by name
+    /// and namespace. Unlike the DNS queries, they do not depend on the cluster domain.
     pub services: Vec<ServiceRef>,
-    /// The DNS questions: the first candidate that exists wins.
+    /// The DNS queries: the first candidate that exists wins.
     pub dns: Vec<Candidate>,
-    /// Readings of the name that could not be planned, and what is missing for them.
+    /// Why possible meanings of the name are left out, and what to set for them.
     pub refused: Vec<String>,
 }
 
 impl Plan {
-    /// Plans the questions for `target`.
+    /// Plans the queries for `target`.
     #[must_use]
     pub fn new(target: &Target, scope: &Scope) -> Self {
         expand::plan(target, scope)
     }
 
-    /// Whether some reading of the name waits for the cluster domain to become known.
+    /// Whether a meaning of the name depends on the cluster domain.
     #[must_use]
     pub fn wants_cluster_domain(target: &Target) -> bool {
         expand::wants_cluster_domain(target)

@@ -12,7 +12,7 @@ pub struct ServiceRef {
     pub namespace: Namespace,
     /// The Service's name.
     pub service: ServiceName,
-    /// Only the endpoint with this host name.
+    /// Use only the endpoint with this host name.
     pub pod: Option<Hostname>,
 }
 
