@@ -82,26 +82,26 @@ impl Chain {
 
     /// Queries the sources in order; the first one with endpoints wins.
     pub(super) async fn query(&mut self, trust: IncumbentTrust, early: &mut (dyn FnMut(Update) + Send)) -> RoundResult {
-        let mut answers = NegativeAnswers::default();
+        let mut summary = RoundSummary::default();
         for (at, link) in self.links.iter_mut().enumerate() {
             let mut update = link.lookup.ask(early).await;
             if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
                 update.state = State::Empty;
             }
-            answers.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
+            summary.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
             if matches!(update.state, State::Ready(_)) {
                 self.incumbent = Some(at);
-                return RoundResult { update, steps: answers.steps, winner: Some(link.name), error: None };
+                return RoundResult { update, steps: summary.steps, winner: Some(link.name), error: None };
             }
             let incumbent_stays = self.incumbent == Some(at) && trust.survives(&update);
             let is_final = link.is_final(&update.state);
-            answers.add(link.name, update);
-            answers.is_final |= is_final;
+            summary.add(link.name, update);
+            summary.is_final |= is_final;
             if incumbent_stays || is_final {
                 break;
             }
         }
-        answers.conclude(&self.plan)
+        summary.conclude(&self.plan)
     }
 
     /// Completes when any source has a change to report.
@@ -156,7 +156,7 @@ impl RoundResult {
 
 /// The answers of a round so far, none of which brought endpoints.
 #[derive(Debug, Default)]
-struct NegativeAnswers {
+struct RoundSummary {
     steps: Vec<Step>,
     causes: Vec<Error>,
     /// The negative answer to return if no source failed: the first `Empty`, else the last `NotFound`.
@@ -166,7 +166,7 @@ struct NegativeAnswers {
     is_final: bool,
 }
 
-impl NegativeAnswers {
+impl RoundSummary {
     fn add(&mut self, source: &'static str, update: Update) {
         let evidence: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
         let cause = |kind, without_evidence: &str| {

@@ -122,12 +122,12 @@ impl<T: Send + Sync + 'static> EndpointMap<T> {
         }
     }
 
-    /// As [`pick`](Self::pick), but waits up to `endpoint_timeout` while there is no endpoint. With a timeout of zero it
-    /// only waits for the first answer of the sources.
+    /// As [`pick`](Self::pick), but waits up to `endpoint_timeout` while there is no endpoint. With a timeout of zero
+    /// it only waits for the first answer of the sources.
     ///
     /// # Errors
-    /// As [`pick`](Self::pick), with the reason why there is still no endpoint after `endpoint_timeout`. Returns at once
-    /// when waiting cannot help: every endpoint has been tried, or the configuration is wrong.
+    /// As [`pick`](Self::pick), with the reason why there is still no endpoint after `endpoint_timeout`. Returns at
+    /// once when waiting cannot help: every endpoint has been tried, or the configuration is wrong.
     ///
     /// # Cancel safety
     /// Cancel-safe.

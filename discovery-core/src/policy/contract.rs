@@ -22,8 +22,8 @@ pub trait Picker: Send + Sync + fmt::Debug {
 /// A source of the current time, read only when it is needed.
 ///
 /// Reading the clock takes as long as choosing an endpoint, and only failures and policies that measure time need it. A
-/// caller that already knows the time passes an `Instant`; any other caller passes a function that reads the clock, such
-/// as `Instant::now`.
+/// caller that already knows the time passes an `Instant`; any other caller passes a function that reads the clock,
+/// such as `Instant::now`.
 pub trait Clock {
     /// Returns the current time.
     fn now(&self) -> Instant;

@@ -13,9 +13,9 @@ use super::Clock;
 /// # Why does a failure count as load?
 ///
 /// An endpoint that fails fast always looks idle, so a policy that goes by load sends it *more* requests. Each failure
-/// therefore counts as one more request in flight, the [penalty](Load::penalty), until 5 seconds after the last failure.
-/// In those 5 seconds an endpoint that always fails gets, however fast it fails, as many requests as a good one has in
-/// flight at any moment. Afterwards it is tried again.
+/// therefore counts as one more request in flight, the [penalty](Load::penalty), until 5 seconds after the last
+/// failure. In those 5 seconds an endpoint that always fails gets, however fast it fails, as many requests as a good
+/// one has in flight at any moment. Afterwards it is tried again.
 ///
 /// A success removes half of the penalty, rounded up. A single failure is forgotten with the next success and a long
 /// outage after a few, while an endpoint that fails every second request keeps a penalty.

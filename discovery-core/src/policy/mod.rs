@@ -44,8 +44,8 @@
 //! # Adding a policy
 //!
 //! Another way to choose (weighted round robin by static stride, peak EWMA, Maglev, ring hash) is one more file that
-//! implements `Policy`. What it measures becomes a field of [`Load`], which every [`Pick`] updates; if it measures time,
-//! the policy calls [`PickArgs::now`] at each pick. What it needs to know about the request becomes a field of
+//! implements `Policy`. What it measures becomes a field of [`Load`], which every [`Pick`] updates; if it measures
+//! time, the policy calls [`PickArgs::now`] at each pick. What it needs to know about the request becomes a field of
 //! [`PickArgs`].
 //!
 //! A way to exclude endpoints (subsets, zones, ejection, slow start) is not a policy. It decides at the update which

@@ -10,8 +10,8 @@ use crate::endpoint::Endpoint;
 
 /// The chosen endpoint, and the guard that records the outcome of the request in the endpoint's [`Load`](super::Load).
 ///
-/// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome means that the
-/// request was canceled, which says nothing about the endpoint.
+/// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome means that
+/// the request was canceled, which says nothing about the endpoint.
 #[derive(Debug)]
 #[must_use = "the request counts as in flight only as long as the pick lives"]
 pub struct Pick {

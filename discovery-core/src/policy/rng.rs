@@ -15,8 +15,8 @@ pub trait Rng {
     }
 }
 
-/// The SplitMix64 generator of Steele, Lea and Flood: one addition and a mix. Good enough to spread load, unsuitable for
-/// secrets.
+/// The SplitMix64 generator of Steele, Lea and Flood: one addition and a mix. Good enough to spread load, unsuitable
+/// for secrets.
 #[derive(Clone, Debug)]
 pub struct SplitMix64 {
     state: u64,

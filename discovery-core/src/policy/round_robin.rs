@@ -31,8 +31,8 @@ struct RoundRobinPicker {
 
 /// A hand on a circle of 2^64 points, of which each endpoint owns an equal part.
 ///
-/// One addition moves the hand, and wraps by itself; one multiplication finds the owner of its position. Counting with a
-/// division would take half as long again.
+/// One addition moves the hand, and wraps by itself; one multiplication finds the owner of its position. Counting with
+/// a division would take half as long again.
 #[derive(Debug)]
 struct Circle {
     hand: AtomicU64,

@@ -25,8 +25,8 @@ impl Simulation {
         Self { snapshot, rng: SplitMix64::with_seed(11), now: epoch(), answers, flights, reports }
     }
 
-    /// Runs for `time`. `fails(endpoint, coin)` decides which requests fail, with a coin of 0..100. Returns the share of
-    /// requests that each endpoint got, and the share that failed.
+    /// Runs for `time`. `fails(endpoint, coin)` decides which requests fail, with a coin of 0..100. Returns the share
+    /// of requests that each endpoint got, and the share that failed.
     fn run(&mut self, time: Duration, fails: impl Fn(usize, usize) -> bool) -> ([f64; 10], f64) {
         let end = self.now + time;
         let (mut sent, mut failed) = ([0.0; 10], 0.0);
