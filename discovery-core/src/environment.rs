@@ -1,4 +1,4 @@
-//! What a process finds around itself: environment variables and files.
+//! The environment of a process: its variables and files.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,14 @@ use std::{
 
 use crate::Error;
 
-/// Where the nameservers and the search list stand (resolv.conf(5)).
+/// The file with the nameservers and the search list (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Where the kubelet puts the pod's namespace, unless `automountServiceAccountToken` is false.
+/// The file in which the kubelet writes the pod's namespace, unless `automountServiceAccountToken` is false.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Environment variables, `resolv.conf` and the service-account namespace, as a [`Resolver`](crate::Resolver)
-/// sees them. A test passes its own.
+/// The environment variables, the `resolv.conf` and the service-account namespace that a
+/// [`Resolver`](crate::Resolver) uses. Tests pass their own.
 ///
 /// ```
 /// use discovery_core::Environment;
@@ -44,8 +44,8 @@ enum Text {
 }
 
 impl Environment {
-    /// Those of this process: its environment at the time of the call, `/etc/resolv.conf`, and the
-    /// service-account namespace file. Variables that are not Unicode are left out.
+    /// The environment of this process: its variables at the time of the call, `/etc/resolv.conf`, and the
+    /// service-account namespace file. Leaves out variables that are not Unicode.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the process environment")]
     pub fn from_process() -> Self {
@@ -61,34 +61,34 @@ impl Environment {
         }
     }
 
-    /// No variables and no files.
+    /// An environment without variables and files.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Adds variables; a later one replaces an earlier one of the same name.
+    /// Adds variables. A later one replaces an earlier one of the same name.
     #[must_use]
     pub fn with_env<N: Into<String>, V: Into<String>>(mut self, vars: impl IntoIterator<Item = (N, V)>) -> Self {
         self.env.extend(vars.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
-    /// Takes `text` for the content of `resolv.conf`.
+    /// Uses `text` as the content of `resolv.conf`.
     #[must_use]
     pub fn with_resolv_conf(mut self, text: impl Into<String>) -> Self {
         self.resolv_conf = Text::Given(text.into());
         self
     }
 
-    /// Reads `resolv.conf` from `path`, and again whenever it changes.
+    /// Reads `resolv.conf` from `path`, and again after it changes.
     #[must_use]
     pub fn with_resolv_conf_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.resolv_conf = Text::File(path.into());
         self
     }
 
-    /// Takes `text` for the content of the service-account namespace file.
+    /// Uses `text` as the content of the service-account namespace file.
     #[must_use]
     pub fn with_namespace(mut self, text: impl Into<String>) -> Self {
         self.namespace = Text::Given(text.into());
@@ -102,7 +102,7 @@ impl Environment {
         self
     }
 
-    /// Finds the files `token` and `ca.crt` for the API server in this directory instead of the service account's.
+    /// Reads `token` and `ca.crt` for the API server from this directory instead of the service-account directory.
     #[cfg(feature = "kubernetes")]
     #[must_use]
     pub fn with_service_account_dir(mut self, path: impl Into<PathBuf>) -> Self {
@@ -127,7 +127,7 @@ impl Environment {
         self.namespace.read()
     }
 
-    /// Something that differs when `resolv.conf` has changed.
+    /// A stamp that differs after `resolv.conf` has changed.
     pub(crate) fn resolv_conf_stamp(&self) -> Stamp {
         let Text::File(path) = &self.resolv_conf else { return None };
         let metadata = fs::metadata(path).ok()?;
@@ -135,8 +135,8 @@ impl Environment {
     }
 }
 
-/// When a file was written, its length, and which file it is: one that is moved into its place keeps the time of
-/// its own writing.
+/// The modification time, length and inode of a file. The inode matters when a file is moved into place, since it keeps
+/// its own modification time.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
 #[cfg(unix)]
@@ -159,15 +159,14 @@ impl Text {
     }
 }
 
-/// A file that is not there is no error: on a laptop there is no service account, on some systems no
-/// `resolv.conf`.
+/// A missing file is not an error: a laptop has no service account, and some systems have no `resolv.conf`.
 fn read_file(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
-            let what = format!("{} cannot be read: {error}", path.display());
-            Err(Error::with_source(crate::error::Kind::Config, what, error))
+            let text = format!("cannot read `{}`: {error}", path.display());
+            Err(Error::with_source(crate::error::Kind::Config, text, error))
         }
     }
 }

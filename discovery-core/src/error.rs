@@ -1,15 +1,16 @@
-//! The one error of the crate.
+//! The error type of the crate.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 use crate::name::NameError;
 
-/// Why a target has no endpoints, or a call no answer.
+/// Why a target has no endpoints, or why a call failed.
 ///
-/// Opaque on purpose: ask it with the predicates. Its text is for people and may change. It is cheap to
-/// clone, because one failed lookup is told to everyone who waits for it.
+/// The type is opaque: use the predicates to tell errors apart. The text is for people and may change between releases.
+/// Cloning is cheap, because every caller that waits for a lookup gets a copy of its error.
 ///
-/// Where several sources were asked, every one's reason is kept: see [`Error::causes`].
+/// The error keeps the reason of each source that was queried: see [`Error::causes`]. `Display` shows all of them in
+/// one line.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -50,15 +51,15 @@ impl Error {
         Self(Arc::new(Inner { kind, message: message.into(), causes: Vec::new(), source: Some(source.into()) }))
     }
 
-    /// A setting, a variable, a file or a missing piece of context is wrong; the text says which and what
-    /// to set. Trying again does not help. For a [`Source`](crate::source::Source) of your own.
+    /// Creates a configuration error, for a [`Source`](crate::source::Source) of your own: a setting, a variable or a
+    /// file is wrong or missing, and retrying does not help. `message` should name it and say what to set.
     #[must_use]
     pub fn config(message: impl Into<Box<str>>) -> Self {
         Self::new(Kind::Config, message)
     }
 
-    /// The source could not be asked or did not answer: trying again may help. For a
-    /// [`Source`](crate::source::Source) of your own.
+    /// Creates a transient error, for a [`Source`](crate::source::Source) of your own: the source could not be queried
+    /// or did not answer, and retrying may help.
     #[must_use]
     pub fn transient(message: impl Into<Box<str>>) -> Self {
         Self::new(Kind::Transient, message)
@@ -69,56 +70,56 @@ impl Error {
         self.0.kind
     }
 
-    /// The input is not a valid target.
+    /// Whether the input is not a valid target.
     #[must_use]
     pub fn is_invalid_name(&self) -> bool {
         self.0.kind == Kind::Name
     }
 
-    /// A setting, variable or file is wrong or missing; the text says which.
+    /// Whether a setting, a variable or a file is wrong or missing. The text names it.
     #[must_use]
     pub fn is_config(&self) -> bool {
         self.0.kind == Kind::Config
     }
 
-    /// The sources agree that there is no such name.
+    /// Whether the name does not exist: no source failed, and none knows the name.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.0.kind == Kind::NotFound
     }
 
-    /// The name exists and has no endpoint now.
+    /// Whether the name exists but has no endpoints at present.
     #[must_use]
     pub fn is_no_endpoints(&self) -> bool {
         self.0.kind == Kind::Empty
     }
 
-    /// No answer came in time.
+    /// Whether a source did not answer in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.0.kind == Kind::Timeout
     }
 
-    /// A source could not be asked, failed, or did not answer in time: nothing is known about the name, and
-    /// trying again may help.
+    /// Whether a source could not be queried, failed, or did not answer in time. Nothing is known about the name, and
+    /// retrying may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, Kind::Transient | Kind::Timeout)
     }
 
-    /// Every endpoint has been tried already.
+    /// Whether the request has already tried every endpoint.
     #[must_use]
     pub fn is_all_tried(&self) -> bool {
         self.0.kind == Kind::AllTried
     }
 
-    /// The runtime that did the work has shut down.
+    /// Whether the runtime of the background task has shut down.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.kind == Kind::Closed
     }
 
-    /// What each source that was asked said, in the order of asking; empty for a single cause.
+    /// The reason of each source that was queried, in that order. Empty if the error has a single cause.
     #[must_use]
     pub fn causes(&self) -> &[Self] {
         &self.0.causes
@@ -149,6 +150,6 @@ impl StdError for Error {
 
 impl From<NameError> for Error {
     fn from(error: NameError) -> Self {
-        Self::with_source(Kind::Name, "not a target", error)
+        Self::with_source(Kind::Name, error.to_string(), error)
     }
 }
