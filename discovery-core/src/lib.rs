@@ -1,12 +1,12 @@
-//! An application names a Kubernetes Service and gets, for each request, a live endpoint: in a cluster, on a
-//! laptop and in a test, with no sidecar and no code that knows where it runs.
+//! Service discovery for Kubernetes: an application names a Service and gets, for each request, a live endpoint. This
+//! works in a cluster, on a laptop and in a test, with no sidecar and no code that knows where it runs.
 //!
 //! ```
 //! use discovery_core::{Resolver, Environment, policy::Outcome};
 //! use discovery_testing::{FakeDns, Pod, Service};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! // A DNS server that speaks as that of a cluster does, and a headless Service of two pods.
+//! // A DNS server that answers like a cluster's own, and a headless Service of two pods.
 //! let dns = FakeDns::start().await?;
 //! let pods = ["127.0.0.2", "127.0.0.3"].map(Pod::new);
 //! dns.apply(pods.into_iter().fold(Service::headless("shop", "orders").port("http", 8080), Service::pod));
@@ -24,7 +24,7 @@
 //! assert_eq!(pick.endpoint().port(), 8080);
 //! pick.complete(Outcome::Success, std::time::Instant::now);
 //!
-//! // Why these?
+//! // Why these endpoints?
 //! let why = orders.explain().to_string();
 //! assert!(why.contains("A orders.shop.svc.cluster.local."), "{why}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -32,76 +32,108 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # The way of one request
+//! # Why not resolve the name and connect?
 //!
-//! | floor | from | to |
+//! A client with a connection pool, or with HTTP/2, keeps sending to the one pod that it once connected to. A DNS
+//! search list costs up to ten queries for one name, and turns a SERVFAIL for the right name into an NXDOMAIN for the
+//! last one. A client that looks the name up for each connection cannot connect while DNS fails, although the pods are
+//! well. This crate balances each request, queries absolute names in the background, and keeps the last known endpoints
+//! through an outage of its sources.
+//!
+//! # Vocabulary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | target | what the application asked for: a name, its port, and the scheme of a URL |
+//! | own namespace | the namespace of this pod, in which a name without a namespace is looked up |
+//! | cluster domain | the domain of the cluster's Services, such as `cluster.local` |
+//! | source | answers queries for targets: environment variables, DNS, EndpointSlices, a registry |
+//! | update | the answer of a source, always the full state: endpoints, a negative answer, or a failure |
+//! | negative answer | "no such name" (NXDOMAIN in DNS) or "the name exists, but has no endpoints" (NODATA) |
+//! | authoritative | said of an answer that takes effect without a second query to confirm it |
+//! | endpoint | one backend, as a rule a pod: its addresses, port, weight, zone and conditions |
+//! | stale | the last query failed, and the endpoints are the last known ones |
+//! | upstream | the live view of one target, kept up to date by a background task |
+//! | snapshot | an immutable endpoint set with the load of each endpoint, ready to pick from |
+//! | pick | the endpoint chosen for one request, and the guard that records the outcome |
+//!
+//! # The path of a request
+//!
+//! | module | from | to |
 //! |---|---|---|
 //! | [`name`] | text or URL | [`Target`](name::Target): what the application asked for |
-//! | [`plan`] | target and [`Scope`](plan::Scope) | [`Plan`](plan::Plan): variables and absolute names to ask for, in order |
-//! | [`source`] | plan | [`Update`](source::Update): full state, from the environment, DNS, or a source of your own |
-//! | [`refresh`] | state, update, now | what readers see, and when to ask next |
+//! | [`plan`] | target and [`Scope`](plan::Scope) | [`Plan`](plan::Plan): the variables and absolute names to query, in order |
+//! | [`source`] | plan | [`Update`](source::Update): the full state, from the environment, DNS, or a source of your own |
+//! | [`refresh`] | state, update, now | what readers see, and when to query next |
 //! | [`endpoint`] | | [`EndpointSet`](endpoint::EndpointSet): an immutable sorted set |
-//! | [`policy`] | set | [`Pick`](policy::Pick): one endpoint, and the guard that learns how it went |
+//! | [`policy`] | set | [`Pick`](policy::Pick): one endpoint, and the guard that records the outcome |
 //!
-//! [`Resolver`] and [`Upstream`] put them together. All but `source` and the resolver are pure: they take `now`
-//! and a generator of random numbers as arguments, and give the same answer for the same input.
+//! [`Resolver`] and [`Upstream`] put the modules together. All modules but `source` are pure: they take `now` and a
+//! random number generator as arguments, and return the same result for the same input.
 //!
 //! # Names
 //!
-//! `orders`, `orders:8080`, `orders.shop:http`, `orders.shop.svc`, `orders.shop.svc.cluster.local.`,
-//! `_http._tcp.orders.shop`, `web-0.nginx`, `db.example.com:5432`, `10.0.0.1:80`, `[::1]:80`, `localhost`, and a
-//! URL with any of them for its host. A port that has a name is looked up by SRV, everything else by A and
-//! AAAA. A name with one address of each family is one endpoint with both; a name with more is one endpoint for each
-//! address, since DNS does not tell which belong to the same pod. `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`,
-//! then as a host, as libc would; what has won is asked alone from then on.
+//! A target is one of `orders`, `orders:8080`, `orders.shop:http`, `orders.shop.svc`,
+//! `orders.shop.svc.cluster.local.`, `_http._tcp.orders.shop`, `web-0.nginx`, `db.example.com:5432`, `10.0.0.1:80`,
+//! `[::1]:80`, `localhost`, or a URL whose host is one of these.
+//!
+//! A named port is looked up by SRV; everything else by A and AAAA. A name with one address of each family is one
+//! endpoint with both addresses. A name with more addresses is one endpoint for each address, since DNS does not say
+//! which of them belong to the same pod.
+//!
+//! `a.b` is read as pod `a` of Service `b` in the own namespace, then as Service `a` in namespace `b`, then as a host,
+//! as libc would. After one of them has answered, only that one is queried.
 //!
 //! # Sources and their order
 //!
 //! 1. The target itself: address literals and `localhost`.
-//! 2. Environment variables of Services, for the own namespace only, and only for the port that they name.
-//!    They are also the laptop's override.
+//! 2. The environment variables of Services, for the own namespace only, and only for the port that they name. They are
+//!    also the override for a laptop.
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
-//! 4. EndpointSlices, where [switched on](source::kubernetes). That a Service has no endpoints is final then.
+//! 4. EndpointSlices, where [switched on](source::kubernetes). If they say that a Service has no endpoints, DNS is not
+//!    queried.
 //! 5. DNS.
 //!
-//! The first with endpoints wins. Once it has, a failure of it, or a "no" that is not confirmed yet, does not let a
-//! later one take over, which may know other addresses under the same name; what is known is stale then. When its
-//! endpoints have been dropped, the later ones are asked. When none has any, the error keeps every source's reason
-//! ([`Error::causes`]). A malformed variable is an error by itself, so that an override with a typo is not
-//! passed over in silence.
+//! The first source with endpoints wins. From then on, neither a failure of that source nor an unconfirmed negative
+//! answer falls through to a later source, which may know other addresses under the same name; the endpoints become
+//! stale instead. Later sources are queried again once the endpoints have been dropped.
 //!
-//! # When things fail
+//! If no source has endpoints, the error keeps the reason of every source ([`Error::causes`]). A malformed variable is
+//! an error by itself, so that a typo in an override does not go unnoticed.
 //!
-//! See [`refresh`] for the rules. In short: a failure keeps what is known, and says so; a definitive "no" is
-//! asked for once more before it counts; endpoints that cannot be reached make the sources be asked again.
-//! Readers and picks never wait for a source once there was an answer.
+//! # What happens when something fails?
 //!
-//! * **Runtimes.** The background work of an upstream runs on the tokio runtime that it was first used on. When
-//!   that one shuts down, the next use on another runtime starts it there, with everything that was known.
-//!   Reads go on meanwhile. A runtime that is kept but not driven (`new_current_thread` outside of `block_on`)
-//!   does nothing, and what it refreshes grows old: use the upstreams on a runtime that runs.
-//! * **Suspend.** The monotonic clock does not count the time that a machine sleeps on Linux. Where it does,
+//! See [`refresh`] for the rules. In short: a failure keeps the endpoints and marks them stale; a negative answer is
+//! confirmed by a second query before it takes effect, unless it is authoritative; a connect error makes the resolver
+//! query the sources again. After the first answer, readers and picks never wait for a source.
+//!
+//! * **The runtime shuts down.** The background task of an upstream runs on the Tokio runtime that the upstream was
+//!   first used on. When that runtime shuts down, the next use on another runtime restarts the task there, with
+//!   everything that was known. Reads continue meanwhile.
+//! * **The runtime is not driven.** On a runtime that exists but does not run (`new_current_thread` outside of
+//!   `block_on`) nothing is refreshed, and the endpoints grow old. Use upstreams on a runtime that runs.
+//! * **The machine is suspended.** On Linux the monotonic clock stops while a machine sleeps. Where the clock goes on,
 //!   nothing is dropped for its age alone: the first answer after the sleep decides.
-//! * **A thousand endpoints.** All of them are found by A, and by SRV as long as the SRV records fit into the 64 KiB of a
-//!   TCP message: the addresses need not. When the records do not fit (about 1100 endpoints of CoreDNS, fewer with long
-//!   names), the question fails: never a part of the set. Write the port as a number, or use EndpointSlices.
-//! * **No file descriptors left.** A question then fails as any other does: the endpoints stay and are stale.
+//! * **A Service has a thousand endpoints.** A queries find all of them. So do SRV queries, as long as the SRV records
+//!   fit into the 64 KiB of a TCP message; their addresses need not fit. If the records do not fit (about 1100
+//!   endpoints of CoreDNS, fewer with long names), the query fails, rather than return a part of the set. Write the
+//!   port as a number then, or use EndpointSlices.
+//! * **The process runs out of file descriptors.** The query fails like any other: the endpoints stay and become stale.
 //!
 //! # Cancel safety
 //!
-//! Every `async fn` here is cancel-safe, and says so. [`Endpoints`], [`policy::Pick`] and [`Watch`] may be dropped at any
-//! time.
+//! Every `async fn` here is cancel-safe, and documents it. [`Endpoints`], [`policy::Pick`] and [`Watch`] may be dropped
+//! at any time.
 //!
 //! # Features
 //!
-//! `resolver` (on by default): the sources, [`Resolver`] and [`Upstream`]. Without it the crate is the pure
-//! floors, without tokio and hickory.
-//!
-//! `kubernetes`: EndpointSlices by watch, `ResolverBuilder::endpoint_slices`, [`source::kubernetes`]. It depends on
-//! `k8s-openapi`, which wants the program to choose a Kubernetes version by a dependency of its own:
-//! `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
-//!
-//! `kubernetes-latest`: the same, and that choice. Use it unless something else in the program has made it already.
+//! * `resolver` (on by default): the sources, [`Resolver`] and [`Upstream`]. Without it the crate is the pure modules
+//!   only, and does not depend on Tokio or hickory.
+//! * `kubernetes`: EndpointSlices by watch: `ResolverBuilder::endpoint_slices` and [`source::kubernetes`]. It depends
+//!   on `k8s-openapi`, for which the program has to choose a Kubernetes version by a dependency of its own:
+//!   `k8s-openapi = { version = "0.28", default-features = false, features = ["latest"] }`.
+//! * `kubernetes-latest`: `kubernetes` with that choice made. Use it unless another dependency of the program has made
+//!   the choice already.
 #![doc = ""]
 #![doc = include_str!("../ENVIRONMENT.md")]
 #![doc = ""]
