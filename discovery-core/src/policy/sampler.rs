@@ -12,14 +12,14 @@ use super::{LoadedEndpoint, PickArgs, Rng, rng::scale};
 pub(super) struct Sampler {
     count: usize,
     /// `None` when all weights are equal: then endpoint `i` owns the point `i`.
-    line: Option<Line>,
+    ranges: Option<WeightedRanges>,
 }
 
 impl Sampler {
     pub(super) fn new(endpoints: &[Arc<LoadedEndpoint>]) -> Self {
         let weights = || endpoints.iter().map(|loaded| loaded.endpoint().weight());
         let even = weights().min() == weights().max();
-        Self { count: endpoints.len(), line: (!even).then(|| Line::new(weights())) }
+        Self { count: endpoints.len(), ranges: (!even).then(|| WeightedRanges::new(weights())) }
     }
 
     /// Draws two different indexes. The second one is `None` if no other endpoint has a weight, and the result is
@@ -28,7 +28,7 @@ impl Sampler {
         if self.count == 1 {
             return Some((0, None));
         }
-        if self.line.is_some() || self.count == 0 {
+        if self.ranges.is_some() || self.count == 0 {
             let first = self.draw(None, rng)?;
             return Some((first, self.draw(Some(first), rng)));
         }
@@ -83,21 +83,21 @@ impl Sampler {
     }
 
     fn total(&self) -> u64 {
-        self.line.as_ref().map_or(self.count as u64, Line::total)
+        self.ranges.as_ref().map_or(self.count as u64, WeightedRanges::total)
     }
 
     fn range(&self, at: usize) -> Range<u64> {
-        self.line.as_ref().map_or(at as u64..at as u64 + 1, |line| line.range(at))
+        self.ranges.as_ref().map_or(at as u64..at as u64 + 1, |ranges| ranges.range(at))
     }
 
     fn owner(&self, point: u64) -> usize {
-        self.line.as_ref().map_or(point as usize, |line| line.owner(point))
+        self.ranges.as_ref().map_or(point as usize, |ranges| ranges.owner(point))
     }
 }
 
 /// Ranges of unequal length.
 #[derive(Debug)]
-struct Line {
+struct WeightedRanges {
     /// Where each range ends.
     ends: Box<[u64]>,
     /// The owner of every `2^shift`th point. Between two of them lies one further range on average.
@@ -105,25 +105,25 @@ struct Line {
     shift: u32,
 }
 
-impl Line {
+impl WeightedRanges {
     fn new(weights: impl Iterator<Item = u32>) -> Self {
         let add = |end: &mut u64, weight| {
             *end += u64::from(weight);
             Some(*end)
         };
         let ends: Box<[u64]> = weights.scan(0, add).collect();
-        let mut line = Self { ends, guide: Box::default(), shift: 0 };
-        let per_range = line.total() / (line.ends.len() as u64).max(1);
-        line.shift = per_range.max(1).ilog2();
+        let mut ranges = Self { ends, guide: Box::default(), shift: 0 };
+        let per_range = ranges.total() / (ranges.ends.len() as u64).max(1);
+        ranges.shift = per_range.max(1).ilog2();
         let mut at = 0;
         let owner = |step: u64| {
-            while line.ends.get(at).is_some_and(|end| *end <= step << line.shift) {
+            while ranges.ends.get(at).is_some_and(|end| *end <= step << ranges.shift) {
                 at += 1;
             }
             at
         };
-        line.guide = (0..=line.total().saturating_sub(1) >> line.shift).map(owner).collect();
-        line
+        ranges.guide = (0..=ranges.total().saturating_sub(1) >> ranges.shift).map(owner).collect();
+        ranges
     }
 
     fn total(&self) -> u64 {
@@ -161,13 +161,13 @@ mod tests {
             weights in prop::collection::vec(prop_oneof![Just(0), Just(u32::MAX), 1_u32..5, any::<u32>()], 1..40),
         ) {
             prop_assume!(weights.iter().any(|weight| *weight > 0));
-            let line = Line::new(weights.iter().copied());
-            prop_assert!(line.guide.len() <= 2 * weights.len());
+            let ranges = WeightedRanges::new(weights.iter().copied());
+            prop_assert!(ranges.guide.len() <= 2 * weights.len());
             for (at, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
-                let range = line.range(at);
+                let range = ranges.range(at);
                 prop_assert_eq!(range.end - range.start, u64::from(*weight));
                 for point in [range.start, range.start + u64::from(*weight) / 2, range.end - 1] {
-                    prop_assert_eq!(line.owner(point), at);
+                    prop_assert_eq!(ranges.owner(point), at);
                 }
             }
         }

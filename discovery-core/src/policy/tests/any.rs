@@ -31,7 +31,7 @@ fn usable(set: &EndpointSet, tried: &Tried) -> BTreeSet<usize> {
 
 /// An event in the life of the requests.
 #[derive(Clone, Debug)]
-enum Step {
+enum Event {
     Pick,
     Drop(usize),
     Complete(usize, Outcome),
@@ -44,7 +44,7 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
     prop::collection::vec((weight, 0_u16..3, prop::bool::weighted(0.8), any::<bool>()), 0..12)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn event() -> impl Strategy<Value = Event> {
     let outcome = prop_oneof![
         Just(Outcome::Success),
         Just(Outcome::Failure),
@@ -52,11 +52,11 @@ fn step() -> impl Strategy<Value = Step> {
         (0_u64..900).prop_map(|s| Outcome::Overloaded { retry_after: Some(Duration::from_secs(s)) }),
     ];
     prop_oneof![
-        6 => Just(Step::Pick),
-        2 => any::<usize>().prop_map(Step::Drop),
-        3 => (any::<usize>(), outcome).prop_map(|(at, outcome)| Step::Complete(at, outcome)),
-        1 => specs().prop_map(Step::Update),
-        1 => (0_u64..10_000).prop_map(Step::Wait),
+        6 => Just(Event::Pick),
+        2 => any::<usize>().prop_map(Event::Drop),
+        3 => (any::<usize>(), outcome).prop_map(|(at, outcome)| Event::Complete(at, outcome)),
+        1 => specs().prop_map(Event::Update),
+        1 => (0_u64..10_000).prop_map(Event::Wait),
     ]
 }
 
@@ -82,19 +82,19 @@ proptest! {
 
     /// The in-flight counts add up to the number of living picks at any time, and to 0 when all have ended.
     #[test]
-    fn in_flight_never_leaks(first in specs(), steps in prop::collection::vec(step(), 0..80), seed: u64) {
+    fn in_flight_never_leaks(first in specs(), events in prop::collection::vec(event(), 0..80), seed: u64) {
         let policy = LeastRequest::new();
         let (mut rng, tried, mut now) = (SplitMix64::with_seed(seed), Tried::new(), epoch());
         let mut snapshot = Snapshot::new(Arc::new(set(&first)), &policy, epoch(), seed, None);
         let (mut loads, mut picks): (Vec<Arc<Load>>, Vec<Pick>) = (Vec::new(), Vec::new());
-        for step in steps {
-            match step {
-                Step::Pick => picks.extend(snapshot.pick(&mut PickArgs::new(&now, &mut rng, &tried))),
-                Step::Drop(at) if !picks.is_empty() => drop(picks.swap_remove(at % picks.len())),
-                Step::Complete(at, how) if !picks.is_empty() => picks.swap_remove(at % picks.len()).complete(how, now),
-                Step::Update(specs) => snapshot = snapshot.next(Arc::new(set(&specs)), &policy, seed),
-                Step::Wait(millis) => now += Duration::from_millis(millis),
-                Step::Drop(_) | Step::Complete(..) => {}
+        for event in events {
+            match event {
+                Event::Pick => picks.extend(snapshot.pick(&mut PickArgs::new(&now, &mut rng, &tried))),
+                Event::Drop(at) if !picks.is_empty() => drop(picks.swap_remove(at % picks.len())),
+                Event::Complete(at, how) if !picks.is_empty() => picks.swap_remove(at % picks.len()).complete(how, now),
+                Event::Update(specs) => snapshot = snapshot.next(Arc::new(set(&specs)), &policy, seed),
+                Event::Wait(millis) => now += Duration::from_millis(millis),
+                Event::Drop(_) | Event::Complete(..) => {}
             }
             loads.extend(snapshot.loaded_endpoints().iter().map(|loaded| loaded.load().clone()));
             loads.sort_by_key(|load| Arc::as_ptr(load).addr());
