@@ -167,7 +167,7 @@ fn upstream_without_a_runtime_is_an_error_and_not_a_panic() {
     let resolver = resolver(&dns);
     for target in ["orders:80", "10.0.0.1:80", "localhost:80"] {
         let error = resolver.upstream(target).unwrap_err();
-        assert!(error.is_config() && error.to_string().contains("tokio runtime"), "{error}");
+        assert!(error.is_config() && error.to_string().contains("Tokio runtime"), "{error}");
     }
     assert_eq!((resolver.active(), dns.total()), (0, 0));
     let orders = server.block_on(resolver.resolve("orders:80")).unwrap();
