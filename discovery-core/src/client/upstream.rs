@@ -48,7 +48,7 @@ impl Upstream {
     /// connect error makes the resolver query the sources again.
     ///
     /// # Errors
-    /// When there is no endpoint: the name was not found, it has no endpoints, or the sources failed. Also before the
+    /// When the set is empty: the name was not found, it has no endpoints, or the sources failed. Also before the
     /// first answer: await [`first_answer`](Self::first_answer) or [`ready`](Self::ready) first.
     pub fn pick(&self) -> Result<Pick, Error> {
         self.pick_untried(&Tried::default())

@@ -91,7 +91,7 @@ impl fmt::Debug for PickArgs<'_> {
 pub enum Decision {
     /// Use the endpoint with this index, among those that the picker was built for.
     Endpoint(usize),
-    /// There are no endpoints: wait for the next set.
+    /// The picker has no endpoints: wait for the next set.
     Wait,
     /// No endpoint is suitable for this request, and waiting does not help.
     Fail(PickError),

@@ -32,7 +32,7 @@ impl PickError {
         Self(Reason::OutOfRange)
     }
 
-    /// Whether there is no usable endpoint. Waiting for the next set may help.
+    /// Whether the set has no usable endpoint. Waiting for the next set may help.
     #[must_use]
     pub fn is_no_endpoints(&self) -> bool {
         self.0 == Reason::Empty

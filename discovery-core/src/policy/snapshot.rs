@@ -74,7 +74,7 @@ impl Snapshot {
     /// Picks an endpoint and starts a request to it.
     ///
     /// # Errors
-    /// When there is no usable endpoint, or all of them have been tried.
+    /// When the set has no usable endpoint, or the request has tried all of them.
     #[inline]
     pub fn pick(&self, args: &mut PickArgs<'_>) -> Result<Pick, PickError> {
         self.pick_indexed(args).map(|(_, pick)| pick)
