@@ -1,166 +1,214 @@
-//! What is believed, and the events that change it.
+//! The state of one target and the events that change it.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{mem, sync::Arc, time::Instant};
 
-use super::{
-    Freshness, RefreshSettings, View, backoff::Backoff, defaults::NEWS_SPACING, eject::Ejected, hold::Holds,
-    schedule::Schedule,
-};
+use super::{Freshness, RefreshSettings, View, membership::Membership, schedule::Schedule};
 use crate::{
-    endpoint::{Endpoint, Identity},
+    Error,
+    endpoint::{Endpoint, EndpointSet, Identity},
     source::{State, Update},
 };
 
-/// What is believed of one target, and when to ask again.
+/// Decides what to publish for one target and when to query it again.
 ///
-/// Tell it when a question begins ([`on_query`](Self::on_query)) and its answer ([`on_update`](Self::on_update));
-/// between the two, [`next_query_at`](Self::next_query_at) needs no attention. Every method that may change what others see
-/// returns the new view if it did.
+/// Report when a query begins ([`on_query`](Self::on_query)) and when its answer arrives
+/// ([`on_update`](Self::on_update)); between the two, ignore [`next_query_at`](Self::next_query_at). Every method that
+/// can change the view returns the new view if it did.
 #[derive(Debug)]
 pub struct Refresh {
-    pub(super) settings: RefreshSettings,
-    pub(super) view: View,
-    pub(super) schedule: Schedule,
-    pub(super) holds: Holds,
-    pub(super) ejected: Ejected,
-    /// The answer that the set is from; `None` while the set is empty.
-    pub(super) good: Option<Good>,
-    /// When the first of the unconfirmed "no such name" or "no endpoints" came.
-    pub(super) denied: Option<Instant>,
-    pub(super) failures: Backoff,
-    pub(super) denials: Backoff,
-    pub(super) waiting: bool,
+    settings: RefreshSettings,
+    view: View,
+    schedule: Schedule,
+    membership: Membership,
+    /// The answer that the set comes from; `None` while the set is empty.
+    last_good: Option<GoodAnswer>,
+    /// The arrival of the first unconfirmed negative answer.
+    first_negative: Option<Instant>,
+    /// Whether a caller is waiting for endpoints.
+    waiting: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Good {
-    pub(super) at: Instant,
-    /// It came without a TTL: it held until the first failure.
-    pub(super) lasting: bool,
+struct GoodAnswer {
+    /// When the answer was last known to be correct.
+    at: Instant,
+    /// The answer has no TTL: it is correct until the first failure.
+    until_failure: bool,
 }
 
 impl Refresh {
-    /// Nothing is known; the first question is due now.
+    /// Returns the state of a target that has never been queried; the first query is due at `now`.
     #[must_use]
     pub fn new(settings: RefreshSettings, now: Instant) -> Self {
         Self {
-            schedule: Schedule::new(settings.spacing(), now),
+            schedule: Schedule::new(&settings, now),
             settings,
-            view: View::unknown(),
-            holds: Holds::default(),
-            ejected: Ejected::default(),
-            good: None,
-            denied: None,
-            failures: Backoff::default(),
-            denials: Backoff::default(),
+            view: View { set: Arc::default(), standing: Freshness::Unknown },
+            membership: Membership::default(),
+            last_good: None,
+            first_negative: None,
             waiting: false,
         }
     }
 
-    /// What is believed now.
+    /// The current view.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// When to ask next; `None` when the answer cannot change without [news](Self::on_change).
+    /// When to query next; `None` if the answer cannot change until the source reports a [change](Self::on_change).
     #[must_use]
     pub fn next_query_at(&self) -> Option<Instant> {
         self.schedule.next()
     }
 
-    /// Whether "no such name" or "no endpoints", as the answer to the question that has begun, would take the
-    /// endpoints away: there are none, or it would confirm an earlier one.
+    /// Whether a negative answer to the query that has begun would be accepted: the set is empty already, or the answer
+    /// would confirm an earlier negative one.
     #[must_use]
     pub fn accepts_negative(&self) -> bool {
-        let confirms = |(first, asked): (Instant, Instant)| {
-            asked.saturating_duration_since(first) >= self.settings.confirm_after()
-        };
-        self.view.set.is_empty() || self.denied.zip(self.schedule.asked()).is_some_and(confirms)
+        let confirms = |first| self.schedule.queried_after(first, self.settings.confirm_after());
+        self.view.set.is_empty() || self.first_negative.is_some_and(confirms)
     }
 
-    /// A question begins.
+    /// Reports that a query begins.
     pub fn on_query(&mut self, now: Instant) {
-        self.schedule.begin(now);
+        self.schedule.on_query(now);
     }
 
-    /// The whole answer of the sources came. `jitter` is uniform in `[0, 1)`.
+    /// Reports the complete answer of the sources. `jitter` is uniform in `[0, 1)`.
     ///
-    /// `NotApplicable` stands for "no source has anything to say", and is taken as `NotFound` without a TTL;
-    /// `Ready` without endpoints as `Empty`.
+    /// `NotApplicable` means that no source applies to the target; it is treated as `NotFound` without a TTL. `Ready`
+    /// without endpoints is treated as `Empty`.
     pub fn on_update(&mut self, update: &Update, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
-        self.schedule.answered(now);
+        self.schedule.on_answer(now);
         match &update.state {
-            State::Ready(endpoints) if !endpoints.is_empty() => self.ready(endpoints, update, now, jitter),
-            State::Ready(_) | State::Empty => self.deny(Freshness::Empty, update, now, jitter),
-            State::NotFound => self.deny(Freshness::NotFound, update, now, jitter),
-            State::NotApplicable => self.deny(Freshness::NotFound, &Update::new(State::NotFound), now, jitter),
-            State::Failed(error) => self.fail(error, now, jitter),
+            State::Ready(endpoints) if !endpoints.is_empty() => self.on_endpoints(endpoints, update, now, jitter),
+            State::Ready(_) | State::Empty => self.on_negative(Freshness::Empty, update, now, jitter),
+            State::NotFound => self.on_negative(Freshness::NotFound, update, now, jitter),
+            State::NotApplicable => self.on_negative(Freshness::NotFound, &Update::new(State::NotFound), now, jitter),
+            State::Failed(error) => self.on_failure(error, now, jitter),
         }
     }
 
-    /// A part of the answer came that requests can be sent to. It adds endpoints and does nothing else: what
-    /// it lacks, and what it says differently, is decided by the whole answer.
+    /// Reports a part of the answer that requests can already use. It only adds endpoints: the complete answer decides
+    /// about missing and changed ones.
     pub fn on_early(&mut self, update: &Update, now: Instant) -> Option<View> {
         let State::Ready(endpoints) = &update.state else { return None };
-        let shown = &self.view.set;
-        let known: BTreeSet<_> = shown.iter().flat_map(Endpoint::addrs).collect();
-        let added: Vec<_> = endpoints.iter().filter(|e| !known.contains(&e.addr())).cloned().collect();
-        if added.is_empty() {
-            return None;
-        }
-        let standing = if shown.is_empty() {
-            self.good = Some(Good { at: now, lasting: false });
+        let set = self.membership.extend(&self.view.set, endpoints)?;
+        let standing = if self.view.set.is_empty() {
+            self.last_good = Some(GoodAnswer { at: now, until_failure: false });
             Freshness::Fresh
         } else {
             self.view.standing.clone()
         };
-        self.ejected.forget(&added);
-        let set = shown.iter().cloned().chain(added).collect();
-        self.view.show(set, standing)
+        self.publish(set, standing)
     }
 
-    /// A request could not connect to an endpoint: asks again soon, and stops offering the endpoint where
-    /// the last answer does not vouch for it.
+    /// Reports that a request could not connect to an endpoint: brings the next query forward, and stops offering the
+    /// endpoint unless the last answer confirms it.
     ///
-    /// One that the last good answer lacks goes for good, unless it is the only one left: there is nothing better
-    /// to try. Where the last answer was negative or failed, it vouches for none of them: at most half of the set
-    /// is left out, and an endpoint comes back after ten seconds, or when an answer names it again. One that is
-    /// not in the set changes nothing.
-    pub fn on_unreachable(&mut self, who: &Identity, now: Instant) -> Option<View> {
-        self.view.set.get_by_identity(who)?;
+    /// An endpoint that the last positive answer lacks is removed, unless it is the only one left and there is nothing
+    /// better to try. If the last answer was negative or failed, it confirms no endpoint: at most half of the set is
+    /// ejected, and an endpoint returns after ten seconds or when an answer contains it again. An endpoint that is not
+    /// in the set changes nothing.
+    pub fn on_unreachable(&mut self, identity: &Identity, now: Instant) -> Option<View> {
+        self.view.set.get_by_identity(identity)?;
         self.on_request(now);
-        let rest = if self.denied.is_some() || self.view.standing.is_stale() {
-            self.ejected.leave_out(who, &self.view.set, now)?
-        } else if self.holds.contains(who) && self.view.set.len() > 1 {
-            self.view.set.iter().filter(|e| e.identity() != who).cloned().collect()
+        let rest = if self.first_negative.is_some() || self.view.standing.is_stale() {
+            self.membership.eject(identity, &self.view.set, now)?
         } else {
-            return None;
+            self.membership.remove_missing(identity, &self.view.set)?
         };
-        self.view.show(rest, self.view.standing.clone())
+        self.publish(rest, self.view.standing.clone())
     }
 
-    /// Somebody wants to know: asks soon, at the pace of connect failures.
+    /// Requests a refresh: brings the next query forward, at the pace of connect errors.
     pub fn on_request(&mut self, now: Instant) {
-        self.schedule.demand(self.settings.failure_refresh_min().max(self.settings.spacing()), now);
+        self.schedule.on_request(&self.settings, now);
     }
 
-    /// Somebody waits for endpoints, or nobody does any more. While somebody does, negative answers are asked
-    /// for again sooner.
+    /// Reports whether callers are waiting for endpoints. While they are, a negative answer is refreshed sooner.
     pub fn on_waiting(&mut self, waiting: bool, now: Instant) {
         self.waiting = waiting;
-        if !waiting || !matches!(self.view.standing, Freshness::Empty | Freshness::NotFound) {
-            return;
-        }
-        let pause = self.settings.negative_max_waiting();
-        if let Some(at) = self.schedule.asked().and_then(|asked| asked.checked_add(pause)) {
-            self.schedule.hasten(at.max(now));
+        if waiting && matches!(self.view.standing, Freshness::Empty | Freshness::NotFound) {
+            self.schedule.hasten(self.settings.negative_max_waiting(), now);
         }
     }
 
-    /// A source has news: asks now. Only a burst of news is slowed down, to one question in 20 ms: the source that would
-    /// be asked too often is the one that called.
+    /// Reports that a source has a change: makes the next query due at once. Only a burst of changes is slowed down, to
+    /// one query in 20 ms, because the queried source is the one that asks for the query.
     pub fn on_change(&mut self, now: Instant) {
-        self.schedule.demand(NEWS_SPACING.min(self.settings.spacing()), now);
+        self.schedule.on_change(now);
+    }
+
+    fn on_endpoints(
+        &mut self,
+        endpoints: &[Endpoint],
+        update: &Update,
+        now: Instant,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Option<View> {
+        let hold = if update.authoritative { Default::default() } else { self.settings.removal_hold() };
+        let set = self.membership.replace(&self.view.set, EndpointSet::new(endpoints.to_vec()), hold, now);
+        self.last_good = Some(GoodAnswer { at: now, until_failure: update.ttl.is_none() });
+        self.first_negative = None;
+        let removal = self.membership.next_removal(hold);
+        self.schedule.after_endpoints(update.ttl, removal, &self.settings, now, jitter);
+        self.publish(set, Freshness::Fresh)
+    }
+
+    fn on_negative(
+        &mut self,
+        standing: Freshness,
+        update: &Update,
+        now: Instant,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Option<View> {
+        if !update.authoritative && !self.accepts_negative() {
+            let first = *self.first_negative.get_or_insert(now);
+            self.schedule.after_unconfirmed(first, &self.settings, now);
+            return None;
+        }
+        self.schedule.after_negative(update.ttl, self.waiting, &self.settings, now, jitter);
+        self.clear(standing)
+    }
+
+    fn on_failure(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
+        self.schedule.after_failure(&self.settings, now, jitter);
+        let Some(good) = self.last_good.as_mut() else {
+            return self.clear(Freshness::Failed(error.clone()));
+        };
+        if mem::take(&mut good.until_failure) {
+            good.at = now;
+        }
+        let since = good.at;
+        if now.saturating_duration_since(since) > self.settings.max_stale() {
+            return self.clear(Freshness::Failed(error.clone()));
+        }
+        let set = self.membership.readmit(&self.view.set, now);
+        self.publish(set, Freshness::Stale { since, error: error.clone() })
+    }
+
+    /// Drops all endpoints and what is remembered about them.
+    fn clear(&mut self, standing: Freshness) -> Option<View> {
+        self.last_good = None;
+        self.first_negative = None;
+        self.membership = Membership::default();
+        self.publish(EndpointSet::default(), standing)
+    }
+
+    /// Stores the set and its standing, and returns the view if either changed.
+    fn publish(&mut self, set: EndpointSet, standing: Freshness) -> Option<View> {
+        let version = self.view.set.version();
+        let same_set = version > 0 && set == *self.view.set;
+        if !same_set {
+            self.view.set = Arc::new(set.with_version(version.saturating_add(1)));
+        }
+        let before = mem::replace(&mut self.view.standing, standing);
+        // Errors cannot be compared: each failure counts as a change.
+        let same_standing =
+            mem::discriminant(&before) == mem::discriminant(&self.view.standing) && before.error().is_none();
+        (!(same_set && same_standing)).then(|| self.view.clone())
     }
 }

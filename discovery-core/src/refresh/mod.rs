@@ -1,39 +1,33 @@
-//! When to ask again, and what to believe in the meantime.
+//! When to query again, and what to publish in the meantime.
 //!
-//! One [`Refresh`] per target. It is told what happened and when (an answer came, a request could not
-//! connect, somebody waits), and says what to publish (a [`View`]) and when to ask next
-//! ([`Refresh::next_query_at`]). It reads no clock and rolls no dice: `now` and the jitter are arguments, so the same
+//! Each target has one [`Refresh`]. Its owner reports events (an answer arrived, a request could not connect, a caller
+//! is waiting). `Refresh` decides what to publish (a [`View`]) and when to query next ([`Refresh::next_query_at`]).
+//! `Refresh` reads neither a clock nor a random number generator: `now` and the jitter are arguments, so the same
 //! events give the same decisions.
 //!
-//! What it holds to:
+//! The rules:
 //!
-//! * An unchanged answer publishes nothing. New endpoints are published at once; one that is gone stays until
-//!   a later answer lacks it as well.
-//! * A failure is not an answer: the endpoints stay, marked stale, until they are older than
-//!   [`max_stale`](RefreshSettings::max_stale) *and* another question fails. Time alone takes nothing away.
-//! * An endpoint that cannot be connected to while no answer vouches for it is left out, for a while, and with
-//!   at most half of the set: without answers a connect failure says as much about the network.
-//! * "No such name" and "no endpoints" are answers, but after a good one they are asked for twice.
-//! * A [definitive](crate::source::Update::authoritative) answer is taken at its word: what it lacks goes at once.
-//! * No target is asked more often than once a second, except after a failure, where the
-//!   [backoff](RefreshSettings::backoff_initial) begins shorter, and when its source itself has
-//!   [news](Refresh::on_change).
+//! * An unchanged answer publishes nothing. New endpoints are published at once. A missing endpoint is removed only
+//!   after a later answer lacks it too.
+//! * A failure is not an answer. The endpoints stay, marked stale, until they are older than
+//!   [`max_stale`](RefreshSettings::max_stale) *and* another query fails. Time alone removes nothing.
+//! * An endpoint that cannot be connected to is ejected for a while if no current answer confirms the set. At most half
+//!   of the set is ejected: without answers, a connect error says as much about the network as about the endpoint.
+//! * Negative answers (NXDOMAIN and NODATA in DNS) are answers. After a positive one, a second query confirms them.
+//! * An [authoritative](crate::source::Update::authoritative) answer needs no confirmation: endpoints it lacks are
+//!   removed at once.
+//! * A target is queried at most once a second, with two exceptions: after a failure, where the
+//!   [backoff](RefreshSettings::backoff_initial) starts lower, and when the source itself reports a
+//!   [change](Refresh::on_change).
 
-mod answers;
-mod backoff;
-mod defaults;
-mod eject;
-mod error;
-mod hold;
 mod machine;
+mod membership;
 mod schedule;
 mod settings;
-mod spread;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use error::SettingsError;
 pub use machine::Refresh;
-pub use settings::RefreshSettings;
+pub use settings::{RefreshSettings, SettingsError};
 pub use view::{Freshness, View};

@@ -1,12 +1,47 @@
-//! How often to ask and how long to believe.
+//! The refresh settings and their defaults, each default with its reason. F numbers refer to `docs/failure-modes.md`.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::{SettingsError, defaults};
+use crate::{Error, error::Kind};
 
-/// How often to ask and how long to believe; a value of this type is always consistent.
+/// A server may say TTL 0, and NodeLocal DNSCache counts its TTLs down to 0. Honoring them would cause a query loop
+/// (Envoy #7808). F4.
+const MIN_REFRESH: Duration = Duration::from_secs(1);
+
+/// An added pod is seen within this time, whatever the TTL says (F3, F4). kubeadm sets the TTL of cluster names to 30
+/// s, so in most clusters this bound changes nothing.
+const MAX_REFRESH: Duration = Duration::from_secs(30);
+
+/// Long enough for a restart or rollout of CoreDNS, short enough that an address has rarely been reused by another pod
+/// (F6, F9).
+const MAX_STALE: Duration = Duration::from_secs(5 * 60);
+
+/// CoreDNS replicas disagree for the latency of their watches, which is less than a second (F10).
+const REMOVAL_HOLD: Duration = Duration::from_secs(1);
+
+/// A wrong NXDOMAIN comes from one replica or one moment; a second later another replica answers (F6).
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+
+/// A new Service must not stay hidden behind the negative TTL of its zone, which is 5 or 30 s (F5).
+const NEGATIVE_MAX: Duration = Duration::from_secs(5);
+
+/// While a caller waits, a negative answer is refreshed as soon as the limit of one query per second allows (F5).
+const NEGATIVE_MAX_WAITING: Duration = Duration::from_secs(1);
+
+/// A lost packet, or a server that is being replaced, is over within a few of these steps (F6).
+const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
+
+/// A recovery is noticed within one step, and a recovering server is not overloaded (F6). gRPC backs off to 120 s,
+/// which is why its users wait for minutes.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// A connect error suggests that an address is gone; F9 allows one new query per second and name. gRPC's 30 s is what
+/// its users complain about (grpc-go #6718).
+const FAILURE_REFRESH_MIN: Duration = Duration::from_secs(1);
+
+/// How often to query, and how long an answer is used; a value of this type is always consistent.
 ///
-/// Settings that bound each other are set together.
+/// One method sets all settings that bound each other.
 ///
 /// ```
 /// use discovery_core::refresh::RefreshSettings;
@@ -36,98 +71,97 @@ pub struct RefreshSettings {
 impl Default for RefreshSettings {
     fn default() -> Self {
         Self {
-            min_refresh: defaults::MIN_REFRESH,
-            max_refresh: defaults::MAX_REFRESH,
-            max_stale: defaults::MAX_STALE,
-            removal_hold: defaults::REMOVAL_HOLD,
-            confirm_after: defaults::CONFIRM_AFTER,
-            negative_max: defaults::NEGATIVE_MAX,
-            negative_max_waiting: defaults::NEGATIVE_MAX_WAITING,
-            backoff_initial: defaults::BACKOFF_INITIAL,
-            backoff_max: defaults::BACKOFF_MAX,
-            failure_refresh_min: defaults::FAILURE_REFRESH_MIN,
+            min_refresh: MIN_REFRESH,
+            max_refresh: MAX_REFRESH,
+            max_stale: MAX_STALE,
+            removal_hold: REMOVAL_HOLD,
+            confirm_after: CONFIRM_AFTER,
+            negative_max: NEGATIVE_MAX,
+            negative_max_waiting: NEGATIVE_MAX_WAITING,
+            backoff_initial: BACKOFF_INITIAL,
+            backoff_max: BACKOFF_MAX,
+            failure_refresh_min: FAILURE_REFRESH_MIN,
         }
     }
 }
 
 impl RefreshSettings {
-    /// Bounds the TTL of good answers; 1 s and 30 s.
+    /// Sets the bounds of the TTL of a positive answer; by default 1 s and 30 s.
     ///
     /// # Errors
     ///
-    /// `min` is zero or longer than `max`.
+    /// Fails if `min` is zero or longer than `max`.
     pub fn with_refresh(mut self, min: Duration, max: Duration) -> Result<Self, SettingsError> {
-        (self.min_refresh, self.max_refresh) = ordered(("min_refresh", min), max, "must not exceed `max_refresh`")?;
+        (self.min_refresh, self.max_refresh) = ordered(("min_refresh", min), ("max_refresh", max))?;
         Ok(self)
     }
 
-    /// Bounds the wait after failures, which doubles from one to the next; 100 ms and 5 s.
+    /// Sets the first and the longest wait after consecutive failures; each wait is twice the one before. By default
+    /// 100 ms and 5 s.
     ///
     /// # Errors
     ///
-    /// `initial` is zero or longer than `max`.
+    /// Fails if `initial` is zero or longer than `max`.
     pub fn with_backoff(mut self, initial: Duration, max: Duration) -> Result<Self, SettingsError> {
-        (self.backoff_initial, self.backoff_max) =
-            ordered(("backoff_initial", initial), max, "must not exceed `backoff_max`")?;
+        (self.backoff_initial, self.backoff_max) = ordered(("backoff_initial", initial), ("backoff_max", max))?;
         Ok(self)
     }
 
-    /// Bounds how long "no such name" and "no endpoints" hold: while somebody waits for endpoints, and
-    /// otherwise; 1 s and 5 s. Never more often than once a second all the same.
+    /// Sets how long a negative answer is used at most, while a caller is waiting for endpoints and otherwise; by
+    /// default 1 s and 5 s. The limit of one query per second still applies.
     ///
     /// # Errors
     ///
-    /// `waiting` is zero or longer than `otherwise`.
+    /// Fails if `waiting` is zero or longer than `otherwise`.
     pub fn with_negative(mut self, waiting: Duration, otherwise: Duration) -> Result<Self, SettingsError> {
         (self.negative_max_waiting, self.negative_max) =
-            ordered(("negative_max_waiting", waiting), otherwise, "must not exceed `negative_max`")?;
+            ordered(("negative_max_waiting", waiting), ("negative_max", otherwise))?;
         Ok(self)
     }
 
-    /// Sets how old the last good answer may be when a question fails, for its endpoints to be kept; 5 min.
-    /// When it is shorter than the time between two questions, the first failure drops them.
+    /// Sets the age of the last positive answer up to which its endpoints survive a failed query; by default 5 min. If
+    /// it is shorter than the refresh interval, the first failure drops the endpoints.
     #[must_use]
     pub fn with_max_stale(mut self, age: Duration) -> Self {
         self.max_stale = age;
         self
     }
 
-    /// Sets how long an endpoint must be missing before it is removed; 1 s. Zero removes at once.
+    /// Sets how long an endpoint must be missing before it is removed; by default 1 s. Zero removes it at once.
     #[must_use]
     pub fn with_removal_hold(mut self, hold: Duration) -> Self {
         self.removal_hold = hold;
         self
     }
 
-    /// Sets how much later "no such name" and "no endpoints" are asked for again before they are believed of
-    /// a target that had endpoints; 1 s.
+    /// Sets how long after a negative answer a second query confirms it, if the target had endpoints; by default 1 s.
     #[must_use]
     pub fn with_confirm_after(mut self, wait: Duration) -> Self {
         self.confirm_after = wait;
         self
     }
 
-    /// Sets the shortest time between two questions that connect failures cause; 1 s. Never more often than
-    /// once a second all the same.
+    /// Sets the minimum time between two queries caused by connect errors; by default 1 s. The limit of one query per
+    /// second still applies.
     #[must_use]
     pub fn with_failure_refresh_min(mut self, wait: Duration) -> Self {
         self.failure_refresh_min = wait;
         self
     }
 
-    /// The shortest TTL that is honoured.
+    /// The shortest TTL that is honored.
     #[must_use]
     pub fn min_refresh(&self) -> Duration {
         self.min_refresh
     }
 
-    /// The longest TTL that is honoured.
+    /// The longest TTL that is honored.
     #[must_use]
     pub fn max_refresh(&self) -> Duration {
         self.max_refresh
     }
 
-    /// The age of the last good answer beyond which a failure drops its endpoints.
+    /// The age of the last positive answer beyond which a failure drops its endpoints.
     #[must_use]
     pub fn max_stale(&self) -> Duration {
         self.max_stale
@@ -139,19 +173,19 @@ impl RefreshSettings {
         self.removal_hold
     }
 
-    /// How much later the loss of all endpoints is asked for again.
+    /// How long after a negative answer a second query confirms it.
     #[must_use]
     pub fn confirm_after(&self) -> Duration {
         self.confirm_after
     }
 
-    /// The longest time that a negative answer holds.
+    /// How long a negative answer is used at most.
     #[must_use]
     pub fn negative_max(&self) -> Duration {
         self.negative_max
     }
 
-    /// The longest time that a negative answer holds while somebody waits.
+    /// How long a negative answer is used at most while a caller is waiting.
     #[must_use]
     pub fn negative_max_waiting(&self) -> Duration {
         self.negative_max_waiting
@@ -169,28 +203,56 @@ impl RefreshSettings {
         self.backoff_max
     }
 
-    /// The shortest time between two questions that connect failures cause.
+    /// The minimum time between two queries caused by connect errors.
     #[must_use]
     pub fn failure_refresh_min(&self) -> Duration {
         self.failure_refresh_min
     }
+}
 
-    /// The shortest time between two questions: one second, or `min_refresh` where that is shorter.
-    pub(super) fn spacing(&self) -> Duration {
-        self.min_refresh.min(defaults::SPACING)
+/// Returns both values if `low` is neither zero nor greater than `high`.
+fn ordered(
+    low: (&'static str, Duration),
+    high: (&'static str, Duration),
+) -> Result<(Duration, Duration), SettingsError> {
+    if low.1.is_zero() || low.1 > high.1 {
+        return Err(SettingsError { low, high });
+    }
+    Ok((low.1, high.1))
+}
+
+/// An invalid refresh setting: zero, or greater than the setting that bounds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    low: (&'static str, Duration),
+    high: (&'static str, Duration),
+}
+
+impl SettingsError {
+    /// The name of the setting, such as `min_refresh`.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        self.low.0
     }
 }
 
-fn ordered(
-    (setting, low): (&'static str, Duration),
-    high: Duration,
-    rule: &'static str,
-) -> Result<(Duration, Duration), SettingsError> {
-    if low.is_zero() {
-        return Err(SettingsError::new(setting, "must not be zero"));
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((setting, low), (bound, high)) = (self.low, self.high);
+        if low.is_zero() {
+            return write!(f, "`{setting}` must not be zero; set it to a duration up to `{bound}` ({high:?})");
+        }
+        write!(
+            f,
+            "`{setting}` is {low:?} and must not exceed `{bound}`, which is {high:?}; lower it or raise `{bound}`"
+        )
     }
-    if low > high {
-        return Err(SettingsError::new(setting, rule));
+}
+
+impl std::error::Error for SettingsError {}
+
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
+        Self::with_source(Kind::Config, format!("invalid refresh setting: {error}"), error)
     }
-    Ok((low, high))
 }

@@ -1,96 +1,58 @@
-//! What is published.
+//! The published state of a target.
 
 use std::{sync::Arc, time::Instant};
 
 use crate::{Error, endpoint::EndpointSet};
 
-/// The endpoints of a target and what is known about them; cheap to clone.
+/// The endpoints of a target and how current they are; cheap to clone.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct View {
-    /// The endpoints. Its version counts the sets of this target from 1; as long as the endpoints stay the
-    /// same, so do version and `Arc`, whatever becomes of the standing.
+    /// The endpoints. The version of the set counts the sets of this target from 1. While the endpoints stay the same,
+    /// the version and the `Arc` stay the same too, even if the standing changes.
     pub set: Arc<EndpointSet>,
-    /// What is known about them.
+    /// How current the set is, or why it is empty.
     pub standing: Freshness,
 }
 
-/// How far a set of endpoints can be trusted, or why there is none.
+/// How current a set of endpoints is, or why it is empty.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Freshness {
-    /// No answer came yet; the set is empty.
+    /// No answer has arrived yet; the set is empty.
     Unknown,
-    /// The last answer was good, and the set is its content.
+    /// The last query succeeded, and the set is its answer.
     Fresh,
-    /// The last question failed; the set is what was known before.
+    /// The last query failed; the set is from an earlier answer.
     #[non_exhaustive]
     Stale {
-        /// When the set was last known to be right: the arrival of the last good answer, or, where that held
-        /// without a TTL, of the first failure.
+        /// When the set was last known to be correct: the arrival of the last positive answer. If that answer had no
+        /// TTL, it is the time of the first failure.
         since: Instant,
-        /// Why the last question failed.
+        /// Why the last query failed.
         error: Error,
     },
-    /// The name exists and has no endpoint; the set is empty.
+    /// The name exists and has no endpoints; the set is empty.
     Empty,
-    /// There is no such name; the set is empty.
+    /// The name does not exist; the set is empty.
     NotFound,
-    /// The last question failed, and nothing (or nothing recent enough) is known from before; the set is
-    /// empty.
+    /// The last query failed, and no earlier answer is recent enough to use; the set is empty.
     Failed(Error),
 }
 
 impl Freshness {
-    /// Whether the set is of earlier, the last question having failed.
+    /// Whether the set is stale because the last query failed.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         matches!(self, Self::Stale { .. })
     }
 
-    /// Why the last question failed, if it did.
+    /// Returns why the last query failed, if it did.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Stale { error, .. } | Self::Failed(error) => Some(error),
             Self::Unknown | Self::Fresh | Self::Empty | Self::NotFound => None,
         }
-    }
-
-    /// Errors have no equality: each failure is told.
-    fn says_the_same_as(&self, other: &Self) -> bool {
-        matches!(
-            (self, other),
-            (Self::Unknown, Self::Unknown)
-                | (Self::Fresh, Self::Fresh)
-                | (Self::Empty, Self::Empty)
-                | (Self::NotFound, Self::NotFound)
-        )
-    }
-}
-
-impl View {
-    /// Before the first answer.
-    pub(super) fn unknown() -> Self {
-        Self { set: Arc::default(), standing: Freshness::Unknown }
-    }
-
-    /// Takes over both, and returns the view if that changed anything.
-    pub(super) fn show(&mut self, set: EndpointSet, standing: Freshness) -> Option<Self> {
-        let version = self.set.version();
-        let same_set = version > 0 && set == *self.set;
-        if same_set {
-            return self.stand(standing);
-        }
-        self.set = Arc::new(set.with_version(version.saturating_add(1)));
-        self.standing = standing;
-        Some(self.clone())
-    }
-
-    /// Keeps the set, and returns the view if the standing is another.
-    pub(super) fn stand(&mut self, standing: Freshness) -> Option<Self> {
-        let same = self.standing.says_the_same_as(&standing);
-        self.standing = standing;
-        (!same).then(|| self.clone())
     }
 }

@@ -1,9 +1,10 @@
-//! A part of the answer.
+//! Answers that arrive in parts.
 
 use super::*;
 
+/// F15.
 #[test]
-fn f15_a_part_of_the_answer_is_published_as_it_comes() {
+fn an_early_answer_is_published_at_once() {
     let mut sim = Sim::new();
     sim.begin();
     let view = sim.refresh.on_early(&ready(&[1]), sim.now).expect("a new set");
@@ -12,8 +13,9 @@ fn f15_a_part_of_the_answer_is_published_as_it_comes() {
     assert_eq!(shown(&sim.answer(&ready(&[1, 2])).expect("a new set")), [1, 2]);
 }
 
+/// F15.
 #[test]
-fn f15_it_only_adds() {
+fn an_early_answer_only_adds_endpoints() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.begin();
     let heavy = Update::new(State::Ready(vec![endpoint(1).with_weight(9), endpoint(3)]));
@@ -27,8 +29,9 @@ fn f15_it_only_adds() {
     assert!(sim.answer(&ready(&[1, 2, 3])).is_none());
 }
 
+/// F15.
 #[test]
-fn f15_it_does_not_finish_the_round() {
+fn an_early_answer_does_not_end_the_query() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&failed());
     sim.begin();
@@ -38,8 +41,9 @@ fn f15_it_does_not_finish_the_round() {
     assert_eq!(sim.refresh.next_query_at(), before);
 }
 
+/// F15.
 #[test]
-fn f15_what_came_early_outlives_the_failure_of_the_rest() {
+fn early_endpoints_survive_the_failure_of_the_rest() {
     let mut sim = Sim::new();
     sim.begin();
     sim.refresh.on_early(&ready(&[1]), sim.now);
@@ -48,8 +52,9 @@ fn f15_what_came_early_outlives_the_failure_of_the_rest() {
     assert!(sim.standing().is_stale());
 }
 
+/// F15.
 #[test]
-fn f15_it_adds_no_address_twice_and_tells_nothing_known() {
+fn an_early_answer_does_not_repeat_known_addresses() {
     let mut sim = Sim::with_good(&[1]);
     let named = Update::new(State::Ready(vec![endpoint(1).with_uid("a")]));
     assert!(sim.refresh.on_early(&named, sim.now).is_none());
@@ -58,8 +63,9 @@ fn f15_it_adds_no_address_twice_and_tells_nothing_known() {
     assert_eq!(sim.refresh.view().set.len(), 1);
 }
 
+/// F15.
 #[test]
-fn f15_after_a_loss_what_comes_early_owes_nothing_to_the_past() {
+fn early_endpoints_after_a_loss_start_with_a_clean_history() {
     let lost = || {
         let mut sim = Sim::with_good(&[1, 2]);
         sim.ask(&ready(&[1]));
@@ -70,21 +76,22 @@ fn f15_after_a_loss_what_comes_early_owes_nothing_to_the_past() {
         sim
     };
     let mut sim = lost();
-    assert!(sim.answer(&not_found()).is_none(), "a new loss is confirmed anew");
+    assert!(sim.answer(&not_found()).is_none(), "a new loss needs a new confirmation");
     assert_eq!(sim.shown(), [2, 3]);
     let mut sim = lost();
-    assert!(sim.answer(&ready(&[3])).is_none(), "a new removal is held anew");
+    assert!(sim.answer(&ready(&[3])).is_none(), "a new removal starts a new hold");
     assert_eq!(sim.shown(), [2, 3]);
 }
 
+/// F15.
 #[test]
-fn f15_the_second_address_of_an_endpoint_is_not_an_endpoint_of_its_own() {
+fn the_second_address_of_an_endpoint_is_not_a_separate_endpoint() {
     let mut sim = Sim::new();
     let v6 = std::net::SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 80);
     let both = Update::new(State::Ready(vec![endpoint(1).with_addr(v6)])).with_ttl(secs(30));
     let second = Update::new(State::Ready(vec![Endpoint::new(v6)])).with_ttl(secs(30));
     sim.ask(&both);
     sim.begin();
-    assert!(sim.refresh.on_early(&second, sim.now).is_none(), "it is known");
+    assert!(sim.refresh.on_early(&second, sim.now).is_none(), "the address is known");
     assert!(sim.answer(&both).is_none());
 }

@@ -1,4 +1,4 @@
-//! Simulated time, scripted answers.
+//! Simulated time and scripted answers. The F numbers refer to `docs/failure-modes.md`.
 
 mod early;
 mod failure;
@@ -19,8 +19,8 @@ use crate::{
     source::{State, Update},
 };
 
-/// The one moment of which all others are told; its value does not matter.
-#[expect(clippy::disallowed_methods, reason = "an `Instant` cannot be made otherwise")]
+/// The moment that all other times are relative to; its value does not matter.
+#[expect(clippy::disallowed_methods, reason = "there is no other way to make an `Instant`")]
 fn epoch() -> Instant {
     Instant::now()
 }
@@ -63,7 +63,7 @@ fn shown(view: &View) -> Vec<u8> {
         .collect()
 }
 
-/// One target with its clock, its dice, and a record of the questions.
+/// One target with its clock, its random numbers, and a record of its queries.
 struct Sim {
     refresh: Refresh,
     start: Instant,
@@ -82,19 +82,19 @@ impl Sim {
         Self { refresh: Refresh::new(settings, start), start, now: start, seed: 1, asked: Vec::new() }
     }
 
-    /// A target that has answered with these endpoints and TTL 30 s.
+    /// A target whose first answer had these endpoints and a TTL of 30 s.
     fn with_good(of: &[u8]) -> Self {
         let mut sim = Self::new();
         assert!(sim.ask(&ready(of)).is_some());
         sim
     }
 
-    /// Goes to the next deadline, asks, and is answered at once.
+    /// Moves to the next deadline, queries, and is answered at once.
     fn ask(&mut self, update: &Update) -> Option<View> {
         self.ask_within(update, Duration::ZERO)
     }
 
-    /// Goes to the next deadline, asks, and is answered after `latency`.
+    /// Moves to the next deadline, queries, and is answered after `latency`.
     fn ask_within(&mut self, update: &Update, latency: Duration) -> Option<View> {
         self.begin();
         self.now += latency;
@@ -102,7 +102,7 @@ impl Sim {
     }
 
     fn begin(&mut self) {
-        self.now = self.now.max(self.refresh.next_query_at().expect("another question"));
+        self.now = self.now.max(self.refresh.next_query_at().expect("another query"));
         self.asked.push(self.elapsed());
         self.refresh.on_query(self.now);
     }
@@ -112,9 +112,9 @@ impl Sim {
         self.refresh.on_update(update, self.now, &mut || roll(seed))
     }
 
-    /// How long until the next question.
+    /// The time until the next query.
     fn pause(&self) -> Duration {
-        self.refresh.next_query_at().expect("another question").saturating_duration_since(self.now)
+        self.refresh.next_query_at().expect("another query").saturating_duration_since(self.now)
     }
 
     fn elapsed(&self) -> Duration {
@@ -134,7 +134,7 @@ impl Sim {
     }
 }
 
-/// Uniform in [0, 1): splitmix64.
+/// A uniform number in [0, 1): splitmix64.
 fn roll(seed: &mut u64) -> f64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *seed;

@@ -1,26 +1,26 @@
-//! The rules once more, told as naively as possible: a log of everything, searched from the beginning.
+//! A naive second implementation of the rules: a log of all answers, searched from the beginning.
 
 use super::*;
 
-/// What happened, and when.
+/// An event, with its duration where it has one.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    /// Nothing for so many milliseconds.
+    /// Nothing happens for this many milliseconds.
     Pass(u64),
-    /// The question that is due is asked, and answered after so many milliseconds.
+    /// The due query is sent, and answered after this many milliseconds.
     Ask(u64, Answer),
-    /// A question is asked although none is due.
+    /// An answer arrives although no query was due.
     Push(Answer),
     Early(Vec<u8>),
     Unreachable(u8),
     Waiting(bool),
-    News,
+    Change,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Ready(Vec<u8>, Option<u64>),
-    Denied,
+    Negative,
     Failed,
 }
 
@@ -29,13 +29,13 @@ impl Answer {
         match self {
             Self::Ready(of, Some(ttl)) => ready(of).with_ttl(secs(*ttl)),
             Self::Ready(of, None) => Update::new(State::Ready(of.iter().map(|last| endpoint(*last)).collect())),
-            Self::Denied => not_found(),
+            Self::Negative => not_found(),
             Self::Failed => failed(),
         }
     }
 }
 
-/// Every whole answer so far.
+/// All complete answers so far.
 #[derive(Default)]
 pub(super) struct Log(Vec<Entry>);
 
@@ -54,8 +54,8 @@ impl Log {
         self.0.last().is_some_and(|entry| entry.answer == Answer::Failed)
     }
 
-    /// Whether the last answer may empty the set: a failure long after every good (or early) answer, or a
-    /// denial asked for a second after another with nothing but failures in between.
+    /// Whether the last answer may empty the set. It is a failure long after every positive (or early) answer, or a
+    /// negative answer to a query a second after another negative answer, with only failures in between.
     pub(super) fn may_empty(&self, settings: &RefreshSettings) -> bool {
         let Some((last, before)) = self.0.split_last() else { return false };
         match last.answer {
@@ -64,17 +64,17 @@ impl Log {
                 let good = before.iter().rev().find(|entry| matches!(entry.answer, Answer::Ready(..)));
                 good.is_none_or(|good| last.arrived - good.arrived > settings.max_stale())
             }
-            Answer::Denied => before
+            Answer::Negative => before
                 .iter()
                 .rev()
                 .take_while(|entry| !matches!(entry.answer, Answer::Ready(..)))
-                .filter(|entry| entry.answer == Answer::Denied)
+                .filter(|entry| entry.answer == Answer::Negative)
                 .any(|first| last.asked.saturating_duration_since(first.arrived) >= settings.confirm_after()),
         }
     }
 
-    /// Whether the last answer may remove one endpoint and leave others: it is good and lacks the endpoint,
-    /// and so do all good ones since one that came at least the hold ago.
+    /// Whether the last answer may remove one endpoint and keep others. It is positive and lacks the endpoint, and so
+    /// do all positive answers since one that arrived at least the hold ago.
     pub(super) fn may_remove(&self, last: u8, settings: &RefreshSettings) -> bool {
         let Some(now) = self.0.last().filter(|entry| matches!(entry.answer, Answer::Ready(..))) else { return false };
         self.0
@@ -82,13 +82,13 @@ impl Log {
             .rev()
             .filter_map(|entry| match &entry.answer {
                 Answer::Ready(of, _) => Some((entry, of)),
-                Answer::Denied | Answer::Failed => None,
+                Answer::Negative | Answer::Failed => None,
             })
             .take_while(|(_, of)| !of.contains(&last))
             .any(|(entry, _)| now.arrived - entry.arrived >= settings.removal_hold())
     }
 
-    /// What the last answer names.
+    /// The endpoints of the last answer.
     pub(super) fn named(&self) -> &[u8] {
         match self.0.last().map(|entry| &entry.answer) {
             Some(Answer::Ready(of, _)) => of,

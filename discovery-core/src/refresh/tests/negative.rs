@@ -1,9 +1,10 @@
-//! No such name, no endpoints.
+//! Negative answers: no such name, no endpoints.
 
 use super::*;
 
+/// F6.
 #[test]
-fn f6_a_lost_name_is_asked_for_once_more_before_it_is_believed() {
+fn a_negative_answer_after_endpoints_is_confirmed_by_a_second_query() {
     for (update, is_it) in [
         (not_found(), (|s| matches!(s, Freshness::NotFound)) as fn(&Freshness) -> bool),
         (empty(), |s| matches!(s, Freshness::Empty)),
@@ -20,15 +21,17 @@ fn f6_a_lost_name_is_asked_for_once_more_before_it_is_believed() {
     }
 }
 
+/// F6.
 #[test]
-fn f6_no_name_and_no_endpoints_confirm_each_other() {
+fn not_found_and_empty_confirm_each_other() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     assert!(sim.ask(&empty()).is_some_and(|view| matches!(view.standing, Freshness::Empty)));
 }
 
+/// F6.
 #[test]
-fn f6_a_good_answer_in_between_restores_without_a_trace() {
+fn a_positive_answer_in_between_cancels_the_confirmation() {
     let mut sim = Sim::with_good(&[1]);
     for _ in 0..3 {
         assert!(sim.ask(&not_found()).is_none());
@@ -37,8 +40,9 @@ fn f6_a_good_answer_in_between_restores_without_a_trace() {
     assert_eq!(sim.version(), 1);
 }
 
+/// F6.
 #[test]
-fn f6_a_failure_in_between_confirms_nothing() {
+fn a_failure_in_between_does_not_confirm_a_negative_answer() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     for _ in 0..5 {
@@ -50,50 +54,54 @@ fn f6_a_failure_in_between_confirms_nothing() {
     assert!(matches!(sim.standing(), Freshness::NotFound));
 }
 
+/// F6.
 #[test]
-fn f6_a_question_that_began_too_soon_confirms_nothing() {
+fn a_query_that_began_too_soon_does_not_confirm_a_negative_answer() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     let first = sim.now;
     sim.refresh.on_change(sim.now);
     sim.ask_within(&not_found(), secs(2));
-    assert_eq!(sim.shown(), [1], "asked after 100 ms, answered after 2 s");
+    assert_eq!(sim.shown(), [1], "queried after 100 ms, answered after 2 s");
     sim.ask(&not_found());
     assert_eq!(sim.shown(), [0_u8; 0]);
     assert!(sim.now - first >= secs(1));
 }
 
+/// F5.
 #[test]
-fn f5_without_a_set_it_is_told_at_once() {
+fn without_endpoints_a_negative_answer_is_published_at_once() {
     for update in [not_found(), empty()] {
         let mut sim = Sim::new();
-        let view = sim.ask(&update).expect("another standing");
+        let view = sim.ask(&update).expect("a new standing");
         assert!(view.set.is_empty() && view.set.version() == 1);
         assert!(matches!(view.standing, Freshness::NotFound | Freshness::Empty));
-        assert!(sim.ask(&update).is_none(), "and once");
+        assert!(sim.ask(&update).is_none(), "and only once");
         assert_eq!(sim.version(), 1);
     }
 }
 
+/// F5.
 #[test]
-fn f5_while_nobody_waits_the_pause_grows_to_5_s() {
+fn without_waiting_callers_the_refresh_interval_grows_to_5_s() {
     let mut sim = Sim::new();
     for (low, high) in [(1000, 1150), (1600, 2000), (3200, 4000), (4000, 5000), (4000, 5000)] {
         sim.ask(&not_found());
         assert!(sim.pause() >= ms(low) && sim.pause() <= ms(high), "{low}: {:?}", sim.pause());
     }
     sim.ask(&not_found().with_ttl(secs(2)));
-    assert!(sim.pause() <= secs(2), "a shorter negative TTL counts");
+    assert!(sim.pause() <= secs(2), "a shorter negative TTL is honored");
     sim.ask(&not_found().with_ttl(Duration::ZERO));
-    assert!(sim.pause() >= secs(1), "down to the ceiling");
+    assert!(sim.pause() >= secs(1), "but at most one query per second");
     sim.ask(&ready(&[1]));
     sim.ask(&not_found());
     sim.ask(&not_found());
-    assert!(sim.pause() <= ms(1150), "after a good answer it begins anew");
+    assert!(sim.pause() <= ms(1150), "a positive answer resets the backoff");
 }
 
+/// F5.
 #[test]
-fn f5_a_service_created_after_2_s_is_found_within_2_s_while_somebody_waits() {
+fn a_waiting_caller_gets_a_new_service_within_2_s_of_its_creation() {
     for seed in 0..100 {
         let mut sim = Sim::new();
         sim.seed = seed;
@@ -108,8 +116,9 @@ fn f5_a_service_created_after_2_s_is_found_within_2_s_while_somebody_waits() {
     }
 }
 
+/// F5.
 #[test]
-fn f5_who_begins_to_wait_brings_the_question_forward() {
+fn a_caller_that_begins_to_wait_brings_the_query_forward() {
     let mut sim = Sim::new();
     for _ in 0..5 {
         sim.ask(&not_found());
@@ -117,7 +126,7 @@ fn f5_who_begins_to_wait_brings_the_question_forward() {
     let asked = sim.now;
     sim.now += ms(300);
     sim.refresh.on_waiting(true, sim.now);
-    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "but not above one question a second");
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "but at most one query per second");
     sim.now += secs(3);
     sim.refresh.on_waiting(true, sim.now);
     assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)));
@@ -125,11 +134,12 @@ fn f5_who_begins_to_wait_brings_the_question_forward() {
     assert!(sim.pause() <= ms(1150));
     sim.refresh.on_waiting(false, sim.now);
     sim.ask(&not_found());
-    assert!(sim.pause() >= secs(4), "nobody waits any more");
+    assert!(sim.pause() >= secs(4), "no caller is waiting any more");
 }
 
+/// F6.
 #[test]
-fn f6_an_unconfirmed_loss_and_then_failures_end_at_max_stale() {
+fn an_unconfirmed_negative_answer_does_not_extend_max_stale() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     sim.now += secs(301);

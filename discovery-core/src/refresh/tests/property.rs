@@ -1,4 +1,4 @@
-//! Random events against the naive model.
+//! Random events, checked against the naive model.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn answers() -> impl Strategy<Value = Answer> {
     let ttl = prop_oneof![4 => (0_u64..40).prop_map(Some), 1 => Just(Some(u64::MAX)), 1 => Just(None)];
     prop_oneof![
         4 => (some, ttl).prop_map(|(of, ttl)| Answer::Ready(of, ttl)),
-        2 => Just(Answer::Denied),
+        2 => Just(Answer::Negative),
         2 => Just(Answer::Failed),
     ]
 }
@@ -27,19 +27,19 @@ fn events() -> impl Strategy<Value = Event> {
         1 => some.prop_map(Event::Early),
         2 => (1_u8..7).prop_map(Event::Unreachable),
         1 => any::<bool>().prop_map(Event::Waiting),
-        1 => Just(Event::News),
+        1 => Just(Event::Change),
     ]
 }
 
-/// The machine, its model, and what is checked after every event.
+/// The state machine, its model, and the checks after every event.
 struct Run {
     sim: Sim,
     settings: RefreshSettings,
     log: Log,
-    /// Whether something allows the next question to come sooner than a second after the last.
+    /// Whether an event allows the next query to begin less than a second after the last one.
     hurry: bool,
     asked: Option<Instant>,
-    /// Whether the set began with an early answer, of which the model does not know, and nothing whole came yet.
+    /// Whether the set began with an early answer, which the model ignores, and no complete answer has arrived yet.
     early: bool,
 }
 
@@ -68,14 +68,14 @@ impl Run {
                 self.sim.refresh.on_waiting(*waiting, self.sim.now);
                 None
             }
-            Event::News => {
+            Event::Change => {
                 self.hurry = true;
                 self.sim.refresh.on_change(self.sim.now);
                 None
             }
         };
         let next = self.sim.refresh.next_query_at();
-        prop_assert!(next == due || next.is_none_or(|at| at >= self.sim.now), "asks in the past");
+        prop_assert!(next == due || next.is_none_or(|at| at >= self.sim.now), "a query is due in the past");
         self.versions(&before, published.as_ref())?;
         self.changes(&before, event)
     }
@@ -83,7 +83,7 @@ impl Run {
     fn ask(&mut self, due: Instant, latency: Duration, answer: &Answer) -> Result<Option<View>, TestCaseError> {
         self.sim.now = self.sim.now.max(due);
         if let Some(asked) = self.asked.filter(|_| !self.hurry) {
-            prop_assert!(self.sim.now - asked >= secs(1), "asked again after {:?}", self.sim.now - asked);
+            prop_assert!(self.sim.now - asked >= secs(1), "queried again after {:?}", self.sim.now - asked);
         }
         let asked = self.sim.now;
         self.sim.refresh.on_query(asked);
@@ -103,12 +103,12 @@ impl Run {
         let published = self.sim.refresh.on_unreachable(endpoint(last).identity(), self.sim.now);
         if let Some(view) = &published {
             prop_assert!(before.set.len() > 1 && view.set.len() == before.set.len() - 1);
-            prop_assert!(!self.log.named().contains(&last), "the last answer vouched for it");
+            prop_assert!(!self.log.named().contains(&last), "the last answer contained it");
         }
         Ok(published)
     }
 
-    /// The version counts the different sets; a view is returned exactly when something is different.
+    /// The version counts the distinct sets, and a view is returned exactly when it differs.
     fn versions(&self, before: &View, published: Option<&View>) -> Result<(), TestCaseError> {
         let after = self.sim.refresh.view();
         let first = before.set.version() == 0 && after.set.version() == 1;
@@ -118,13 +118,13 @@ impl Run {
         if let Some(view) = published {
             prop_assert!(std::sync::Arc::ptr_eq(&view.set, &after.set));
         }
-        prop_assert!(published.is_some() || !changed, "a change that nobody is told");
+        prop_assert!(published.is_some() || !changed, "a change was not published");
         let usable = matches!(after.standing, Freshness::Fresh | Freshness::Stale { .. });
         prop_assert_eq!(usable, !after.set.is_empty());
         Ok(())
     }
 
-    /// Nothing goes away that the model would not let go, and what the last answer names is there.
+    /// Every removal is one that the model allows, and the set contains every endpoint of the last answer.
     fn changes(&mut self, before: &View, event: &Event) -> Result<(), TestCaseError> {
         let (old, new) = (shown(before), self.sim.shown());
         let answered = matches!(event, Event::Ask(..) | Event::Push(_));
@@ -137,7 +137,7 @@ impl Run {
             }
         }
         if answered {
-            prop_assert!(self.log.named().iter().all(|last| new.contains(last)), "an answer is shown");
+            prop_assert!(self.log.named().iter().all(|last| new.contains(last)), "the answer is published");
             self.early = false;
         }
         self.early |= matches!(event, Event::Early(_)) && old.is_empty() && !new.is_empty();
@@ -148,7 +148,7 @@ impl Run {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever happens, in whatever order, the rules hold.
+    /// The rules hold for any events in any order.
     #[test]
     fn the_rules_hold_for_any_sequence(
         hold in 0_u64..5000,
@@ -166,7 +166,7 @@ proptest! {
         }
     }
 
-    /// The same events and dice give the same decisions.
+    /// The same events and random numbers give the same decisions.
     #[test]
     fn the_same_events_give_the_same_decisions(events in prop::collection::vec(events(), 1..40)) {
         let mut one = Run::new(RefreshSettings::default());

@@ -1,11 +1,12 @@
-//! Additions at once, removals confirmed.
+//! Additions are immediate, removals are confirmed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::*;
 
+/// F8.
 #[test]
-fn f8_another_order_or_ttl_publishes_nothing() {
+fn a_different_order_or_ttl_publishes_nothing() {
     let mut sim = Sim::with_good(&[1, 2, 3]);
     let before = Arc::clone(&sim.refresh.view().set);
     assert!(sim.ask(&ready(&[3, 1, 2, 1]).with_ttl(secs(5))).is_none());
@@ -14,48 +15,53 @@ fn f8_another_order_or_ttl_publishes_nothing() {
     assert_eq!(sim.version(), 1);
 }
 
+/// F8.
 #[test]
-fn f8_another_standing_keeps_the_set_and_its_version() {
+fn a_new_standing_keeps_the_set_and_its_version() {
     let mut sim = Sim::with_good(&[1]);
     let before = Arc::clone(&sim.refresh.view().set);
-    let stale = sim.ask(&failed()).expect("another standing");
+    let stale = sim.ask(&failed()).expect("a new standing");
     assert!(stale.standing.is_stale() && Arc::ptr_eq(&before, &stale.set));
-    let fresh = sim.ask(&ready(&[1])).expect("another standing");
+    let fresh = sim.ask(&ready(&[1])).expect("a new standing");
     assert!(matches!(fresh.standing, Freshness::Fresh) && Arc::ptr_eq(&before, &fresh.set));
 }
 
+/// F10.
 #[test]
-fn f10_an_addition_is_published_at_once() {
+fn an_addition_is_published_at_once() {
     let mut sim = Sim::with_good(&[1]);
     let view = sim.ask(&ready(&[1, 2])).expect("a new set");
     assert_eq!((shown(&view), view.set.version()), (vec![1, 2], 2));
 }
 
+/// F10.
 #[test]
-fn f10_a_removal_waits_for_a_second_answer() {
+fn a_removal_waits_for_a_second_answer() {
     let mut sim = Sim::with_good(&[1, 2]);
     assert!(sim.ask(&ready(&[1])).is_none());
     assert_eq!(sim.shown(), [1, 2]);
-    assert_eq!(sim.pause(), secs(1), "the next question comes when the hold ends");
+    assert_eq!(sim.pause(), secs(1), "the next query is due when the hold ends");
     let view = sim.ask(&ready(&[1])).expect("a new set");
     assert_eq!(shown(&view), [1]);
-    assert!(sim.pause() >= secs(24), "and then the TTL rules again");
+    assert!(sim.pause() >= secs(24), "then the TTL counts again");
 }
 
+/// F10.
 #[test]
-fn f10_an_answer_that_comes_too_soon_does_not_remove() {
+fn a_second_answer_within_the_hold_does_not_remove_an_endpoint() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&ready(&[1]));
     sim.refresh.on_change(sim.now);
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1, 2]);
-    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1020), "the ceiling of one a second holds");
+    assert_eq!(sim.elapsed() + sim.pause(), sim.asked[1] + ms(1020), "at most one query per second");
     sim.ask(&ready(&[1]));
     assert_eq!(sim.shown(), [1]);
 }
 
+/// F10.
 #[test]
-fn f10_reappearing_cancels_the_hold() {
+fn an_endpoint_that_reappears_cancels_its_hold() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&ready(&[1]));
     assert!(sim.ask(&ready(&[1, 2])).is_none());
@@ -64,8 +70,9 @@ fn f10_reappearing_cancels_the_hold() {
     assert_eq!(sim.shown(), [1, 2], "a new hold begins");
 }
 
+/// F10.
 #[test]
-fn f10_a_failure_neither_ends_nor_confirms_a_hold() {
+fn a_failure_neither_ends_nor_confirms_a_hold() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&ready(&[1]));
     sim.ask(&failed());
@@ -74,8 +81,9 @@ fn f10_a_failure_neither_ends_nor_confirms_a_hold() {
     assert_eq!(sim.shown(), [1]);
 }
 
+/// F10.
 #[test]
-fn f10_replicas_that_disagree_for_three_seconds_cause_one_change_each() {
+fn replicas_that_disagree_for_3_s_cause_one_change_per_endpoint() {
     for (old, new) in [(vec![1, 2], vec![1, 3]), (vec![1], vec![2]), (vec![1, 2, 3], vec![1])] {
         let mut sim = Sim::with_good(&old);
         let mut added: BTreeMap<u8, u32> = BTreeMap::new();
@@ -97,16 +105,18 @@ fn f10_replicas_that_disagree_for_three_seconds_cause_one_change_each() {
     }
 }
 
+/// F10.
 #[test]
-fn f10_another_weight_or_zone_is_taken_over_at_once() {
+fn a_new_weight_or_zone_is_published_at_once() {
     let mut sim = Sim::with_good(&[1, 2]);
     let heavy = Update::new(State::Ready(vec![endpoint(1).with_weight(7).with_zone("a"), endpoint(2)]));
     let view = sim.ask(&heavy).expect("a new set");
     assert_eq!((view.set[0].weight(), view.set[0].zone(), view.set.version()), (7, Some("a"), 2));
 }
 
+/// F9.
 #[test]
-fn f9_an_address_that_another_pod_took_over_is_replaced_at_once() {
+fn an_address_reused_by_another_pod_is_replaced_at_once() {
     let mut sim = Sim::new();
     let pod = |uid: &str| Update::new(State::Ready(vec![endpoint(1).with_uid(uid)])).with_ttl(secs(5));
     sim.ask(&pod("a"));
@@ -114,16 +124,18 @@ fn f9_an_address_that_another_pod_took_over_is_replaced_at_once() {
     assert_eq!(view.set.iter().map(|e| e.identity().uid()).collect::<Vec<_>>(), [Some("b")]);
 }
 
+/// F10.
 #[test]
-fn f10_without_a_hold_a_removal_is_immediate() {
+fn without_a_hold_a_removal_is_immediate() {
     let mut sim = Sim::with(RefreshSettings::default().with_removal_hold(Duration::ZERO));
     sim.ask(&ready(&[1, 2]));
     assert_eq!(shown(&sim.ask(&ready(&[1])).expect("a new set")), [1]);
     assert!(sim.pause() >= secs(24));
 }
 
+/// F10.
 #[test]
-fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
+fn a_source_without_a_ttl_is_queried_again_before_a_removal() {
     let mut sim = Sim::new();
     let fixed = |of: &[u8]| Update::new(State::Ready(of.iter().map(|last| endpoint(*last)).collect()));
     sim.ask(&fixed(&[1, 2]));
@@ -136,7 +148,7 @@ fn f10_a_source_without_ttl_is_asked_once_more_before_a_removal() {
 }
 
 #[test]
-fn a_definitive_answer_needs_no_second_one() {
+fn an_authoritative_answer_needs_no_confirmation() {
     let mut sim = Sim::with_good(&[1, 2]);
     assert_eq!(shown(&sim.ask(&ready(&[1]).with_authority()).expect("a new set")), [1]);
     let none = Update::new(State::Empty).with_authority();
@@ -144,8 +156,9 @@ fn a_definitive_answer_needs_no_second_one() {
     assert!(matches!(sim.standing(), Freshness::Empty));
 }
 
+/// F15.
 #[test]
-fn f15_no_address_is_shown_twice_while_an_endpoint_gains_or_loses_its_second_one() {
+fn no_address_is_published_twice_while_an_endpoint_gains_or_loses_its_second_address() {
     let v6 = std::net::SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 80);
     let update = |endpoint| Update::new(State::Ready(vec![endpoint])).with_ttl(secs(30));
     let (one, other, both) = (endpoint(1), Endpoint::new(v6), endpoint(1).with_addr(v6));

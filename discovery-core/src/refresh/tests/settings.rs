@@ -1,4 +1,4 @@
-//! Settings that cannot be, and settings that are extreme.
+//! Invalid and extreme settings.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn an_error_names_the_setting() {
 }
 
 #[test]
-fn a_shorter_min_refresh_lowers_the_ceiling() {
+fn a_shorter_min_refresh_lowers_the_minimum_spacing() {
     let settings = RefreshSettings::default().with_refresh(ms(10), secs(30)).expect("consistent");
     let mut sim = Sim::with(settings);
     sim.ask(&ready(&[1]).with_ttl(Duration::ZERO));
@@ -27,7 +27,7 @@ fn a_shorter_min_refresh_lowers_the_ceiling() {
 }
 
 #[test]
-fn endless_durations_are_never() {
+fn a_wait_beyond_the_clock_is_never() {
     let max = Duration::MAX;
     let settings = RefreshSettings::default()
         .with_refresh(max, max)
@@ -51,7 +51,7 @@ fn endless_durations_are_never() {
 }
 
 #[test]
-fn no_setting_lifts_the_ceiling_but_min_refresh() {
+fn only_min_refresh_lifts_the_limit_of_one_query_per_second() {
     let settings = RefreshSettings::default().with_negative(ms(10), secs(5)).expect("consistent");
     let mut sim = Sim::with(settings.with_failure_refresh_min(Duration::ZERO));
     for _ in 0..4 {

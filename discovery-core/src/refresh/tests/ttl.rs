@@ -1,4 +1,4 @@
-//! When an answer is refreshed.
+//! The refresh of a positive answer.
 
 use super::*;
 
@@ -18,16 +18,18 @@ fn range(of: &[f64]) -> (f64, f64) {
     of.iter().fold((f64::MAX, 0.0), |(low, high), pause| (pause.min(low), pause.max(high)))
 }
 
+/// F14.
 #[test]
-fn f14_an_answer_is_refreshed_at_80_to_90_percent_of_its_ttl() {
+fn an_answer_is_refreshed_at_80_to_90_percent_of_its_ttl() {
     for ttl in [2.0, 5.0, 30.0] {
         let (low, high) = range(&pauses(Duration::from_secs_f64(ttl)));
         assert!(low >= 0.8 * ttl && high <= 0.9 * ttl, "{ttl}: {low}..{high}");
     }
 }
 
+/// F4.
 #[test]
-fn f4_a_thousand_watchers_spread_over_a_tenth_of_their_interval() {
+fn a_thousand_watchers_spread_over_a_tenth_of_their_interval() {
     for ttl in [0, 1, 2, 5, 30, 3600] {
         let pauses = pauses(secs(ttl));
         let (low, high) = range(&pauses);
@@ -36,26 +38,29 @@ fn f4_a_thousand_watchers_spread_over_a_tenth_of_their_interval() {
     }
 }
 
+/// F4.
 #[test]
-fn f4_ttl_0_is_asked_at_most_once_a_second() {
+fn a_ttl_of_0_causes_at_most_one_query_per_second() {
     let mut sim = Sim::new();
     while sim.elapsed() < secs(100) {
         sim.ask_within(&ready(&[1]).with_ttl(Duration::ZERO), ms(30));
     }
     assert!(sim.asked.windows(2).all(|pair| pair[1] - pair[0] >= secs(1)));
-    assert!(sim.asked.len() > 80, "and not much less: {}", sim.asked.len());
+    assert!(sim.asked.len() > 80, "and not far fewer: {}", sim.asked.len());
 }
 
+/// F4.
 #[test]
-fn f4_huge_ttls_are_clamped() {
+fn huge_ttls_are_clamped() {
     for ttl in [1 << 31, u64::from(u32::MAX), u64::MAX] {
         let (low, high) = range(&pauses(secs(ttl)));
         assert!(low >= 24.0 && high <= 27.0, "{ttl}: {low}..{high}");
     }
 }
 
+/// F3.
 #[test]
-fn f3_an_added_pod_is_seen_within_ttl_and_a_second() {
+fn an_added_pod_is_seen_within_its_ttl_plus_1_s() {
     for ttl in [1, 2, 5, 30, 300] {
         let mut sim = Sim::new();
         sim.ask(&ready(&[1]).with_ttl(secs(ttl)));
@@ -67,7 +72,7 @@ fn f3_an_added_pod_is_seen_within_ttl_and_a_second() {
 }
 
 #[test]
-fn an_answer_without_ttl_is_never_asked_for_again_until_there_is_news() {
+fn an_answer_without_a_ttl_is_not_refreshed_until_the_source_reports_a_change() {
     let mut sim = Sim::new();
     let fixed = Update::new(State::Ready(vec![endpoint(1)]));
     sim.ask(&fixed);
@@ -80,7 +85,7 @@ fn an_answer_without_ttl_is_never_asked_for_again_until_there_is_news() {
 }
 
 #[test]
-fn the_first_question_is_due_at_once() {
+fn the_first_query_is_due_at_once() {
     let sim = Sim::new();
     assert_eq!(sim.refresh.next_query_at(), Some(sim.start));
     assert!(matches!(sim.standing(), Freshness::Unknown));
@@ -88,7 +93,7 @@ fn the_first_question_is_due_at_once() {
 }
 
 #[test]
-fn an_answer_that_is_never_told_is_asked_for_again() {
+fn a_query_whose_answer_is_never_reported_is_repeated() {
     let mut sim = Sim::new();
     sim.begin();
     assert_eq!(sim.pause(), secs(1));

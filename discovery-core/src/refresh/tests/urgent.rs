@@ -1,14 +1,18 @@
-//! Connect failures and news.
+//! Connect errors and changes that the source reports.
 
 use super::*;
 
+/// F9.
 #[test]
-fn f9_a_connect_failure_brings_the_question_forward() {
+fn a_connect_error_brings_the_query_forward() {
     let mut sim = Sim::with_good(&[1, 2]);
     let asked = sim.now;
     sim.now += ms(200);
-    assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none(), "the set is good");
-    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "once a second");
+    assert!(
+        sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none(),
+        "the last answer contains the endpoint"
+    );
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "at most one query per second");
     sim.now += secs(5);
     sim.begin();
     assert!(sim.answer(&ready(&[1, 2])).is_none());
@@ -17,8 +21,9 @@ fn f9_a_connect_failure_brings_the_question_forward() {
     assert_eq!(sim.pause(), Duration::ZERO, "at once");
 }
 
+/// F9.
 #[test]
-fn f9_steady_connect_failures_ask_once_a_second() {
+fn steady_connect_errors_cause_one_query_per_second() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.asked.clear();
     for _ in 0..200 {
@@ -31,8 +36,9 @@ fn f9_steady_connect_failures_ask_once_a_second() {
     assert_eq!(sim.asked.len(), 10);
 }
 
+/// F9.
 #[test]
-fn f9_a_failure_during_a_question_is_not_settled_by_its_answer() {
+fn the_answer_to_an_earlier_query_does_not_clear_a_connect_error() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.begin();
     let asked = sim.now;
@@ -42,8 +48,9 @@ fn f9_a_failure_during_a_question_is_not_settled_by_its_answer() {
     assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)));
 }
 
+/// F9.
 #[test]
-fn f9_an_unreachable_endpoint_of_a_stale_set_is_ejected() {
+fn an_unreachable_endpoint_of_a_stale_set_is_ejected() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&failed());
     let view = sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).expect("a new set");
@@ -52,13 +59,12 @@ fn f9_an_unreachable_endpoint_of_a_stale_set_is_ejected() {
     sim.ask(&failed());
     assert_eq!(sim.shown(), [2]);
     sim.ask(&ready(&[1, 2]));
-    assert_eq!(sim.shown(), [1, 2], "an answer names it again");
+    assert_eq!(sim.shown(), [1, 2], "an answer contains it again");
 }
 
-/// A network that is cut looks like dead endpoints, all of them: the set must not melt down to the one whose
-/// failure was told last.
+/// F9: if the network is cut, every endpoint looks dead. The set must not shrink to the endpoint that failed last.
 #[test]
-fn f9_at_most_half_of_a_stale_set_is_left_out() {
+fn at_most_half_of_a_stale_set_is_ejected() {
     for (size, left) in [(1, 1), (2, 1), (3, 2), (4, 2), (9, 5), (10, 5)] {
         for outage in [failed(), not_found()] {
             let all: Vec<u8> = (1..=size).collect();
@@ -72,8 +78,9 @@ fn f9_at_most_half_of_a_stale_set_is_left_out() {
     }
 }
 
+/// F9.
 #[test]
-fn f9_what_was_left_out_of_a_stale_set_comes_back_after_ten_seconds() {
+fn an_endpoint_ejected_from_a_stale_set_returns_after_10_s() {
     let mut sim = Sim::with_good(&[1, 2, 3, 4]);
     sim.ask(&failed());
     let out = sim.now;
@@ -84,28 +91,29 @@ fn f9_what_was_left_out_of_a_stale_set_comes_back_after_ten_seconds() {
         assert_eq!(sim.shown(), [3, 4]);
         sim.ask(&failed());
     }
-    assert!(sim.now - out <= secs(15), "with the next failed answer");
+    assert!(sim.now - out <= secs(15), "it returns with the next failed answer");
     assert!(sim.shown().contains(&1) && sim.standing().is_stale(), "{:?}", sim.shown());
     while sim.now - out < secs(14) {
         sim.ask(&failed());
     }
     assert_eq!(sim.shown(), [1, 2, 3, 4]);
-    // As far as it goes it can be left out again, and an answer brings back all that it names.
+    // A readmitted endpoint can be ejected again, and an answer brings back every endpoint that it contains.
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
     assert_eq!(sim.shown(), [2, 3, 4]);
     sim.refresh.on_early(&ready(&[1]), sim.now);
-    assert_eq!(sim.shown(), [1, 2, 3, 4], "once");
+    assert_eq!(sim.shown(), [1, 2, 3, 4], "and only once");
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
     sim.ask(&ready(&[3, 4, 5]));
     sim.now += secs(2);
     sim.ask(&ready(&[3, 4, 5]));
     sim.now += secs(60);
     sim.ask(&failed());
-    assert_eq!(sim.shown(), [3, 4, 5], "what an answer has removed does not come back");
+    assert_eq!(sim.shown(), [3, 4, 5], "an endpoint that an answer removed does not return");
 }
 
+/// F9.
 #[test]
-fn f9_an_unreachable_endpoint_that_the_last_answer_lacks_is_ejected() {
+fn an_unreachable_endpoint_that_the_last_answer_lacks_is_removed() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&ready(&[1]));
     assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_none());
@@ -114,16 +122,18 @@ fn f9_an_unreachable_endpoint_that_the_last_answer_lacks_is_ejected() {
     assert!(sim.ask(&ready(&[1])).is_none());
 }
 
+/// F9.
 #[test]
-fn f9_an_unreachable_endpoint_of_a_lost_name_is_ejected() {
+fn an_unreachable_endpoint_is_ejected_after_an_unconfirmed_negative_answer() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&not_found());
     assert!(sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).is_some());
     assert_eq!(sim.shown(), [2]);
 }
 
+/// F9.
 #[test]
-fn f9_an_endpoint_that_is_not_in_the_set_changes_nothing() {
+fn an_unknown_endpoint_changes_nothing() {
     let mut sim = Sim::with_good(&[1]);
     sim.now += secs(5);
     let before = sim.refresh.next_query_at();
@@ -132,7 +142,7 @@ fn f9_an_endpoint_that_is_not_in_the_set_changes_nothing() {
 }
 
 #[test]
-fn news_ask_at_once_and_a_burst_of_them_fifty_times_a_second() {
+fn a_change_causes_a_query_at_once_and_a_burst_at_most_fifty_per_second() {
     let mut sim = Sim::with_good(&[1]);
     let asked = sim.now;
     sim.now += ms(5);
@@ -145,11 +155,11 @@ fn news_ask_at_once_and_a_burst_of_them_fifty_times_a_second() {
     sim.refresh.on_change(sim.now);
     sim.now += secs(1);
     sim.answer(&ready(&[1]));
-    assert_eq!(sim.pause(), Duration::ZERO, "news during a question are not settled by its answer");
+    assert_eq!(sim.pause(), Duration::ZERO, "the answer to an earlier query does not clear a change");
 }
 
 #[test]
-fn requests_to_refresh_ask_once_a_second_however_many_there_are() {
+fn any_number_of_refresh_requests_causes_one_query_per_second() {
     let mut sim = Sim::with_good(&[1]);
     let asked = sim.now;
     for _ in 0..100 {
@@ -159,5 +169,5 @@ fn requests_to_refresh_ask_once_a_second_however_many_there_are() {
     }
     sim.now += secs(5);
     sim.refresh.on_request(sim.now);
-    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "overdue: now");
+    assert_eq!(sim.refresh.next_query_at(), Some(asked + secs(1)), "overdue, so due now");
 }
