@@ -17,7 +17,7 @@ use crate::{
     refresh::RefreshSettings,
     source::{
         Source,
-        dns::{DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, DnsConfig, DnsSource, ProbingDns},
+        dns::{DnsConfig, ProbingDns},
         env::EnvSource,
         fixed::FixedSource,
         routes,
@@ -190,8 +190,7 @@ impl Setup {
         let namespace = self.environment.namespace()?;
         let inputs = Inputs::new(self.environment.env(), namespace.as_deref(), &resolv_conf);
         let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
-        let config = self.dns_config(&context);
-        let dns = ProbingDns::new(DnsSource::new(&config), context.scope.clone(), !config.nameservers.is_empty());
+        let dns = ProbingDns::new(&self.dns_config(&context), context.scope.clone());
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
             let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -209,8 +208,8 @@ impl Setup {
     fn dns_config(&self, context: &Context) -> DnsConfig {
         DnsConfig {
             nameservers: context.nameservers.clone(),
-            timeout: context.options.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            attempts: context.options.attempts.unwrap_or(DEFAULT_ATTEMPTS),
+            timeout: context.options.timeout,
+            attempts: context.options.attempts,
             tcp: context.options.tcp,
             families: context.families.unwrap_or_else(routes::families),
             max_stale: self.max_stale,

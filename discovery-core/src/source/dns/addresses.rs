@@ -1,177 +1,276 @@
-//! A and AAAA of one name: asked apart, at the same time, and published as they come.
+//! The addresses of one name: A and AAAA are queried separately, at the same time, and published as they arrive.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use futures_util::future::{Either, select};
 
-use super::{
-    ask::{Asked, Asker, Outcome},
-    families::FamilyMemory,
-    record::{Record, Rtype},
-};
-use crate::{Error, clock, plan::Families, source::Evidence};
+use super::{DnsSource, answer::Answer, message::Rtype, nameservers::QueryOutcome};
+use crate::{Error, clock, endpoint::Endpoint, plan::Families, source::Evidence};
 
-/// How long the first family's addresses wait for the other family before they are published alone.
-/// RFC 8305 section 3 recommends 50 ms in all; half of it leaves room for the way to the request.
+/// How long the addresses of the first family wait for the other family before they are published alone.
+/// RFC 8305 section 3 recommends 50 ms in total; half of that leaves time for the way to the request.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(25);
 
-/// What is known of a name after one round of questions.
+/// If one family has addresses and the other has none, the other is queried only in every tenth round.
+const EMPTY_FAMILY_EVERY: u32 = 10;
+
+/// The addresses of a name.
 #[derive(Debug)]
-pub(super) enum Addresses {
-    /// `failed` tells of the family that could not be asked; its last addresses are among `ips`.
-    Found {
-        ips: Vec<IpAddr>,
-        ttl: Duration,
-        failed: Option<Error>,
-    },
-    NoData {
-        ttl: Duration,
-    },
-    NxDomain {
-        ttl: Duration,
-    },
-    Failed(Error),
+pub(super) struct AddressSet {
+    pub(super) ips: Vec<IpAddr>,
+    /// Why the query for one family failed, if it did; the last known addresses of that family are among `ips`.
+    pub(super) failed: Option<Error>,
 }
 
-/// Asks for the addresses of one name.
-#[derive(Debug)]
-pub(super) struct AddressQuestion<'a> {
-    pub(super) asker: &'a Asker,
-    pub(super) name: &'a str,
-    pub(super) families: Families,
-    pub(super) max_stale: Duration,
+/// What earlier rounds showed about the two address families of one name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AddressMemory {
+    v4: FamilyMemory,
+    v6: FamilyMemory,
 }
 
-impl AddressQuestion<'_> {
-    /// Asks once for each family that is wanted; `early` is told one family's addresses when the other is
-    /// slow.
-    pub(super) async fn ask(
+impl DnsSource {
+    /// Queries each wanted family once. If one family is slow, `early` gets the addresses of the other.
+    pub(super) async fn addresses(
         &self,
-        memory: &mut FamilyMemory,
+        name: &str,
+        memory: &mut AddressMemory,
+        max_stale: Duration,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
-    ) -> Addresses {
+    ) -> Result<Answer<AddressSet>, Error> {
         let (wanted, skipped) = memory.wanted(self.families);
-        let mut all = match *wanted.as_slice() {
-            [one, other] => {
-                let (one, other) = (memory.of(one).question(one), memory.of(other).question(other));
-                self.both(one, other, early).await
-            }
-            [one] => vec![self.single(memory.of(one).question(one)).await],
+        let ask = |rtype: Rtype, memory: &AddressMemory| self.nameservers.query(name, rtype, memory.of(rtype).large);
+        let mut outcomes = match *wanted.as_slice() {
+            [one, other] => both(ask(one, memory), ask(other, memory), early).await,
+            [one] => vec![ask(one, memory).await],
             _ => Vec::new(),
         };
-        let denied = all.iter().any(|asked| matches!(asked.result, Ok(Outcome::NxDomain { .. })));
-        if let Some(rtype) = skipped.filter(|_| !denied) {
-            if all.iter().any(|asked| matches!(asked.result, Ok(Outcome::Found { .. }))) {
-                memory.of(rtype).skipped();
+        if let Some(rtype) = skipped.filter(|_| !outcomes.iter().any(is_nxdomain)) {
+            if outcomes.iter().any(is_found) {
+                memory.of_mut(rtype).on_skipped();
             } else {
-                all.push(self.single(memory.of(rtype).question(rtype)).await);
+                outcomes.push(ask(rtype, memory).await);
             }
         }
-        let mut gathered = Gathered::default();
-        for asked in all {
-            gathered.add(asked, memory, clock::now(), self.max_stale, evidence);
+        let mut merged = Merged::default();
+        for outcome in outcomes {
+            merged.add(outcome, memory, clock::now(), max_stale, evidence);
         }
-        gathered.finish()
-    }
-
-    async fn single(&self, (rtype, large): (Rtype, bool)) -> Asked {
-        self.asker.ask(self.name, rtype, large).await
-    }
-
-    async fn both(
-        &self,
-        one: (Rtype, bool),
-        other: (Rtype, bool),
-        early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
-    ) -> Vec<Asked> {
-        let (one, other) = (Box::pin(self.single(one)), Box::pin(self.single(other)));
-        let (first, mut rest) = match select(one, other).await {
-            Either::Left((first, rest)) | Either::Right((first, rest)) => (first, rest),
-        };
-        // A name without any record has none of the other type either (RFC 8020). Only the A question is taken
-        // at its word: some servers deny AAAA in this way.
-        if first.rtype == Rtype::A && matches!(first.result, Ok(Outcome::NxDomain { .. })) {
-            return vec![first];
-        }
-        if let Ok(Outcome::Found { records, ttl, .. }) = &first.result {
-            if let Ok(second) = tokio::time::timeout(RESOLUTION_DELAY, &mut rest).await {
-                return vec![first, second];
-            }
-            early(&usable(records), *ttl);
-        }
-        let second = rest.await;
-        vec![first, second]
+        merged.finish()
     }
 }
 
-/// The addresses that a request can be sent to: `0.0.0.0` and `::` would lead back to this machine.
-pub(super) fn usable(records: &[Record]) -> Vec<IpAddr> {
-    records.iter().filter_map(|record| record.data.ip()).filter(|ip| !ip.is_unspecified()).collect()
+fn is_nxdomain(outcome: &QueryOutcome) -> bool {
+    matches!(outcome.result, Ok(Answer::NxDomain { .. }))
 }
 
+fn is_found(outcome: &QueryOutcome) -> bool {
+    matches!(outcome.result, Ok(Answer::Found { .. }))
+}
+
+/// Waits for both queries. If the second one is slow, `early` gets the addresses of the first.
+async fn both<F: Future<Output = QueryOutcome>>(
+    one: F,
+    other: F,
+    early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
+) -> Vec<QueryOutcome> {
+    let (one, other) = (Box::pin(one), Box::pin(other));
+    let (first, mut rest) = match select(one, other).await {
+        Either::Left((first, rest)) | Either::Right((first, rest)) => (first, rest),
+    };
+    // A name that does not exist has no records of the other type either (RFC 8020). Only NXDOMAIN for A is trusted:
+    // some servers answer AAAA with it although the name exists.
+    if first.rtype == Rtype::A && is_nxdomain(&first) {
+        return vec![first];
+    }
+    if let Ok(Answer::Found { value, ttl }) = &first.result {
+        if let Ok(second) = tokio::time::timeout(RESOLUTION_DELAY, &mut rest).await {
+            return vec![first, second];
+        }
+        early(&value.ips().collect::<Vec<_>>(), *ttl);
+    }
+    let second = rest.await;
+    vec![first, second]
+}
+
+/// The answers for both families, merged into one.
 #[derive(Debug, Default)]
-struct Gathered {
+struct Merged {
     ips: Vec<IpAddr>,
     found: bool,
     exists: bool,
     denied: bool,
     ttl: Option<Duration>,
-    negative: Option<Duration>,
+    negative_ttl: Option<Duration>,
     failed: Option<Error>,
 }
 
-impl Gathered {
+impl Merged {
     fn add(
         &mut self,
-        asked: Asked,
-        memory: &mut FamilyMemory,
+        outcome: QueryOutcome,
+        memory: &mut AddressMemory,
         now: Instant,
         max_stale: Duration,
         evidence: &mut Vec<Evidence>,
     ) {
-        let family = memory.of(asked.rtype);
-        // After a failure UDP has its turn again: it may be TCP that does not get through, and the answer small by now.
-        family.large = asked.result.is_ok() && asked.large;
-        evidence.extend(asked.evidence);
-        match asked.result {
-            Ok(Outcome::Found { records, ttl, .. }) => {
-                let ips = usable(&records);
+        let family = memory.of_mut(outcome.rtype);
+        // After a failure UDP is tried again: TCP may be what is blocked, and the response may be small by now.
+        family.large = outcome.result.is_ok() && outcome.large;
+        evidence.extend(outcome.evidence);
+        let shortest = |known: Option<Duration>, ttl| Some(known.map_or(ttl, |known: Duration| known.min(ttl)));
+        match outcome.result {
+            Ok(Answer::Found { value, ttl }) => {
+                let ips: Vec<IpAddr> = value.ips().collect();
                 self.found |= !ips.is_empty();
                 self.exists = true;
                 self.ips.extend(&ips);
-                self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
-                family.found(ips, now);
+                self.ttl = shortest(self.ttl, ttl);
+                family.on_found(ips, now);
             }
-            Ok(Outcome::NoData { ttl }) => {
+            Ok(Answer::NoData { ttl }) => {
                 self.exists = true;
-                self.negative = Some(self.negative.map_or(ttl, |least| least.min(ttl)));
-                family.empty();
+                self.negative_ttl = shortest(self.negative_ttl, ttl);
+                family.on_empty();
             }
-            Ok(Outcome::NxDomain { ttl }) => {
+            Ok(Answer::NxDomain { ttl }) => {
                 self.denied = true;
-                self.negative = Some(self.negative.map_or(ttl, |least| least.min(ttl)));
-                family.empty();
+                self.negative_ttl = shortest(self.negative_ttl, ttl);
+                family.on_empty();
             }
             Err(error) => {
-                self.ips.extend(family.remembered(now, max_stale));
+                self.ips.extend(family.last_known(now, max_stale));
                 self.failed = Some(error);
             }
         }
     }
 
-    fn finish(self) -> Addresses {
-        let ttl = self.ttl.or(self.negative).unwrap_or_default();
+    fn finish(self) -> Result<Answer<AddressSet>, Error> {
+        let ttl = self.ttl.or(self.negative_ttl).unwrap_or_default();
         match (self.found, self.failed) {
-            (true, failed) => Addresses::Found { ips: self.ips, ttl, failed },
-            // What failed could not have been found.
-            (false, Some(_)) if self.denied => Addresses::NxDomain { ttl },
-            (false, Some(error)) => Addresses::Failed(error),
-            (false, None) if self.exists => Addresses::NoData { ttl },
-            (false, None) => Addresses::NxDomain { ttl },
+            (true, failed) => Ok(Answer::Found { value: AddressSet { ips: self.ips, failed }, ttl }),
+            // The name does not exist, so the query that failed could not have found anything.
+            (false, Some(_)) if self.denied => Ok(Answer::NxDomain { ttl }),
+            (false, Some(error)) => Err(error),
+            (false, None) if self.exists => Ok(Answer::NoData { ttl }),
+            (false, None) => Ok(Answer::NxDomain { ttl }),
         }
+    }
+}
+
+impl AddressMemory {
+    fn of(&self, rtype: Rtype) -> &FamilyMemory {
+        if rtype == Rtype::Aaaa { &self.v6 } else { &self.v4 }
+    }
+
+    fn of_mut(&mut self, rtype: Rtype) -> &mut FamilyMemory {
+        if rtype == Rtype::Aaaa { &mut self.v6 } else { &mut self.v4 }
+    }
+
+    /// Returns the types to query in this round, and the type that is skipped because it was empty recently.
+    fn wanted(&self, families: Families) -> (Vec<Rtype>, Option<Rtype>) {
+        match (families.v4(), families.v6()) {
+            (true, true) if self.v4.has_addresses() && self.v6.is_known_empty() => (vec![Rtype::A], Some(Rtype::Aaaa)),
+            (true, true) if self.v6.has_addresses() && self.v4.is_known_empty() => (vec![Rtype::Aaaa], Some(Rtype::A)),
+            (true, true) => (vec![Rtype::A, Rtype::Aaaa], None),
+            (false, true) => (vec![Rtype::Aaaa], None),
+            _ => (vec![Rtype::A], None),
+        }
+    }
+}
+
+/// What earlier rounds showed about one address family of one name.
+#[derive(Clone, Debug, Default)]
+struct FamilyMemory {
+    /// The addresses of the last positive answer, and its arrival.
+    last: Option<(Vec<IpAddr>, Instant)>,
+    /// The number of rounds since the family was first found empty; 0 if it is not known to be empty.
+    empty_for: u32,
+    /// Whether the last response was too large for UDP.
+    large: bool,
+}
+
+impl FamilyMemory {
+    fn on_found(&mut self, ips: Vec<IpAddr>, now: Instant) {
+        self.last = Some((ips, now));
+        self.empty_for = 0;
+    }
+
+    /// The first empty answer after addresses may be one replica's mistake, so the next round queries the family again.
+    fn on_empty(&mut self) {
+        self.empty_for = u32::from(self.last.take().is_none());
+    }
+
+    fn on_skipped(&mut self) {
+        self.empty_for = (self.empty_for + 1) % EMPTY_FAMILY_EVERY;
+    }
+
+    /// Returns the addresses that replace the answer of a failed query.
+    fn last_known(&self, now: Instant, max_stale: Duration) -> &[IpAddr] {
+        match &self.last {
+            Some((ips, at)) if now.saturating_duration_since(*at) <= max_stale => ips,
+            _ => &[],
+        }
+    }
+
+    fn is_known_empty(&self) -> bool {
+        self.empty_for > 0
+    }
+
+    fn has_addresses(&self) -> bool {
+        self.last.is_some()
+    }
+}
+
+/// Returns one endpoint for each address. Exactly one address of each family is one endpoint with both.
+pub(super) fn endpoints(ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
+    let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
+    if let [one, other] = ips
+        && one.is_ipv4() != other.is_ipv4()
+    {
+        let (v4, v6) = if one.is_ipv4() { (one, other) } else { (other, one) };
+        return vec![Endpoint::new(at(v4)).with_addr(at(v6))];
+    }
+    ips.iter().map(|ip| Endpoint::new(at(ip))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/failure-modes.md`, F10.
+    #[test]
+    fn a_family_that_loses_its_addresses_is_queried_again_before_it_is_skipped() {
+        let now = clock::now();
+        let mut memory = AddressMemory::default();
+        memory.v4.on_found(vec![[10, 0, 0, 1].into()], now);
+        memory.v6.on_found(vec![std::net::Ipv6Addr::LOCALHOST.into()], now);
+        memory.v6.on_empty();
+        assert_eq!(memory.wanted(Families::Both).1, None);
+        memory.v6.on_empty();
+        assert_eq!(memory.wanted(Families::Both).1, Some(Rtype::Aaaa));
+    }
+
+    #[test]
+    fn an_empty_family_is_queried_in_every_tenth_round() {
+        let now = clock::now();
+        let mut memory = AddressMemory::default();
+        let mut queries = 0;
+        for _ in 0..31 {
+            let (wanted, skipped) = memory.wanted(Families::Both);
+            memory.v4.on_found(vec![[10, 0, 0, 1].into()], now);
+            if wanted.contains(&Rtype::Aaaa) {
+                queries += 1;
+                memory.v6.on_empty();
+            }
+            if let Some(rtype) = skipped {
+                memory.of_mut(rtype).on_skipped();
+            }
+        }
+        assert_eq!(queries, 4, "rounds 1, 11, 21, 31");
     }
 }

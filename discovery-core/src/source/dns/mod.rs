@@ -1,91 +1,80 @@
-//! The DNS source: absolute questions, complete answers, and a memory of what each target has taught.
+//! The DNS source: absolute names, complete answers, and a memory of what earlier answers showed.
 //!
 //! ```text
-//! Plan ─▶ lookup      walks the candidates, remembers the winner
-//!           ├ addresses   A and AAAA, asked apart, published as they come
-//!           └ services    SRV with its Additional section; missing addresses are looked up
-//!               └ ask         one question: follows CNAMEs, keeps the evidence
-//!                   └ answer      what one response says (pure)
-//!                   └ servers     which nameserver to ask and whom to believe
-//!                       └ transport   UDP and TCP on hickory-net, hidden behind `exchange`
+//! Plan ─▶ lookup          tries the candidates, remembers the winner
+//!           ├ addresses     A and AAAA, queried separately, published as they arrive
+//!           └ services      SRV with its Additional section; missing addresses are looked up
+//!               └ nameservers   one query: follows CNAMEs, chooses the nameserver, keeps the evidence
+//!                   ├ message       what one response says (pure)
+//!                   └ transport     UDP and TCP on hickory-net
 //! ```
 //!
-//! hickory is a transport here and nothing else: no cache, no search list, no hosts file, no retry policy of
-//! its own. Its types stay in `wire`, `transport` and `tcp`.
+//! hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its types stay in
+//! `message/wire`, `nameservers/transport` and `nameservers/tcp`.
 
 mod addresses;
 mod answer;
-mod ask;
-mod exchange;
-mod families;
 mod lookup;
+mod message;
+mod nameservers;
 mod probing;
-mod record;
-mod servers;
 mod services;
-mod tcp;
-mod transport;
-mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::probing::ProbingDns;
-use self::{ask::Asker, lookup::DnsLookup, servers::Servers, transport::Sockets};
+use self::{
+    lookup::DnsLookup,
+    nameservers::{Nameservers, Sockets},
+};
 use super::{Lookup, Source};
-use crate::{Error, name::ClusterDomain, plan::Families, plan::Plan};
+use crate::plan::{Families, Plan};
 
-/// A UDP question is sent again after so long without an answer: one lost packet costs 150 ms, not the
-/// seconds of a retry.
+/// How long a UDP query waits before it is sent again: a lost packet costs 150 ms, not the seconds of a retry.
 const RETRANSMIT_AFTER: Duration = Duration::from_millis(150);
 
-/// How often a UDP question is sent at most, to one nameserver in one attempt.
+/// How often a UDP query is sent at most, to one nameserver in one attempt.
 const TRANSMISSIONS: u8 = 4;
 
-/// How long one nameserver has for one question, unless `timeout` in resolv.conf or a setting says
-/// otherwise. libc's 5 seconds are for networks without retransmission.
-pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The timeout of one query to one nameserver, unless `timeout` in resolv.conf or a setting overrides it. libc's
+/// default of 5 s is for resolvers without retransmission.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a silent nameserver is asked, unless `attempts` in resolv.conf or a setting says otherwise;
-/// as in libc.
-pub(crate) const DEFAULT_ATTEMPTS: u32 = 2;
+/// How often a nameserver that does not answer is asked, unless `attempts` in resolv.conf or a setting overrides it;
+/// the same as in libc.
+const DEFAULT_ATTEMPTS: u32 = 2;
 
-/// What the DNS source needs to know.
+/// The settings of the DNS source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DnsConfig {
     pub(crate) nameservers: Vec<SocketAddr>,
-    /// For one question to one nameserver.
-    pub(crate) timeout: Duration,
-    pub(crate) attempts: u32,
-    /// Ask over TCP only (`use-vc`).
+    /// The timeout of one query to one nameserver.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) attempts: Option<u32>,
+    /// Use TCP only (`use-vc`).
     pub(crate) tcp: bool,
     pub(crate) families: Families,
-    /// How long addresses of one family outlive failures of its questions.
+    /// How long the addresses of one family are used while its queries fail.
     pub(crate) max_stale: Duration,
 }
 
-/// DNS as a source.
+/// DNS as a source, for a known cluster domain.
 #[derive(Clone, Debug)]
-pub(crate) struct DnsSource {
-    asker: Arc<Asker>,
+struct DnsSource {
+    nameservers: Arc<Nameservers>,
     families: Families,
     max_stale: Duration,
 }
 
 impl DnsSource {
-    pub(crate) fn new(config: &DnsConfig) -> Self {
-        let sockets = Arc::new(Sockets::new(config.timeout));
-        let servers = Servers::new(sockets, &config.nameservers, config.attempts);
+    fn new(config: &DnsConfig) -> Self {
+        let sockets = Sockets::new(config.timeout.unwrap_or(DEFAULT_TIMEOUT));
+        let attempts = config.attempts.unwrap_or(DEFAULT_ATTEMPTS);
         Self {
-            asker: Arc::new(Asker::new(servers, config.tcp)),
+            nameservers: Arc::new(Nameservers::new(sockets, &config.nameservers, attempts, config.tcp)),
             families: config.families,
             max_stale: config.max_stale,
         }
-    }
-
-    /// Asks whether the DNS is that of a Kubernetes cluster with the usual domain: the schema's own TXT
-    /// record (kubernetes/dns specification 1.1.0, section 2.2).
-    pub(crate) async fn probe_cluster_domain(&self) -> (Result<Option<ClusterDomain>, Error>, super::Evidence) {
-        self.asker.probe_cluster_domain().await
     }
 }
 
@@ -95,9 +84,6 @@ impl Source for DnsSource {
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        Box::new(DnsLookup::new(self.asker.clone(), plan, self.families, self.max_stale))
+        Box::new(DnsLookup::new(self.clone(), plan))
     }
 }
-
-#[cfg(test)]
-mod tests;

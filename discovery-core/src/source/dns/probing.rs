@@ -1,22 +1,23 @@
-//! DNS, after it has been asked for the cluster's domain where nothing else tells it.
+//! The DNS source, which first asks DNS for the cluster domain if nothing else states it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use super::{DnsConfig, DnsSource, answer::Answer, message::Rtype};
 use crate::{
     Error, clock,
     name::{ClusterDomain, Target},
     plan::{Plan, Scope},
-    source::{BoxFuture, Evidence, Lookup, Source, State, Update, dns::DnsSource},
+    source::{BoxFuture, Evidence, Lookup, Source, State, Update},
 };
 
-/// How long a cluster domain that could not be found out is not asked for again.
+/// How long a negative answer for the cluster domain is used.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
-/// The DNS source of one context. The question for the domain is a part of its turn: whoever is answered by a
-/// source before it, asks DNS nothing.
+/// The DNS source of one context. It probes the cluster domain only when a lookup reaches DNS, so a target that an
+/// earlier source answers causes no DNS query.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbingDns {
     dns: DnsSource,
@@ -27,38 +28,52 @@ pub(crate) struct ProbingDns {
 
 #[derive(Debug, Default)]
 struct Probe {
-    /// Locked while the question is under way, so that there is one at a time.
-    answer: tokio::sync::Mutex<Answer>,
+    /// Locked during the query, so that there is only one at a time.
+    result: tokio::sync::Mutex<ProbeResult>,
     evidence: Mutex<Option<Evidence>>,
 }
 
 #[derive(Debug, Default)]
-struct Answer {
+struct ProbeResult {
     domain: Option<ClusterDomain>,
-    asked: Option<Instant>,
+    answered_at: Option<Instant>,
 }
 
 impl ProbingDns {
-    pub(crate) fn new(dns: DnsSource, scope: Scope, has_nameservers: bool) -> Self {
-        Self { dns, scope, has_nameservers, probe: Arc::default() }
+    pub(crate) fn new(config: &DnsConfig, scope: Scope) -> Self {
+        let has_nameservers = !config.nameservers.is_empty();
+        Self { dns: DnsSource::new(config), scope, has_nameservers, probe: Arc::default() }
     }
 
-    /// What was asked and answered, if it was.
+    /// The query for the cluster domain and its answer, if the query was sent.
     pub(crate) fn evidence(&self) -> Option<Evidence> {
         self.probe.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A failure is no answer: what depends on it is not known either.
+    /// Returns the cluster domain, or `None` if this is not the DNS of a cluster. A failed query is not an answer:
+    /// every lookup that depends on the domain fails too.
     async fn domain(&self) -> Result<Option<ClusterDomain>, Error> {
-        let mut answer = self.probe.answer.lock().await;
-        let fresh = answer.asked.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
-        if answer.domain.is_none() && !fresh {
+        let mut result = self.probe.result.lock().await;
+        let fresh = result.answered_at.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
+        if result.domain.is_none() && !fresh {
             let (domain, evidence) = self.dns.probe_cluster_domain().await;
             *self.probe.evidence.lock().unwrap_or_else(PoisonError::into_inner) = Some(evidence);
-            answer.domain = domain?;
-            answer.asked = Some(clock::now());
+            result.domain = domain?;
+            result.answered_at = Some(clock::now());
         }
-        Ok(answer.domain.clone())
+        Ok(result.domain.clone())
+    }
+}
+
+impl DnsSource {
+    /// Queries the schema's own TXT record (kubernetes/dns specification 1.1.0, section 2.2), which exists if this is
+    /// the DNS of a Kubernetes cluster with the usual domain.
+    async fn probe_cluster_domain(&self) -> (Result<Option<ClusterDomain>, Error>, Evidence) {
+        const USUAL: &str = "cluster.local";
+        let outcome = self.nameservers.query(&format!("dns-version.{USUAL}"), Rtype::Txt, false).await;
+        let evidence = outcome.evidence.into_iter().next().unwrap_or_else(|| Evidence::new("dns-version", "not asked"));
+        let domain = |answer| matches!(answer, Answer::Found { .. }).then(|| ClusterDomain::new(USUAL).ok()).flatten();
+        (outcome.result.map(domain), evidence)
     }
 }
 
@@ -80,7 +95,7 @@ impl Source for ProbingDns {
 struct ProbingLookup {
     source: ProbingDns,
     target: Target,
-    /// The conversation, and the domain that it was planned with.
+    /// The lookup, and the cluster domain that it was planned with.
     opened: Option<(Option<ClusterDomain>, Box<dyn Lookup>)>,
 }
 

@@ -1,4 +1,4 @@
-//! SRV of one name, with the addresses of its targets.
+//! The SRV records of one name, with the addresses of their targets.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,88 +10,101 @@ use std::{
 use futures_util::{StreamExt, stream};
 
 use super::{
-    addresses::{AddressQuestion, Addresses, usable},
-    ask::{Asker, Outcome},
-    families::FamilyMemory,
-    record::{Record, Rtype, Srv},
+    DnsSource,
+    addresses::{AddressMemory, endpoints},
+    answer::Answer,
+    message::{Records, Rtype, Srv},
 };
-use crate::{Error, clock, name::Hostname, plan::Families, source::Evidence};
+use crate::{Error, clock, endpoint::Endpoint, name::Hostname, source::Evidence};
 
-/// Targets whose addresses are missing are looked up at most so many at a time.
+/// How many targets without addresses are looked up at a time.
 const PARALLEL: usize = 8;
 
 /// The addresses of each target.
-pub(super) type Targets = BTreeMap<Arc<str>, Vec<IpAddr>>;
+type Targets = BTreeMap<Arc<str>, Vec<IpAddr>>;
 
-/// What an SRV name has taught.
+/// What earlier rounds showed about one SRV name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceMemory {
+    /// Whether the last response was too large for UDP.
     large: bool,
-    /// How to ask for all addresses of the Service.
-    all: FamilyMemory,
+    /// For the query for all addresses of the Service.
+    all: AddressMemory,
     /// The addresses that were looked up, and when.
     looked_up: BTreeMap<Arc<str>, (Vec<IpAddr>, Instant)>,
 }
 
-/// What is known of an SRV name after one round of questions.
-#[derive(Debug)]
-pub(super) enum Services {
-    Found { records: Vec<Srv>, targets: Targets, ttl: Duration },
-    NoData { ttl: Duration },
-    NxDomain { ttl: Duration },
-    Failed(Error),
+impl ServiceMemory {
+    fn last_known(&self, target: &str, max_stale: Duration) -> Option<&[IpAddr]> {
+        let (ips, at) = self.looked_up.get(target)?;
+        (clock::now().saturating_duration_since(*at) <= max_stale).then_some(ips)
+    }
 }
 
-/// Asks for the SRV records of one name.
-#[derive(Debug)]
-pub(super) struct ServiceQuestion<'a> {
-    pub(super) asker: &'a Asker,
-    pub(super) name: &'a str,
-    /// Only the target with this first label.
-    pub(super) only: Option<&'a Hostname>,
-    pub(super) families: Families,
-    pub(super) max_stale: Duration,
+impl DnsSource {
+    /// Queries the SRV records of `name`; `only` keeps the target with this first label.
+    ///
+    /// One query is enough if the server sends the addresses along; each target without addresses costs one more. The
+    /// set is never incomplete: if the addresses of a target can be neither looked up nor remembered, the round fails.
+    pub(super) async fn services(
+        &self,
+        name: &str,
+        only: Option<&Hostname>,
+        in_cluster: bool,
+        memory: &mut ServiceMemory,
+        evidence: &mut Vec<Evidence>,
+    ) -> Result<Answer<Vec<Endpoint>>, Error> {
+        ServiceQuery { source: self, name, only, in_cluster }.run(memory, evidence).await
+    }
 }
 
-impl ServiceQuestion<'_> {
-    /// One question where the server sends the addresses along, one more for each target without. A set
-    /// with holes is never given out: when a target's addresses cannot be learned and none are remembered,
-    /// the whole round has failed.
-    pub(super) async fn ask(&self, memory: &mut ServiceMemory, evidence: &mut Vec<Evidence>) -> Services {
-        let asked = self.asker.ask(self.name, Rtype::Srv, memory.large).await;
-        memory.large = asked.result.is_ok() && asked.large;
-        evidence.extend(asked.evidence);
-        let (records, additionals, ttl, cut) = match asked.result {
-            // What was cut off may be the one that is wanted.
-            Ok(Outcome::Found { cut: true, .. }) if self.only.is_some() => return Services::Failed(self.cut_off()),
-            Ok(Outcome::Found { records, additionals, ttl, cut }) => (records, additionals, ttl, cut),
-            Ok(Outcome::NoData { ttl }) => return Services::NoData { ttl },
-            Ok(Outcome::NxDomain { ttl }) => return Services::NxDomain { ttl },
-            Err(error) => return Services::Failed(error),
+#[derive(Debug)]
+struct ServiceQuery<'a> {
+    source: &'a DnsSource,
+    name: &'a str,
+    only: Option<&'a Hostname>,
+    in_cluster: bool,
+}
+
+impl ServiceQuery<'_> {
+    async fn run(
+        &self,
+        memory: &mut ServiceMemory,
+        evidence: &mut Vec<Evidence>,
+    ) -> Result<Answer<Vec<Endpoint>>, Error> {
+        let outcome = self.source.nameservers.query(self.name, Rtype::Srv, memory.large).await;
+        memory.large = outcome.result.is_ok() && outcome.large;
+        evidence.extend(outcome.evidence);
+        let (records, ttl) = match outcome.result?.into_found() {
+            Ok(found) => found,
+            Err(negative) => return Ok(negative),
         };
+        // The wanted record may be one of the missing ones.
+        if records.is_truncated() && self.only.is_some() {
+            return Err(self.truncated());
+        }
         let offered = self.offered(&records, evidence);
-        let records: Vec<Srv> = offered.iter().filter(|srv| self.wants(srv)).cloned().collect();
-        if records.is_empty() {
-            // Others are there, only not the pod that was asked for: there is no such name.
-            return if offered.is_empty() { Services::NoData { ttl } } else { Services::NxDomain { ttl } };
+        let wanted: Vec<Srv> = offered.iter().filter(|srv| self.wants(srv)).cloned().collect();
+        if wanted.is_empty() {
+            // If there are records, but not for the pod in question, the pod does not exist.
+            return Ok(if offered.is_empty() { Answer::NoData { ttl } } else { Answer::NxDomain { ttl } });
         }
-        let (mut targets, glue_ttl) = self.glue(&records, &additionals);
-        match self.missing(&records, &mut targets, cut, memory, evidence).await {
-            Ok(looked_up) => Services::Found { records, targets, ttl: ttl.min(glue_ttl).min(looked_up) },
-            Err(error) => Services::Failed(error),
-        }
+        let (mut targets, glue_ttl) = self.glue(&wanted, &records);
+        let lookup_ttl = self.complete(&wanted, &mut targets, records.is_truncated(), memory, evidence).await?;
+        let value = self.endpoints(&wanted, &targets);
+        let ttl = ttl.min(glue_ttl).min(lookup_ttl);
+        Ok(if value.is_empty() { Answer::NoData { ttl } } else { Answer::Found { value, ttl } })
     }
 
-    /// The records that offer something: a port, at a host.
-    fn offered(&self, records: &[Record], evidence: &mut Vec<Evidence>) -> Vec<Srv> {
-        let mut offered = Vec::with_capacity(records.len());
-        let mut seen = HashSet::with_capacity(records.len());
-        for record in records {
-            let super::record::Data::Srv(srv) = &record.data else { continue };
+    /// Returns the usable records: those with a port and a target.
+    fn offered(&self, records: &Records, evidence: &mut Vec<Evidence>) -> Vec<Srv> {
+        let mut offered = Vec::new();
+        let mut seen = HashSet::new();
+        for srv in records.services() {
             if srv.target.is_empty() {
-                evidence.push(Evidence::new(self.name, "target `.`: decidedly not available here (RFC 2782)"));
+                evidence.push(Evidence::new(self.name, "target `.`: the service is not available here (RFC 2782)"));
             } else if srv.port == 0 {
-                evidence.push(Evidence::new(self.name, format!("left out {}: port 0", srv.target)));
+                evidence.push(Evidence::new(self.name, format!("ignored {}: port 0", srv.target)));
             } else if seen.insert(srv) {
                 offered.push(srv.clone());
             }
@@ -100,8 +113,9 @@ impl ServiceQuestion<'_> {
     }
 
     fn wants(&self, srv: &Srv) -> bool {
-        // Below the Service: the target of a ClusterIP is the Service itself, which may have the pod's name.
-        self.only.is_none_or(|only| self.host(&srv.target) == Some(only.as_str()))
+        // Only a target below the Service is a pod. The target of a ClusterIP Service is the Service itself, whose name
+        // may be that of the pod.
+        self.only.is_none_or(|only| self.label(&srv.target) == Some(only.as_str()))
     }
 
     /// The name without `_port._protocol`.
@@ -109,110 +123,110 @@ impl ServiceQuestion<'_> {
         self.name.splitn(3, '.').nth(2).unwrap_or_default()
     }
 
-    /// What a target is called below the Service.
-    fn host<'t>(&self, target: &'t str) -> Option<&'t str> {
+    /// Returns the part of the target's name that is below the Service.
+    fn label<'t>(&self, target: &'t str) -> Option<&'t str> {
         target.strip_suffix(self.service())?.strip_suffix('.')
     }
 
-    /// The addresses that came along. Those of names that nobody asked for are ignored.
-    fn glue(&self, records: &[Srv], additionals: &[Record]) -> (Targets, Duration) {
-        let asked_for: HashSet<&str> = records.iter().map(|srv| &*srv.target).collect();
+    /// Returns the addresses in the Additional section and their shortest TTL. Addresses of other names are ignored.
+    fn glue(&self, wanted: &[Srv], records: &Records) -> (Targets, Duration) {
+        let names: HashSet<&str> = wanted.iter().map(|srv| &*srv.target).collect();
+        let families = self.source.families;
         let mut targets = Targets::new();
-        let mut ttl = Duration::MAX;
-        for record in additionals {
-            let wanted = match record.data.ip() {
-                Some(IpAddr::V4(ip)) => self.families.v4() && !ip.is_unspecified(),
-                Some(IpAddr::V6(ip)) => self.families.v6() && !ip.is_unspecified(),
-                None => false,
-            };
-            if wanted && asked_for.contains(&*record.name) {
-                ttl = ttl.min(Duration::from_secs(record.ttl.into()));
-                targets.entry(record.name.clone()).or_default().extend(usable(std::slice::from_ref(record)));
+        let mut shortest = Duration::MAX;
+        for (name, ip, ttl) in records.glue() {
+            let in_family = if ip.is_ipv4() { families.v4() } else { families.v6() };
+            if in_family && names.contains(&**name) {
+                shortest = shortest.min(ttl);
+                targets.entry(name.clone()).or_default().push(ip);
             }
         }
-        (targets, ttl)
+        (targets, shortest)
     }
 
-    /// Looks up the targets that no address came along for. Returns the shortest TTL.
-    async fn missing(
+    /// Looks up the targets without addresses. Returns the shortest TTL.
+    async fn complete(
         &self,
-        records: &[Srv],
+        wanted: &[Srv],
         targets: &mut Targets,
-        cut: bool,
+        truncated: bool,
         memory: &mut ServiceMemory,
         evidence: &mut Vec<Evidence>,
     ) -> Result<Duration, Error> {
-        let mut names: Vec<Arc<str>> = records.iter().map(|srv| srv.target.clone()).collect();
-        names.sort();
-        names.dedup();
-        names.retain(|name| !targets.contains_key(name));
-        let mut least = Duration::MAX;
-        let mut of_service = Vec::new();
-        if cut {
-            (of_service, least) = self.all_at_once(memory, evidence).await?;
-            self.give(&of_service, &mut names, targets);
+        let mut missing: Vec<Arc<str>> = wanted.iter().map(|srv| srv.target.clone()).collect();
+        missing.sort();
+        missing.dedup();
+        missing.retain(|name| !targets.contains_key(name));
+        if !truncated {
+            return self.look_up(missing, targets, memory, evidence).await;
         }
+        let (all, ttl) = self.all_addresses(memory, evidence).await?;
+        self.assign(&all, &mut missing, targets);
+        let ttl = ttl.min(self.look_up(missing, targets, memory, evidence).await?);
+        // Every address of the Service must belong to a target; otherwise the record of a target was cut off.
+        let known: HashSet<IpAddr> = targets.values().flatten().copied().collect();
+        if all.is_empty() || !all.iter().all(|ip| known.contains(ip)) {
+            return Err(self.truncated());
+        }
+        Ok(ttl)
+    }
+
+    /// Queries the addresses of each target. Returns the shortest TTL.
+    async fn look_up(
+        &self,
+        names: Vec<Arc<str>>,
+        targets: &mut Targets,
+        memory: &mut ServiceMemory,
+        evidence: &mut Vec<Evidence>,
+    ) -> Result<Duration, Error> {
         let look_up = |name: Arc<str>| async move {
-            let question =
-                AddressQuestion { asker: self.asker, name: &name, families: self.families, max_stale: Duration::ZERO };
-            let mut evidence = Vec::new();
-            let answer = question.ask(&mut FamilyMemory::default(), &mut evidence, &mut |_, _| ()).await;
+            let (mut memory, mut evidence) = (AddressMemory::default(), Vec::new());
+            let answer = self.source.addresses(&name, &mut memory, Duration::ZERO, &mut evidence, &mut |_, _| ()).await;
             (name, answer, evidence)
         };
+        let mut shortest = Duration::MAX;
         let mut lookups = stream::iter(names).map(look_up).buffer_unordered(PARALLEL);
         while let Some((name, answer, seen)) = lookups.next().await {
             evidence.extend(seen);
             match answer {
-                Addresses::Found { ips, ttl, .. } => {
-                    least = least.min(ttl);
-                    memory.looked_up.insert(name.clone(), (ips.clone(), clock::now()));
+                Ok(Answer::Found { value, ttl }) => {
+                    shortest = shortest.min(ttl);
+                    memory.looked_up.insert(name.clone(), (value.ips.clone(), clock::now()));
+                    targets.insert(name, value.ips);
+                }
+                Ok(Answer::NoData { ttl } | Answer::NxDomain { ttl }) => shortest = shortest.min(ttl),
+                Err(error) => {
+                    let ips = memory.last_known(&name, self.source.max_stale).ok_or(error)?.to_vec();
                     targets.insert(name, ips);
                 }
-                Addresses::NoData { ttl } | Addresses::NxDomain { ttl } => least = least.min(ttl),
-                Addresses::Failed(error) => match memory.looked_up.get(&name) {
-                    Some((ips, at)) if clock::now().saturating_duration_since(*at) <= self.max_stale => {
-                        targets.insert(name, ips.clone());
-                    }
-                    _ => return Err(error),
-                },
             }
         }
         memory.looked_up.retain(|name, _| targets.contains_key(name));
-        if cut {
-            // All that the Service has belongs to a target, or one was cut off.
-            let known: HashSet<IpAddr> = targets.values().flatten().copied().collect();
-            if of_service.is_empty() || !of_service.iter().all(|ip| known.contains(ip)) {
-                return Err(self.cut_off());
-            }
-        }
-        Ok(least)
+        Ok(shortest)
     }
 
-    /// All addresses of the Service, with one question for each type instead of one for each pod.
-    async fn all_at_once(
+    /// Queries all addresses of the Service: one query for each type instead of one for each pod.
+    async fn all_addresses(
         &self,
         memory: &mut ServiceMemory,
         evidence: &mut Vec<Evidence>,
     ) -> Result<(Vec<IpAddr>, Duration), Error> {
-        let question = AddressQuestion {
-            asker: self.asker,
-            name: self.service(),
-            families: self.families,
-            max_stale: Duration::ZERO,
-        };
-        match question.ask(&mut memory.all, evidence, &mut |_, _| ()).await {
-            Addresses::Found { failed: Some(error), .. } => Err(error),
-            Addresses::Found { ips, ttl, .. } => Ok((ips, ttl)),
-            Addresses::NoData { .. } | Addresses::NxDomain { .. } => Ok((Vec::new(), Duration::MAX)),
-            Addresses::Failed(error) => Err(error),
+        let service = self.service();
+        let answer = self.source.addresses(service, &mut memory.all, Duration::ZERO, evidence, &mut |_, _| ()).await?;
+        match answer {
+            Answer::Found { value, ttl } => match value.failed {
+                Some(error) => Err(error),
+                None => Ok((value.ips, ttl)),
+            },
+            Answer::NoData { .. } | Answer::NxDomain { .. } => Ok((Vec::new(), Duration::MAX)),
         }
     }
 
-    /// Pods without a host name of their own are called after their addresses. The label is a hint only: a target gets
-    /// an address that the Service has.
-    fn give(&self, of_service: &[IpAddr], names: &mut Vec<Arc<str>>, targets: &mut Targets) {
-        let by_label: BTreeMap<String, IpAddr> = of_service.iter().map(|ip| (ip_label(*ip), *ip)).collect();
-        names.retain(|name| match self.host(name).and_then(|label| by_label.get(label)) {
+    /// Assigns addresses of the Service to targets by name: a pod without a hostname is named after its address. The
+    /// label is only a hint, so a target gets no address that the Service does not have.
+    fn assign(&self, all: &[IpAddr], missing: &mut Vec<Arc<str>>, targets: &mut Targets) {
+        let by_label: BTreeMap<String, IpAddr> = all.iter().map(|ip| (ip_label(*ip), *ip)).collect();
+        missing.retain(|name| match self.label(name).and_then(|label| by_label.get(label)) {
             Some(ip) => {
                 targets.insert(name.clone(), vec![*ip]);
                 false
@@ -221,13 +235,40 @@ impl ServiceQuestion<'_> {
         });
     }
 
-    fn cut_off(&self) -> Error {
-        let way = "name the port by its number, or switch EndpointSlices on";
-        Error::transient(format!("more SRV records of {}. than fit into a message were truncated: {way}", self.name))
+    /// Returns the endpoints of the records. In the cluster zone the weights are only 100 divided by the number of
+    /// addresses, so all endpoints are equal. Elsewhere, priority and weight follow RFC 2782.
+    fn endpoints(&self, wanted: &[Srv], targets: &Targets) -> Vec<Endpoint> {
+        let mut all = Vec::with_capacity(wanted.len());
+        for srv in wanted {
+            // In the cluster, a target below the Service is a pod with a hostname.
+            let label = self.label(&srv.target).filter(|_| self.in_cluster);
+            let hostname = label.and_then(|label| Hostname::new(label).ok());
+            let ips = targets.get(&srv.target).map_or(&[][..], Vec::as_slice);
+            for endpoint in endpoints(ips, srv.port) {
+                let endpoint = match &hostname {
+                    Some(hostname) => endpoint.with_hostname(hostname.clone()),
+                    None => endpoint,
+                };
+                all.push(if self.in_cluster {
+                    endpoint
+                } else {
+                    endpoint.with_priority(srv.priority).with_weight(srv.weight.into())
+                });
+            }
+        }
+        all
+    }
+
+    fn truncated(&self) -> Error {
+        Error::transient(format!(
+            "SRV answer for {}. was truncated, its records do not fit into 64 KiB: write the port as a number, or use \
+             EndpointSlices",
+            self.name
+        ))
     }
 }
 
-/// What CoreDNS calls an endpoint that has no host name.
+/// Returns the label that CoreDNS gives to an endpoint without a hostname.
 fn ip_label(ip: IpAddr) -> String {
     let mut label = ip.to_string().replace(['.', ':'], "-");
     if label.ends_with('-') {
@@ -241,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_without_a_host_name_are_called_after_their_address() {
+    fn an_endpoint_without_a_hostname_is_named_after_its_address() {
         for (ip, label) in [("10.0.0.1", "10-0-0-1"), ("fd00::1", "fd00--1"), ("fd00::", "fd00--0")] {
             assert_eq!(ip_label(ip.parse().unwrap()), label);
         }

@@ -1,0 +1,212 @@
+//! DNS messages: only what a lookup needs of them. Pure, except that [`wire`] converts from and to hickory's types.
+
+mod read;
+#[cfg(test)]
+pub(super) mod tests;
+mod wire;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::answer::Answer;
+use crate::Error;
+
+/// A query for one type of record of one name. The name is absolute, in lower case, and without the final dot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    name: Arc<str>,
+    rtype: Rtype,
+    /// The number of CNAMEs that led to this name.
+    cnames: usize,
+    /// The shortest TTL of those CNAMEs.
+    max_ttl: Duration,
+}
+
+impl Query {
+    pub(super) fn new(name: impl Into<Arc<str>>, rtype: Rtype) -> Self {
+        Self { name: name.into(), rtype, cnames: 0, max_ttl: Duration::MAX }
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.", self.rtype, self.name)
+    }
+}
+
+/// The record types that the resolver queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rtype {
+    A,
+    Aaaa,
+    Srv,
+    Txt,
+}
+
+impl fmt::Display for Rtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Srv => "SRV",
+            Self::Txt => "TXT",
+        })
+    }
+}
+
+/// The response of one nameserver. A truncated response is dropped earlier, unless it has SRV records and came over
+/// TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Response {
+    rcode: Rcode,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+    additionals: Vec<Record>,
+    /// The TC bit.
+    truncated: bool,
+}
+
+impl Response {
+    /// Whether truncation makes the response unusable. SRV records are usable without the rest: the addresses of their
+    /// targets can be queried separately.
+    pub(super) fn is_unusable(&self) -> bool {
+        self.truncated && !self.answers.iter().any(|record| record.data.is(Rtype::Srv))
+    }
+}
+
+/// What one response contributes to the answer to a query.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resolution {
+    Answer(Answer<Records>),
+    /// The name is an alias, and the response does not say what its target has: send this query next.
+    Alias(Query),
+}
+
+/// The response codes that are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rcode {
+    NoError,
+    NxDomain,
+    /// SERVFAIL, REFUSED and all others: the response is not an answer.
+    Failure(String),
+}
+
+/// The records of the queried type, and the Additional section beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Records {
+    records: Vec<Record>,
+    additionals: Vec<Record>,
+    truncated: bool,
+}
+
+impl Records {
+    /// The addresses that requests can be sent to. `0.0.0.0` and `::` would lead back to this machine.
+    pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.records.iter().filter_map(Record::ip)
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = &Srv> {
+        self.records.iter().filter_map(|record| match &record.data {
+            Data::Srv(srv) => Some(srv),
+            _ => None,
+        })
+    }
+
+    /// The addresses in the Additional section, each with its name and TTL.
+    pub(super) fn glue(&self) -> impl Iterator<Item = (&Arc<str>, IpAddr, Duration)> {
+        self.additionals.iter().filter_map(|record| Some((&record.name, record.ip()?, seconds(record.ttl))))
+    }
+
+    /// Whether records are missing because they do not fit into the 64 KiB of a TCP message.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+impl fmt::Display for Records {
+    /// Lists the first few records: explanations are for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        for (at, record) in self.records.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{}", if at == 0 { "" } else { ", " }, record.data)?;
+        }
+        match self.records.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// One record. Names are in lower case and without the final dot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    name: Arc<str>,
+    /// In seconds.
+    ttl: u32,
+    data: Data,
+}
+
+impl Record {
+    fn ip(&self) -> Option<IpAddr> {
+        let ip = match self.data {
+            Data::A(ip) => IpAddr::V4(ip),
+            Data::Aaaa(ip) => IpAddr::V6(ip),
+            _ => return None,
+        };
+        (!ip.is_unspecified()).then_some(ip)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Data {
+    A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
+    Cname(Arc<str>),
+    Srv(Srv),
+    Txt(Arc<str>),
+    /// The MINIMUM field: how long a negative answer may be used, in seconds (RFC 2308).
+    Soa(u32),
+    Other,
+}
+
+impl Data {
+    fn is(&self, rtype: Rtype) -> bool {
+        matches!(
+            (self, rtype),
+            (Self::A(_), Rtype::A)
+                | (Self::Aaaa(_), Rtype::Aaaa)
+                | (Self::Srv(_), Rtype::Srv)
+                | (Self::Txt(_), Rtype::Txt)
+        )
+    }
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::A(ip) => ip.fmt(f),
+            Self::Aaaa(ip) => ip.fmt(f),
+            Self::Srv(srv) => write!(f, "{}:{}", srv.target, srv.port),
+            Self::Txt(text) => write!(f, "{text:?}"),
+            Self::Cname(name) => f.write_str(name),
+            Self::Soa(_) | Self::Other => f.write_str("?"),
+        }
+    }
+}
+
+/// The data of an SRV record (RFC 2782). An empty target is the root: the service is not available.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Srv {
+    pub(super) priority: u16,
+    pub(super) weight: u16,
+    pub(super) port: u16,
+    pub(super) target: Arc<str>,
+}
+
+fn seconds(ttl: u32) -> Duration {
+    Duration::from_secs(ttl.into())
+}

@@ -1,0 +1,101 @@
+//! What one response says about one query.
+
+use std::time::Duration;
+
+use super::{Answer, Data, Error, Query, Rcode, Record, Records, Resolution, Response, seconds};
+
+/// The longest chain of CNAMEs that is followed, over all responses.
+const MAX_CNAMES: usize = 8;
+
+/// The TTL of a negative answer without an SOA, which does not state one: CoreDNS's own TTL.
+pub(super) const NEGATIVE_WITHOUT_SOA: Duration = Duration::from_secs(5);
+
+impl Response {
+    /// Checks whether the response of nameserver `from` may be used as an answer to `query`.
+    ///
+    /// The records of a `fallback` nameserver are always used. Its negative answer is used only if the nameserver is
+    /// authoritative for the cluster zone: it is queried only because no earlier nameserver gave a usable answer, and a
+    /// node's resolver does not know the cluster's names.
+    pub(in super::super) fn check(
+        &self,
+        query: &Query,
+        from: impl std::fmt::Display,
+        fallback: bool,
+    ) -> Result<(), Error> {
+        let negative = match &self.rcode {
+            Rcode::Failure(code) => {
+                return Err(Error::transient(format!("nameserver {from} answered {query} with {code}")));
+            }
+            Rcode::NoError if self.answers.iter().any(|record| record.data.is(query.rtype)) => return Ok(()),
+            Rcode::NoError => "NODATA",
+            Rcode::NxDomain => "NXDOMAIN",
+        };
+        if fallback && !self.is_of_cluster_zone(query) {
+            return Err(Error::transient(format!(
+                "ignored {negative} for {query} from fallback nameserver {from}: no earlier nameserver gave a usable answer"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Returns the answer to `query`, or the query to send next if the name is an alias.
+    pub(in super::super) fn read(self, query: &Query) -> Result<Resolution, Error> {
+        if let Rcode::Failure(code) = &self.rcode {
+            return Err(Error::transient(format!("{query} was answered with {code}")));
+        }
+        let target = self.follow_cnames(query)?;
+        let negative_ttl = self.negative_ttl();
+        if self.rcode == Rcode::NxDomain {
+            return Ok(Resolution::Answer(Answer::NxDomain { ttl: negative_ttl.min(query.max_ttl) }));
+        }
+        let has_soa = self.authorities.iter().any(|record| matches!(record.data, Data::Soa(_)));
+        let is_answer = |record: &Record| record.name == target.name && record.data.is(query.rtype);
+        let records: Vec<Record> = self.answers.into_iter().filter(is_answer).collect();
+        Ok(if let Some(ttl) = records.iter().map(|record| record.ttl).min() {
+            let value = Records { records, additionals: self.additionals, truncated: self.truncated };
+            Resolution::Answer(Answer::Found { value, ttl: seconds(ttl).min(target.max_ttl) })
+        } else if target.cnames > query.cnames && !has_soa {
+            Resolution::Alias(target)
+        } else {
+            Resolution::Answer(Answer::NoData { ttl: negative_ttl.min(target.max_ttl) })
+        })
+    }
+
+    /// Follows the CNAMEs in the answer section, in whatever order they are.
+    fn follow_cnames(&self, query: &Query) -> Result<Query, Error> {
+        let mut target = query.clone();
+        loop {
+            let next = self.answers.iter().find_map(|record| match &record.data {
+                Data::Cname(name) if record.name == target.name => Some((name, record.ttl)),
+                _ => None,
+            });
+            let Some((name, ttl)) = next else { return Ok(target) };
+            target.cnames += 1;
+            if target.cnames > MAX_CNAMES {
+                return Err(Error::transient(format!(
+                    "gave up on {query} after {MAX_CNAMES} CNAMEs: the chain is too long or a loop"
+                )));
+            }
+            target.max_ttl = target.max_ttl.min(seconds(ttl));
+            target.name = name.clone();
+        }
+    }
+
+    /// RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM field.
+    fn negative_ttl(&self) -> Duration {
+        let of_soa = |record: &Record| match record.data {
+            Data::Soa(minimum) => Some(seconds(minimum.min(record.ttl))),
+            _ => None,
+        };
+        self.authorities.iter().find_map(of_soa).unwrap_or(NEGATIVE_WITHOUT_SOA)
+    }
+
+    /// Whether the nameserver is authoritative for the cluster zone of the queried name: the SOA is that of the domain
+    /// right above `svc`. Outside the cluster, a resolver denies such a name with the SOA of the root or of its own
+    /// domain.
+    pub(super) fn is_of_cluster_zone(&self, query: &Query) -> bool {
+        self.authorities.iter().filter(|record| matches!(record.data, Data::Soa(_))).any(|soa| {
+            query.name.strip_suffix(&*soa.name).is_some_and(|within| !soa.name.is_empty() && within.ends_with(".svc."))
+        })
+    }
+}

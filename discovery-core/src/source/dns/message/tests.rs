@@ -1,0 +1,156 @@
+//! Reading responses, and strategies for random ones. The F numbers refer to `docs/failure-modes.md`.
+
+use proptest::prelude::*;
+
+use super::{read::NEGATIVE_WITHOUT_SOA, *};
+
+const NAME: &str = "db.shop.svc.cluster.local";
+
+fn record(name: &str, ttl: u32, data: Data) -> Record {
+    Record { name: name.into(), ttl, data }
+}
+
+fn a(name: &str, ttl: u32) -> Record {
+    record(name, ttl, Data::A(Ipv4Addr::new(10, 0, 0, 1)))
+}
+
+fn cname(name: &str, ttl: u32, target: &str) -> Record {
+    record(name, ttl, Data::Cname(target.into()))
+}
+
+fn soa(ttl: u32, minimum: u32) -> Record {
+    record("cluster.local", ttl, Data::Soa(minimum))
+}
+
+fn response_of(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Response {
+    Response { rcode, answers, authorities, additionals: Vec::new(), truncated: false }
+}
+
+fn read(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Result<Resolution, Error> {
+    response_of(rcode, answers, authorities).read(&Query::new(NAME, Rtype::A))
+}
+
+/// Reads a response that has to answer the query.
+fn answer(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Answer<Records> {
+    match read(rcode, answers, authorities).expect("an answer") {
+        Resolution::Answer(answer) => answer,
+        Resolution::Alias(query) => panic!("an alias: {query}"),
+    }
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// F16.
+#[test]
+fn the_smallest_ttl_of_a_cname_chain_counts() {
+    let chain = vec![a("c.example", 30), cname(NAME, 5, "b.example"), cname("b.example", 60, "c.example")];
+    let value = Records { records: vec![a("c.example", 30)], additionals: vec![], truncated: false };
+    assert_eq!(answer(Rcode::NoError, chain, vec![]), Answer::Found { value, ttl: secs(5) });
+}
+
+/// F16.
+#[test]
+fn a_cname_without_its_target_leads_to_another_query() {
+    let resolution = read(Rcode::NoError, vec![cname(NAME, 5, "b.example")], vec![]).expect("an alias");
+    let next = Query { cnames: 1, max_ttl: secs(5), ..Query::new("b.example", Rtype::A) };
+    assert_eq!(resolution, Resolution::Alias(next));
+}
+
+/// F16.
+#[test]
+fn a_cname_loop_is_an_error() {
+    let cycle = vec![cname(NAME, 5, "b.example"), cname("b.example", 5, NAME)];
+    let error = read(Rcode::NoError, cycle, vec![]).expect_err("a loop");
+    assert!(error.is_transient(), "{error}");
+}
+
+#[test]
+fn records_of_other_names_are_not_answers() {
+    let answer = answer(Rcode::NoError, vec![a("evil.example", 5)], vec![soa(5, 5)]);
+    assert_eq!(answer, Answer::NoData { ttl: secs(5) });
+}
+
+#[test]
+fn a_negative_answer_lasts_as_long_as_its_soa_says() {
+    let nxdomain = answer(Rcode::NxDomain, vec![], vec![soa(30, 5)]);
+    assert_eq!(nxdomain, Answer::NxDomain { ttl: secs(5) });
+    let nodata = answer(Rcode::NoError, vec![], vec![soa(3, 30)]);
+    assert_eq!(nodata, Answer::NoData { ttl: secs(3) });
+    let without_soa = answer(Rcode::NxDomain, vec![], vec![]);
+    assert_eq!(without_soa, Answer::NxDomain { ttl: NEGATIVE_WITHOUT_SOA });
+}
+
+#[test]
+fn a_failure_code_is_transient() {
+    assert!(read(Rcode::Failure("SERVFAIL".into()), vec![], vec![]).expect_err("a failure").is_transient());
+}
+
+/// The nameserver of the cluster zone is the one whose SOA is that of the domain right above `svc`.
+#[test]
+fn only_the_soa_right_above_svc_is_authoritative_for_the_cluster() {
+    let is_of_cluster_zone = |name: &str, soa: &str| {
+        let soa = record(soa, 5, Data::Soa(5));
+        response_of(Rcode::NxDomain, vec![], vec![soa]).is_of_cluster_zone(&Query::new(name, Rtype::A))
+    };
+    assert!(is_of_cluster_zone("orders.shop.svc.cluster.local", "cluster.local"));
+    assert!(is_of_cluster_zone("_http._tcp.orders.shop.svc.k8s.example.com", "k8s.example.com"));
+    for (name, soa) in [
+        ("orders.shop.svc.cluster.local", ""),
+        ("orders.shop.svc.cluster.local", "local"),
+        ("orders.shop.svc.k8s.example.com", "example.com"),
+        ("orders.shop.svc.cluster.local", "shop.svc.cluster.local"),
+        ("db.example.com", "example.com"),
+        ("db.example.com", ""),
+    ] {
+        assert!(!is_of_cluster_zone(name, soa), "{name} {soa:?}");
+    }
+}
+
+fn name() -> impl Strategy<Value = Arc<str>> {
+    prop_oneof![
+        Just("orders.shop.svc.cluster.local"),
+        Just("_http._tcp.orders.shop.svc.cluster.local"),
+        Just("web-0.orders.shop.svc.cluster.local"),
+        Just("web-1.orders.shop.svc.cluster.local"),
+        Just("db.example.com"),
+        Just(""),
+        Just("a..b"),
+    ]
+    .prop_map(Arc::from)
+}
+
+fn data() -> impl Strategy<Value = Data> {
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(|ip| Data::A(ip.into())),
+        Just(Data::A(Ipv4Addr::UNSPECIFIED)),
+        any::<[u8; 16]>().prop_map(|ip| Data::Aaaa(ip.into())),
+        name().prop_map(Data::Cname),
+        (any::<u16>(), any::<u16>(), prop_oneof![Just(0), any::<u16>()], name())
+            .prop_map(|(priority, weight, port, target)| Data::Srv(Srv { priority, weight, port, target })),
+        any::<u32>().prop_map(Data::Soa),
+        Just(Data::Other),
+    ]
+}
+
+fn section() -> impl Strategy<Value = Vec<Record>> {
+    let record = (name(), any::<u32>(), data()).prop_map(|(name, ttl, data)| Record { name, ttl, data });
+    prop::collection::vec(record, 0..8)
+}
+
+/// Random responses.
+pub(in super::super) fn response() -> impl Strategy<Value = Response> {
+    let rcode = prop_oneof![
+        6 => Just(Rcode::NoError),
+        1 => Just(Rcode::NxDomain),
+        1 => Just(Rcode::Failure("SERVFAIL".to_owned())),
+    ];
+    (rcode, section(), section(), section()).prop_map(|(rcode, answers, authorities, additionals)| Response {
+        rcode,
+        answers,
+        authorities,
+        additionals,
+        truncated: false,
+    })
+}
