@@ -1,49 +1,49 @@
-//! What a source is.
+//! The contract of a source.
 
 use std::{fmt, future::Future, pin::Pin};
 
 use super::Update;
 use crate::plan::Plan;
 
-/// A boxed future, as the traits here return them.
+/// The boxed future that the traits of this module return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Something that can be asked for a target: environment variables, DNS, later EndpointSlices and Eureka.
+/// A place that can be asked for the endpoints of a target: environment variables, DNS, EndpointSlices, Eureka.
 pub trait Source: Send + Sync + fmt::Debug + 'static {
-    /// The source's name in explanations, such as `dns`.
+    /// The name of the source in explanations, such as `dns`.
     fn name(&self) -> &'static str;
 
-    /// Whether its failure is the answer, so that no later source is asked. True where a failure means that
-    /// somebody has configured it wrongly and must hear of it, as with a malformed variable.
+    /// Whether a failure of this source is final, so that later sources are not asked. Return `true` if a failure means a
+    /// configuration error that the operator needs to see, such as a malformed variable.
     fn failure_is_final(&self) -> bool {
         false
     }
 
-    /// Whether its "there is such a name, and it has no endpoint" is the answer, so that no later source is asked. True
-    /// where the source knows better than all later ones.
+    /// Whether [`State::Empty`](super::State::Empty) from this source is final, so that later sources are not asked.
+    /// Return `true` if this source knows better than all later ones.
     fn empty_is_final(&self) -> bool {
         false
     }
 
-    /// Begins the conversation about one target. Called once per target and once more whenever the context
-    /// (namespace, cluster domain, nameservers) has changed; does no I/O.
+    /// Opens the lookup of one target, without I/O. The resolver calls it once per target, and again when the context
+    /// (namespace, cluster domain, nameservers) has changed.
     fn open(&self, plan: &Plan) -> Box<dyn Lookup>;
 }
 
-/// The conversation with one source about one target. It may remember what it has learned.
+/// The lookup of one target in one source. It may remember what earlier answers showed.
 pub trait Lookup: Send + fmt::Debug {
-    /// Asks once, and answers with the full state. The answer comes within a bounded time.
+    /// Asks the source once and returns the full state, within a bounded time.
     ///
-    /// When a part of the answer is good enough to send requests to while the rest is still on its way, it
-    /// is handed to `early` first; it is a full state as well.
+    /// If requests can use a part of the answer while the rest is still on its way, the lookup passes that part to
+    /// `early` first, as a full state too.
     ///
-    /// Cancel-safe: a dropped future leaves the lookup usable and what it remembers intact.
+    /// Cancel-safe: if the future is dropped, the lookup stays usable and keeps what it remembers.
     fn ask<'a>(&'a mut self, early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update>;
 
-    /// Completes when the source has news of its own accord, so that it is worth asking again before the
-    /// TTL is over. A source that only answers when asked never completes, which is the default.
+    /// Completes when the source reports a change, so that asking again before the TTL expires is worthwhile. The default
+    /// never completes: the source does not report changes.
     ///
-    /// Cancel-safe: news that arrived is not lost by dropping the future.
+    /// Cancel-safe: dropping the future does not lose a change that has been reported.
     fn changed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }

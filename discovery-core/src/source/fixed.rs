@@ -1,4 +1,4 @@
-//! Targets that name their addresses themselves.
+//! The source `fixed`: targets that are addresses themselves.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::{
     source::{BoxFuture, Evidence, Lookup, Source, State, Update},
 };
 
-/// Answers address literals and `localhost`; silent about everything else.
+/// Answers for address literals and `localhost`; does not apply to other targets.
 #[derive(Debug)]
 pub(crate) struct FixedSource;
 
@@ -24,12 +24,12 @@ impl Source for FixedSource {
         let port = plan.target.port().number().map_or(0, u16::from);
         let mut addrs = plan.fixed.iter().flatten().map(|ip| SocketAddr::new(*ip, port));
         let state = match addrs.next() {
-            // The addresses of `localhost` are one machine: one endpoint, whichever of them it listens on.
+            // `localhost` is one machine and so one endpoint, whichever of its addresses the server listens on.
             Some(first) => State::Ready(vec![addrs.fold(Endpoint::new(first), Endpoint::with_addr)]),
             None => State::NotApplicable,
         };
         let evidence = match &state {
-            State::Ready(_) => vec![Evidence::new(plan.target.host().to_string(), "an address, nothing to ask")],
+            State::Ready(_) => vec![Evidence::new(plan.target.host().to_string(), "an address, no query needed")],
             _ => Vec::new(),
         };
         Box::new(FixedLookup(Update::new(state).with_evidence(evidence)))

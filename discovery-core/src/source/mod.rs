@@ -1,8 +1,8 @@
-//! Sources: what can be asked for a target.
+//! Sources: where the resolver looks up the endpoints of a target.
 //!
-//! The contract ([`Source`], [`Lookup`], [`Update`]) is here; each source has a folder of its own. A source
-//! always tells the full state, never a delta, and keeps what it has learned about one target (which name
-//! won, whether answers are large) in the target's own [`Lookup`].
+//! The contract is [`Source`], [`Lookup`] and [`Update`]. A source always returns the full state, never a delta. What it
+//! learns about one target (which name has endpoints, whether responses are large) stays in the [`Lookup`] of that
+//! target.
 
 mod contract;
 #[cfg(feature = "resolver")]

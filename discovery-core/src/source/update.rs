@@ -1,56 +1,56 @@
-//! What a source says.
+//! The answer of a source.
 
 use std::{fmt, time::Duration};
 
 use crate::{Error, endpoint::Endpoint, plan::NameKind};
 
-/// What a source says about a target: full state, how long it holds, and how the source came to it.
+/// The answer of a source about a target: the full state, how long it is valid, and the evidence for it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Update {
     /// The state.
     pub state: State,
-    /// How long the state holds, counted from its arrival; `None` when the source will tell by itself
-    /// ([`Lookup::changed`](super::Lookup::changed)) or it cannot change.
+    /// How long the state is valid, from its arrival. `None` if the source reports changes itself
+    /// ([`Lookup::changed`](super::Lookup::changed)) or the state cannot change.
     pub ttl: Option<Duration>,
-    /// The source is the authority and tells of every change in its order: what the state lacks has gone, and needs no
-    /// second question. DNS is none, whose servers disagree for a moment.
+    /// Whether the source is authoritative and reports all changes in order. An endpoint that the state lacks is then
+    /// removed without a second query. DNS is not authoritative in this sense: its servers disagree for a moment.
     pub authoritative: bool,
-    /// How the name was read by those who know it, where that is known: as a Service, as one of its pods, or as a host.
+    /// How the source read the name, if known: as a Service, as one of its pods, or as a host.
     pub name_kind: Option<NameKind>,
-    /// What was asked and answered on the way.
+    /// The queries that led to the state, and their answers.
     pub evidence: Vec<Evidence>,
 }
 
 impl Update {
-    /// A state that holds until the source tells otherwise.
+    /// Returns an update that is valid until the source reports a change.
     #[must_use]
     pub fn new(state: State) -> Self {
         Self { state, ttl: None, authoritative: false, name_kind: None, evidence: Vec::new() }
     }
 
-    /// Limits how long the state holds.
+    /// Limits how long the state is valid.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Says that the state is the authority's own: see [`definitive`](Self::authoritative).
+    /// Marks the state as [authoritative](Self::authoritative).
     #[must_use]
     pub fn with_authority(mut self) -> Self {
         self.authoritative = true;
         self
     }
 
-    /// Says how the name was read: see [`reading`](Self::name_kind).
+    /// Sets [how the name was read](Self::name_kind).
     #[must_use]
     pub fn with_name_kind(mut self, name_kind: NameKind) -> Self {
         self.name_kind = Some(name_kind);
         self
     }
 
-    /// Adds what was asked and answered.
+    /// Adds queries and their answers.
     #[must_use]
     pub fn with_evidence(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
@@ -58,42 +58,42 @@ impl Update {
     }
 }
 
-/// The state of a target, as one source sees it.
+/// The state of a target, as one source knows it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum State {
-    /// These are all its endpoints; at least one.
+    /// All endpoints of the target; at least one.
     Ready(Vec<Endpoint>),
-    /// The name exists and has no endpoint: authoritative, as NODATA is in DNS.
+    /// The name exists and has no endpoints: a negative answer, like NODATA in DNS.
     Empty,
-    /// There is no such name: authoritative, as NXDOMAIN is in DNS.
+    /// The name does not exist: a negative answer, like NXDOMAIN in DNS.
     NotFound,
-    /// Nothing could be learned. Not the same as empty: what was known before still holds.
+    /// The query failed. This is not the same as empty: the last known endpoints stay in use.
     Failed(Error),
-    /// This source has nothing to say about such a target; the next one is asked.
+    /// The source does not apply to this target; the resolver asks the next one.
     NotApplicable,
 }
 
-/// One thing that was asked, and its answer, as a person would tell it.
+/// One query and its answer, as text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// What was asked: a variable, a DNS question.
+    /// The query: the name of a variable, or a DNS name and type.
     pub asked: String,
-    /// What came back.
+    /// The answer.
     pub answer: String,
-    /// How long it took, where that says something.
+    /// How long the answer took, if that is relevant.
     pub took: Option<Duration>,
 }
 
 impl Evidence {
-    /// A question and its answer.
+    /// Returns the evidence of one query.
     #[must_use]
     pub fn new(asked: impl Into<String>, answer: impl Into<String>) -> Self {
         Self { asked: asked.into(), answer: answer.into(), took: None }
     }
 
-    /// Adds how long the answer took.
+    /// Sets how long the answer took.
     #[must_use]
     pub fn taking(mut self, took: Duration) -> Self {
         self.took = Some(took);

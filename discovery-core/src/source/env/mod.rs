@@ -1,78 +1,72 @@
-//! The environment variables that the kubelet sets for every Service of the own namespace.
+//! The environment variables that the kubelet sets for every Service in the namespace of the pod.
 
-mod choose;
-mod family;
-mod links;
+mod service;
 #[cfg(test)]
 mod tests;
-mod var;
+mod vars;
 
-use std::{collections::BTreeMap, net::Ipv6Addr, num::NonZeroU16};
+use std::collections::BTreeMap;
 
-use choose::{Choice, choose};
-use family::ServiceVars;
-use var::{Address, Family};
+use vars::VarReader;
 
 use super::{BoxFuture, Evidence, Lookup, Source, State, Update};
 use crate::{
-    Error,
-    endpoint::Endpoint,
     name::{ServiceName, Target},
     plan::{NameKind, Plan},
 };
 
-/// The source `env`: the variables of the Services of the own namespace.
+/// The source `env`: the variables of the Services in the pod's own namespace.
 ///
-/// They are read once, cost no question, and come first: setting `ORDERS_SERVICE_HOST=127.0.0.1` on a laptop
-/// is all that it takes to send `orders` there. For a Service `orders` the family is (upper case, `-` as `_`;
-/// kubelet `pkg/kubelet/envvars`):
+/// The variables are read once, need no query, and come first. On a laptop, `ORDERS_SERVICE_HOST=127.0.0.1` is enough
+/// to send the requests for `orders` to the laptop itself. For a Service `orders` the variables are (in upper case,
+/// with `_` for `-`; see kubelet `pkg/kubelet/envvars`):
 ///
 /// | variable | value |
 /// |---|---|
-/// | `ORDERS_SERVICE_HOST` | the address; `localhost` is understood too |
+/// | `ORDERS_SERVICE_HOST` | the address, or `localhost` |
 /// | `ORDERS_SERVICE_PORT` | the number of the first port |
-/// | `ORDERS_SERVICE_PORT_<NAME>` | the number of the port of that name |
+/// | `ORDERS_SERVICE_PORT_<NAME>` | the number of the port with that name |
 /// | `ORDERS_PORT` | `<protocol>://<host>:<port>`, the first port as a Docker link |
 /// | `ORDERS_PORT_<n>_<PROTOCOL>` | the same for each port |
 /// | `ORDERS_PORT_<n>_<PROTOCOL>_{PROTO,PORT,ADDR}` | its parts |
 ///
-/// A variable that is set to nothing counts as not set. What is malformed, incomplete or contradictory is an
-/// error, never an answer from elsewhere; `ORDERS_PORT` without `://` is an application's own variable and is
-/// left alone.
+/// An empty variable counts as not set. Malformed, incomplete or contradictory variables are an error; the resolver
+/// does not fall back to a later source. `ORDERS_PORT` without `://` belongs to the application and is ignored.
 ///
 /// # Which port
-/// It answers for a plan that names a Service of the own namespace ([`Plan::env`]) whose variables are set,
-/// and only for a port that they name:
 ///
-/// * a number answers where some variable names it, for the target's protocol where the variables tell it;
-/// * a name answers where `<SERVICE>_SERVICE_PORT_<NAME>` is set;
-/// * a URL without a port is the port named like its scheme, else the scheme's own number where it is named,
-///   else the only port there is;
-/// * neither scheme nor port is the first port, else the only one.
+/// The source answers for a plan that names a Service in the pod's own namespace ([`Plan::env`]) whose variables are
+/// set, and only for a port that they name:
 ///
-/// Where the variables name a host and no port at all, a number that the target writes or its scheme implies
-/// is taken as it is, and a target without one is an error: port 0 is never answered. In all other cases the
-/// source has nothing to say and the next one is asked.
+/// * A port number must be named by a variable, for the target's protocol if the variables state one.
+/// * A port name needs `<SERVICE>_SERVICE_PORT_<NAME>`.
+/// * A URL without a port means the port named like its scheme; else the scheme's default port, if a variable names it;
+///   else the only port.
+/// * A target without scheme and port means the first port, else the only one.
+///
+/// If the variables set a host and no port at all, the port of the target or of its scheme is used as it is. A target
+/// without a port is then an error: the source never answers with port 0. In all other cases the source does not apply,
+/// and the resolver asks the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct EnvSource {
     vars: BTreeMap<String, String>,
 }
 
 impl EnvSource {
-    /// A source of these variables. It does not read the process's environment: the caller hands it in.
+    /// Returns a source of these variables. It does not read the environment of the process: the caller passes it in.
     #[must_use]
     pub(crate) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { vars: vars.into_iter().collect() }
     }
 
     fn update(&self, service: &ServiceName, target: &Target) -> Update {
-        let mut family = Family::new(&self.vars, service);
-        let state = match answer(&mut family, target) {
+        let mut reader = VarReader::new(&self.vars, service);
+        let state = match service::endpoint(&mut reader, target) {
             Ok(Some(endpoint)) => State::Ready(vec![endpoint]),
             Ok(None) => State::NotApplicable,
             Err(error) => State::Failed(error),
         };
-        Update::new(state).with_name_kind(NameKind::Service).with_evidence(family.into_evidence())
+        Update::new(state).with_name_kind(NameKind::Service).with_evidence(reader.into_evidence())
     }
 }
 
@@ -81,22 +75,22 @@ impl Source for EnvSource {
         "env"
     }
 
-    /// The kubelet writes no malformed variable: somebody else did, and has to hear of it.
+    /// The kubelet never writes a malformed variable. An operator did, and needs to see the error.
     fn failure_is_final(&self) -> bool {
         true
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        let silent = || {
-            let evidence = Evidence::new("variables", "asked only for a Service of the own namespace");
+        let not_applicable = || {
+            let evidence = Evidence::new("variables", "not read: only for a Service in the pod's own namespace");
             Update::new(State::NotApplicable).with_evidence([evidence])
         };
-        let update = plan.env.as_ref().map_or_else(silent, |service| self.update(service, &plan.target));
+        let update = plan.env.as_ref().map_or_else(not_applicable, |service| self.update(service, &plan.target));
         Box::new(EnvLookup { update })
     }
 }
 
-/// The environment of a process does not change: there is one answer.
+/// The environment of a process does not change, so the answer never changes.
 #[derive(Debug)]
 struct EnvLookup {
     update: Update,
@@ -105,30 +99,5 @@ struct EnvLookup {
 impl Lookup for EnvLookup {
     fn ask<'a>(&'a mut self, _early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
         Box::pin(std::future::ready(self.update.clone()))
-    }
-}
-
-/// `None` where the variables say nothing about such a target.
-fn answer(family: &mut Family<'_>, target: &Target) -> Result<Option<Endpoint>, Error> {
-    let vars = ServiceVars::read(family)?;
-    let Some(host) = vars.host else {
-        family.note(family.name("_SERVICE_HOST"), "not set");
-        return Ok(None);
-    };
-    match choose(family, &vars, target)? {
-        Choice::Port(port) => Ok(Some(endpoint(host, port))),
-        Choice::NotApplicable(why) => {
-            family.note(target.to_string(), why);
-            Ok(None)
-        }
-    }
-}
-
-fn endpoint(host: Address, port: NonZeroU16) -> Endpoint {
-    match host {
-        Address::Ip(ip) => Endpoint::new((ip, port.get()).into()),
-        Address::Localhost => {
-            Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into())
-        }
     }
 }

@@ -1,3 +1,5 @@
+//! Which variables answer for which target.
+
 use super::*;
 
 #[test]
@@ -11,33 +13,33 @@ fn a_target_means_one_of_the_named_ports() {
         (&several[..], "orders:9090", "10.0.0.11:9090"),
         (&several[..], "_api._udp.orders", "10.0.0.11:80"),
         (&several[..], "http://orders", "10.0.0.11:80"),
-        (&several[..], "https://orders", "silent"),
-        (&several[..], "orders", "silent"),
+        (&several[..], "https://orders", "not applicable"),
+        (&several[..], "orders", "not applicable"),
         (&scheme[..], "http://orders", "10.0.0.11:8080"),
         (&scheme[..], "orders:80", "10.0.0.11:80"),
         (&scheme[..], "orders", "10.0.0.11:80"),
         (&one[..], "http://orders", "10.0.0.11:8080"),
         (&one[..], "grpc://orders", "10.0.0.11:8080"),
         (&one[..], "orders", "10.0.0.11:8080"),
-        (&one[..], "orders:grpc", "silent"),
+        (&one[..], "orders:grpc", "not applicable"),
     ] {
-        assert_eq!(told(vars, target), answer, "{target} {vars:?}");
+        assert_eq!(outcome(vars, target), answer, "{target} {vars:?}");
     }
 }
 
 #[test]
-fn a_host_alone_takes_the_port_of_the_target() {
+fn a_host_without_ports_uses_the_port_of_the_target() {
     let laptop = [("ORDERS_SERVICE_HOST", "127.0.0.1"), ("ORDERS_PORT", "8080")];
-    assert_eq!(told(&laptop, "orders:9000"), "127.0.0.1:9000");
-    assert_eq!(told(&laptop, "https://orders.shop"), "127.0.0.1:443");
-    assert_eq!(told(&laptop, "orders:http"), "silent");
+    assert_eq!(outcome(&laptop, "orders:9000"), "127.0.0.1:9000");
+    assert_eq!(outcome(&laptop, "https://orders.shop"), "127.0.0.1:443");
+    assert_eq!(outcome(&laptop, "orders:http"), "not applicable");
     for target in ["orders", "foo://orders"] {
-        let error = told(&laptop, target);
+        let error = outcome(&laptop, target);
         assert!(error.contains("set `ORDERS_SERVICE_PORT`") && error.contains("`ORDERS_SERVICE_HOST`"), "{error}");
     }
-    let said: Vec<String> = asked(&laptop, "orders:80").evidence.iter().map(ToString::to_string).collect();
-    assert_eq!(said[..2], ["ORDERS_SERVICE_HOST: 127.0.0.1", "ORDERS_PORT: 8080"]);
-    assert!(said[2].starts_with("ORDERS_PORT: no Docker link"), "{said:?}");
+    let evidence: Vec<String> = lookup(&laptop, "orders:80").evidence.iter().map(ToString::to_string).collect();
+    assert_eq!(evidence[..2], ["ORDERS_SERVICE_HOST: 127.0.0.1", "ORDERS_PORT: 8080"]);
+    assert!(evidence[2].starts_with("ORDERS_PORT: ignored: not a Docker link"), "{evidence:?}");
 }
 
 #[test]
@@ -47,41 +49,41 @@ fn a_host_is_an_address_or_localhost() {
         ("fd00::11", "[fd00::11]:80"),
         ("[fd00::11]", "[fd00::11]:80"),
         ("LocalHost", "127.0.0.1:80 [::1]:80"),
-        ("", "silent"),
-        (" ", "silent"),
+        ("", "not applicable"),
+        (" ", "not applicable"),
     ] {
-        assert_eq!(told(&[("ORDERS_SERVICE_HOST", host)], "orders:80"), answer, "{host:?}");
+        assert_eq!(outcome(&[("ORDERS_SERVICE_HOST", host)], "orders:80"), answer, "{host:?}");
     }
 }
 
 #[test]
-fn docker_links_answer_alone() {
+fn docker_links_are_enough() {
     let addr = [("ORDERS_PORT_80_TCP_ADDR", "10.0.0.11"), ("ORDERS_PORT_80_TCP_PORT", "80")];
-    assert_eq!(told(&addr, "orders:80"), "10.0.0.11:80");
-    assert_eq!(told(&addr, "orders"), "10.0.0.11:80");
-    assert_eq!(told(&[("ORDERS_PORT", "tcp://[fd00::1]:80")], "orders"), "[fd00::1]:80");
-    assert_eq!(told(&[("ORDERS_PORT", "tcp://localhost:80")], "http://orders"), "127.0.0.1:80 [::1]:80");
-    assert_eq!(told(&[("ORDERS_PORT_80_UDP", "udp://10.0.0.11:80")], "orders:80"), "silent");
-    assert_eq!(told(&[("ORDERS_PORT_RANGE", "1-2"), ("ORDERS_PORT_80_HTTP", "x")], "orders:80"), "silent");
+    assert_eq!(outcome(&addr, "orders:80"), "10.0.0.11:80");
+    assert_eq!(outcome(&addr, "orders"), "10.0.0.11:80");
+    assert_eq!(outcome(&[("ORDERS_PORT", "tcp://[fd00::1]:80")], "orders"), "[fd00::1]:80");
+    assert_eq!(outcome(&[("ORDERS_PORT", "tcp://localhost:80")], "http://orders"), "127.0.0.1:80 [::1]:80");
+    assert_eq!(outcome(&[("ORDERS_PORT_80_UDP", "udp://10.0.0.11:80")], "orders:80"), "not applicable");
+    assert_eq!(outcome(&[("ORDERS_PORT_RANGE", "1-2"), ("ORDERS_PORT_80_HTTP", "x")], "orders:80"), "not applicable");
 }
 
-/// In a cluster everything is set; a pod spec that sets the two main variables moves the Service.
+/// In a cluster all variables are set; a pod spec that sets the two main variables moves the Service.
 #[test]
-fn a_moved_service_leaves_its_links_behind() {
+fn the_docker_links_of_a_moved_service_are_ignored() {
     let moved = [
         ("ORDERS_SERVICE_HOST", "127.0.0.1"),
         ("ORDERS_SERVICE_PORT", "9000"),
         ("ORDERS_PORT", "tcp://10.0.0.11:80"),
         ("ORDERS_PORT_80_TCP_ADDR", "10.0.0.11"),
     ];
-    assert_eq!(told(&moved, "http://orders"), "127.0.0.1:9000");
-    let evidence = asked(&moved, "orders").evidence;
-    assert!(evidence.iter().any(|said| said.answer.contains("left alone")), "{evidence:?}");
+    assert_eq!(outcome(&moved, "http://orders"), "127.0.0.1:9000");
+    let evidence = lookup(&moved, "orders").evidence;
+    assert!(evidence.iter().any(|line| line.answer.contains("ignored")), "{evidence:?}");
 }
 
-/// The link of `orders-service` has the name that the port of `orders` has.
+/// The first link of `orders-service` has the same name as the port of `orders`.
 #[test]
-fn a_service_with_service_behind_its_name() {
+fn a_service_whose_name_ends_in_service_keeps_its_own_variables() {
     let other = [
         ("ORDERS_SERVICE_SERVICE_HOST", "10.0.0.12"),
         ("ORDERS_SERVICE_SERVICE_PORT", "81"),
@@ -91,12 +93,12 @@ fn a_service_with_service_behind_its_name() {
         ("ORDERS_SERVICE_PORT_81_TCP_PORT", "81"),
         ("ORDERS_SERVICE_PORT_81_TCP_ADDR", "10.0.0.12"),
     ];
-    assert_eq!(told(&other, "orders:81"), "silent");
-    assert_eq!(told(&other, "orders-service"), "10.0.0.12:81");
+    assert_eq!(outcome(&other, "orders:81"), "not applicable");
+    assert_eq!(outcome(&other, "orders-service"), "10.0.0.12:81");
     let mut both = other.to_vec();
     both.extend([("ORDERS_SERVICE_HOST", "10.0.0.11"), ("ORDERS_PORT", "tcp://10.0.0.11:80")]);
-    assert_eq!(told(&both, "orders"), "10.0.0.11:80");
+    assert_eq!(outcome(&both, "orders"), "10.0.0.11:80");
     let repeated = [("A_SERVICE_HOST", "10.0.0.1"), ("A_SERVICE_A_SERVICE_HOST", "10.0.0.2")];
-    assert_eq!(told(&repeated, "a:80"), "10.0.0.1:80");
-    assert_eq!(told(&[("A_SERVICE_host", "10.0.0.1")], "a:80"), "silent", "names have a case");
+    assert_eq!(outcome(&repeated, "a:80"), "10.0.0.1:80");
+    assert_eq!(outcome(&[("A_SERVICE_host", "10.0.0.1")], "a:80"), "not applicable", "names are case-sensitive");
 }

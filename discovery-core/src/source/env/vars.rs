@@ -1,4 +1,4 @@
-//! One variable, and the family of one Service.
+//! Single variables, and a reader for the variables of one Service.
 
 use std::{
     collections::BTreeMap,
@@ -8,52 +8,80 @@ use std::{
     ops::Bound::{Included, Unbounded},
 };
 
-use crate::{Error, name::ServiceName, source::Evidence};
+use crate::{
+    Error,
+    name::{Protocol, ServiceName},
+    source::Evidence,
+};
 
-/// A variable that is set to something.
+/// A variable with a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Var<'a> {
     pub(super) name: &'a str,
-    /// Without the blanks around it; not empty.
+    /// The value without surrounding whitespace; not empty.
     pub(super) value: &'a str,
 }
 
 impl Var<'_> {
+    /// Returns an error that names the variable, its value, the `rule` it breaks and the `remedy`.
     pub(super) fn malformed(self, rule: impl fmt::Display, remedy: impl fmt::Display) -> Error {
         Error::config(format!("`{}` is `{}`: {rule}; {remedy}", self.name, self.value.escape_debug()))
     }
 
-    /// The two say different things.
+    /// Returns an error that says that two variables have conflicting values.
     pub(super) fn contradicts(self, other: Self) -> Error {
-        let rule = format!("it contradicts `{}`, which is `{}`", other.name, other.value.escape_debug());
-        self.malformed(rule, "set both to the same, or unset one")
+        let rule = format!("contradicts `{}`, which is `{}`", other.name, other.value.escape_debug());
+        self.malformed(rule, "set both to the same value, or unset one")
     }
 
     pub(super) fn port(self) -> Result<NonZeroU16, Error> {
         port(self.value).ok_or_else(|| {
-            self.malformed("a port is a number from 1 to 65535", "set the number of a port, or unset it")
+            self.malformed("must be a port number from 1 to 65535", "set a port number, or unset the variable")
         })
     }
 
     pub(super) fn address(self) -> Result<Address, Error> {
         address(self.value).ok_or_else(|| {
             self.malformed(
-                "it is neither an IP address nor `localhost`",
-                "set an address such as `127.0.0.1`, or unset it",
+                "must be an IP address or `localhost`",
+                "set an address such as `127.0.0.1`, or unset the variable",
+            )
+        })
+    }
+
+    pub(super) fn is_url(self) -> bool {
+        self.value.contains("://")
+    }
+
+    /// Parses `<protocol>://<host>:<port>`; an IPv6 host is in brackets.
+    pub(super) fn url(self) -> Result<(Protocol, Address, NonZeroU16), Error> {
+        let parts = || {
+            let (protocol, rest) = self.value.split_once("://")?;
+            let protocol = protocol_named(protocol)?;
+            let (host, number) = rest.rsplit_once(':')?;
+            if host.contains(':') && !host.starts_with('[') {
+                return None;
+            }
+            Some((protocol, address(host)?, port(number)?))
+        };
+        parts().ok_or_else(|| {
+            self.malformed(
+                "must be a Docker link, `<protocol>://<address>:<port>` with tcp, udp or sctp",
+                "write for example `tcp://10.0.0.11:80` or `tcp://[fd00::11]:80`, or unset the variable",
             )
         })
     }
 }
 
-/// Where a Service is.
+/// The address of a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Ip(IpAddr),
     Localhost,
 }
 
-/// An IP address, an IPv6 one with or without brackets, or `localhost`.
-pub(super) fn address(text: &str) -> Option<Address> {
+/// Parses an IP address, with optional brackets around IPv6, or `localhost`.
+fn address(text: &str) -> Option<Address> {
     if text.eq_ignore_ascii_case("localhost") {
         return Some(Address::Localhost);
     }
@@ -64,25 +92,32 @@ pub(super) fn address(text: &str) -> Option<Address> {
     Some(Address::Ip(ip))
 }
 
-/// A decimal number from 1 to 65535, without a sign.
+/// Parses a decimal number from 1 to 65535, without a sign.
 pub(super) fn port(text: &str) -> Option<NonZeroU16> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The variables of one Service. Whatever is read is written down as evidence.
+/// Returns the protocol with this name, in any case.
+pub(super) fn protocol_named(name: &str) -> Option<Protocol> {
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+        .into_iter()
+        .find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
+}
+
+/// Reads the variables of one Service and records each as evidence.
 #[derive(Debug)]
-pub(super) struct Family<'a> {
+pub(super) struct VarReader<'a> {
     vars: &'a BTreeMap<String, String>,
     prefix: String,
     evidence: Vec<Evidence>,
 }
 
-impl<'a> Family<'a> {
+impl<'a> VarReader<'a> {
     pub(super) fn new(vars: &'a BTreeMap<String, String>, service: &ServiceName) -> Self {
         Self { vars, prefix: part(service.as_str()), evidence: Vec::new() }
     }
 
-    /// The full name of a variable; `suffix` begins with `_`.
+    /// Returns the full name of a variable; `suffix` begins with `_`.
     pub(super) fn name(&self, suffix: &str) -> String {
         format!("{}{suffix}", self.prefix)
     }
@@ -94,7 +129,7 @@ impl<'a> Family<'a> {
         Some(var)
     }
 
-    /// The variables that begin with the Service's prefix and `suffix`, with the rest of their names.
+    /// Returns the variables whose names begin with the Service's prefix and `suffix`, each with the rest of its name.
     pub(super) fn below(&self, suffix: &str) -> Vec<(&'a str, Var<'a>)> {
         let start = self.name(suffix);
         let range = self.vars.range::<str, _>((Included(start.as_str()), Unbounded));
@@ -104,7 +139,7 @@ impl<'a> Family<'a> {
             .collect()
     }
 
-    /// Writes down what was read, or what became of it.
+    /// Records what was read, or why it was ignored.
     pub(super) fn note(&mut self, asked: impl Into<String>, answer: impl Into<String>) {
         self.evidence.push(Evidence::new(asked, answer));
     }
@@ -114,7 +149,7 @@ impl<'a> Family<'a> {
     }
 }
 
-/// A name as a part of a variable's name.
+/// Returns a name as it appears in the name of a variable.
 pub(super) fn part(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
