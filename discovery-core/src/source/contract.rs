@@ -13,8 +13,8 @@ pub trait Source: Send + Sync + fmt::Debug + 'static {
     /// The name of the source in explanations, such as `dns`.
     fn name(&self) -> &'static str;
 
-    /// Whether a failure of this source is final, so that later sources are not asked. Return `true` if a failure means a
-    /// configuration error that the operator needs to see, such as a malformed variable.
+    /// Whether a failure of this source is final, so that later sources are not asked. Return `true` if a failure means
+    /// a configuration error that the operator needs to see, such as a malformed variable.
     fn failure_is_final(&self) -> bool {
         false
     }
@@ -40,8 +40,8 @@ pub trait Lookup: Send + fmt::Debug {
     /// Cancel-safe: if the future is dropped, the lookup stays usable and keeps what it remembers.
     fn ask<'a>(&'a mut self, early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update>;
 
-    /// Completes when the source reports a change, so that asking again before the TTL expires is worthwhile. The default
-    /// never completes: the source does not report changes.
+    /// Completes when the source reports a change, so that asking again before the TTL expires is worthwhile. The
+    /// default never completes: the source does not report changes.
     ///
     /// Cancel-safe: dropping the future does not lose a change that has been reported.
     fn changed(&mut self) -> BoxFuture<'_, ()> {

@@ -1,7 +1,7 @@
 //! Sources: where the resolver looks up the endpoints of a target.
 //!
-//! The contract is [`Source`], [`Lookup`] and [`Update`]. A source always returns the full state, never a delta. What it
-//! learns about one target (which name has endpoints, whether responses are large) stays in the [`Lookup`] of that
+//! The contract is [`Source`], [`Lookup`] and [`Update`]. A source always returns the full state, never a delta. What
+//! it learns about one target (which name has endpoints, whether responses are large) stays in the [`Lookup`] of that
 //! target.
 
 mod contract;

@@ -3,11 +3,10 @@
 mod service;
 #[cfg(test)]
 mod tests;
-mod vars;
 
 use std::collections::BTreeMap;
 
-use vars::VarReader;
+use service::VarReader;
 
 use super::{BoxFuture, Evidence, Lookup, Source, State, Update};
 use crate::{
@@ -61,7 +60,7 @@ impl EnvSource {
 
     fn update(&self, service: &ServiceName, target: &Target) -> Update {
         let mut reader = VarReader::new(&self.vars, service);
-        let state = match service::endpoint(&mut reader, target) {
+        let state = match reader.endpoint(target) {
             Ok(Some(endpoint)) => State::Ready(vec![endpoint]),
             Ok(None) => State::NotApplicable,
             Err(error) => State::Failed(error),

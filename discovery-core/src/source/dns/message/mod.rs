@@ -86,7 +86,7 @@ pub(super) enum Resolution {
     Alias(Query),
 }
 
-/// The response codes that are told apart.
+/// The response codes, as far as the resolver distinguishes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rcode {
     NoError,

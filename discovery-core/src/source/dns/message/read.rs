@@ -32,7 +32,8 @@ impl Response {
         };
         if fallback && !self.is_of_cluster_zone(query) {
             return Err(Error::transient(format!(
-                "ignored {negative} for {query} from fallback nameserver {from}: no earlier nameserver gave a usable answer"
+                "ignored {negative} for {query} from fallback nameserver {from}: earlier nameservers gave no usable \
+                 answer"
             )));
         }
         Ok(())

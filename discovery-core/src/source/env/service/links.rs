@@ -2,11 +2,19 @@
 
 use std::num::NonZeroU16;
 
-use super::{
-    super::vars::{Address, Var, VarReader, port, protocol_named},
-    Links,
-};
+use super::{Address, Var, VarReader, port, protocol_named};
 use crate::{Error, name::Protocol};
+
+/// What the Docker links of a Service say together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Links<'a> {
+    /// The address that all links agree on, and the first link that states it.
+    pub(super) host: Option<(Var<'a>, Address)>,
+    /// The port in `<SERVICE>_PORT`.
+    pub(super) first: Option<(Var<'a>, NonZeroU16)>,
+    /// Each port with its protocol, and the first link that states it.
+    pub(super) ports: Vec<(Var<'a>, NonZeroU16, Protocol)>,
+}
 
 impl<'a> Links<'a> {
     /// Reads the links that belong to the address in `<SERVICE>_SERVICE_HOST`, if that is set.

@@ -1,210 +1,186 @@
-//! The variables of one Service, read and checked, and the port among them that a target means.
+//! The variables of one Service.
 
 mod links;
+mod ports;
 
-use std::{net::Ipv6Addr, num::NonZeroU16};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU16,
+    ops::Bound::{Included, Unbounded},
+};
 
-use serde::Deserialize;
+use ports::ServiceVars;
 
-use super::vars::{Address, Var, VarReader, part};
 use crate::{
     Error,
     endpoint::Endpoint,
-    name::{Port, PortName, Protocol, Target},
+    name::{Protocol, ServiceName, Target},
+    source::Evidence,
 };
 
-/// Returns the endpoint that the variables give for `target`, or `None` if they do not apply to it; the evidence of
-/// `reader` says why.
-pub(super) fn endpoint(reader: &mut VarReader<'_>, target: &Target) -> Result<Option<Endpoint>, Error> {
-    let vars = ServiceVars::read(reader)?;
-    let Some(host) = vars.host else {
-        reader.note(reader.name("_SERVICE_HOST"), "not set");
-        return Ok(None);
-    };
-    if let Some(port) = vars.port_of(reader, target)? {
-        return Ok(Some(match host {
+/// Reads the variables of one Service and records each as evidence.
+#[derive(Debug)]
+pub(super) struct VarReader<'a> {
+    vars: &'a BTreeMap<String, String>,
+    prefix: String,
+    evidence: Vec<Evidence>,
+}
+
+impl<'a> VarReader<'a> {
+    pub(super) fn new(vars: &'a BTreeMap<String, String>, service: &ServiceName) -> Self {
+        Self { vars, prefix: part(service.as_str()), evidence: Vec::new() }
+    }
+
+    /// Returns the endpoint that the variables give for `target`, or `None` if they do not apply to it; the evidence
+    /// says why.
+    pub(super) fn endpoint(&mut self, target: &Target) -> Result<Option<Endpoint>, Error> {
+        let vars = ServiceVars::read(self)?;
+        let Some(host) = vars.host else {
+            self.note(self.name("_SERVICE_HOST"), "not set");
+            return Ok(None);
+        };
+        let Some(port) = vars.port_of(self, target)? else {
+            self.note(target.to_string(), ports::not_named(self, target));
+            return Ok(None);
+        };
+        Ok(Some(match host {
             Address::Ip(ip) => Endpoint::new((ip, port.get()).into()),
             Address::Localhost => {
                 Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into())
             }
-        }));
-    }
-    reader.note(target.to_string(), not_named(reader, target));
-    Ok(None)
-}
-
-/// What the variables of a Service say together.
-#[derive(Debug)]
-struct ServiceVars {
-    /// The address; `None` if it is not set.
-    host: Option<Address>,
-    /// The number of the first port.
-    first: Option<NonZeroU16>,
-    /// Every port that the variables name, the first port first. Numbers may repeat.
-    ports: Vec<ServicePort>,
-}
-
-/// A port that a variable names.
-#[derive(Debug)]
-struct ServicePort {
-    /// The name as it appears in the variable's name, if the port has one.
-    name: Option<String>,
-    number: NonZeroU16,
-    /// Only Docker links state the protocol.
-    protocol: Option<Protocol>,
-}
-
-/// What the Docker links of a Service say together.
-#[derive(Clone, Debug, Default)]
-struct Links<'a> {
-    /// The address that all links agree on, and the first link that states it.
-    host: Option<(Var<'a>, Address)>,
-    /// The port in `<SERVICE>_PORT`.
-    first: Option<(Var<'a>, NonZeroU16)>,
-    /// Each port with its protocol, and the first link that states it.
-    ports: Vec<(Var<'a>, NonZeroU16, Protocol)>,
-}
-
-impl ServiceVars {
-    fn read(reader: &mut VarReader<'_>) -> Result<Self, Error> {
-        let main = MainVars::read(reader)?;
-        let (host_name, port_name) = (reader.name("_SERVICE_HOST"), reader.name("_SERVICE_PORT"));
-        let host = parsed(&host_name, main.host.as_deref(), Var::address)?;
-        let first = parsed(&port_name, main.port.as_deref(), Var::port)?;
-        let named = named_ports(reader)?;
-        let links = Links::read(reader, host)?;
-        if let (Some((var, number)), Some((link, other))) = (first, links.first)
-            && number != other
-        {
-            return Err(link.contradicts(var));
-        }
-        let host = host.or(links.host).map(|(_, host)| host);
-        let named_by = first.map(|(var, _)| var).or(named.first().map(|(var, _)| *var));
-        if let (None, Some(var)) = (host, named_by.or(links.ports.first().map(|(var, ..)| *var))) {
-            let rule = format!("sets a port, but no variable sets the address: `{host_name}` is missing");
-            return Err(var.malformed(rule, "set the address too, or unset the port"));
-        }
-        let first = first.or(links.first).map(|(_, number)| number);
-        let unnamed = |number, protocol| ServicePort { name: None, number, protocol };
-        let mut ports: Vec<ServicePort> = first.map(|number| unnamed(number, None)).into_iter().collect();
-        ports.extend(named.into_iter().map(|(_, port)| port));
-        ports.extend(links.ports.iter().map(|(_, number, protocol)| unnamed(*number, Some(*protocol))));
-        Ok(Self { host, first, ports })
+        }))
     }
 
-    /// Returns the port that `target` means, if a variable names it.
-    ///
-    /// Fails if only a host is set and the target has no port either: an address that was set on purpose must not be
-    /// ignored.
-    fn port_of(&self, reader: &VarReader<'_>, target: &Target) -> Result<Option<NonZeroU16>, Error> {
-        let protocol = target.protocol();
-        Ok(match (target.port(), target.scheme()) {
-            (Port::Name(name), _) => self.by_name(name, protocol),
-            // Only a host is set: the port of the target is used as it is.
-            (port, _) if self.ports.is_empty() => Some(port.number().ok_or_else(|| no_port(reader, target))?),
-            (Port::Number(number), _) => self.by_number(*number, protocol),
-            (Port::Default(number), Some(scheme)) => scheme
-                .port_name()
-                .and_then(|name| self.by_name(&name, protocol))
-                .or_else(|| number.and_then(|number| self.by_number(number, protocol)))
-                .or_else(|| self.only(protocol)),
-            (Port::Default(_), None) => self.first.or_else(|| self.only(protocol)),
+    /// Returns the full name of a variable; `suffix` begins with `_`.
+    fn name(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.prefix)
+    }
+
+    fn get(&mut self, suffix: &str) -> Option<Var<'a>> {
+        let (name, value) = self.vars.get_key_value(&self.name(suffix))?;
+        let var = var(name, value)?;
+        self.note(var.name, var.value);
+        Some(var)
+    }
+
+    /// Returns the variables whose names begin with the Service's prefix and `suffix`, each with the rest of its name.
+    fn below(&self, suffix: &str) -> Vec<(&'a str, Var<'a>)> {
+        let start = self.name(suffix);
+        let range = self.vars.range::<str, _>((Included(start.as_str()), Unbounded));
+        range
+            .map_while(|(name, value)| Some((name.strip_prefix(&start)?, var(name, value))))
+            .filter_map(|(rest, var)| Some((rest, var?)))
+            .collect()
+    }
+
+    /// Records what was read, or why it was ignored.
+    fn note(&mut self, asked: impl Into<String>, answer: impl Into<String>) {
+        self.evidence.push(Evidence::new(asked, answer));
+    }
+
+    pub(super) fn into_evidence(self) -> Vec<Evidence> {
+        self.evidence
+    }
+}
+
+/// A variable with a value.
+#[derive(Clone, Copy, Debug)]
+struct Var<'a> {
+    name: &'a str,
+    /// The value without surrounding whitespace; not empty.
+    value: &'a str,
+}
+
+impl Var<'_> {
+    /// Returns an error that names the variable, its value, the `rule` it breaks and the `remedy`.
+    fn malformed(self, rule: impl fmt::Display, remedy: impl fmt::Display) -> Error {
+        Error::config(format!("`{}` is `{}`: {rule}; {remedy}", self.name, self.value.escape_debug()))
+    }
+
+    /// Returns an error that says that two variables have conflicting values.
+    fn contradicts(self, other: Self) -> Error {
+        let rule = format!("contradicts `{}`, which is `{}`", other.name, other.value.escape_debug());
+        self.malformed(rule, "set both to the same value, or unset one")
+    }
+
+    fn port(self) -> Result<NonZeroU16, Error> {
+        port(self.value).ok_or_else(|| {
+            self.malformed("must be a port number from 1 to 65535", "set a port number, or unset the variable")
         })
     }
 
-    /// Returns the port with this name, unless the links say that it has another protocol.
-    fn by_name(&self, name: &PortName, protocol: Protocol) -> Option<NonZeroU16> {
-        let name = part(name.as_str());
-        let port = self.ports.iter().find(|port| port.name.as_deref() == Some(&*name))?;
-        self.by_number(port.number, protocol)
+    fn address(self) -> Result<Address, Error> {
+        address(self.value).ok_or_else(|| {
+            self.malformed(
+                "must be an IP address or `localhost`",
+                "set an address such as `127.0.0.1`, or unset the variable",
+            )
+        })
     }
 
-    /// Returns `number` if a variable names it for `protocol`. If no link states its protocol, it counts for any.
-    fn by_number(&self, number: NonZeroU16, protocol: Protocol) -> Option<NonZeroU16> {
-        let mut named = self.ports.iter().filter(|port| port.number == number).peekable();
-        named.peek()?;
-        let mut protocols = named.filter_map(|port| port.protocol).peekable();
-        (protocols.peek().is_none() || protocols.any(|stated| stated == protocol)).then_some(number)
+    fn is_url(self) -> bool {
+        self.value.contains("://")
     }
 
-    /// Returns the only port number for `protocol`.
-    fn only(&self, protocol: Protocol) -> Option<NonZeroU16> {
-        let mut numbers = self.ports.iter().filter_map(|port| self.by_number(port.number, protocol));
-        let first = numbers.next()?;
-        numbers.all(|number| number == first).then_some(first)
-    }
-}
-
-/// The raw values of `<SERVICE>_SERVICE_HOST` and `<SERVICE>_SERVICE_PORT`.
-#[derive(Deserialize)]
-struct MainVars {
-    host: Option<String>,
-    port: Option<String>,
-}
-
-impl MainVars {
-    /// Passes only these two variables to `envy`, which ignores the case of names and strips a repeated prefix
-    /// repeatedly.
-    fn read(reader: &mut VarReader<'_>) -> Result<Self, Error> {
-        let mut set = Vec::new();
-        set.extend(reader.get("_SERVICE_HOST"));
-        match reader.get("_SERVICE_PORT") {
-            Some(var) if var.is_url() => {
-                reader.note(var.name, "ignored: a Docker link of the Service whose name has `-service` appended");
+    /// Parses `<protocol>://<host>:<port>`; an IPv6 host is in brackets.
+    fn url(self) -> Result<(Protocol, Address, NonZeroU16), Error> {
+        let parts = || {
+            let (protocol, rest) = self.value.split_once("://")?;
+            let protocol = protocol_named(protocol)?;
+            let (host, number) = rest.rsplit_once(':')?;
+            if host.contains(':') && !host.starts_with('[') {
+                return None;
             }
-            port => set.extend(port),
-        }
-        let prefix = reader.name("_SERVICE_");
-        envy::prefixed(&*prefix)
-            .from_iter(set.into_iter().map(|var| (var.name.to_owned(), var.value.to_owned())))
-            .map_err(|error| Error::config(format!("failed to read the variables `{prefix}*`: {error}")))
+            Some((protocol, address(host)?, port(number)?))
+        };
+        parts().ok_or_else(|| {
+            self.malformed(
+                "must be a Docker link, `<protocol>://<address>:<port>` with tcp, udp or sctp",
+                "write for example `tcp://10.0.0.11:80` or `tcp://[fd00::11]:80`, or unset the variable",
+            )
+        })
     }
 }
 
-fn parsed<'a, T>(
-    name: &'a str,
-    value: Option<&'a str>,
-    parse: fn(Var<'a>) -> Result<T, Error>,
-) -> Result<Option<(Var<'a>, T)>, Error> {
-    value.map(|value| Var { name, value }).map(|var| Ok((var, parse(var)?))).transpose()
+/// The address of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address {
+    Ip(IpAddr),
+    Localhost,
 }
 
-/// Returns the port of each `<SERVICE>_SERVICE_PORT_<NAME>`.
-fn named_ports<'a>(reader: &mut VarReader<'a>) -> Result<Vec<(Var<'a>, ServicePort)>, Error> {
-    let found = reader.below("_SERVICE_PORT_");
-    let is_link = |base: &str| found.iter().any(|(rest, var)| *rest == base && var.is_url());
-    let mut ports = Vec::new();
-    for (rest, var) in &found {
-        // The links of a Service `<service>-service` have the same names. Only the value of the first one differs.
-        if links::base(rest).is_some_and(|base| is_link(&base)) {
-            continue;
-        }
-        reader.note(var.name, var.value);
-        ports.push((*var, ServicePort { name: Some((*rest).to_owned()), number: var.port()?, protocol: None }));
+/// Parses an IP address, with optional brackets around IPv6, or `localhost`.
+fn address(text: &str) -> Option<Address> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Some(Address::Localhost);
     }
-    Ok(ports)
+    let ip = match text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => IpAddr::V6(inner.parse().ok()?),
+        None => text.parse().ok()?,
+    };
+    Some(Address::Ip(ip))
 }
 
-fn no_port(reader: &VarReader<'_>, target: &Target) -> Error {
-    Error::config(format!(
-        "no port for `{target}`: `{}` is set, but neither the target nor a variable gives a port; set `{}`, or write the \
-         port as in `name:8080`",
-        reader.name("_SERVICE_HOST"),
-        reader.name("_SERVICE_PORT"),
-    ))
+/// Parses a decimal number from 1 to 65535, without a sign.
+fn port(text: &str) -> Option<NonZeroU16> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Returns why no variable names the port of `target`.
-fn not_named(reader: &VarReader<'_>, target: &Target) -> String {
-    match (target.port(), target.scheme()) {
-        (Port::Name(name), _) => {
-            let variable = reader.name(&format!("_SERVICE_PORT_{}", part(name.as_str())));
-            format!("`{variable}` is not set for {}", target.protocol())
-        }
-        (Port::Number(number), _) => format!("no variable names port {number}/{}", target.protocol()),
-        (Port::Default(_), Some(scheme)) => {
-            format!("no variable names a port `{scheme}`, and the variables do not name exactly one port")
-        }
-        (Port::Default(_), None) => "the variables name several ports, but no first port".to_owned(),
-    }
+/// Returns the protocol with this name, in any case.
+fn protocol_named(name: &str) -> Option<Protocol> {
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+        .into_iter()
+        .find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
+}
+
+/// Returns a name as it appears in the name of a variable.
+fn part(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}
+
+fn var<'a>(name: &'a str, value: &'a str) -> Option<Var<'a>> {
+    let value = value.trim();
+    (!value.is_empty()).then_some(Var { name, value })
 }

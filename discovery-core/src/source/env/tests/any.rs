@@ -33,7 +33,9 @@ proptest! {
     }
 
     #[test]
-    fn random_names_do_not_cause_a_panic(rest in prop::collection::btree_map("(SERVICE_|PORT_|_|[A-Z0-9]){0,6}", "[0-9a-z:/.]{0,12}", 0..6)) {
+    fn random_names_do_not_cause_a_panic(
+        rest in prop::collection::btree_map("(SERVICE_|PORT_|_|[A-Z0-9]){0,6}", "[0-9a-z:/.]{0,12}", 0..6),
+    ) {
         let names: Vec<(String, String)> = rest.into_iter().map(|(rest, value)| (format!("A_{rest}"), value)).collect();
         let vars: Vec<(&str, &str)> = names.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         outcome(&vars, "a:80");
