@@ -136,8 +136,8 @@ impl Refresh {
         }
     }
 
-    /// Reports that a source has a change: makes the next query due at once. Only a burst of changes is slowed down, to
-    /// one query in 20 ms, because the queried source is the one that asks for the query.
+    /// Reports that a source has a change: the next query is due at once. Only a burst of changes is slowed down, to one
+    /// query per 20 ms. The source that could be queried too often is the one that reported the change.
     pub fn on_change(&mut self, now: Instant) {
         self.schedule.on_change(now);
     }

@@ -28,7 +28,7 @@ const NEGATIVE_MAX: Duration = Duration::from_secs(5);
 /// While a caller waits, a negative answer is refreshed as soon as the limit of one query per second allows (F5).
 const NEGATIVE_MAX_WAITING: Duration = Duration::from_secs(1);
 
-/// A lost packet, or a server that is being replaced, is over within a few of these steps (F6).
+/// A lost packet or the replacement of a server costs only a few of these steps (F6).
 const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
 
 /// A recovery is noticed within one step, and a recovering server is not overloaded (F6). gRPC backs off to 120 s,
@@ -242,10 +242,7 @@ impl fmt::Display for SettingsError {
         if low.is_zero() {
             return write!(f, "`{setting}` must not be zero; set it to a duration up to `{bound}` ({high:?})");
         }
-        write!(
-            f,
-            "`{setting}` is {low:?} and must not exceed `{bound}`, which is {high:?}; lower it or raise `{bound}`"
-        )
+        write!(f, "`{setting}` ({low:?}) must not exceed `{bound}` ({high:?})")
     }
 }
 

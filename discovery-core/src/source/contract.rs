@@ -8,7 +8,7 @@ use crate::plan::Plan;
 /// The boxed future that the traits of this module return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A place that can be asked for the endpoints of a target: environment variables, DNS, EndpointSlices, Eureka.
+/// A source of the endpoints of a target: environment variables, DNS, EndpointSlices, Eureka, or one of your own.
 pub trait Source: Send + Sync + fmt::Debug + 'static {
     /// The name of the source in explanations, such as `dns`.
     fn name(&self) -> &'static str;

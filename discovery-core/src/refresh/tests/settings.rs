@@ -16,6 +16,8 @@ fn an_error_names_the_setting() {
         let error = Error::from(error);
         assert!(error.is_config() && error.to_string().contains(name), "{error}");
     }
+    let error = settings().with_refresh(secs(2), secs(1)).expect_err("inconsistent");
+    assert_eq!(error.to_string(), "`min_refresh` (2s) must not exceed `max_refresh` (1s)");
 }
 
 #[test]

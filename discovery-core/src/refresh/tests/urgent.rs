@@ -101,7 +101,7 @@ fn an_endpoint_ejected_from_a_stale_set_returns_after_10_s() {
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
     assert_eq!(sim.shown(), [2, 3, 4]);
     sim.refresh.on_early(&ready(&[1]), sim.now);
-    assert_eq!(sim.shown(), [1, 2, 3, 4], "and only once");
+    assert_eq!(sim.shown(), [1, 2, 3, 4], "each endpoint once");
     sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
     sim.ask(&ready(&[3, 4, 5]));
     sim.now += secs(2);

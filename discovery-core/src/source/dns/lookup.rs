@@ -127,7 +127,7 @@ impl DnsLookup {
             .collect()
     }
 
-    /// Queries one candidate. What is remembered counts only for the name that it was learned from.
+    /// Queries one candidate. The memory is used only for the name that it comes from.
     async fn query(
         &mut self,
         candidate: &Candidate,

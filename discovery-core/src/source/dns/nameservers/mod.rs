@@ -24,7 +24,7 @@ use crate::{
 
 pub(super) use transport::Sockets;
 
-/// How long a nameserver that did not answer is asked last.
+/// How long a nameserver moves to the end of the order after it did not answer.
 const AVOID_FOR: Duration = Duration::from_secs(10);
 
 /// The nameservers in their configured order.

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use super::{Address, Var, VarReader, port, protocol_named};
 use crate::{Error, name::Protocol};
 
-/// What the Docker links of a Service say together.
+/// The Docker links of a Service, combined and checked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links<'a> {
     /// The address that all links agree on, and the first link that states it.

@@ -14,7 +14,7 @@ use crate::{
     name::{Port, PortName, Protocol, Target},
 };
 
-/// What the variables of a Service say together.
+/// The variables of a Service, combined and checked.
 #[derive(Debug)]
 pub(super) struct ServiceVars {
     /// The address; `None` if it is not set.
