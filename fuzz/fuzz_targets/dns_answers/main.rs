@@ -38,7 +38,7 @@ enum TargetName {
 }
 
 /// The longest that a lookup may take. Candidate names, record types, servers and attempts multiply, each with a
-/// timeout of 20 ms: see the tests of F17 in discovery-core.
+/// timeout of 20 ms: see `nameservers/tests.rs` in discovery-core.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(60);
 
 fuzz_target!(|case: Case| {
