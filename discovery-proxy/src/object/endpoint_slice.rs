@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 
 use super::Protocol;
 
-/// The label that ties a slice to its Service.
+/// The label that names the Service of a slice.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// Some endpoints of a Service. A Service may have many slices; only all of them together are its endpoints.
+/// Some of the endpoints of a Service. A Service may have many slices, which together list all its endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSlice {
     /// `metadata.namespace`.
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.labels`, with [`SERVICE_NAME_LABEL`].
+    /// `metadata.labels`, including [`SERVICE_NAME_LABEL`].
     pub labels: BTreeMap<String, String>,
-    /// What the endpoints' addresses are.
+    /// The kind of the endpoints' addresses.
     pub address_type: AddressType,
-    /// The ports that each endpoint of this slice has.
+    /// The ports of every endpoint in this slice.
     pub ports: Vec<SlicePort>,
     /// The endpoints.
     pub endpoints: Vec<SliceEndpoint>,
 }
 
 impl EndpointSlice {
-    /// The Service that it belongs to, by label; an empty label is none.
+    /// Returns the name of the Service that the slice belongs to; `None` if the label is missing or empty.
     #[must_use]
     pub fn service_name(&self) -> Option<&str> {
         self.labels.get(SERVICE_NAME_LABEL).map(String::as_str).filter(|name| !name.is_empty())
@@ -41,23 +41,23 @@ pub enum AddressType {
     V4,
     /// `IPv6`.
     V6,
-    /// Host names, which kube-proxy ignores.
+    /// `FQDN`, which kube-proxy ignores.
     Fqdn,
 }
 
 /// One entry of `ports`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlicePort {
-    /// The name of the Service's port; a port without one (null, which is not the same as empty) is ignored.
+    /// The name of the Service's port. A port with the name null, which differs from the empty name, is ignored.
     pub name: Option<String>,
-    /// TCP unless said otherwise.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
-    /// The number to dial; a port without one is ignored.
+    /// The number to dial. A port without a number is ignored.
     pub port: Option<i32>,
 }
 
 impl Default for SlicePort {
-    /// The name is the empty one, as the API server fills it in.
+    /// Creates a port with the empty name, which the API server fills in.
     fn default() -> Self {
         Self { name: Some(String::new()), protocol: Protocol::Tcp, port: None }
     }
@@ -66,26 +66,26 @@ impl Default for SlicePort {
 /// One entry of `endpoints`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SliceEndpoint {
-    /// Its addresses, of which only the first counts.
+    /// The addresses, of which only the first counts.
     pub addresses: Vec<String>,
-    /// Whether it may be used.
+    /// Whether the endpoint may be used.
     pub conditions: Conditions,
-    /// The node that it runs on.
+    /// The node that the endpoint runs on.
     pub node_name: Option<String>,
-    /// The zone that it runs in; for people, the proxy reads `hints`.
+    /// The zone that the endpoint runs in. It is informational: the proxy reads `hints`.
     pub zone: Option<String>,
-    /// Who should use it, as the slice controller says.
+    /// The zones and nodes that should use the endpoint, according to the slice controller.
     pub hints: Option<Hints>,
 }
 
 /// `conditions` of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Conditions {
-    /// May get new connections; absent is yes.
+    /// Whether the endpoint may get new connections; true when absent.
     pub ready: Option<bool>,
-    /// Answers, whether it is terminating or not; absent is yes.
+    /// Whether the endpoint answers, even while terminating; true when absent.
     pub serving: Option<bool>,
-    /// Is being deleted; absent is no.
+    /// Whether the endpoint is being deleted; false when absent.
     pub terminating: Option<bool>,
 }
 

@@ -1,60 +1,60 @@
-//! `v1.Endpoints`, and how they become slices.
+//! `v1.Endpoints`, and their conversion to slices.
 //!
-//! kube-proxy has not read Endpoints since 1.21; the control plane mirrors those that people write by hand
-//! (k/k pkg/controller/endpointslicemirroring). Userspace mode, older than slices, read nothing else.
+//! kube-proxy has not read Endpoints since 1.21. The control plane mirrors Endpoints written by hand as slices (k/k
+//! pkg/controller/endpointslicemirroring). Userspace mode, which is older than slices, read only Endpoints.
 
 use std::collections::BTreeMap;
 
 use super::{AddressType, Conditions, EndpointSlice, IpFamily, Protocol, SERVICE_NAME_LABEL, SliceEndpoint, SlicePort};
 use crate::parse_ip;
 
-/// All endpoints of the Service of the same name.
+/// The endpoints of the Service with the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// `metadata.namespace`.
     pub namespace: String,
-    /// `metadata.name`, which is the Service's.
+    /// `metadata.name`, which is the Service's name.
     pub name: String,
-    /// Endpoints that have the same ports.
+    /// Groups of addresses that have the same ports.
     pub subsets: Vec<EndpointSubset>,
 }
 
-/// Addresses that have these ports.
+/// Addresses that have the same ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSubset {
-    /// Ready ones.
+    /// The ready addresses.
     pub addresses: Vec<EndpointAddress>,
-    /// The others.
+    /// The addresses that are not ready.
     pub not_ready_addresses: Vec<EndpointAddress>,
-    /// Their ports.
+    /// The ports of these addresses.
     pub ports: Vec<EndpointPort>,
 }
 
-/// One address.
+/// One address of a subset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointAddress {
-    /// The address.
+    /// The IP address.
     pub ip: String,
-    /// The node that it is on.
+    /// The node that the address belongs to.
     pub node_name: Option<String>,
 }
 
-/// One port.
+/// One port of a subset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPort {
     /// The name of the Service's port.
     pub name: String,
-    /// TCP unless said otherwise.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
     /// The number to dial.
     pub port: i32,
 }
 
 impl Endpoints {
-    /// The slices that mirror it: one for each subset and family that has addresses.
+    /// Returns the slices that mirror these endpoints: one for each subset and family that has addresses.
     ///
-    /// The real controller gives them random names; these are `<name>-<subset>-<family>`, so that the same
-    /// object gives the same slices.
+    /// The real controller gives the slices random names. Here they are `<name>-<subset>-<family>`, so that the same
+    /// object always gives the same slices.
     #[must_use]
     pub fn to_slices(&self) -> Vec<EndpointSlice> {
         let families = [IpFamily::V4, IpFamily::V6];

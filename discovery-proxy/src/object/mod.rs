@@ -1,13 +1,13 @@
 //! The API objects that kube-proxy watches, as plain data.
 //!
-//! Only the fields that decide where traffic goes, under the names that they have in the API, flattened: `Service`
-//! holds what a manifest has below `metadata`, `spec` and `status`. Addresses and CIDRs are text, as in the API,
-//! because how they are read ([`parse_ip`](super::parse_ip)) is part of the rules. Ports are `i32`, as in the
-//! API: what is out of range is for [`validate`](super::validate) to refuse and for the proxy to skip.
+//! The types hold only the fields that decide where traffic goes, under their API names and flattened: `Service`
+//! holds fields that a manifest has under `metadata`, `spec` and `status`. Addresses and CIDRs are text, as in the API,
+//! because parsing them ([`parse_ip`](super::parse_ip)) is part of the rules. Ports are `i32`, as in the API:
+//! [`validate`](super::validate) rejects values that are out of range, and the proxy skips them.
 //!
-//! With the feature `k8s`, each of them is made `From` a reference to the type of `k8s-openapi` that has its
-//! name: what a watch delivers goes to [`Proxier::apply_service`](super::Proxier::apply_service) and the others.
-//! `tests/cluster/kube_proxy/watch.rs` does so with kube's `watcher`, on a real API server.
+//! With the feature `k8s`, each type implements `From` for a reference to the `k8s-openapi` type of the same name.
+//! Convert what a watch delivers and pass it to [`Proxier::apply_service`](super::Proxier::apply_service) and its
+//! siblings. `tests/cluster/kube_proxy/watch.rs` does so with kube's `watcher` and a real API server.
 #![expect(
     clippy::exhaustive_structs,
     reason = "written as literals with `..Default::default()`, like the manifests that they stand for"

@@ -1,4 +1,4 @@
-//! `v1.Node`: the one that the proxy runs on.
+//! `v1.Node`: the node that the proxy runs on.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 pub struct Node {
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.labels`, with [`ZONE_LABEL`].
+    /// `metadata.labels`, including [`ZONE_LABEL`].
     pub labels: BTreeMap<String, String>,
-    /// The addresses of its interfaces, of either family. The first of a family is its primary one. Loopback
-    /// need not be among them.
+    /// The addresses of the node's interfaces, of either family. The first address of a family is the primary one.
+    /// Loopback may be left out.
     pub addresses: Vec<String>,
 }

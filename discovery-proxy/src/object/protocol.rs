@@ -2,23 +2,23 @@
 
 use std::{error, fmt, net::IpAddr, str::FromStr};
 
-/// The transport of a port. The same number for TCP, UDP and SCTP is three ports that have nothing in common.
+/// The transport protocol of a port. The same number for TCP, UDP and SCTP is three unrelated ports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// What a port without a protocol has.
+    /// TCP, the protocol of a port that does not name one.
     #[default]
     Tcp,
-    /// Datagrams; the only protocol whose tracked flows kube-proxy ever deletes.
+    /// UDP, the only protocol whose tracked flows kube-proxy ever deletes.
     Udp,
-    /// Not in userspace mode.
+    /// SCTP, which userspace mode does not proxy.
     Sctp,
 }
 
 impl Protocol {
     const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
-    /// `TCP`, as the API writes it.
+    /// Returns the protocol as the API writes it, such as `TCP`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl fmt::Display for Protocol {
 impl FromStr for Protocol {
     type Err = Unsupported;
 
-    /// The API's spelling in capitals; nothing is the default.
+    /// Parses the API's spelling in capitals. The empty string is TCP.
     fn from_str(text: &str) -> Result<Self, Unsupported> {
         if text.is_empty() {
             return Ok(Self::Tcp);
@@ -48,7 +48,7 @@ impl FromStr for Protocol {
     }
 }
 
-/// A word that the API does not know at this place.
+/// A value that the API does not support in a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
     value: String,
@@ -56,13 +56,13 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
-    /// The word.
+    /// Returns the unsupported value.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// The words that it could have been.
+    /// Returns the list of supported values.
     #[must_use]
     pub const fn supported(&self) -> &'static str {
         self.supported
@@ -77,7 +77,7 @@ impl fmt::Display for Unsupported {
 
 impl error::Error for Unsupported {}
 
-/// IPv4 or IPv6. A dual-stack node runs one proxy for each, and they share nothing.
+/// IPv4 or IPv6. A dual-stack node runs one proxy for each family, which share nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum IpFamily {
@@ -89,7 +89,7 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
-    /// The family of an address.
+    /// Returns the family of an address.
     #[must_use]
     pub const fn from_ip(ip: IpAddr) -> Self {
         match ip {

@@ -2,7 +2,7 @@
 
 use super::{IpFamily, Protocol};
 
-/// A Service: one name, one or more virtual addresses, one or more ports.
+/// A Service: one name for one or more virtual addresses and one or more ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// `metadata.namespace`.
@@ -19,9 +19,9 @@ pub struct Service {
     pub ip_families: Vec<IpFamily>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
-    /// `spec.externalIPs`: addresses that somebody else routes to the nodes.
+    /// `spec.externalIPs`: addresses that are routed to the nodes by means outside of Kubernetes.
     pub external_ips: Vec<String>,
-    /// `spec.externalName`: what an `ExternalName` Service is an alias of; DNS only.
+    /// `spec.externalName`: the name that an `ExternalName` Service is a DNS alias of.
     pub external_name: String,
     /// `spec.externalTrafficPolicy`, for external addresses, load balancer addresses and node ports.
     pub external_traffic_policy: TrafficPolicy,
@@ -31,29 +31,29 @@ pub struct Service {
     pub session_affinity: Affinity,
     /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds`; three hours when absent.
     pub session_affinity_timeout: Option<i32>,
-    /// `spec.loadBalancerIP`: a wish to the cloud. kube-proxy never reads it.
+    /// `spec.loadBalancerIP`: the address requested from the cloud provider. kube-proxy never reads it.
     pub load_balancer_ip: String,
-    /// `spec.loadBalancerSourceRanges`: who may use the load balancer's addresses.
+    /// `spec.loadBalancerSourceRanges`: the clients that may use the load balancer's addresses.
     pub load_balancer_source_ranges: Vec<String>,
-    /// `status.loadBalancer.ingress`: the addresses that the cloud has given.
+    /// `status.loadBalancer.ingress`: the addresses that the cloud provider assigned.
     pub load_balancer_ingress: Vec<LoadBalancerIngress>,
-    /// `spec.healthCheckNodePort`: where the load balancer asks whether this node has endpoints.
+    /// `spec.healthCheckNodePort`: the port where the load balancer asks whether this node has endpoints.
     pub health_check_node_port: i32,
 }
 
 /// One entry of `spec.ports`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServicePort {
-    /// What slices match it by, together with the protocol; may be empty when it is the only one.
+    /// The name that slices match, together with the protocol. It may be empty if the Service has one port.
     pub name: String,
-    /// TCP unless said otherwise.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
     /// The port of the virtual addresses.
     pub port: i32,
-    /// The port on each node; 0 is none.
+    /// The port on each node; 0 if there is none.
     pub node_port: i32,
-    /// `targetPort`, a number or a name. It tells the slice controller which port to write; kube-proxy dials the
-    /// slice's number and never looks at this one.
+    /// `targetPort`, a number or a name. The slice controller reads it to decide which port to write; kube-proxy dials
+    /// the slice's number and never reads `targetPort`.
     pub target_port: String,
 }
 
@@ -64,22 +64,22 @@ pub enum ServiceType {
     /// Reachable inside the cluster.
     #[default]
     ClusterIp,
-    /// And on a port of every node.
+    /// Also reachable on a port of every node.
     NodePort,
-    /// And through a load balancer.
+    /// Also reachable through a load balancer.
     LoadBalancer,
-    /// A DNS alias: no address, nothing to proxy.
+    /// A DNS alias without an address; it is not proxied.
     ExternalName,
 }
 
-/// Which endpoints a kind of traffic may go to.
+/// The endpoints that a kind of traffic may go to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrafficPolicy {
-    /// Any of the cluster.
+    /// The endpoints of all nodes.
     #[default]
     Cluster,
-    /// Only those on this node.
+    /// Only the endpoints on this node.
     Local,
 }
 
@@ -87,21 +87,21 @@ pub enum TrafficPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Affinity {
-    /// Each connection is on its own.
+    /// Every connection is balanced on its own.
     #[default]
     None,
-    /// A client address stays with its endpoint for a while.
+    /// Connections from one client address go to the same endpoint until a timeout.
     ClientIp,
 }
 
 /// One entry of `status.loadBalancer.ingress`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadBalancerIngress {
-    /// The address; empty when the cloud gives a host name.
+    /// The address; empty if the cloud provider assigned a host name.
     pub ip: String,
-    /// The host name, of no use to kube-proxy.
+    /// The host name, which kube-proxy ignores.
     pub hostname: String,
-    /// Whether nodes capture the address; as `Vip` when absent.
+    /// Whether nodes capture the address; `Vip` when absent.
     pub ip_mode: Option<IpMode>,
 }
 
@@ -109,8 +109,9 @@ pub struct LoadBalancerIngress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpMode {
-    /// Packets arrive with the address as destination: nodes capture it, and their own traffic takes the short way.
+    /// Packets arrive with this address as destination. Nodes capture it, and traffic from the node does not pass
+    /// through the load balancer.
     Vip,
-    /// The load balancer ends connections itself and dials the node: nodes leave the address alone.
+    /// The load balancer terminates connections and dials the node. Nodes do not capture the address.
     Proxy,
 }

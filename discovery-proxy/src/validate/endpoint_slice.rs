@@ -1,23 +1,20 @@
-//! A slice. Source: k/k pkg/apis/discovery/validation/validation.go (`ValidateEndpointSlice`).
+//! Validates an EndpointSlice. Source: k/k pkg/apis/discovery/validation/validation.go (`ValidateEndpointSlice`).
 
 use std::collections::BTreeSet;
 
-use super::{
-    FieldError,
-    field::{dns_1123_label, port_number, special_ip},
-};
+use super::{FieldError, dns_1123_label, non_special_ip, port_number};
 use crate::{
     object::{AddressType, EndpointSlice, IpFamily, SliceEndpoint},
     parse_ip,
 };
 
-/// Endpoints of a slice.
+/// The most endpoints of a slice.
 const MAX_ENDPOINTS: usize = 1000;
-/// Ports of a slice.
+/// The most ports of a slice.
 const MAX_PORTS: usize = 20_000;
-/// Addresses of an endpoint.
+/// The most addresses of an endpoint.
 const MAX_ADDRESSES: usize = 100;
-/// Zones, and nodes, that an endpoint names.
+/// The most zones, and the most nodes, in the hints of an endpoint.
 const MAX_HINTS: usize = 8;
 
 pub(super) fn validate(slice: &EndpointSlice) -> Vec<FieldError> {
@@ -34,8 +31,8 @@ pub(super) fn validate(slice: &EndpointSlice) -> Vec<FieldError> {
     errors
 }
 
-fn too_many(field: &str, count: usize, most: usize) -> Option<FieldError> {
-    (count > most).then(|| FieldError::too_many(field, count, most))
+fn too_many(field: &str, count: usize, max: usize) -> Option<FieldError> {
+    (count > max).then(|| FieldError::too_many(field, count, max))
 }
 
 fn addresses(address_type: AddressType, endpoint: &SliceEndpoint, field: &str, errors: &mut Vec<FieldError>) {
@@ -54,7 +51,7 @@ fn addresses(address_type: AddressType, endpoint: &SliceEndpoint, field: &str, e
         };
         match parse_ip(address) {
             Some(ip) if IpFamily::from_ip(ip) != wanted => errors.push(FieldError::invalid(&field, address, detail)),
-            _ => errors.extend(special_ip(&field, address)),
+            _ => errors.extend(non_special_ip(&field, address)),
         }
     }
     if let Some(hints) = &endpoint.hints {

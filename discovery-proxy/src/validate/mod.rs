@@ -1,27 +1,25 @@
-//! What the API server checks before kube-proxy sees an object.
+//! The API server's validation, which rejects objects before kube-proxy sees them.
 //!
 //! Source: k/k pkg/apis/core/validation/validation.go (`ValidateService`, `validateServicePort`,
 //! `ValidateEndpointIP`), pkg/apis/discovery/validation/validation.go, pkg/registry/core/service (the allocators of
-//! addresses and node ports), apimachinery's field errors, whose kinds and words these are.
+//! addresses and node ports), and apimachinery
+//! pkg/util/validation/field/errors.go, whose kinds and texts are used here.
 //!
-//! A layer of its own: the [`Proxier`](super::Proxier) takes what it is given, as kube-proxy does, and a test may
-//! give it what no API server would let pass. Only fields that decide where traffic goes are checked.
+//! Validation is separate from the [`Proxier`](super::Proxier), which accepts any object, as kube-proxy does. A test may
+//! pass it objects that an API server would reject. Only the fields that decide where traffic goes are checked.
 
 mod endpoint_slice;
-mod error;
-mod field;
 mod service;
 
-use std::ops::RangeInclusive;
-
-pub use error::{ErrorKind, FieldError};
+use std::{error, fmt, net::IpAddr, ops::RangeInclusive};
 
 use super::{
     Cidr,
-    object::{EndpointSlice, Service},
+    object::{EndpointSlice, Service, Unsupported},
+    parse_ip,
 };
 
-/// How the API server is configured.
+/// The settings of the API server that validation depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     node_ports: RangeInclusive<i32>,
@@ -29,36 +27,191 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Node ports from 30000 to 32767, and no service range, so that cluster IPs are not compared with one.
+    /// Allows node ports from 30000 to 32767 and any cluster IP.
     fn default() -> Self {
         Self { node_ports: 30_000..=32_767, service_cidrs: Vec::new() }
     }
 }
 
 impl Rules {
-    /// `--service-node-port-range`.
+    /// Sets the range of node ports (`--service-node-port-range`).
     #[must_use]
     pub fn with_node_ports(mut self, range: RangeInclusive<i32>) -> Self {
         self.node_ports = range;
         self
     }
 
-    /// `--service-cluster-ip-range`, one for each family.
+    /// Sets the ranges of cluster IPs, one for each family (`--service-cluster-ip-range`).
     #[must_use]
     pub fn with_service_cidrs(mut self, ranges: impl IntoIterator<Item = Cidr>) -> Self {
         self.service_cidrs = ranges.into_iter().collect();
         self
     }
 
-    /// What is wrong with a Service; nothing when it is valid.
+    /// Validates a Service; returns no errors if it is valid.
     #[must_use]
     pub fn service(&self, service: &Service) -> Vec<FieldError> {
         service::validate(service, self)
     }
 
-    /// What is wrong with a slice; nothing when it is valid.
+    /// Validates an EndpointSlice; returns no errors if it is valid.
     #[must_use]
     pub fn endpoint_slice(&self, slice: &EndpointSlice) -> Vec<FieldError> {
         endpoint_slice::validate(slice)
     }
+}
+
+/// An invalid field of an API object. Its `Display` is the API server's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    field: String,
+    kind: ErrorKind,
+    /// The value as it is printed.
+    value: String,
+    detail: String,
+}
+
+/// The kind of a [`FieldError`], as in `field.Error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The field must be set.
+    Required,
+    /// The value is not allowed.
+    Invalid,
+    /// The value occurs more than once.
+    Duplicate,
+    /// The field must not be set.
+    Forbidden,
+    /// The list has too many items.
+    TooMany,
+    /// The value is not one of the supported values.
+    NotSupported,
+}
+
+impl FieldError {
+    /// Returns the path of the field, such as `spec.ports[0].nodePort`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), kind: ErrorKind::Required, value: String::new(), detail: detail.into() }
+    }
+
+    fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Forbidden, ..Self::required(field, detail) }
+    }
+
+    fn invalid(field: impl Into<String>, value: impl fmt::Debug, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Invalid, value: format!("{value:?}"), ..Self::required(field, detail) }
+    }
+
+    fn duplicate(field: impl Into<String>, value: impl fmt::Debug) -> Self {
+        Self { kind: ErrorKind::Duplicate, value: format!("{value:?}"), ..Self::required(field, "") }
+    }
+
+    fn too_many(field: impl Into<String>, count: usize, max: usize) -> Self {
+        let detail = format!("must have at most {max} items");
+        Self { kind: ErrorKind::TooMany, value: count.to_string(), ..Self::required(field, detail) }
+    }
+
+    /// Creates the error for a value that could not be parsed, for callers that parse manifests.
+    #[must_use]
+    pub fn unsupported(field: impl Into<String>, word: &Unsupported) -> Self {
+        let detail = format!("supported values: {}", word.supported());
+        Self { kind: ErrorKind::NotSupported, value: format!("{:?}", word.value()), ..Self::required(field, detail) }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ErrorKind::Required => "Required value",
+            ErrorKind::Invalid => "Invalid value",
+            ErrorKind::Duplicate => "Duplicate value",
+            ErrorKind::Forbidden => "Forbidden",
+            ErrorKind::TooMany => "Too many",
+            ErrorKind::NotSupported => "Unsupported value",
+        };
+        write!(f, "{}: {kind}", self.field)?;
+        for part in [&self.value, &self.detail] {
+            if !part.is_empty() {
+                write!(f, ": {part}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl error::Error for FieldError {}
+
+// The checks that several objects share. Source: apimachinery pkg/util/validation/validation.go (`IsDNS1035Label`,
+// `IsDNS1123Label`, `IsValidPortNum`), k/k `ValidateEndpointIP` (`ValidateNonSpecialIP`).
+
+/// Checks `metadata.name` of a Service: RFC 1035, where a label does not begin with a digit.
+fn dns_1035_label(field: &str, text: &str) -> Option<FieldError> {
+    const RULE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
+                        alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
+                        regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+    let starts_well = text.starts_with(|first: char| first.is_ascii_lowercase());
+    label(field, text, starts_well, RULE)
+}
+
+/// Checks names of ports: RFC 1123.
+fn dns_1123_label(field: &str, text: &str) -> Option<FieldError> {
+    const RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
+                        start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                        validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+    let starts_well = text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    label(field, text, starts_well, RULE)
+}
+
+fn label(field: &str, text: &str, starts_well: bool, rule: &str) -> Option<FieldError> {
+    let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '-';
+    if text.len() > 63 {
+        return Some(FieldError::invalid(field, text, "must be no more than 63 characters"));
+    }
+    let is_label = starts_well && text.chars().all(is_part) && !text.ends_with('-');
+    (!is_label).then(|| FieldError::invalid(field, text, rule))
+}
+
+/// Checks that a port can be dialed.
+fn port_number(field: &str, number: i32) -> Option<FieldError> {
+    let is_valid = (1..=65_535).contains(&number);
+    (!is_valid).then(|| FieldError::invalid(field, number, "must be between 1 and 65535, inclusive"))
+}
+
+/// Checks that pods on other nodes can have the address.
+fn non_special_ip(field: &str, text: &str) -> Option<FieldError> {
+    let Some(ip) = parse_ip(text) else { return Some(not_an_ip(field, text)) };
+    let is_link_local_multicast = match ip {
+        IpAddr::V4(ip) => ip.octets().starts_with(&[224, 0, 0]),
+        IpAddr::V6(ip) => matches!(ip.segments(), [0xff02 | 0xff12, ..]),
+    };
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let detail = match () {
+        () if ip.is_unspecified() => format!("may not be unspecified ({ip})"),
+        () if ip.is_loopback() => "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        () if is_link_local => "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
+        () if is_link_local_multicast => {
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()
+        }
+        () => return None,
+    };
+    Some(FieldError::invalid(field, text, detail))
+}
+
+fn not_an_ip(field: &str, text: &str) -> FieldError {
+    FieldError::invalid(field, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
 }

@@ -1,12 +1,9 @@
-//! A Service. Source: k/k pkg/apis/core/validation/validation.go (`ValidateService`), and the allocators in
+//! Validates a Service. Source: k/k pkg/apis/core/validation/validation.go (`ValidateService`), and the allocators in
 //! pkg/registry/core/service.
 
 use std::collections::BTreeSet;
 
-use super::{
-    FieldError, Rules,
-    field::{dns_1035_label, dns_1123_label, not_an_ip, port_number, special_ip},
-};
+use super::{FieldError, Rules, dns_1035_label, dns_1123_label, non_special_ip, not_an_ip, port_number};
 use crate::{
     Cidr,
     object::{Affinity, IpFamily, IpMode, Service, ServicePort, ServiceType, TrafficPolicy},
@@ -31,7 +28,7 @@ fn is_headless(service: &Service) -> bool {
     service.cluster_ip == "None"
 }
 
-/// `ExternalName` has a name and no addresses.
+/// An `ExternalName` Service needs a name and must not have an address.
 fn alias(service: &Service, errors: &mut Vec<FieldError>) {
     if !service.cluster_ip.is_empty() {
         errors.push(FieldError::forbidden("spec.clusterIP", "may not be set for ExternalName services"));
@@ -50,8 +47,8 @@ fn cluster_ips(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
         let detail = "first value must match `clusterIP`";
         errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
     }
-    let lone = [service.cluster_ip.clone()];
-    let all = if service.cluster_ips.is_empty() { &lone[..] } else { &service.cluster_ips };
+    let single = [service.cluster_ip.clone()];
+    let all = if service.cluster_ips.is_empty() { &single[..] } else { &service.cluster_ips };
     for (at, text) in all.iter().enumerate().filter(|(_, text)| !matches!(text.as_str(), "" | "None")) {
         let field = format!("spec.clusterIPs[{at}]");
         let Some(ip) = parse_ip(text) else {
@@ -138,14 +135,31 @@ fn affinity(service: &Service, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What is outside of the cluster.
+/// Everything that concerns traffic from outside the cluster.
 fn external(service: &Service, errors: &mut Vec<FieldError>) {
-    for (at, ip) in service.external_ips.iter().enumerate() {
-        errors.extend(special_ip(&format!("spec.externalIPs[{at}]"), ip));
+    let is_load_balancer = service.service_type == ServiceType::LoadBalancer;
+    addresses(service, is_load_balancer, errors);
+    let is_external = is_load_balancer
+        || service.service_type == ServiceType::NodePort
+        || (service.service_type == ServiceType::ClusterIp && !service.external_ips.is_empty());
+    let is_local = service.external_traffic_policy == TrafficPolicy::Local;
+    if is_local && !is_external {
+        let detail = "may only be set for externally-accessible services";
+        errors.push(FieldError::invalid("spec.externalTrafficPolicy", "Local", detail));
     }
-    let is_balanced = service.service_type == ServiceType::LoadBalancer;
+    if service.health_check_node_port != 0 && !(is_load_balancer && is_local) {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(FieldError::invalid("spec.healthCheckNodePort", service.health_check_node_port, detail));
+    }
+}
+
+/// External IPs, source ranges and load balancer addresses.
+fn addresses(service: &Service, is_load_balancer: bool, errors: &mut Vec<FieldError>) {
+    for (at, ip) in service.external_ips.iter().enumerate() {
+        errors.extend(non_special_ip(&format!("spec.externalIPs[{at}]"), ip));
+    }
     for (at, range) in service.load_balancer_source_ranges.iter().enumerate() {
-        if !is_balanced {
+        if !is_load_balancer {
             let detail = "may only be used when `type` is 'LoadBalancer'";
             errors.push(FieldError::forbidden("spec.LoadBalancerSourceRanges", detail));
         } else if Cidr::parse(range.trim()).is_none() {
@@ -161,17 +175,5 @@ fn external(service: &Service, errors: &mut Vec<FieldError>) {
         if ingress.ip.is_empty() && ingress.ip_mode.is_some_and(|mode| matches!(mode, IpMode::Vip | IpMode::Proxy)) {
             errors.push(FieldError::forbidden(format!("{field}.ipMode"), "may not be specified when `ip` is not set"));
         }
-    }
-    let is_external = is_balanced
-        || service.service_type == ServiceType::NodePort
-        || (service.service_type == ServiceType::ClusterIp && !service.external_ips.is_empty());
-    let is_local = service.external_traffic_policy == TrafficPolicy::Local;
-    if is_local && !is_external {
-        let detail = "may only be set for externally-accessible services";
-        errors.push(FieldError::invalid("spec.externalTrafficPolicy", "Local", detail));
-    }
-    if service.health_check_node_port != 0 && !(is_balanced && is_local) {
-        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.push(FieldError::invalid("spec.healthCheckNodePort", service.health_check_node_port, detail));
     }
 }

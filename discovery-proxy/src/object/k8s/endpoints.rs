@@ -32,7 +32,7 @@ impl From<&discovery::EndpointSlice> for EndpointSlice {
     }
 }
 
-// The list is an `Option` for some versions of the API and not for others.
+// The list is an `Option` in some versions of the API.
 k8s_openapi::k8s_if_ge_1_36! {
     fn endpoints(slice: &discovery::EndpointSlice) -> Vec<SliceEndpoint> {
         list(slice.endpoints.as_ref(), |endpoint| Some(endpoint.into()))
@@ -64,7 +64,7 @@ impl From<&discovery::Endpoint> for SliceEndpoint {
     }
 }
 
-// The API has them since 1.33.
+// The API has node hints since 1.33.
 k8s_openapi::k8s_if_ge_1_33! {
     fn for_nodes(hints: &discovery::EndpointHints) -> Vec<String> {
         list(hints.for_nodes.as_ref(), |node| Some(node.name.clone()))

@@ -5,9 +5,11 @@ use k8s_openapi::api::core::v1::{self, NodeAddress};
 use super::{super::Node, names};
 
 impl From<&v1::Node> for Node {
-    /// The addresses are those of its status: internal ones first, then external ones, as kube-proxy looks for the
-    /// primary one (k/k pkg/util/node `GetNodeHostIPs`). Other addresses of its interfaces the API does not know:
-    /// iptables mode has node ports on them too, so push them if there are any.
+    /// Takes the addresses from the status: internal addresses first, then external ones, which is the order in which
+    /// kube-proxy looks for the primary address (k/k pkg/util/node `GetNodeHostIPs`).
+    ///
+    /// The API does not list the other addresses of the node's interfaces. iptables mode serves node ports there as
+    /// well, so push them onto `addresses` if the node has any.
     fn from(node: &v1::Node) -> Self {
         let (_, name) = names(&node.metadata);
         let status = node.status.as_ref().and_then(|status| status.addresses.as_ref());

@@ -67,7 +67,7 @@ fn service_type(spec: &ServiceSpec) -> ServiceType {
     }
 }
 
-/// As far as they are known: each belongs to the address at its place.
+/// The families up to the first unknown one: each belongs to the address with the same index.
 fn ip_families(spec: &ServiceSpec) -> Vec<IpFamily> {
     let known = |family: &String| match family.as_str() {
         "IPv4" => Some(IpFamily::V4),
