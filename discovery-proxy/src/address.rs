@@ -1,12 +1,12 @@
-//! How kube-proxy reads addresses: as Go did before 1.17.
+//! Parses addresses as kube-proxy does: as Go did before 1.17.
 //!
 //! Source: k/k pkg/proxy/util (`netutils.ParseIPSloppy`, `ParseCIDRSloppy`), test `TestBadIPs`. Leading zeros are
-//! decimal, so that `172.30.0.041` is `172.30.0.41` and not an error or an octal number; what is written out
-//! is canonical. An IPv4 address mapped into IPv6 is the IPv4 address.
+//! decimal: `172.30.0.041` is `172.30.0.41`, not an error and not an octal number. Addresses are written in canonical form.
+//! An IPv4-mapped IPv6 address is the IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Reads an address; `None` when it is none.
+/// Parses an IP address with leading zeros; returns `None` if the text is not an address.
 ///
 /// ```
 /// # use discovery_proxy::parse_ip;
@@ -31,7 +31,7 @@ fn parse_v4(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| octets.into())
 }
 
-/// The last 32 bits may be written as an IPv4 address, sloppily as well.
+/// The last 32 bits may be written as an IPv4 address, which may have leading zeros too.
 fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     match text.rsplit_once(':') {
         Some((head, tail)) if tail.contains('.') => format!("{head}:{}", parse_v4(tail)?).parse().ok(),
@@ -39,7 +39,7 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     }
 }
 
-/// A number of digits only, with any number of leading zeros.
+/// Parses a number that consists of digits only, with any number of leading zeros.
 pub(super) fn parse_decimal(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

@@ -1,4 +1,4 @@
-//! Ranges of addresses.
+//! Address ranges.
 
 use std::{fmt, net::IpAddr};
 
@@ -7,7 +7,7 @@ use super::{
     object::IpFamily,
 };
 
-/// A range of addresses: those that share the first `prefix` bits with `network`.
+/// An address range: the addresses that share the first `prefix` bits with `network`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cidr {
     network: IpAddr,
@@ -15,8 +15,10 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Reads `10.0.0.0/8` as [`parse_ip`] reads addresses: `203.0.113.000/025` is `203.0.113.0/25`. Bits behind the
-    /// prefix are cleared.
+    /// Parses a range such as `10.0.0.0/8`; returns `None` if the text is not a range.
+    ///
+    /// Leading zeros are ignored, as by [`parse_ip`]: `203.0.113.000/025` is `203.0.113.0/25`. Bits after the prefix
+    /// are cleared.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (ip, prefix) = text.split_once('/')?;
@@ -25,19 +27,19 @@ impl Cidr {
         (prefix <= width(ip)).then(|| Self { network: masked(ip, prefix), prefix })
     }
 
-    /// Whether the address is in the range. Families never match each other.
+    /// Returns whether the address is in the range. A range never contains addresses of the other family.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.network.is_ipv4() && masked(ip, self.prefix) == self.network
     }
 
-    /// Whether it is `0.0.0.0/0` or `::/0`, which kube-proxy treats as "no restriction" rather than as a range.
+    /// Returns whether this is `0.0.0.0/0` or `::/0`, which kube-proxy treats as "no restriction" rather than a range.
     #[must_use]
     pub const fn is_zero(&self) -> bool {
         self.prefix == 0
     }
 
-    /// The family of its addresses.
+    /// Returns the family of the addresses.
     #[must_use]
     pub const fn family(&self) -> IpFamily {
         IpFamily::from_ip(self.network)

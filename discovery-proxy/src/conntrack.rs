@@ -1,32 +1,33 @@
-//! Which tracked UDP flows must be forgotten.
+//! Which tracked UDP flows must be forgotten after a change.
 //!
 //! Source: k/k pkg/proxy/conntrack/cleanup.go (`CleanStaleEntries`), test `TestCleanStaleEntries`.
 //!
-//! A UDP flow has no end that one could see: as long as datagrams come, the kernel sends them where it sent the
-//! first, or leaves them alone if there was no rule then. So after a change, flows to a UDP port of a changed Service
-//! are forgotten, unless they go to an endpoint of it that still *serves*, by address and number; whether it is ready,
-//! and what policies say, does not matter. TCP and SCTP end by themselves and are left alone.
+//! A UDP flow has no visible end. While datagrams arrive, the kernel sends them where it sent the first one, or leaves
+//! them untranslated if no rule matched the first one. After a change, the flows to a UDP port of a changed Service
+//! are therefore forgotten, unless they go to one of its endpoints that still *serves*, compared by address and number.
+//! Readiness and policies do not matter. TCP and SCTP flows end by themselves and are kept.
 //!
-//! Flows to a Service without endpoints, and to one that was deleted, are forgotten as well. (Releases 1.32 to 1.35
-//! kept them, and so does 1.36.3, as seen: issue 139628, PR 139629; PR 141371.) Chosen: so are flows to an address that the Service has given up.
+//! Flows to a Service without endpoints, and to a deleted Service, are forgotten as well. (Releases 1.32 to 1.35 kept
+//! them, and 1.36.3 was observed to keep them: issue 139628, PR 139629; PR 141371.) Our choice: flows to an address
+//! that a Service has given up are also forgotten.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use super::{object::Protocol, programmed::Programmed};
+use super::{object::Protocol, program::PortState};
 
-/// A flow that the kernel, or a forwarder, keeps track of.
+/// A flow that the kernel or a forwarder tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "what is tracked of a flow; made by whoever tracks")]
+#[expect(clippy::exhaustive_structs, reason = "the caller that tracks flows creates it as a literal")]
 pub struct TrackedFlow {
-    /// The protocol.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// The destination that the client wrote.
+    /// The destination that the client sends to.
     pub destination: SocketAddr,
-    /// Where its packets go: the endpoint, or `destination` itself when nothing has translated it.
+    /// The address that its packets go to: the endpoint, or `destination` itself if the flow is not translated.
     pub backend: SocketAddr,
 }
 
-/// The UDP ports that a change has touched.
+/// The tracked UDP flows that a change has made stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaleFlows {
     ports: Vec<UdpPort>,
@@ -40,32 +41,32 @@ struct UdpPort {
 }
 
 impl StaleFlows {
-    /// Whether a flow must be forgotten.
+    /// Returns whether a flow must be forgotten.
     #[must_use]
     pub fn contains(&self, flow: &TrackedFlow) -> bool {
-        let is_of = |port: &&UdpPort| {
+        let owns = |port: &&UdpPort| {
             port.destinations.contains(&flow.destination)
                 || (port.node_port != 0 && port.node_port == flow.destination.port())
         };
-        let mut owners = self.ports.iter().filter(is_of).peekable();
+        let mut owners = self.ports.iter().filter(owns).peekable();
         flow.protocol == Protocol::Udp
             && owners.peek().is_some()
             && !owners.any(|port| port.serving.contains(&flow.backend))
     }
 
-    /// Whether no flow is affected.
+    /// Returns whether no flow is stale.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.ports.is_empty()
     }
 
-    /// Notes the ports of a changed Service as they were and as they are.
+    /// Adds the ports of a changed Service, before and after the change.
     pub(super) fn add<'a>(
         &mut self,
-        old: impl Iterator<Item = &'a Programmed>,
-        new: impl Iterator<Item = &'a Programmed> + Clone,
+        old: impl Iterator<Item = &'a PortState>,
+        new: impl Iterator<Item = &'a PortState> + Clone,
     ) {
-        let is_udp = |port: &&Programmed| port.info.protocol == Protocol::Udp;
+        let is_udp = |port: &&PortState| port.info.protocol == Protocol::Udp;
         let kept: BTreeSet<SocketAddr> = new.clone().filter(is_udp).flat_map(destinations).collect();
         let node_ports: BTreeSet<u16> = new.clone().filter(is_udp).map(|port| port.info.node_port).collect();
         for port in old.filter(is_udp) {
@@ -86,6 +87,6 @@ impl StaleFlows {
     }
 }
 
-fn destinations(port: &Programmed) -> impl Iterator<Item = SocketAddr> {
+fn destinations(port: &PortState) -> impl Iterator<Item = SocketAddr> {
     port.info.virtual_ips().map(|ip| SocketAddr::new(ip, port.info.port))
 }

@@ -1,21 +1,21 @@
-//! Which port of a Service a destination belongs to: one lookup.
+//! Which Service port a destination belongs to: one lookup.
 //!
-//! Source: k/k pkg/proxy/nftables/proxier.go (the maps `service-ips` and `service-nodeports`); iptables walks its rules
-//! one by one, to the same end.
+//! Source: k/k pkg/proxy/nftables/proxier.go (the maps `service-ips` and `service-nodeports`). iptables mode walks its
+//! rules one by one, with the same result.
 //!
-//! Where two ports claim the same address, protocol and number, the real modes differ and none promises anything. Here
-//! the smallest name has it, and the next takes over when it goes; within one port, its cluster IP comes before
-//! external IPs, and those before the load balancer's.
+//! When two ports claim the same address, protocol and number, the real modes differ and none of them promises a
+//! result. Here the smallest name wins, and the next takes over when the winner is deleted. Within one port, the
+//! cluster IP comes before external IPs, and external IPs come before the load balancer's addresses.
 
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
 };
 
-use super::{object::Protocol, programmed::Programmed, route::Route, table::Table, verdict::Destination};
+use super::{object::Protocol, program::PortState, route::Route, table::Table, verdict::Destination};
 
-/// An address, protocol and number.
+/// An address, protocol and port number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     ip: IpAddr,
@@ -28,30 +28,14 @@ impl Key {
         Self { ip, port, protocol }
     }
 
-    /// Node ports are kept below an address that no Service has.
-    pub(super) const fn node_port(port: u16, protocol: Protocol) -> Self {
+    /// The key of a node port, stored under an address that no Service can have.
+    const fn node_port(port: u16, protocol: Protocol) -> Self {
         Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, protocol }
     }
 
-    /// That some Service has this cluster IP is kept in a table of its own, below a number that no port has.
-    pub(super) const fn cluster_ip(ip: IpAddr) -> Self {
+    /// The key of a cluster IP whatever the port, stored under a number that no port can have.
+    const fn cluster_ip(ip: IpAddr) -> Self {
         Self { ip, port: 0, protocol: Protocol::Tcp }
-    }
-}
-
-impl Key {
-    pub(super) const fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    /// The address and number, unless it is that of a port on the nodes.
-    pub(super) const fn service_address(&self) -> Option<SocketAddr> {
-        if self.ip.is_unspecified() { None } else { Some(SocketAddr::new(self.ip, self.port)) }
-    }
-
-    /// The number.
-    pub(super) const fn port(&self) -> u16 {
-        self.port
     }
 }
 
@@ -69,19 +53,59 @@ impl Hash for Key {
     }
 }
 
-/// All keys. Copies of the table are what readers look at.
+/// The route of every destination. Snapshots read clones of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RouteMap {
+    frontends: Table<Key, Route>,
+    /// Cluster IPs, whatever the port.
+    cluster_ips: Table<Key, Route>,
+}
+
+impl RouteMap {
+    /// The route of a virtual address.
+    pub(super) fn service(&self, ip: IpAddr, port: u16, protocol: Protocol) -> Option<&Route> {
+        self.frontends.get(&Key::service(ip, port, protocol))
+    }
+
+    /// The route of a node port.
+    pub(super) fn node_port(&self, port: u16, protocol: Protocol) -> Option<&Route> {
+        self.frontends.get(&Key::node_port(port, protocol))
+    }
+
+    /// Whether a Service has this cluster IP, whatever its ports.
+    pub(super) fn is_cluster_ip(&self, ip: IpAddr) -> bool {
+        self.cluster_ips.get(&Key::cluster_ip(ip)).is_some()
+    }
+
+    /// All routes with their protocol, address and number. A node port has no address.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Protocol, Option<IpAddr>, u16, &Route)> {
+        self.frontends.iter().map(|(key, route)| {
+            let ip = Some(key.ip).filter(|ip| !ip.is_unspecified());
+            (key.protocol, ip, key.port, route)
+        })
+    }
+
+    const fn table(&mut self, key: Key) -> &mut Table<Key, Route> {
+        if key.port == 0 { &mut self.cluster_ips } else { &mut self.frontends }
+    }
+}
+
+/// The routes, and the claims that lost against another port.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
-    pub(super) table: Table<Key, Route>,
-    /// Cluster IPs, whatever the port.
-    pub(super) cluster_ips: Table<Key, Route>,
-    /// Who else claims a key.
+    routes: RouteMap,
+    /// The losing claims of each key.
     rivals: BTreeMap<Key, Vec<Route>>,
 }
 
 impl Dispatch {
+    /// The routes as they are now; cheap to clone.
+    pub(super) const fn routes(&self) -> &RouteMap {
+        &self.routes
+    }
+
     /// Replaces a port by its successor.
-    pub(super) fn replace(&mut self, old: Option<&Programmed>, new: Option<Route>) {
+    pub(super) fn replace(&mut self, old: Option<&PortState>, new: Option<Route>) {
         let wanted: Vec<(Key, Destination)> = new.as_ref().map_or_else(Vec::new, |route| keys(&route.port));
         for (key, _) in old.map_or_else(Vec::new, keys) {
             if let Some(old) = old.filter(|_| wanted.iter().all(|(one, _)| *one != key)) {
@@ -94,19 +118,16 @@ impl Dispatch {
         }
     }
 
-    const fn table_of(&mut self, key: Key) -> &mut Table<Key, Route> {
-        if key.port == 0 { &mut self.cluster_ips } else { &mut self.table }
-    }
-
     fn insert(&mut self, key: Key, new: Route) {
         if let Some(rivals) = self.rivals.get_mut(&key) {
-            rivals.retain(|rival| rival.name() != new.name());
+            rivals.retain(|rival| rival.port.name != new.port.name);
         }
-        let loser = match self.table_of(key).get(&key) {
-            Some(owner) if owner.name() != new.name() && owner.comes_before(&new) => Some(new),
+        let table = self.routes.table(key);
+        let loser = match table.get(&key) {
+            Some(owner) if owner.port.name != new.port.name && owner.comes_before(&new) => Some(new),
             _ => {
-                let previous = self.table_of(key).insert(key, new.clone());
-                previous.filter(|previous| previous.name() != new.name())
+                let previous = table.insert(key, new.clone());
+                previous.filter(|previous| previous.port.name != new.port.name)
             }
         };
         if let Some(loser) = loser {
@@ -114,18 +135,19 @@ impl Dispatch {
         }
     }
 
-    fn remove(&mut self, key: Key, old: &Programmed) {
-        if self.table_of(key).get(&key).is_some_and(|owner| *owner.name() == old.name) {
-            self.table_of(key).remove(&key);
+    fn remove(&mut self, key: Key, old: &PortState) {
+        let table = self.routes.table(key);
+        if table.get(&key).is_some_and(|owner| owner.port.name == old.name) {
+            table.remove(&key);
             let heir = self.rivals.get_mut(&key).and_then(|rivals| {
-                rivals.sort_by(|one, other| other.name().cmp(one.name()));
+                rivals.sort_by(|one, other| other.port.name.cmp(&one.port.name));
                 rivals.pop()
             });
             if let Some(heir) = heir {
-                self.table_of(key).insert(key, heir);
+                table.insert(key, heir);
             }
         } else if let Some(rivals) = self.rivals.get_mut(&key) {
-            rivals.retain(|rival| *rival.name() != old.name);
+            rivals.retain(|rival| rival.port.name != old.name);
         }
         if self.rivals.get(&key).is_some_and(Vec::is_empty) {
             self.rivals.remove(&key);
@@ -134,15 +156,15 @@ impl Dispatch {
 }
 
 /// The keys of a port, each once, the most important meaning first.
-fn keys(port: &Programmed) -> Vec<(Key, Destination)> {
+fn keys(port: &PortState) -> Vec<(Key, Destination)> {
     let info = &port.info;
-    let of = |ip: &IpAddr| Key::service(*ip, info.port, info.protocol);
+    let key = |ip: &IpAddr| Key::service(*ip, info.port, info.protocol);
     let mut keys = vec![
         (Key::cluster_ip(info.cluster_ip), Destination::ClusterIp),
-        (of(&info.cluster_ip), Destination::ClusterIp),
+        (key(&info.cluster_ip), Destination::ClusterIp),
     ];
-    let external = info.external_ips.iter().map(|ip| (of(ip), Destination::ExternalIp));
-    let load_balancer = info.load_balancer_vips.iter().map(|ip| (of(ip), Destination::LoadBalancer));
+    let external = info.external_ips.iter().map(|ip| (key(ip), Destination::ExternalIp));
+    let load_balancer = info.load_balancer_vips.iter().map(|ip| (key(ip), Destination::LoadBalancer));
     let node_port = Key::node_port(info.node_port, info.protocol);
     let node_port = (info.node_port != 0).then_some((node_port, Destination::NodePort));
     for (key, destination) in external.chain(load_balancer).chain(node_port) {

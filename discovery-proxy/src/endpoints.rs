@@ -1,15 +1,15 @@
-//! What slices say: the endpoints of each port of a Service, merged and in order.
+//! The endpoints of each Service port, merged from its EndpointSlices and in order.
 //!
 //! Source: k/k pkg/proxy/endpointslicecache.go and endpointschangetracker.go; tests `TestEsDataChanged`,
 //! `TestEndpointInfoByServicePort`.
 //!
-//! * A slice counts when its `addressType` is the proxy's family, and its label names a Service.
-//! * Of an endpoint, only the first address counts; of a port, name and number have to be there.
-//! * Endpoints of several slices are merged by `ip:port`. Of two, the later one that is not terminating wins; one
-//!   that is terminating replaces nothing.
-//! * Their order is that of the bytes of `ip:port`: `10.1.1.11:11` comes before `10.1.1.1:11`. All that says "in
-//!   order" means this.
-//! * The same slice again is no change; the same endpoints in another order are one.
+//! * A slice counts if its `addressType` is the proxy's family and its label names a Service.
+//! * Only the first address of an endpoint counts. A port without a name or a number is ignored.
+//! * Endpoints of several slices are merged by `ip:port`. Of duplicates, the last one that is not terminating wins; a
+//!   terminating one never replaces another.
+//! * Endpoints are ordered by the bytes of `ip:port`: `10.1.1.11:11` comes before `10.1.1.1:11`. "In order" means this
+//!   order everywhere in the crate.
+//! * Applying the same slice again is not a change; the same endpoints in another order are a change.
 
 use std::{
     collections::BTreeMap,
@@ -19,32 +19,32 @@ use std::{
 
 use super::{
     NamespacedName, ServicePortName,
-    object::{AddressType, EndpointSlice, IpFamily, SliceEndpoint, SlicePort},
+    object::{AddressType, EndpointSlice, Hints, IpFamily, SliceEndpoint, SlicePort},
     parse_ip,
 };
 
-/// One endpoint of one port of a Service.
+/// One endpoint of one Service port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointInfo {
-    /// Its identity, and what to dial. Its text is its place in the order.
+    /// The address to dial, which is also the endpoint's identity and, as text, its place in the order.
     pub addr: SocketAddr,
-    /// It is on the proxy's node.
+    /// Whether the endpoint is on the proxy's node.
     pub is_local: bool,
-    /// It may get new connections.
+    /// Whether the endpoint may get new connections.
     pub ready: bool,
-    /// It answers.
+    /// Whether the endpoint answers.
     pub serving: bool,
-    /// It is being deleted.
+    /// Whether the endpoint is being deleted.
     pub terminating: bool,
-    /// The zones that should use it.
+    /// The zones that should use the endpoint.
     pub zone_hints: Arc<[String]>,
-    /// The nodes that should use it.
+    /// The nodes that should use the endpoint.
     pub node_hints: Arc<[String]>,
 }
 
 impl EndpointInfo {
-    /// Not for new connections, but better than nothing.
+    /// Returns whether the endpoint serves while terminating: it gets new connections only if no endpoint is ready.
     #[must_use]
     pub fn is_serving_terminating(&self) -> bool {
         self.serving && self.terminating
@@ -56,18 +56,18 @@ impl EndpointInfo {
 pub(super) struct EndpointSliceCache {
     family: IpFamily,
     node_name: String,
-    /// By Service, then by slice name: a slice of the same name replaces, others add.
+    /// By Service, then by slice name: a slice replaces one of the same name.
     slices: BTreeMap<NamespacedName, BTreeMap<Box<str>, SliceInfo>>,
-    /// The Service that a slice has counted for, to notice a changed label.
+    /// The Service of each slice, so that a changed label is noticed.
     owners: BTreeMap<(Box<str>, Box<str>), NamespacedName>,
 }
 
-/// What counts of a slice, in its order.
+/// The parts of a slice that count, in its order.
 #[derive(Debug, PartialEq, Eq)]
 struct SliceInfo {
-    /// Those with a name and a number.
+    /// The ports that have a name and a number.
     ports: Box<[(ServicePortName, u16)]>,
-    /// Those with an address, with port 0.
+    /// The endpoints that have an address, with port 0.
     endpoints: Box<[EndpointInfo]>,
 }
 
@@ -83,7 +83,7 @@ impl EndpointSliceCache {
         Self { family, node_name: node_name.to_owned(), ..Self::default() }
     }
 
-    /// Takes a slice in, or out when `removed`; returns the Services whose endpoints may have changed.
+    /// Adds a slice, or removes it if `removed`; returns the Services whose endpoints may have changed.
     pub(super) fn update(&mut self, slice: &EndpointSlice, removed: bool) -> Vec<NamespacedName> {
         let id = (slice.namespace.as_str().into(), slice.name.as_str().into());
         let owner = if removed { None } else { self.owner(slice) };
@@ -107,7 +107,7 @@ impl EndpointSliceCache {
         touched
     }
 
-    /// All endpoints of a Service, by port, merged and in order.
+    /// The endpoints of a Service by port, merged and in order.
     pub(super) fn endpoints_map(&self, service: &NamespacedName) -> BTreeMap<ServicePortName, Vec<EndpointInfo>> {
         let mut merged: BTreeMap<ServicePortName, Vec<EndpointInfo>> = BTreeMap::new();
         for (name, endpoints) in self.unmerged(service) {
@@ -117,7 +117,7 @@ impl EndpointSliceCache {
         merged
     }
 
-    /// All that the slices say, in the order in which they say it: by slice name, port and endpoint.
+    /// The endpoints of a Service as the slices list them, by slice name, port and endpoint.
     pub(super) fn unmerged(
         &self,
         service: &NamespacedName,
@@ -163,8 +163,8 @@ impl EndpointSliceCache {
             return None;
         }
         let conditions = endpoint.conditions;
-        let hints = |of: fn(&super::object::Hints) -> &Vec<String>| {
-            endpoint.hints.as_ref().map(of).map_or_else(Arc::default, |names| names.as_slice().into())
+        let hints = |field: fn(&Hints) -> &Vec<String>| {
+            endpoint.hints.as_ref().map(field).map_or_else(Arc::default, |names| names.as_slice().into())
         };
         Some(EndpointInfo {
             addr: SocketAddr::new(ip, 0),
@@ -178,7 +178,7 @@ impl EndpointSliceCache {
     }
 }
 
-/// Puts endpoints in order, each once.
+/// Sorts endpoints and removes duplicates.
 fn merge(list: &mut Vec<EndpointInfo>) {
     list.sort_by_cached_key(|endpoint| endpoint.addr.to_string());
     // `next` came later than `kept`: the sort is stable.

@@ -1,46 +1,45 @@
 //! The first packet of a flow, and where it comes from.
 //!
-//! Source: k/k pkg/proxy/util/localdetector.go (which traffic is from a pod of this node); for node addresses,
-//! the `--src-type LOCAL` and `fib saddr type local` rules of the iptables and nftables proxiers.
+//! Source: k/k pkg/proxy/util/localdetector.go (how traffic from a pod of this node is recognized).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{Cidr, object::Protocol};
 
-/// A new connection, or the first datagram, as the node sees it.
+/// The first packet of a connection, or the first datagram, as the node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flow<'a> {
-    /// The protocol.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// Who sends.
+    /// The sender's address and port.
     pub source: SocketAddr,
-    /// Where to: a virtual address and port, perhaps.
+    /// The destination, which may be a Service's virtual address and port.
     pub destination: SocketAddr,
-    /// The interface that it came in by; `None` for what this node sends itself.
+    /// The interface that the packet arrived on; `None` for traffic that this node sends itself.
     pub interface: Option<&'a str>,
 }
 
 impl<'a> Flow<'a> {
-    /// A TCP connection.
+    /// Creates a TCP flow.
     #[must_use]
     pub const fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::new(Protocol::Tcp, source, destination)
     }
 
-    /// A UDP flow.
+    /// Creates a UDP flow.
     #[must_use]
     pub const fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::new(Protocol::Udp, source, destination)
     }
 
-    /// A flow of any protocol.
+    /// Creates a flow of any protocol.
     #[must_use]
     pub const fn new(protocol: Protocol, source: SocketAddr, destination: SocketAddr) -> Self {
         Self { protocol, source, destination, interface: None }
     }
 
-    /// The interface that it came in by, for a [`LocalDetector`] that asks for it.
+    /// Sets the interface that the packet arrived on, for a [`LocalDetector`] that reads it.
     #[must_use]
     pub const fn with_interface(mut self, name: &'a str) -> Self {
         self.interface = Some(name);
@@ -48,29 +47,29 @@ impl<'a> Flow<'a> {
     }
 }
 
-/// How traffic from pods is told from other traffic (`--detect-local-mode`).
+/// How traffic from pods of this node is recognized (`--detect-local-mode`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalDetector {
-    /// It is not. Then nothing counts as coming from a pod.
+    /// Not at all: no flow counts as coming from a pod.
     #[default]
     None,
     /// By source address: `ClusterCIDR`, or `NodeCIDR` with the node's own range.
     Cidr(Cidr),
     /// By the name of the bridge that pods are attached to: `BridgeInterface`.
     Bridge(String),
-    /// By how the names of pods' interfaces begin: `InterfaceNamePrefix`.
+    /// By the prefix of the names of the pods' interfaces: `InterfaceNamePrefix`.
     InterfacePrefix(String),
 }
 
 impl LocalDetector {
-    /// Whether traffic from pods can be told at all.
+    /// Returns whether this detector can recognize traffic from pods at all.
     #[must_use]
     pub const fn is_implemented(&self) -> bool {
         !matches!(self, Self::None)
     }
 
-    /// Whether a flow is from a pod.
+    /// Returns whether a flow comes from a pod of this node.
     #[must_use]
     pub fn is_from_pod(&self, flow: &Flow<'_>) -> bool {
         match self {
@@ -82,27 +81,16 @@ impl LocalDetector {
     }
 }
 
-/// Who sends, as far as the rules care. An address that is a pod's and the node's is a pod's: its rule comes first.
+/// The kind of sender that the rules distinguish.
+///
+/// An address that belongs to both a pod and the node counts as a pod's, because the rule for pods comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sender {
-    /// A pod, by the [`LocalDetector`].
+    /// A pod of this node, according to the [`LocalDetector`].
     Pod,
     /// This node: one of its addresses, or loopback.
     Node,
-    /// Anybody else.
+    /// Any other sender.
     External,
-}
-
-impl Sender {
-    pub(super) fn of(flow: &Flow<'_>, detector: &LocalDetector, node_addresses: &[IpAddr]) -> Self {
-        let ip = flow.source.ip();
-        if detector.is_from_pod(flow) {
-            Self::Pod
-        } else if ip.is_loopback() || node_addresses.contains(&ip) {
-            Self::Node
-        } else {
-            Self::External
-        }
-    }
 }

@@ -1,15 +1,15 @@
-//! What a load balancer's health check is told, and what is counted.
+//! The health check for load balancers, and the counters of Services without local endpoints.
 //!
 //! Source: k/k pkg/proxy/healthcheck/service_health.go (test `TestServer`), pkg/proxy/metrics
 //! (`sync_proxy_rules_no_local_endpoints_total`).
 //!
-//! A Service of type `LoadBalancer` with external policy `Local` has a port on every node that says whether the node
-//! has endpoints of it. Endpoints are counted by address, and only ready ones: a terminating endpoint still serves, but
-//! the load balancer should go elsewhere.
+//! A Service of type `LoadBalancer` with external policy `Local` has a port on every node that reports whether the node
+//! has endpoints of the Service. Only ready endpoints count, once for each address: a terminating endpoint still
+//! serves, but the load balancer should use another node.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use super::{EndpointInfo, NamespacedName, UsableEndpoints, programmed::Programmed};
+use super::{EndpointInfo, NamespacedName, program::PortState};
 
 /// A Service's health check on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ use super::{EndpointInfo, NamespacedName, UsableEndpoints, programmed::Programme
 pub struct HealthCheck {
     /// The Service.
     pub service: NamespacedName,
-    /// The port that it is served on, at the addresses that have node ports.
+    /// The port that it is served on, at the addresses that serve node ports.
     pub port: u16,
-    /// Ready endpoints on this node, each address once.
+    /// The number of distinct addresses of ready endpoints on this node.
     pub local_endpoints: usize,
 }
 
@@ -34,7 +34,7 @@ impl HealthCheck {
         Self { service: service.clone(), port, local_endpoints: local.len() }
     }
 
-    /// The answer to any request, given whether the proxy itself works.
+    /// Returns the response to any request, given whether the proxy itself is healthy.
     #[must_use]
     pub fn answer(&self, proxy_healthy: bool) -> HealthAnswer {
         let NamespacedName { namespace, name } = &self.service;
@@ -53,42 +53,41 @@ impl HealthCheck {
     }
 }
 
-/// An HTTP response.
+/// The HTTP response of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthAnswer {
-    /// 200 or 503.
+    /// The status code: 200 or 503.
     pub status: u16,
-    /// The headers.
+    /// The header names and values.
     pub headers: [(&'static str, String); 3],
-    /// JSON.
+    /// The JSON body.
     pub body: String,
 }
 
-/// Services that have endpoints, but none on this node where their policy wants them: their traffic is dropped here.
+/// The number of Services that have endpoints, but none on this node although their policy is `Local`. This node drops
+/// their traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoLocalEndpoints {
-    /// By internal policy.
+    /// Services whose internal policy is `Local`.
     pub internal: u64,
-    /// By external policy.
+    /// Services whose external policy is `Local`.
     pub external: u64,
 }
 
 impl NoLocalEndpoints {
-    /// What the ports of one Service count for.
-    pub(super) fn of_service(ports: &[&Programmed]) -> Self {
-        let lacks = |usable: &UsableEndpoints| usable.has_any && usable.local.is_empty();
-        let internal = |port: &Programmed| port.info.internal_policy_local && lacks(&port.usable);
-        let external = |port: &Programmed| {
-            port.info.external_policy_local && port.info.externally_accessible() && lacks(&port.usable)
-        };
-        Self {
-            internal: ports.iter().copied().any(internal).into(),
-            external: ports.iter().copied().any(external).into(),
+    /// The counts of one Service, given its ports.
+    pub(super) fn from_ports<'a>(ports: impl Iterator<Item = &'a Arc<PortState>>) -> Self {
+        let (mut internal, mut external) = (false, false);
+        for port in ports.filter(|port| port.usable.has_any && port.usable.local.is_empty()) {
+            internal |= port.info.internal_policy_local;
+            external |= port.info.external_policy_local && port.info.externally_accessible();
         }
+        Self { internal: internal.into(), external: external.into() }
     }
 
+    /// Replaces the counts of one Service.
     pub(super) fn replace(&mut self, old: Self, new: Self) {
         self.internal = self.internal - old.internal + new.internal;
         self.external = self.external - old.external + new.external;

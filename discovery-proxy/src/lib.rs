@@ -1,9 +1,12 @@
-//! The reference kube-proxy core: what becomes of a flow to a Service, in each mode, and why.
+//! Decides what kube-proxy does with a flow to a Kubernetes Service, in each of its modes, and why.
 //!
-//! [`Proxier`] takes Services, EndpointSlices and the Node in, and publishes [`Snapshot`]s; a snapshot says for any
-//! [`Flow`] what the dataplane of the real kube-proxy would do with it. It programs no kernel, opens no socket, reads
-//! no clock and rolls no dice: `now` and the generator of random numbers are arguments. Each file tells one rule, and
-//! where in kubernetes/kubernetes ("k/k") or linux it is written down.
+//! Use it to explain a cluster's Service traffic, to test manifests and proxies without a kernel, or as the core of a
+//! proxy of your own.
+//!
+//! [`Proxier`] takes Services, EndpointSlices and the Node, and publishes [`Snapshot`]s. A snapshot decides for any
+//! [`Flow`] what the dataplane of the real kube-proxy would do with it, and returns a [`Verdict`]. The core programs no
+//! kernel, opens no socket, and reads neither the clock nor entropy: `now` and the random number generator are arguments.
+//! Each file implements one rule and names the place in kubernetes/kubernetes ("k/k") or Linux that defines it.
 //!
 //! ```
 //! use std::time::Instant;
@@ -26,7 +29,7 @@
 //! let verdict = changes.snapshot.decide(&flow, now, &mut rng);
 //! assert_eq!(
 //!     verdict.to_string(),
-//!     "rejected: TCP cluster IP of default/my-service, endpoints of the cluster, no endpoint is ready, no endpoints"
+//!     "rejected: TCP cluster IP of default/my-service, cluster endpoints, no ready endpoint, no usable endpoint"
 //! );
 //!
 //! proxy.apply_endpoint_slice(&EndpointSlice {
@@ -41,64 +44,83 @@
 //! let verdict = changes.snapshot.decide(&flow, now, &mut rng);
 //! assert_eq!(
 //!     verdict.to_string(),
-//!     "to 10.244.2.3:9376: TCP cluster IP of default/my-service, endpoints of the cluster, chosen without affinity"
+//!     "to 10.244.2.3:9376: TCP cluster IP of default/my-service, cluster endpoints, load balanced"
 //! );
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
-//! # The way of one flow
+//! # Vocabulary
 //!
-//! | step | file | answers |
+//! | word | meaning |
+//! |---|---|
+//! | flow | the first packet of a connection, or the first datagram: [`Flow`] |
+//! | frontend | an address, port and protocol that a Service is reached at: [`Frontend`] |
+//! | verdict | the decision for a flow, with its reason: [`Verdict`] |
+//! | cluster set, local set | the endpoints that a flow with policy `Cluster`, or `Local`, may use: [`UsableEndpoints`] |
+//! | topology | the restriction of the cluster set by hints for this node or zone: [`Topology`] |
+//! | affinity | the rule that a client keeps its endpoint for a while (`sessionAffinity: ClientIP`) |
+//! | masquerade | to replace the client's address by the node's, so that replies come back through the node: [`Masquerade`] |
+//! | hairpin | a flow of a pod to a Service that leads back to the same pod |
+//! | sync | to publish what was applied as a new snapshot: [`Proxier::sync`] |
+//!
+//! # The path of a flow
+//!
+//! | step | file | question |
 //! |---|---|---|
-//! | Services to ports | `service_port.rs` | which addresses and numbers are proxied |
-//! | slices to endpoints | `endpoints.rs` | who they are, each once, in order |
-//! | who may be used | `topology.rs` | policies, hints, terminating ones |
-//! | one lookup | `dispatch.rs`, `node_address.rs`, `snapshot.rs` | which port a destination belongs to |
-//! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | source ranges, which set, masquerade, refusal or silence |
-//! | the choice | `mode/`, `affinity.rs` | which endpoint |
-//! | the answer | `verdict.rs` | what and why |
+//! | Services to ports | `service_port.rs` | Which addresses and ports are proxied? |
+//! | slices to endpoints | `endpoints.rs` | Which endpoints does a port have, in which order? |
+//! | usable endpoints | `topology.rs` | Which endpoints do policies, hints and conditions allow? |
+//! | one lookup | `snapshot.rs`, `dispatch.rs`, `config.rs` | Which Service port does a destination belong to? |
+//! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | Is the source allowed? Which set applies? Is the flow masqueraded, rejected or dropped? |
+//! | the choice | `mode/` | Which endpoint? |
+//! | the result | `verdict.rs` | What happens, and why? |
 //!
-//! And beside it: changes (`proxier.rs`, `program.rs`), what to forget (`conntrack.rs`), what load balancers are told
-//! (`health.rs`), what the API server would refuse before kube-proxy sees it ([`validate`]), and how all this stays
-//! fast with 50 000 Services (`table.rs`, `packed.rs`).
+//! The other files handle changes (`proxier.rs`, `program.rs`), UDP flows to forget (`conntrack.rs`), health checks for
+//! load balancers (`health.rs`), what the API server rejects before kube-proxy sees it ([`validate`]), and speed with
+//! 50 000 Services (`table.rs`).
 //!
-//! # The modes
+//! # Modes
 //!
-//! See [`Mode`] for how each spreads connections. They also differ here:
+//! [`Mode`] lists the modes; they differ in load balancing and affinity:
 //!
 //! | | userspace | iptables | IPVS | nftables |
 //! |---|---|---|---|---|
-//! | no endpoints | closed (UDP: lost) | refused | refused | refused |
-//! | policy `Local`, none here | ignored | dropped | any of the cluster | dropped |
-//! | cluster IP, unserved port | untouched | untouched | untouched | refused |
-//! | unallocated service address | untouched | untouched | untouched | dropped |
-//! | node ports by default | all addresses | all, `127.0.0.1` too | all | the primary address |
-//! | sender inside, policy `Local` | ignored | cluster set | local set | cluster set |
-//! | no endpoints, external address, sent by the node | closed | untouched | refused | refused |
-//! | not in a source range, no endpoints | ignored | refused | dropped | dropped |
-//! | the endpoint is the client, on no node | masqueraded | masqueraded | not | not |
+//! | load balancing | round robin over a shuffled list | uniform | a [scheduler](Scheduler) of the kernel | uniform |
+//! | affinity belongs to | the Service port | (port, endpoint) | (address, port) | (port, endpoint) |
+//! | a failed endpoint | up to four attempts | no retry | no retry | no retry |
+//! | no endpoints | closed (UDP: lost) | rejected | rejected | rejected |
+//! | policy `Local`, no local endpoint | ignored | dropped | cluster set | dropped |
+//! | cluster IP, unserved port | not proxied | not proxied | not proxied | rejected |
+//! | unallocated Service address | not proxied | not proxied | not proxied | dropped |
+//! | node ports by default | all addresses | all addresses and `127.0.0.1` | all addresses | the primary address |
+//! | sender in the cluster, policy `Local` | ignored | cluster set | local set | cluster set |
+//! | no endpoints, external address, sent by the node | closed | not proxied | rejected | rejected |
+//! | client outside the source ranges, no endpoints | ignored | rejected | dropped | dropped |
+//! | the endpoint is the client, on an unknown node | masqueraded | masqueraded | not masqueraded | not masqueraded |
 //!
-//! # What it costs
+//! # Features
 //!
-//! `cargo bench -- proxy` in `benches` measures it; what was seen is in `benches/README.md`. A Service with one port takes
-//! 3.5 kB with one endpoint and 5.2 kB with ten, of which a snapshot that is held beside the latest one shares all but
-//! what has changed. A decision allocates nothing and takes no lock, but for the memory of a mode that remembers
-//! something: clients with affinity, the round of a round robin, the connections of IPVS.
+//! Neither feature is on by default, and neither changes a decision.
 //!
-//! # Traffic
+//! * `forward`: the module `forward` with `Forwarder`, which carries TCP and UDP to the endpoints that a snapshot chooses,
+//!   and `Dialer`, which connects from within the process. It depends on tokio, and is the only part that does I/O.
+//! * `k8s`: `From` conversions of `k8s-openapi`'s types to the types in [`object`]. It adds neither a client nor a
+//!   runtime. Your binary selects the Kubernetes version by a feature of `k8s-openapi`.
 //!
-//! With the feature `forward`, `forward::Forwarder` carries TCP and UDP to where a snapshot sends them, and
-//! `forward::Dialer` connects from within the process. It is the only part that touches the outside.
+//! # Cost
 //!
-//! # Two families
+//! `cargo bench -- proxy` in `benches` measures the core; `benches/README.md` has the results. A Service with one port
+//! takes 3.5 kB with one endpoint and 5.2 kB with ten. A snapshot that is held beside the latest one shares everything
+//! that has not changed. A decision does not allocate. It takes no lock either, unless the mode has to remember
+//! something: clients with affinity, the position of a round robin, the connections of IPVS.
 //!
-//! A dual-stack node has a [`Proxier`] for each family. Apply everything to both: each takes what is its own.
+//! # IPv4 and IPv6
+//!
+//! A dual-stack node has a [`Proxier`] for each family. Apply every object to both: each uses what belongs to its family.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
-mod affinity;
-mod changes;
 mod cidr;
 mod config;
 mod conntrack;
@@ -110,11 +132,8 @@ pub mod forward;
 mod hairpin;
 mod health;
 mod mode;
-mod node_address;
 pub mod object;
-mod packed;
 mod program;
-mod programmed;
 mod proxier;
 mod route;
 mod service_port;
@@ -127,7 +146,6 @@ pub mod validate;
 mod verdict;
 
 pub use address::parse_ip;
-pub use changes::Changes;
 pub use cidr::Cidr;
 pub use config::Config;
 pub use conntrack::{StaleFlows, TrackedFlow};
@@ -135,11 +153,17 @@ pub use endpoints::EndpointInfo;
 pub use flow::{Flow, LocalDetector, Sender};
 pub use health::{HealthAnswer, HealthCheck, NoLocalEndpoints};
 pub use mode::{
-    Connection, DIAL_TIMEOUTS, Dial, DialAttempt, IptablesConfig, IpvsConfig, Kernel, KubeProxyFallback, Maglev, Mode,
-    ModeError, ModeSelection, Scheduler, SourceHash, UnknownScheduler, select,
+    Connection, DIAL_TIMEOUTS, DialAttempt, DialAttempts, IptablesConfig, IpvsConfig, Kernel, KubeProxyFallback,
+    Maglev, Mode, ModeError, ModeSelection, Scheduler, SourceHash, UnknownScheduler,
 };
+pub use program::Changes;
 pub use proxier::Proxier;
 pub use service_port::{DEFAULT_AFFINITY_TIMEOUT, NamespacedName, ServicePortInfo, ServicePortName, service_ports};
 pub use snapshot::{Frontend, ServicePortView, Snapshot};
 pub use topology::{Topology, UsableEndpoints};
-pub use verdict::{Action, Choice, Destination, Masquerade, Matched, Reason, Scope, Verdict};
+pub use verdict::{Action, Choice, Destination, Masquerade, Reason, Scope, ServiceMatch, Verdict};
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,178 +1,221 @@
-//! From what the API says of one Service to ports that can decide.
+//! From the API objects of one Service to ports that can decide, and what changed on the way.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, UsableEndpoints,
+    HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, Snapshot, StaleFlows,
+    UsableEndpoints,
+    config::NodeContext,
     endpoints::{EndpointInfo, EndpointSliceCache},
-    mode::{
-        Cell, Mode,
-        ipvs::{Destinations, Servers},
-    },
+    mode::{Destinations, Mode, ModeState, VirtualServers},
     object::Protocol,
-    programmed::{Here, Programmed},
-    topology::{Place, categorize},
+    topology::categorize,
 };
 use discovery_core::policy::Rng;
 
-/// What the ports of one Service follow from.
-pub(super) struct Program<'a> {
-    pub(super) here: &'a Here,
-    pub(super) place: Place<'a>,
-    pub(super) service: &'a NamespacedName,
-    pub(super) ports: &'a [(ServicePortName, ServicePortInfo)],
-    pub(super) slices: &'a EndpointSliceCache,
-    pub(super) now: Instant,
+/// One Service port with its endpoints.
+#[derive(Debug)]
+pub(super) struct PortState {
+    pub(super) name: ServicePortName,
+    pub(super) info: ServicePortInfo,
+    /// All endpoints, usable or not, in order.
+    pub(super) endpoints: Box<[EndpointInfo]>,
+    pub(super) usable: UsableEndpoints,
+    pub(super) state: Arc<ModeState>,
 }
 
-/// What has become of the ports of one Service.
-#[derive(Debug)]
-pub(super) struct Step {
-    /// Those that have changed.
-    pub(super) replaced: Vec<Replaced>,
-    /// What the Service counted for, and counts for.
-    pub(super) no_local: (NoLocalEndpoints, NoLocalEndpoints),
-    pub(super) health: Option<HealthCheck>,
-    /// Whether IPVS destinations drain.
-    pub(super) draining: bool,
+/// The result of a [`sync`](super::Proxier::sync).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The snapshot for readers to use from now on.
+    pub snapshot: Arc<Snapshot>,
+    /// Whether `snapshot` is new. If not, it is the same as after the previous sync.
+    pub published: bool,
+    /// The Service ports that were added, removed, or have other endpoints.
+    pub touched: Vec<ServicePortName>,
+    /// The UDP flows to forget.
+    pub stale_flows: StaleFlows,
+}
+
+impl Changes {
+    /// Adds the changes to the ports of one Service.
+    pub(super) fn add(&mut self, ports: &[PortChange]) {
+        if ports.is_empty() {
+            return;
+        }
+        let old = ports.iter().filter_map(|change| change.old.as_deref());
+        let new = ports.iter().filter_map(|change| change.new.as_deref());
+        self.published = true;
+        self.touched.extend(ports.iter().filter_map(PortChange::name).cloned());
+        self.stale_flows.add(old, new);
+    }
 }
 
 /// A port that has changed.
 #[derive(Debug)]
-pub(super) struct Replaced {
-    pub(super) old: Option<Arc<Programmed>>,
-    pub(super) new: Option<Arc<Programmed>>,
+pub(super) struct PortChange {
+    pub(super) old: Option<Arc<PortState>>,
+    pub(super) new: Option<Arc<PortState>>,
 }
 
-impl Replaced {
-    pub(super) fn name(&self) -> Option<&ServicePortName> {
+impl PortChange {
+    fn name(&self) -> Option<&ServicePortName> {
         self.new.as_ref().or(self.old.as_ref()).map(|port| &port.name)
     }
 }
 
-type Ports = BTreeMap<ServicePortName, Arc<Programmed>>;
-/// Ready endpoints as the slices list them.
-type Rounds = BTreeMap<ServicePortName, Vec<SocketAddr>>;
+/// The result of bringing one Service up to date.
+#[derive(Debug)]
+pub(super) struct ServiceChange {
+    /// The ports that have changed.
+    pub(super) ports: Vec<PortChange>,
+    /// What the Service contributed to the counters before, and contributes now.
+    pub(super) no_local: (NoLocalEndpoints, NoLocalEndpoints),
+    pub(super) health: Option<HealthCheck>,
+    /// Whether IPVS destinations are draining.
+    pub(super) draining: bool,
+}
+
+/// The inputs for the ports of one Service.
+struct ServiceInput<'a> {
+    node: &'a NodeContext,
+    service: &'a NamespacedName,
+    ports: &'a [(ServicePortName, ServicePortInfo)],
+    slices: &'a EndpointSliceCache,
+    now: Instant,
+}
+
+type Ports = BTreeMap<ServicePortName, Arc<PortState>>;
+/// The ready endpoints of each port, as the slices list them.
+type ListedEndpoints = BTreeMap<ServicePortName, Vec<SocketAddr>>;
 
 /// The ports of all Services.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     services: BTreeMap<NamespacedName, Ports>,
-    /// In userspace mode, a port may have a round before it has a Service.
-    rounds: BTreeMap<NamespacedName, BTreeMap<ServicePortName, Arc<Cell>>>,
+    /// In userspace mode, a port can have a round robin before it has a Service.
+    rounds: BTreeMap<NamespacedName, BTreeMap<ServicePortName, Arc<ModeState>>>,
 }
 
 impl Programs {
     /// Brings one Service up to date.
-    pub(super) fn sync(&mut self, program: &Program<'_>, rng: &mut dyn Rng) -> Step {
-        let old = self.services.remove(program.service).unwrap_or_default();
-        let is_userspace = program.here.config.mode == Mode::Userspace;
-        let listed = if is_userspace { self.sync_rounds(program, &old, rng) } else { Rounds::new() };
-        let mut endpoints = program.slices.endpoints_map(program.service);
-        let health = health(program, &endpoints);
+    pub(super) fn sync(
+        &mut self,
+        service: &NamespacedName,
+        ports: &[(ServicePortName, ServicePortInfo)],
+        slices: &EndpointSliceCache,
+        node: &NodeContext,
+        now: Instant,
+        rng: &mut dyn Rng,
+    ) -> ServiceChange {
+        let input = ServiceInput { node, service, ports, slices, now };
+        let old = self.services.remove(service).unwrap_or_default();
+        let is_userspace = *node.config().mode() == Mode::Userspace;
+        let listed = if is_userspace { self.sync_rounds(&input, &old, rng) } else { ListedEndpoints::new() };
+        let mut endpoints = slices.endpoints_map(service);
+        let health = input.health(&endpoints);
         let mut new = Ports::new();
-        for (name, info) in program.ports {
+        for (name, info) in ports {
             let endpoints = endpoints.remove(name).unwrap_or_default();
             let usable = match is_userspace {
                 true => all_ready(listed.get(name).map_or(&[], Vec::as_slice)),
-                false => categorize(&endpoints, info, program.place),
+                false => categorize(&endpoints, info, node),
             };
-            let port = self.port(program, old.get(name), (name, info), (endpoints, usable));
-            program.follow(&port);
+            let port = self.port(&input, old.get(name), (name, info), (endpoints, usable));
+            input.update_mode_state(&port);
             new.insert(name.clone(), port);
         }
-        let count =
-            |ports: &Ports| NoLocalEndpoints::of_service(&ports.values().map(AsRef::as_ref).collect::<Vec<_>>());
-        let step = Step {
-            replaced: replaced(&old, &new),
-            no_local: match program.here.config.mode {
-                Mode::Userspace => Default::default(),
-                _ => (count(&old), count(&new)),
-            },
-            health,
-            draining: tick(&new, program.now).is_some(),
+        let no_local = match is_userspace {
+            true => Default::default(),
+            false => (NoLocalEndpoints::from_ports(old.values()), NoLocalEndpoints::from_ports(new.values())),
         };
+        let draining = tick(&new, now).is_some();
+        let change = ServiceChange { ports: port_changes(&old, &new), no_local, health, draining };
         if !new.is_empty() {
-            self.services.insert(program.service.clone(), new);
+            self.services.insert(service.clone(), new);
         }
-        step
+        change
     }
 
-    /// Looks after IPVS destinations that drain.
+    /// Deletes IPVS destinations that have drained; returns when to call again.
     pub(super) fn tick(&self, service: &NamespacedName, now: Instant) -> Option<Instant> {
         tick(self.services.get(service)?, now)
     }
 
-    /// The port as it is to be: the old one, if nothing has changed.
+    /// The new state of a port: the old one if nothing has changed.
     fn port(
         &self,
-        program: &Program<'_>,
-        old: Option<&Arc<Programmed>>,
+        input: &ServiceInput<'_>,
+        old: Option<&Arc<PortState>>,
         (name, info): (&ServicePortName, &ServicePortInfo),
         (endpoints, usable): (Vec<EndpointInfo>, UsableEndpoints),
-    ) -> Arc<Programmed> {
-        let is_same =
-            |old: &&Arc<Programmed>| old.info == *info && old.usable == usable && *old.endpoints == *endpoints;
+    ) -> Arc<PortState> {
+        let is_same = |old: &&Arc<PortState>| old.info == *info && old.usable == usable && *old.endpoints == *endpoints;
         if let Some(same) = old.filter(is_same) {
             return same.clone();
         }
-        let round = || self.rounds.get(program.service)?.get(name).cloned();
-        let cell = old.map(|old| old.cell.clone()).or_else(round);
-        let cell = cell.unwrap_or_else(|| Arc::new(Cell::new(&program.here.config.mode, Some(info))));
+        let round = || self.rounds.get(input.service)?.get(name).cloned();
+        let state = old.map(|old| old.state.clone()).or_else(round);
+        let state = state.unwrap_or_else(|| Arc::new(ModeState::new(input.node.config().mode(), Some(info))));
         let (name, info) = (name.clone(), info.clone());
-        Arc::new(Programmed { name, info, endpoints: endpoints.into(), usable, cell })
+        Arc::new(PortState { name, info, endpoints: endpoints.into(), usable, state })
     }
 
-    /// Userspace mode: gives each port its endpoints as the slices list them, duplicates and all. Returns the lists.
-    fn sync_rounds(&mut self, program: &Program<'_>, old: &Ports, rng: &mut dyn Rng) -> Rounds {
-        let mut listed = Rounds::new();
-        for (name, endpoints) in program.slices.unmerged(program.service) {
+    /// Userspace mode: gives each port its endpoints as the slices list them, including duplicates. Returns the lists.
+    fn sync_rounds(&mut self, input: &ServiceInput<'_>, old: &Ports, rng: &mut dyn Rng) -> ListedEndpoints {
+        let mut listed = ListedEndpoints::new();
+        for (name, endpoints) in input.slices.unmerged(input.service) {
             let ready = endpoints.filter(|endpoint| endpoint.ready).map(|endpoint| endpoint.addr);
             listed.entry(name.clone()).or_default().extend(ready);
         }
-        let rounds = self.rounds.entry(program.service.clone()).or_default();
-        let mode = &program.here.config.mode;
-        for (name, info) in program.ports {
-            let round = rounds.entry(name.clone()).or_insert_with(|| Arc::new(Cell::new(mode, Some(info))));
+        let rounds = self.rounds.entry(input.service.clone()).or_default();
+        let mode = input.node.config().mode();
+        for (name, info) in input.ports {
+            let round = rounds.entry(name.clone()).or_insert_with(|| Arc::new(ModeState::new(mode, Some(info))));
             round.set_affinity(info.affinity.is_some());
         }
-        let stays = |name: &ServicePortName| program.ports.iter().any(|(port, _)| port == name);
+        let stays = |name: &ServicePortName| input.ports.iter().any(|(port, _)| port == name);
         let deleted = |name: &ServicePortName| old.contains_key(name) && !stays(name);
         rounds.retain(|name, _| !deleted(name));
         for name in listed.keys().filter(|name| !deleted(name)) {
-            rounds.entry(name.clone()).or_insert_with(|| Arc::new(Cell::new(mode, None)));
+            rounds.entry(name.clone()).or_insert_with(|| Arc::new(ModeState::new(mode, None)));
         }
         for (name, round) in rounds.iter() {
-            round.set_endpoints(listed.get(name).map_or(&[], Vec::as_slice), program.now, rng);
+            round.set_endpoints(listed.get(name).map_or(&[], Vec::as_slice), input.now, rng);
         }
         if rounds.is_empty() {
-            self.rounds.remove(program.service);
+            self.rounds.remove(input.service);
         }
         listed
     }
 }
 
-impl Program<'_> {
-    /// Lets what the mode remembers follow the change.
-    fn follow(&self, port: &Programmed) {
-        match port.cell.servers() {
-            Some(servers) => self.sync_servers(servers, port),
-            None => port.cell.follow(&port.info, &port.usable),
+impl ServiceInput<'_> {
+    fn health(&self, endpoints: &BTreeMap<ServicePortName, Vec<EndpointInfo>>) -> Option<HealthCheck> {
+        let port = self.ports.iter().map(|(_, info)| info.health_check_node_port).find(|port| *port != 0)?;
+        Some(HealthCheck::new(self.service, port, endpoints.values().flatten()))
+    }
+
+    /// Applies the change to what the mode remembers of the port.
+    fn update_mode_state(&self, port: &PortState) {
+        match port.state.virtual_servers() {
+            Some(servers) => self.sync_virtual_servers(servers, port),
+            None => port.state.set_usable(&port.info, &port.usable),
         }
     }
 
-    /// IPVS mode: one virtual server for each address of the port, and of the node for its node port.
-    fn sync_servers(&self, servers: &Servers, port: &Programmed) {
+    /// IPVS mode: one virtual server for each address of the port, and for each node address that serves its node port.
+    fn sync_virtual_servers(&self, servers: &VirtualServers, port: &PortState) {
         let (info, usable) = (&port.info, &port.usable);
-        let destinations = |local: bool| Destinations {
-            wanted: if local && !usable.local.is_empty() { &usable.local } else { &usable.cluster },
-            graceful: info.protocol == Protocol::Tcp,
-            timeout: info.affinity,
+        let destinations = |local: bool| {
+            let wanted = if local && !usable.local.is_empty() { &usable.local } else { &usable.cluster };
+            Destinations::new(wanted, info.protocol == Protocol::Tcp, info.affinity)
         };
         let (internal, external) = (destinations(info.internal_policy_local), destinations(info.external_policy_local));
         let mut wanted = vec![(SocketAddr::new(info.cluster_ip, info.port), internal)];
         let others = info.virtual_ips().skip(1).map(|ip| SocketAddr::new(ip, info.port));
-        let node_ips = self.here.addresses.with_node_ports.iter().filter(|_| info.node_port != 0);
+        let node_ips = self.node.node_port_addresses().iter().filter(|_| info.node_port != 0);
         let node_ports = node_ips.map(|ip| SocketAddr::new(*ip, info.node_port));
         for addr in others.chain(node_ports) {
             if wanted.iter().all(|(one, _)| *one != addr) {
@@ -183,27 +226,22 @@ impl Program<'_> {
     }
 }
 
-fn replaced(old: &Ports, new: &Ports) -> Vec<Replaced> {
-    let gone = old.iter().filter(|(name, _)| !new.contains_key(*name));
-    let gone = gone.map(|(_, port)| Replaced { old: Some(port.clone()), new: None });
-    let changed = new.iter().map(|(name, port)| Replaced { old: old.get(name).cloned(), new: Some(port.clone()) });
-    let differs = |replaced: &Replaced| match (&replaced.old, &replaced.new) {
+fn port_changes(old: &Ports, new: &Ports) -> Vec<PortChange> {
+    let removed = old.iter().filter(|(name, _)| !new.contains_key(*name));
+    let removed = removed.map(|(_, port)| PortChange { old: Some(port.clone()), new: None });
+    let current = new.iter().map(|(name, port)| PortChange { old: old.get(name).cloned(), new: Some(port.clone()) });
+    let differs = |change: &PortChange| match (&change.old, &change.new) {
         (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
         _ => true,
     };
-    gone.chain(changed).filter(differs).collect()
+    removed.chain(current).filter(differs).collect()
 }
 
 fn tick(ports: &Ports, now: Instant) -> Option<Instant> {
-    ports.values().filter_map(|port| port.cell.servers()?.tick(now)).min()
+    ports.values().filter_map(|port| port.state.virtual_servers()?.tick(now)).min()
 }
 
-fn health(program: &Program<'_>, endpoints: &BTreeMap<ServicePortName, Vec<EndpointInfo>>) -> Option<HealthCheck> {
-    let port = program.ports.iter().map(|(_, info)| info.health_check_node_port).find(|port| *port != 0)?;
-    Some(HealthCheck::new(program.service, port, endpoints.values().flatten()))
-}
-
-/// Userspace mode knows of no policies and hints.
+/// Userspace mode ignores policies and hints: every ready endpoint is usable.
 fn all_ready(listed: &[SocketAddr]) -> UsableEndpoints {
     let mut cluster = listed.to_vec();
     cluster.sort_by_cached_key(ToString::to_string);

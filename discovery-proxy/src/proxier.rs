@@ -1,8 +1,8 @@
-//! Takes objects in and publishes snapshots.
+//! Takes API objects in and publishes snapshots.
 //!
 //! Source: k/k pkg/proxy/servicechangetracker.go, endpointschangetracker.go and each mode's `syncProxyRules`; test
-//! `TestSyncProxyRulesRepeated`, whose bar this follows: a change touches the ports of its Service and nothing else,
-//! and what changes nothing publishes nothing.
+//! `TestSyncProxyRulesRepeated`, which sets the bar: a change touches the ports of its Service and no others, and
+//! applying an unchanged object publishes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,89 +11,81 @@ use std::{
 };
 
 use super::{
-    Changes, Config, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, Snapshot,
+    Config, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, Snapshot, StaleFlows,
+    config::NodeContext,
     dispatch::Dispatch,
     endpoints::EndpointSliceCache,
     hairpin::Hairpins,
-    health::HealthCheck,
-    node_address::NodeAddresses,
-    object::{EndpointSlice, Endpoints, Node, Service, ZONE_LABEL},
-    program::{Program, Programs, Replaced},
-    programmed::Here,
+    object::{EndpointSlice, Endpoints, Node, Service},
+    program::{Changes, PortChange, Programs},
     route::routes,
     service_port::service_ports,
-    table::Table,
-    topology::Place,
+    snapshot::HealthTable,
 };
 use discovery_core::policy::Rng;
 
-/// One family's proxy on one node.
+/// The proxy for one IP family on one node.
 ///
-/// Apply what a watch delivers, in any order and as often as it comes; then [`sync`](Self::sync). A dual-stack node has
-/// two of these, which share nothing.
+/// Apply objects as a watch delivers them, in any order and as often as they come; then call [`sync`](Self::sync). A
+/// dual-stack node has two proxies, which share nothing.
 #[derive(Debug)]
 pub struct Proxier {
-    here: Arc<Here>,
+    context: Arc<NodeContext>,
     node: Option<Node>,
     services: BTreeMap<NamespacedName, Vec<(ServicePortName, ServicePortInfo)>>,
     slices: EndpointSliceCache,
-    /// Slices that stand for Endpoints objects, to take them out again.
+    /// The slices that mirror Endpoints objects, so that they can be removed again.
     mirrored: BTreeMap<NamespacedName, Vec<EndpointSlice>>,
     programs: Programs,
     dispatch: Dispatch,
     hairpins: Hairpins,
-    health: Table<NamespacedName, Arc<HealthCheck>>,
+    health: HealthTable,
     no_local: NoLocalEndpoints,
+    /// The Services to bring up to date at the next sync.
     dirty: BTreeSet<NamespacedName>,
-    moved: bool,
-    /// Services with IPVS destinations that drain.
+    /// Whether the node has changed since the last sync.
+    node_changed: bool,
+    /// The Services with IPVS destinations that are draining.
     draining: BTreeSet<NamespacedName>,
     snapshot: Arc<Snapshot>,
-    /// Former snapshots that somebody still reads. Whoever lets go of the last reference to one frees the memory that
-    /// no newer one shares: that is the proxy's work, not a reader's.
+    /// Former snapshots that readers still hold. Dropping the last reference to a snapshot frees the memory that no
+    /// newer one shares; the proxy does that work, so that readers do not have to.
     retired: Vec<Arc<Snapshot>>,
 }
 
 impl Proxier {
-    /// A proxy that knows of nothing yet.
+    /// Creates a proxy without any objects.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let addresses = NodeAddresses::new(&config, None);
-        let slices = EndpointSliceCache::new(config.family, &config.node_name);
-        let here = Arc::new(Here { config, addresses });
-        let (dispatch, health) = (Dispatch::default(), Table::default());
-        let snapshot = Snapshot {
-            here: here.clone(),
-            frontends: dispatch.table.clone(),
-            cluster_ips: dispatch.cluster_ips.clone(),
-            hairpins: Hairpins::default(),
-            health: health.clone(),
-            no_local: NoLocalEndpoints::default(),
-            version: 0,
-        };
+        let context = Arc::new(NodeContext::new(config, None));
+        let slices = EndpointSliceCache::new(context.config().family(), context.name());
+        let (dispatch, hairpins) = (Dispatch::default(), Hairpins::default());
+        let (health, no_local) = (HealthTable::default(), NoLocalEndpoints::default());
+        let snapshot =
+            Snapshot::new(context.clone(), dispatch.routes().clone(), hairpins.clone(), health.clone(), no_local, 0);
         Self {
-            here,
+            context,
             node: None,
             services: BTreeMap::new(),
             slices,
             mirrored: BTreeMap::new(),
             programs: Programs::default(),
             dispatch,
-            hairpins: Hairpins::default(),
+            hairpins,
             health,
-            no_local: NoLocalEndpoints::default(),
+            no_local,
             dirty: BTreeSet::new(),
-            moved: false,
+            node_changed: false,
             draining: BTreeSet::new(),
             snapshot: Arc::new(snapshot),
             retired: Vec::new(),
         }
     }
 
-    /// A Service was added or has changed.
+    /// Applies a Service that was added or changed.
     pub fn apply_service(&mut self, service: &Service) {
         let name = NamespacedName::new(&service.namespace, &service.name);
-        let ports = service_ports(service, self.here.config.family);
+        let ports = service_ports(service, self.context.config().family());
         if self.services.get(&name).map_or(&[][..], Vec::as_slice) == ports {
             return;
         }
@@ -105,97 +97,104 @@ impl Proxier {
         self.dirty.insert(name);
     }
 
-    /// A Service was deleted.
+    /// Removes a Service that was deleted.
     pub fn delete_service(&mut self, name: &NamespacedName) {
         if self.services.remove(name).is_some() {
             self.dirty.insert(name.clone());
         }
     }
 
-    /// A slice was added or has changed.
+    /// Applies an EndpointSlice that was added or changed.
     pub fn apply_endpoint_slice(&mut self, slice: &EndpointSlice) {
         self.dirty.extend(self.slices.update(slice, false));
     }
 
-    /// A slice was deleted; only its namespace and name matter.
+    /// Removes an EndpointSlice that was deleted. Only its namespace and name are read.
     pub fn delete_endpoint_slice(&mut self, slice: &EndpointSlice) {
         self.dirty.extend(self.slices.update(slice, true));
     }
 
-    /// An Endpoints object was added or has changed. Apply either these or slices of a Service, as the control plane
-    /// makes slices of them.
+    /// Applies an Endpoints object that was added or changed.
+    ///
+    /// The control plane mirrors Endpoints objects as slices, so apply one or the other for a Service, not both.
     pub fn apply_endpoints(&mut self, endpoints: &Endpoints) {
         let name = NamespacedName::new(&endpoints.namespace, &endpoints.name);
         let new = endpoints.to_slices();
         let old = self.mirrored.insert(name, new.clone()).unwrap_or_default();
-        let gone = old.iter().filter(|slice| new.iter().all(|one| one.name != slice.name));
-        gone.for_each(|slice| self.delete_endpoint_slice(slice));
+        let removed = old.iter().filter(|slice| new.iter().all(|one| one.name != slice.name));
+        removed.for_each(|slice| self.delete_endpoint_slice(slice));
         new.iter().for_each(|slice| self.apply_endpoint_slice(slice));
     }
 
-    /// An Endpoints object was deleted.
+    /// Removes an Endpoints object that was deleted.
     pub fn delete_endpoints(&mut self, name: &NamespacedName) {
         let old = self.mirrored.remove(name).unwrap_or_default();
         old.iter().for_each(|slice| self.delete_endpoint_slice(slice));
     }
 
-    /// A Node was added or has changed; others than the proxy's own are ignored.
+    /// Applies a Node that was added or changed. Nodes other than the proxy's own are ignored.
     pub fn apply_node(&mut self, node: &Node) {
-        if node.name == self.here.config.node_name && self.node.as_ref() != Some(node) {
+        if node.name == self.context.name() && self.node.as_ref() != Some(node) {
             self.set_node(Some(node.clone()));
         }
     }
 
-    /// A Node was deleted.
+    /// Removes a Node that was deleted.
     pub fn delete_node(&mut self, name: &str) {
         if self.node.as_ref().is_some_and(|node| node.name == name) {
             self.set_node(None);
         }
     }
 
-    /// What was published last.
+    /// Returns the latest snapshot.
     #[must_use]
     pub const fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
-    /// Publishes what has been applied since the last time. Call it once for many objects, as at the start. Former
-    /// snapshots are freed here once nobody reads them any more, never by a reader.
+    /// Publishes what has been applied since the last sync.
     ///
-    /// `rng` shuffles endpoints in userspace mode, `now` starts the time of what drains.
+    /// Call it once for many objects, as at the start. It also frees former snapshots that no reader holds any more;
+    /// readers never do. `rng` shuffles endpoints in userspace mode, and `now` starts the drain time of IPVS
+    /// destinations.
     pub fn sync(&mut self, now: Instant, rng: &mut dyn Rng) -> Changes {
-        let mut changes = Changes::new(self.snapshot.clone());
-        changes.published = std::mem::take(&mut self.moved);
-        let mut replaced = Vec::new();
+        let mut changes = Changes {
+            snapshot: self.snapshot.clone(),
+            published: std::mem::take(&mut self.node_changed),
+            touched: Vec::new(),
+            stale_flows: StaleFlows::default(),
+        };
+        let mut ports = Vec::new();
         for name in std::mem::take(&mut self.dirty) {
-            replaced.extend(self.sync_service(&name, now, rng, &mut changes));
+            ports.extend(self.sync_service(&name, now, rng, &mut changes));
         }
-        let new = replaced.iter().filter_map(|replaced| replaced.new.as_ref());
-        let mut routes = routes(new, &self.here.config).into_iter();
-        for Replaced { old, new } in &replaced {
+        let new = ports.iter().filter_map(|change| change.new.as_ref());
+        let mut routes = routes(new, self.context.config()).into_iter();
+        for PortChange { old, new } in &ports {
             let route = new.as_ref().and_then(|_| routes.next());
             self.dispatch.replace(old.as_deref(), route);
-            self.hairpins.replace(&self.here.config.mode, old.as_deref(), new.as_deref());
+            self.hairpins.replace(self.context.config().mode(), old.as_deref(), new.as_deref());
         }
         self.retired.retain(|old| Arc::strong_count(old) > 1);
         if changes.published {
-            let new = Arc::new(Snapshot {
-                here: self.here.clone(),
-                frontends: self.dispatch.table.clone(),
-                cluster_ips: self.dispatch.cluster_ips.clone(),
-                hairpins: self.hairpins.clone(),
-                health: self.health.clone(),
-                no_local: self.no_local,
-                version: self.snapshot.version + 1,
-            });
+            let new = Arc::new(Snapshot::new(
+                self.context.clone(),
+                self.dispatch.routes().clone(),
+                self.hairpins.clone(),
+                self.health.clone(),
+                self.no_local,
+                self.snapshot.version() + 1,
+            ));
             self.retired.push(std::mem::replace(&mut self.snapshot, new));
             changes.snapshot = self.snapshot.clone();
         }
         changes
     }
 
-    /// Looks after IPVS destinations that drain: those without connections left are deleted. Call it after a sync, and
-    /// again when it says; `None` is not before the next sync. Other modes have nothing to look after.
+    /// Deletes IPVS destinations that have drained, and returns when to call it again.
+    ///
+    /// Call it after a sync, and again at the time that it returns; `None` means not before the next sync. The other
+    /// modes have nothing to drain.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         self.draining.retain(|name| {
@@ -213,19 +212,11 @@ impl Proxier {
         now: Instant,
         rng: &mut dyn Rng,
         changes: &mut Changes,
-    ) -> Vec<Replaced> {
-        let zone = self.node.as_ref().and_then(|node| node.labels.get(ZONE_LABEL));
-        let program = Program {
-            here: &self.here,
-            place: Place { node: &self.here.config.node_name, zone: zone.map(String::as_str) },
-            service: name,
-            ports: self.services.get(name).map_or(&[], Vec::as_slice),
-            slices: &self.slices,
-            now,
-        };
-        let step = self.programs.sync(&program, rng);
-        self.no_local.replace(step.no_local.0, step.no_local.1);
-        let health = step.health.map(Arc::new);
+    ) -> Vec<PortChange> {
+        let ports = self.services.get(name).map_or(&[][..], Vec::as_slice);
+        let change = self.programs.sync(name, ports, &self.slices, &self.context, now, rng);
+        self.no_local.replace(change.no_local.0, change.no_local.1);
+        let health = change.health.map(Arc::new);
         if self.health.get(name) != health.as_ref() {
             match health {
                 Some(health) => self.health.insert(name.clone(), health),
@@ -233,19 +224,17 @@ impl Proxier {
             };
             changes.published = true;
         }
-        if step.draining {
+        if change.draining {
             self.draining.insert(name.clone());
         }
-        changes.add(&step.replaced);
-        step.replaced
+        changes.add(&change.ports);
+        change.ports
     }
 
     fn set_node(&mut self, node: Option<Node>) {
-        let config = self.here.config.clone();
-        let addresses = NodeAddresses::new(&config, node.as_ref());
+        self.context = Arc::new(NodeContext::new(self.context.config().clone(), node.as_ref()));
         self.node = node;
-        self.here = Arc::new(Here { config, addresses });
         self.dirty.extend(self.services.keys().cloned());
-        self.moved = true;
+        self.node_changed = true;
     }
 }

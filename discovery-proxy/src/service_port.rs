@@ -1,13 +1,13 @@
-//! What a Service asks of the proxy: one [`ServicePortInfo`] for each of its ports.
+//! The ports of a Service as the proxy sees them: one [`ServicePortInfo`] for each.
 //!
 //! Source: k/k pkg/proxy/serviceport.go, servicechangetracker.go and util/utils.go (`ShouldSkipService`,
 //! `GetClusterIPByFamily`, `MapIPsByIPFamily`); tests `TestServiceToServiceMap`, `TestShouldSkipService`.
 //!
-//! * A headless Service, one without an address, and an `ExternalName` (even with an address) is not proxied.
-//! * The cluster IP of a family is `clusterIPs[i]` where `ipFamilies[i]` is that family; without `ipFamilies`, it
-//!   is `clusterIP` if its family matches. A Service without one is invisible to that family's proxy.
+//! * A headless Service, a Service without an address, and an `ExternalName` (even with an address) are not proxied.
+//! * The cluster IP of a family is `clusterIPs[i]` where `ipFamilies[i]` is that family. Without `ipFamilies`, it is
+//!   `clusterIP` if its family matches. The proxy of a family ignores a Service without a cluster IP of that family.
 //! * External IPs, load balancer addresses and source ranges of the other family are left out.
-//! * `nodePort` is taken as it is: which range it has to be in is the API server's business.
+//! * `nodePort` is used as it is: the API server checks its range.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use super::{
     parse_ip,
 };
 
-/// How long a client stays with its endpoint when the Service does not say: three hours.
+/// The session affinity timeout of a Service that does not set one: three hours.
 pub const DEFAULT_AFFINITY_TIMEOUT: Duration = Duration::from_secs(10_800);
 
-/// `namespace/name` of a Service.
+/// The namespace and name of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct NamespacedName {
@@ -31,7 +31,7 @@ pub struct NamespacedName {
 }
 
 impl NamespacedName {
-    /// The name of a Service.
+    /// Creates the name of a Service.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
@@ -39,13 +39,13 @@ impl NamespacedName {
 }
 
 impl fmt::Display for NamespacedName {
+    /// Writes `namespace/name`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 
-/// The identity of what is load-balanced. Ports of Services and of slices meet by name and protocol, never by
-/// number.
+/// The identity of a Service port. Ports of Services and of slices are matched by name and protocol, never by number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct ServicePortName {
@@ -58,7 +58,7 @@ pub struct ServicePortName {
 }
 
 impl ServicePortName {
-    /// The port `port` of a Service.
+    /// Creates the name of a Service port.
     #[must_use]
     pub fn new(service: NamespacedName, port: &str, protocol: Protocol) -> Self {
         Self { service, port: port.into(), protocol }
@@ -66,14 +66,14 @@ impl ServicePortName {
 }
 
 impl fmt::Display for ServicePortName {
-    /// `namespace/name:port`, without the colon for a port without a name, as kube-proxy logs it.
+    /// Writes `namespace/name:port`, or `namespace/name` for a port without a name, as kube-proxy logs it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.service)?;
         if self.port.is_empty() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
-/// One port of a Service as one family's proxy sees it.
+/// The settings of a Service port, as the proxy of one family sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServicePortInfo {
@@ -81,52 +81,52 @@ pub struct ServicePortInfo {
     pub cluster_ip: IpAddr,
     /// The port of the cluster IP, the external IPs and the load balancer's addresses.
     pub port: u16,
-    /// The protocol.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// The port on the nodes; 0 is none.
+    /// The port on each node; 0 if there is none.
     pub node_port: u16,
-    /// External IPs.
+    /// The external IPs.
     pub external_ips: Vec<IpAddr>,
     /// The load balancer's addresses that nodes capture.
     pub load_balancer_vips: Vec<IpAddr>,
-    /// Who may use the load balancer's addresses; anybody when empty.
+    /// The clients that may use the load balancer's addresses; every client if empty.
     pub source_ranges: Vec<Cidr>,
-    /// How long a client stays with its endpoint; `None` without session affinity.
+    /// How long session affinity remembers a client; `None` without session affinity.
     pub affinity: Option<Duration>,
     /// Whether external traffic may only use endpoints of this node.
     pub external_policy_local: bool,
     /// Whether traffic to the cluster IP may only use endpoints of this node.
     pub internal_policy_local: bool,
-    /// Where the load balancer asks for this node's endpoints; 0 is nowhere.
+    /// The port of the load balancer's health check; 0 if there is none.
     pub health_check_node_port: u16,
 }
 
 impl ServicePortInfo {
-    /// Whether anything outside of the cluster can reach it. If not, its external policy means nothing.
+    /// Returns whether the port can be reached from outside the cluster. If not, its external policy has no effect.
     #[must_use]
     pub fn externally_accessible(&self) -> bool {
         self.node_port != 0 || !self.load_balancer_vips.is_empty() || !self.external_ips.is_empty()
     }
 
-    /// Whether any of its traffic may use the endpoints of all nodes.
+    /// Returns whether any traffic to the port may use the endpoints of all nodes.
     #[must_use]
     pub fn uses_cluster_endpoints(&self) -> bool {
         !self.internal_policy_local || self.externally_accessible()
     }
 
-    /// Whether any of its traffic is restricted to the endpoints of this node.
+    /// Returns whether any traffic to the port may only use the endpoints of this node.
     #[must_use]
     pub fn uses_local_endpoints(&self) -> bool {
         self.internal_policy_local || (self.external_policy_local && self.externally_accessible())
     }
 
-    /// Its addresses: the cluster IP, then external IPs, then the load balancer's.
+    /// Returns the port's virtual addresses: the cluster IP, then external IPs, then the load balancer's addresses.
     pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> {
         std::iter::once(self.cluster_ip).chain(self.external_ips.iter().chain(&self.load_balancer_vips).copied())
     }
 }
 
-/// What a Service asks of a family's proxy; nothing when it is not to be proxied.
+/// Returns the ports of a Service that the proxy of a family serves; none if the Service is not proxied.
 #[must_use]
 pub fn service_ports(service: &Service, family: IpFamily) -> Vec<(ServicePortName, ServicePortInfo)> {
     if should_skip(service) {
@@ -137,7 +137,7 @@ pub fn service_ports(service: &Service, family: IpFamily) -> Vec<(ServicePortNam
     let common = common(service, cluster_ip, family);
     let named = |port: &ServicePort| {
         let info = ServicePortInfo {
-            // A number that no port has cannot be served.
+            // A number out of range cannot be served.
             port: u16::try_from(port.port).ok().filter(|port| *port != 0)?,
             protocol: port.protocol,
             node_port: u16::try_from(port.node_port).unwrap_or(0),
@@ -160,7 +160,7 @@ fn cluster_ip(service: &Service, family: IpFamily) -> Option<IpAddr> {
     parse_ip(service.cluster_ips.get(at)?)
 }
 
-/// What all ports of a Service have in common.
+/// The settings that all ports of a Service have in common.
 fn common(service: &Service, cluster_ip: IpAddr, family: IpFamily) -> ServicePortInfo {
     let of_family = |ip: &IpAddr| IpFamily::from_ip(*ip) == family;
     let captured = service.load_balancer_ingress.iter().filter(|ingress| ingress.ip_mode != Some(IpMode::Proxy));

@@ -1,99 +1,121 @@
-//! What readers see.
+//! The immutable state that readers decide with.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{
-    Config, Dial, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName,
+    Config, DialAttempts, Flow, HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName,
     UsableEndpoints,
-    dispatch::Key,
+    config::NodeContext,
+    dispatch::RouteMap,
     endpoints::EndpointInfo,
     hairpin::Hairpins,
     mode::Mode,
     object::Protocol,
-    programmed::Here,
     route::Route,
     table::Table,
     verdict::{Action, Destination, Reason, Verdict},
 };
 use discovery_core::policy::Rng;
 
-/// All Services at one moment. Immutable: hold it as long as you like, [`Proxier::sync`](super::Proxier::sync) makes
-/// another one.
+/// All Services at one moment.
 ///
-/// What a mode remembers (clients, the round) is shared by all snapshots, as the kernel's memory is by all its rules.
-/// In userspace and IPVS mode the endpoints themselves are part of it, and even an old snapshot knows the latest.
+/// A snapshot is immutable: hold it as long as needed, [`Proxier::sync`](super::Proxier::sync) creates another one.
+///
+/// All snapshots share what a mode remembers (clients, the position of a round robin), as all rules share the kernel's
+/// memory. In userspace and IPVS mode the endpoints are part of that memory, so even an old snapshot uses the latest
+/// endpoints.
 #[derive(Debug)]
 pub struct Snapshot {
-    pub(super) here: Arc<Here>,
-    pub(super) frontends: Table<Key, Route>,
-    pub(super) cluster_ips: Table<Key, Route>,
-    pub(super) hairpins: Hairpins,
-    pub(super) health: Table<NamespacedName, Arc<HealthCheck>>,
-    pub(super) no_local: NoLocalEndpoints,
-    pub(super) version: u64,
+    node: Arc<NodeContext>,
+    routes: RouteMap,
+    hairpins: Hairpins,
+    health: HealthTable,
+    no_local: NoLocalEndpoints,
+    version: u64,
 }
 
+/// The health checks of all Services that have one.
+pub(super) type HealthTable = Table<NamespacedName, Arc<HealthCheck>>;
+
 impl Snapshot {
-    /// What becomes of a flow.
+    pub(super) fn new(
+        node: Arc<NodeContext>,
+        routes: RouteMap,
+        hairpins: Hairpins,
+        health: HealthTable,
+        no_local: NoLocalEndpoints,
+        version: u64,
+    ) -> Self {
+        Self { node, routes, hairpins, health, no_local, version }
+    }
+
+    /// Decides a flow.
     #[must_use]
     pub fn decide(&self, flow: &Flow<'_>, now: Instant, rng: &mut dyn Rng) -> Verdict<'_> {
         match self.find(flow) {
-            Some(found) => found.decide(self, flow, now, rng),
-            None => self.closed_node_port(flow).unwrap_or_else(|| self.unmatched(flow)),
+            Some(route) => route.decide(&self.node, &self.hairpins, flow, now, rng),
+            None => self.unserved_node_port(flow).unwrap_or_else(|| self.unmatched(flow)),
         }
     }
 
-    /// The attempts to connect a flow's client, in userspace mode; `None` in other modes, where the kernel sends the
-    /// client where [`decide`](Self::decide) says and nobody tries again, and for what is not proxied.
+    /// Returns the attempts to connect the client of a flow, in userspace mode.
+    ///
+    /// Returns `None` for a destination that is not proxied, and in the other modes: there the kernel sends the client
+    /// to the endpoint that [`decide`](Self::decide) chooses, and does not try another one.
     #[must_use]
-    pub fn dial(&self, flow: &Flow<'_>) -> Option<Dial> {
-        let found = self.find(flow).filter(|_| self.here.config.mode == Mode::Userspace)?;
-        Some(Dial::new(found.port.cell.clone(), flow.source.ip()))
+    pub fn dial_attempts(&self, flow: &Flow<'_>) -> Option<DialAttempts> {
+        let route = self.find(flow).filter(|_| *self.config().mode() == Mode::Userspace)?;
+        Some(DialAttempts::new(route.port.state.clone(), flow.source.ip()))
     }
 
-    /// The port of a Service that a flow's destination belongs to, and how.
+    /// Returns the Service port that a flow's destination belongs to.
     #[must_use]
     pub fn lookup(&self, flow: &Flow<'_>) -> Option<ServicePortView<'_>> {
-        self.find(flow).map(|found| ServicePortView { found })
+        self.find(flow).map(|route| ServicePortView { route })
     }
 
-    /// All addresses that Services are reached by, in no particular order, with those of node ports. What userspace
-    /// mode does not proxy (SCTP) is left out.
+    /// Returns every address that a Service is reached at, including node ports, in no particular order. SCTP is left
+    /// out in userspace mode, which does not proxy it.
     pub fn frontends(&self) -> impl Iterator<Item = Frontend<'_>> {
-        let is_served = |key: &Key| key.protocol() != Protocol::Sctp || self.here.config.mode != Mode::Userspace;
-        self.frontends.iter().filter(move |(key, _)| is_served(key)).flat_map(|(key, found)| {
-            let on_nodes = key.service_address().is_none();
-            let node = self.here.addresses.listened_at().filter(move |_| on_nodes);
-            let node = node.map(|ip| SocketAddr::new(ip, key.port()));
-            let frontend = |address| Frontend { protocol: key.protocol(), address, port: ServicePortView { found } };
-            key.service_address().into_iter().chain(node).map(frontend)
+        let is_userspace = *self.config().mode() == Mode::Userspace;
+        let served = self.routes.iter().filter(move |(protocol, ..)| !(is_userspace && *protocol == Protocol::Sctp));
+        served.flat_map(|(protocol, ip, port, route)| {
+            let at_node = self.node.node_port_listeners().filter(move |_| ip.is_none());
+            let address = move |ip: IpAddr| SocketAddr::new(ip, port);
+            let view = ServicePortView { route };
+            let frontend = move |ip| Frontend { protocol, address: address(ip), port: view };
+            ip.into_iter().chain(at_node).map(frontend)
         })
     }
 
-    /// The settings that it was made with.
+    /// Returns the settings that the proxy was created with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.here.config
+        self.node.config()
     }
 
-    /// What the health check port of a Service answers; `None` for a Service that has none.
+    /// Returns the health check of a Service; `None` if it has no health check port.
     #[must_use]
     pub fn health_check(&self, service: &NamespacedName) -> Option<&HealthCheck> {
         self.health.get(service).map(AsRef::as_ref)
     }
 
-    /// All health checks, in no particular order.
+    /// Returns all health checks, in no particular order.
     pub fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
-        self.health.values().map(AsRef::as_ref)
+        self.health.iter().map(|(_, check)| check.as_ref())
     }
 
-    /// How many Services have endpoints, but none here where policy `Local` wants them.
+    /// Returns how many Services have endpoints, but none on this node although their policy is `Local`.
     #[must_use]
     pub const fn no_local_endpoints(&self) -> NoLocalEndpoints {
         self.no_local
     }
 
-    /// Goes up by one with each snapshot of a proxy.
+    /// Returns the number of this snapshot. It increases by one with each snapshot that a proxy publishes.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
@@ -101,86 +123,86 @@ impl Snapshot {
 
     fn find(&self, flow: &Flow<'_>) -> Option<&Route> {
         let (ip, port) = (flow.destination.ip(), flow.destination.port());
-        let is_served = port != 0 && !(flow.protocol == Protocol::Sctp && self.here.config.mode == Mode::Userspace);
+        let is_served = port != 0 && !(flow.protocol == Protocol::Sctp && *self.config().mode() == Mode::Userspace);
         if !is_served {
             return None;
         }
-        let service = || self.frontends.get(&Key::service(ip, port, flow.protocol));
-        let node_port = || self.frontends.get(&Key::node_port(port, flow.protocol));
-        service()
-            .filter(|_| !ip.is_unspecified())
-            .or_else(|| node_port().filter(|_| self.here.addresses.has_node_ports(ip)))
+        let service = || self.routes.service(ip, port, flow.protocol);
+        let node_port = || self.routes.node_port(port, flow.protocol);
+        service().filter(|_| !ip.is_unspecified()).or_else(|| node_port().filter(|_| self.node.has_node_ports(ip)))
     }
 
-    /// A node port at an address of the node that has none. iptables mode opens node ports at some of the addresses, and
-    /// refuses at all of them where a Service has no endpoints: k/k pkg/proxy/iptables/proxier.go,
-    /// `KUBE-EXTERNAL-SERVICES` with `--dst-type LOCAL`.
-    fn closed_node_port(&self, flow: &Flow<'_>) -> Option<Verdict<'_>> {
+    /// Decides a flow to a node port at an address of the node that does not serve node ports.
+    ///
+    /// iptables mode serves node ports at some addresses of the node, but rejects at all of them when the Service has
+    /// no endpoints: k/k pkg/proxy/iptables/proxier.go, `KUBE-EXTERNAL-SERVICES` with `--dst-type LOCAL`.
+    fn unserved_node_port(&self, flow: &Flow<'_>) -> Option<Verdict<'_>> {
         let (ip, port) = (flow.destination.ip(), flow.destination.port());
-        let is_local = ip.is_loopback() || self.here.addresses.all.contains(&ip);
-        let refuses = matches!(self.here.config.mode, Mode::Iptables(_)) && is_local && port != 0;
-        self.frontends.get(&Key::node_port(port, flow.protocol)).filter(|_| refuses)?.refuse_elsewhere(&self.here, flow)
+        let is_rejected =
+            matches!(self.config().mode(), Mode::Iptables(_)) && self.node.is_node_address(ip) && port != 0;
+        let route = self.routes.node_port(port, flow.protocol).filter(|_| is_rejected)?;
+        route.decide_unserved_address(&self.node, flow)
     }
 
-    /// Only nftables mode answers for what is nobody's: k/k pkg/proxy/nftables/proxier.go, `cluster-ips-check`.
+    /// Decides a flow that no Service port matches. Only nftables mode acts on it: k/k pkg/proxy/nftables/proxier.go,
+    /// `cluster-ips-check`.
     fn unmatched(&self, flow: &Flow<'_>) -> Verdict<'_> {
-        let (ip, config) = (flow.destination.ip(), &self.here.config);
-        let is_cluster_ip = || self.cluster_ips.get(&Key::cluster_ip(ip)).is_some();
-        let is_in_range = || config.service_cidrs.iter().any(|range| range.contains(ip));
-        match config.mode {
-            Mode::Nftables if is_cluster_ip() => Verdict::new(Action::Reject, Reason::UnservedPort),
-            Mode::Nftables if is_in_range() => Verdict::new(Action::Drop, Reason::Unallocated),
-            _ => Verdict::new(Action::Untouched, Reason::NoService),
-        }
+        let ip = flow.destination.ip();
+        let (action, reason) = match self.config().mode() {
+            Mode::Nftables if self.routes.is_cluster_ip(ip) => (Action::Reject, Reason::UnservedPort),
+            Mode::Nftables if self.node.is_in_service_range(ip) => (Action::Drop, Reason::Unallocated),
+            _ => (Action::Untouched, Reason::NoService),
+        };
+        Verdict { action, reason }
     }
 }
 
-/// An address that a Service is reached by.
+/// An address that a Service is reached at.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Frontend<'a> {
-    /// The protocol.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// The address and number.
+    /// The address and port number.
     pub address: SocketAddr,
-    /// Whose it is.
+    /// The Service port that the address belongs to.
     pub port: ServicePortView<'a>,
 }
 
-/// What is known of a port of a Service.
+/// A Service port in a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct ServicePortView<'a> {
-    found: &'a Route,
+    route: &'a Route,
 }
 
 impl<'a> ServicePortView<'a> {
-    /// Its name.
+    /// Returns the port's name.
     #[must_use]
     pub fn name(&self) -> &'a ServicePortName {
-        &self.found.port.name
+        &self.route.port.name
     }
 
-    /// Which of its addresses was looked up.
+    /// Returns the kind of address that was looked up.
     #[must_use]
     pub const fn destination(&self) -> Destination {
-        self.found.destination
+        self.route.destination
     }
 
-    /// What its Service says.
+    /// Returns the settings that the Service gives the port.
     #[must_use]
     pub fn info(&self) -> &'a ServicePortInfo {
-        &self.found.port.info
+        &self.route.port.info
     }
 
-    /// All its endpoints, usable or not, in order.
+    /// Returns all endpoints, usable or not, in order.
     #[must_use]
     pub fn endpoints(&self) -> &'a [EndpointInfo] {
-        &self.found.port.endpoints
+        &self.route.port.endpoints
     }
 
-    /// The endpoints that flows may use.
+    /// Returns the endpoints that flows may use.
     #[must_use]
     pub fn usable(&self) -> &'a UsableEndpoints {
-        &self.found.port.usable
+        &self.route.port.usable
     }
 }

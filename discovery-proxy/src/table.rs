@@ -1,8 +1,8 @@
-//! A hash table whose copies share what has not changed.
+//! A hash table whose clones share unchanged entries.
 //!
-//! Readers hold a copy while the next one is made: changing an entry copies the list of shards and the one shard
-//! that the entry is in, both of bounded size, and nothing else. So the cost of a change does not depend
-//! on the number of entries: a shard of 50 000 entries holds fifty.
+//! Readers hold a clone while the next version is made. Changing an entry copies the list of shards and the shard of
+//! the entry, both of bounded size, and nothing else. So the cost of a change does not depend on the number of entries:
+//! with 50 000 entries, a shard holds about fifty.
 
 use std::{
     fmt,
@@ -10,13 +10,14 @@ use std::{
     sync::Arc,
 };
 
-/// A hash table that is cheap to copy and to change afterwards.
+/// A hash table that is cheap to clone and to change afterwards.
 pub(super) struct Table<K, V> {
     shards: Arc<[Arc<Shard<K, V>>]>,
     len: usize,
 }
 
-/// As many list entries to copy at a change as there are, roughly, entries in a shard of the largest clusters.
+/// Balances the two copies that a change makes: the list of shards, and the entries of one shard in the largest
+/// clusters.
 const SHARDS: usize = 1024;
 
 impl<K, V> Default for Table<K, V> {
@@ -38,19 +39,9 @@ impl<K: Eq + Hash, V> Table<K, V> {
         self.shards.get(shard_of(hash))?.get(key, hash)
     }
 
-    #[cfg(test)]
-    pub(super) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// All entries, in no order that means anything.
+    /// All entries, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.shards.iter().flat_map(|shard| &shard.slots).flat_map(|slot| &slot.0).map(|(key, value)| (key, value))
-    }
-
-    /// All values, in no order that means anything.
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.iter().map(|(_, value)| value)
     }
 }
 
@@ -70,22 +61,22 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         old
     }
 
-    /// The shard for a hash, our own from here on.
+    /// The shard for a hash, cloned first if it is shared.
     fn shard(&mut self, hash: u64) -> Option<&mut Shard<K, V>> {
         Arc::make_mut(&mut self.shards).get_mut(shard_of(hash)).map(Arc::make_mut)
     }
 }
 
-/// Open addressing: an entry is in the slot that its hash says, or in the next that was free, so that finding it
-/// waits for one line of memory. (The standard library's map has its tags elsewhere, and waits for two.)
+/// Open addressing: an entry is in the slot that its hash names, or in the next one that was free. A lookup therefore
+/// waits for one cache line. (The standard library's map keeps its tags elsewhere, and waits for two.)
 #[derive(Clone)]
 struct Shard<K, V> {
-    /// A power of two, or none; at most two in three are taken.
+    /// A power of two or zero; at most two in three are occupied.
     slots: Vec<Slot<K, V>>,
     len: usize,
 }
 
-/// A line of memory of its own, for an entry that fits.
+/// A slot with a cache line of its own, if the entry fits.
 #[derive(Clone)]
 #[repr(align(64))]
 struct Slot<K, V>(Option<(K, V)>);
@@ -95,7 +86,7 @@ impl<K: Eq + Hash, V> Shard<K, V> {
         self.slots.get(self.find(key, hash)?)?.0.as_ref().map(|(_, value)| value)
     }
 
-    /// The slot of `key`, or the free one where it would go; `None` when there are no slots.
+    /// The slot of `key`, or the free slot where it would go; `None` if there are no slots.
     fn find(&self, key: &K, hash: u64) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;
@@ -128,7 +119,7 @@ impl<K: Eq + Hash, V> Shard<K, V> {
         }
     }
 
-    /// Those that follow without a gap may have been moved on by this one: they are put in anew.
+    /// Removes an entry, and reinserts the entries that follow without a gap: this one may have displaced them.
     fn remove(&mut self, key: &K, hash: u64) -> Option<V> {
         let at = self.find(key, hash)?;
         let (_, old) = self.slots.get_mut(at)?.0.take()?;
@@ -155,15 +146,17 @@ fn hash_of<K: Hash>(key: &K) -> u64 {
     hasher.finish()
 }
 
-/// By bits that a shard does not look at.
+/// Selects the shard by bits that the shard itself does not use.
 const fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
 pub(super) type BuildMixer = BuildHasherDefault<Mixer>;
 
-/// A hash that depends on the key alone: the pure floors ask for no entropy. Keys are addresses and names that the
-/// cluster's administrators have chosen; where clients choose them, tables are bounded in time.
+/// A hasher that depends on the key alone, because decisions must not read entropy.
+///
+/// Most keys are addresses and names that the cluster's administrators choose. Where clients choose the keys, entries
+/// expire.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mixer {
     state: u64,
@@ -194,7 +187,7 @@ impl Hasher for Mixer {
         self.write_u64(value as u64);
     }
 
-    /// Folds the 128 bits of a product: every bit of the input reaches every bit of the state.
+    /// Folds the 128 bits of a product, so that every bit of the input affects every bit of the state.
     fn write_u64(&mut self, value: u64) {
         let product = u128::from(self.state ^ value ^ 0x9e37_79b9_7f4a_7c15) * 0xbf58_476d_1ce4_e5b9;
         self.state = (product >> 64) as u64 ^ product as u64;

@@ -1,40 +1,41 @@
-//! Which endpoints are usable, whatever the mode.
+//! Which endpoints are usable, in every mode except userspace mode.
 //!
 //! Source: k/k pkg/proxy/topology.go (`CategorizeEndpoints`, `topologyModeFromHints`); test
 //! `TestCategorizeEndpoints`.
 //!
-//! * **Cluster set**: ready, and allowed by the topology mode. If there is none, those that are serving while they
-//!   terminate, whatever their hints.
-//! * **Local set**: ready and on this node, whatever their hints. If there is none, those on this node that are
-//!   serving while they terminate.
-//! * **Topology mode**, from ready endpoints alone: when each has a node hint and one names this node, only the
-//!   endpoints that name it; else the same with zones; else all. One ready endpoint without hints ends it. What the
-//!   Service says in `trafficDistribution` is not read: the slice controller has turned it into hints.
+//! * **Cluster set**: the ready endpoints that the topology mode allows. If there are none, the endpoints that serve
+//!   while terminating, whatever their hints.
+//! * **Local set**: the ready endpoints on this node, whatever their hints. If there are none, the endpoints on this
+//!   node that serve while terminating.
+//! * **Topology mode**, computed from ready endpoints alone: if every endpoint has a node hint and one names this node,
+//!   only the endpoints that name this node are allowed. Otherwise the same applies to zones. Otherwise all endpoints
+//!   are allowed. A single ready endpoint without hints turns the topology mode off. `trafficDistribution` of the
+//!   Service is not read: the slice controller has already turned it into hints.
 
 use std::{fmt, net::SocketAddr};
 
-use super::{EndpointInfo, ServicePortInfo};
+use super::{EndpointInfo, ServicePortInfo, config::NodeContext};
 
-/// The endpoints that each kind of traffic may use.
+/// The endpoints of a Service port that each kind of traffic may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsableEndpoints {
-    /// For traffic that may use any node's endpoints, in order.
+    /// The cluster set: for traffic that may use the endpoints of any node, in order.
     pub cluster: Box<[SocketAddr]>,
-    /// For traffic that may use only this node's, in order.
+    /// The local set: for traffic that may only use endpoints of this node, in order.
     pub local: Box<[SocketAddr]>,
-    /// Whether there is a usable endpoint anywhere; without one, traffic is refused, not dropped.
+    /// Whether there is a usable endpoint on any node. If not, traffic is rejected rather than dropped.
     pub has_any: bool,
-    /// The cluster set are terminating ones, for want of ready ones.
+    /// Whether the cluster set consists of terminating endpoints because none is ready.
     pub cluster_terminating: bool,
-    /// The local set are terminating ones, for want of ready ones.
+    /// Whether the local set consists of terminating endpoints because none is ready.
     pub local_terminating: bool,
-    /// What the hints have led to.
+    /// How topology hints restrict the cluster set.
     pub topology: Topology,
 }
 
 impl UsableEndpoints {
-    /// The union of both sets, for what is kept for each endpoint.
+    /// Returns the union of both sets: the endpoints that a mode keeps state for.
     #[must_use]
     pub fn all_reachable(&self) -> Vec<SocketAddr> {
         let mut all = self.cluster.to_vec();
@@ -43,24 +44,24 @@ impl UsableEndpoints {
     }
 }
 
-/// Which hints were followed, or why none.
+/// The topology hints that apply, or why they are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Topology {
-    /// No ready endpoint has a hint: nothing was asked for.
+    /// No ready endpoint has a hint.
     #[default]
     NoHints,
-    /// Only endpoints with a hint for this node.
+    /// Only endpoints with a hint for this node are used.
     SameNode,
-    /// Only endpoints with a hint for this zone.
+    /// Only endpoints with a hint for this zone are used.
     SameZone,
-    /// Hints are ignored: a ready endpoint has none.
+    /// Hints are ignored: a ready endpoint has no hint.
     Unhinted,
-    /// Hints are ignored: no ready endpoint has one for this node or zone.
+    /// Hints are ignored: no ready endpoint has a hint for this node or zone.
     NotForHere,
-    /// Hints are ignored: it is not known which zone this node is in.
+    /// Hints are ignored: the zone of this node is unknown.
     UnknownZone,
-    /// There is no ready endpoint.
+    /// No endpoint is ready.
     NoneReady,
 }
 
@@ -68,28 +69,21 @@ impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoHints => "no hints",
-            Self::SameNode => "same node by hints",
-            Self::SameZone => "same zone by hints",
-            Self::Unhinted => "hints ignored: a ready endpoint has none",
-            Self::NotForHere => "hints ignored: none for this node or zone",
-            Self::UnknownZone => "hints ignored: this node's zone is not known",
-            Self::NoneReady => "no endpoint is ready",
+            Self::SameNode => "endpoints with a hint for this node",
+            Self::SameZone => "endpoints with a hint for this zone",
+            Self::Unhinted => "hints ignored: a ready endpoint has no hint",
+            Self::NotForHere => "hints ignored: no hint for this node or zone",
+            Self::UnknownZone => "hints ignored: zone of this node unknown",
+            Self::NoneReady => "no ready endpoint",
         })
     }
 }
 
-/// Where the proxy runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place<'a> {
-    pub(super) node: &'a str,
-    pub(super) zone: Option<&'a str>,
-}
-
-/// Sorts the endpoints of a port by who may use them.
-pub(super) fn categorize(all: &[EndpointInfo], port: &ServicePortInfo, place: Place<'_>) -> UsableEndpoints {
-    let mut usable = UsableEndpoints { topology: topology(all, place), ..UsableEndpoints::default() };
+/// Sorts the endpoints of a port into the cluster set and the local set.
+pub(super) fn categorize(all: &[EndpointInfo], port: &ServicePortInfo, node: &NodeContext) -> UsableEndpoints {
+    let mut usable = UsableEndpoints { topology: topology(all, node), ..UsableEndpoints::default() };
     if port.uses_cluster_endpoints() {
-        let allowed = |endpoint: &&EndpointInfo| endpoint.ready && usable.topology.allows(endpoint, place);
+        let allowed = |endpoint: &&EndpointInfo| endpoint.ready && usable.topology.allows(endpoint, node);
         let ready = addrs(all.iter().filter(allowed));
         usable.cluster_terminating = ready.is_empty();
         usable.cluster = match ready.is_empty() {
@@ -112,21 +106,21 @@ pub(super) fn categorize(all: &[EndpointInfo], port: &ServicePortInfo, place: Pl
 }
 
 impl Topology {
-    fn allows(self, endpoint: &EndpointInfo, place: Place<'_>) -> bool {
+    fn allows(self, endpoint: &EndpointInfo, node: &NodeContext) -> bool {
         match self {
-            Self::SameNode => endpoint.node_hints.iter().any(|node| node == place.node),
-            Self::SameZone => endpoint.zone_hints.iter().any(|zone| Some(zone.as_str()) == place.zone),
+            Self::SameNode => endpoint.node_hints.iter().any(|hint| hint == node.name()),
+            Self::SameZone => endpoint.zone_hints.iter().any(|hint| Some(hint.as_str()) == node.zone()),
             _ => true,
         }
     }
 }
 
-fn topology(all: &[EndpointInfo], place: Place<'_>) -> Topology {
+fn topology(all: &[EndpointInfo], node: &NodeContext) -> Topology {
     let ready = || all.iter().filter(|endpoint| endpoint.ready);
     if ready().next().is_none() {
         return Topology::NoneReady;
     }
-    let names_here = |mode: Topology| ready().any(|endpoint| mode.allows(endpoint, place));
+    let names_here = |mode: Topology| ready().any(|endpoint| mode.allows(endpoint, node));
     let by_node = ready().all(|endpoint| !endpoint.node_hints.is_empty());
     if by_node && names_here(Topology::SameNode) {
         return Topology::SameNode;
@@ -139,7 +133,7 @@ fn topology(all: &[EndpointInfo], place: Place<'_>) -> Topology {
     match (by_node || by_zone, ready().any(hinted)) {
         (_, false) => Topology::NoHints,
         (false, true) => Topology::Unhinted,
-        (true, true) if by_zone && place.zone.is_none() => Topology::UnknownZone,
+        (true, true) if by_zone && node.zone().is_none() => Topology::UnknownZone,
         (true, true) => Topology::NotForHere,
     }
 }

@@ -1,26 +1,24 @@
-//! What becomes of a flow, and why.
+//! The decision for a flow, and the reason for it.
 
 use std::{fmt, net::SocketAddr};
 
-use super::{Connection, Sender, ServicePortName, Topology, programmed::Programmed};
+use super::{Connection, Flow, Sender, ServicePortName, Topology, program::PortState};
 
-/// What becomes of a flow, and why. It borrows from the snapshot: making one allocates nothing and counts no
-/// references.
+/// The decision for a flow, and the reason for it.
+///
+/// A verdict borrows from the snapshot: creating one neither allocates nor counts references. Its `Display` is one
+/// line with the action and the whole reason.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Verdict<'a> {
-    /// What becomes of the flow.
+    /// What happens to the flow.
     pub action: Action,
-    /// Why.
+    /// Why it happens.
     pub reason: Reason<'a>,
 }
 
 impl<'a> Verdict<'a> {
-    pub(super) const fn new(action: Action, reason: Reason<'a>) -> Self {
-        Self { action, reason }
-    }
-
-    /// The endpoint that the flow goes to.
+    /// Returns the endpoint that the flow goes to.
     #[must_use]
     pub const fn endpoint(&self) -> Option<SocketAddr> {
         match self.action {
@@ -29,32 +27,33 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Whether the endpoint sees the node's address in place of the client's; false when there is no endpoint.
+    /// Returns whether the endpoint sees the node's address instead of the client's; false when there is no endpoint.
     #[must_use]
     pub const fn is_masqueraded(&self) -> bool {
         matches!(self.action, Action::Endpoint { masquerade: true, .. })
     }
 
-    /// The port of a Service that decided.
+    /// Returns the name of the Service port that decided.
     #[must_use]
     pub fn service_port(&self) -> Option<&'a ServicePortName> {
         self.matched().map(|matched| matched.service_port())
     }
 
-    /// How the port of a Service decided, if one did.
+    /// Returns the Service port that decided, and how; `None` if the destination matches no Service port.
     #[must_use]
-    pub const fn matched(&self) -> Option<Matched<'a>> {
+    pub const fn matched(&self) -> Option<ServiceMatch<'a>> {
         match self.reason {
             Reason::Service(matched) => Some(matched),
             _ => None,
         }
     }
 
-    /// Counts the flow as a connection, which IPVS's schedulers look at, until the result is closed or dropped.
-    /// `None` when the mode counts nothing.
+    /// Counts the flow as a connection, which IPVS's schedulers read, until the result is closed or dropped.
+    ///
+    /// Returns `None` in the modes that do not count connections.
     #[must_use]
-    pub fn open(&self, flow: &super::Flow<'_>) -> Option<Connection> {
-        self.matched()?.port.open(flow, self.endpoint()?)
+    pub fn open(&self, flow: &Flow<'_>) -> Option<Connection> {
+        Connection::open(&self.matched()?.port.state, flow, self.endpoint()?)
     }
 }
 
@@ -64,23 +63,23 @@ impl fmt::Display for Verdict<'_> {
     }
 }
 
-/// What becomes of a flow.
+/// What happens to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// It goes to an endpoint.
+    /// The flow goes to an endpoint.
     #[non_exhaustive]
     Endpoint {
         /// The endpoint.
         addr: SocketAddr,
-        /// Whether the endpoint sees the node's address in place of the client's.
+        /// Whether the endpoint sees the node's address instead of the client's.
         masquerade: bool,
     },
-    /// It is refused: the client learns at once.
+    /// The flow is rejected: the client gets an error at once.
     Reject,
-    /// It is dropped: the client waits in vain.
+    /// The flow is dropped: the client gets no answer and times out.
     Drop,
-    /// It is none of the proxy's business, and goes where routes lead.
+    /// The proxy ignores the flow, which follows the node's routes.
     Untouched,
 }
 
@@ -90,22 +89,22 @@ impl fmt::Display for Action {
             Self::Endpoint { addr, .. } => write!(f, "to {addr}"),
             Self::Reject => f.write_str("rejected"),
             Self::Drop => f.write_str("dropped"),
-            Self::Untouched => f.write_str("untouched"),
+            Self::Untouched => f.write_str("not proxied"),
         }
     }
 }
 
-/// Why.
+/// The reason for an [`Action`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Reason<'a> {
-    /// A port of a Service decided.
-    Service(Matched<'a>),
-    /// The address is a Service's cluster IP, the port is none of its own.
+    /// A Service port decided.
+    Service(ServiceMatch<'a>),
+    /// The address is a Service's cluster IP, but the Service does not serve the port.
     UnservedPort,
-    /// The address is of the service range, and no Service has it.
+    /// The address is in the Service range, but no Service has it.
     Unallocated,
-    /// The destination is nothing that Services are reached by.
+    /// The destination is not an address that a Service is reached at.
     NoService,
 }
 
@@ -113,62 +112,62 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(matched) => matched.fmt(f),
-            Self::UnservedPort => f.write_str("the Service of this cluster IP has no such port"),
-            Self::Unallocated => f.write_str("no Service has this address of the service range"),
+            Self::UnservedPort => f.write_str("the Service with this cluster IP does not serve this port"),
+            Self::Unallocated => f.write_str("no Service has this address, which is in the Service range"),
             Self::NoService => f.write_str("no Service has this address and port"),
         }
     }
 }
 
-/// How the port of a Service decided.
+/// The Service port that decided, and how.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Matched<'a> {
-    pub(super) port: &'a Programmed,
-    /// Who sends, as far as the rules care.
+pub struct ServiceMatch<'a> {
+    pub(super) port: &'a PortState,
+    /// The kind of sender.
     pub sender: Sender,
-    /// Which of its addresses the destination is.
+    /// The kind of address that the flow was sent to.
     pub destination: Destination,
-    /// Which endpoints the flow may use.
+    /// The endpoints that the flow may use.
     pub scope: Scope,
-    /// How one of them was chosen, or why none.
+    /// How an endpoint was chosen, or why none was.
     pub choice: Choice,
-    /// Why the source address is hidden, or that it is not.
+    /// Why the endpoint sees the node's address, or [`Masquerade::No`].
     pub masquerade: Masquerade,
 }
 
-impl<'a> Matched<'a> {
-    /// The port.
+impl<'a> ServiceMatch<'a> {
+    /// Returns the port's name.
     #[must_use]
     pub const fn service_port(&self) -> &'a ServicePortName {
-        self.port.name()
+        &self.port.name
     }
 
-    /// What hints have led to. They do not matter in the local scope.
+    /// Returns how topology hints restrict the cluster set. Hints have no effect on the local set.
     #[must_use]
     pub fn topology(&self) -> Topology {
-        self.port.usable().topology
+        self.port.usable.topology
     }
 
-    /// Whether the endpoints that the flow may use are terminating ones, for want of ready ones.
+    /// Returns whether the flow uses terminating endpoints because no endpoint in its scope is ready.
     #[must_use]
     pub fn terminating_only(&self) -> bool {
         match self.scope {
-            Scope::Local => self.port.usable().local_terminating,
-            Scope::Cluster | Scope::ShortCircuit | Scope::NoneLocal => self.port.usable().cluster_terminating,
+            Scope::Local => self.port.usable.local_terminating,
+            Scope::Cluster | Scope::ShortCircuit | Scope::NoneLocal => self.port.usable.cluster_terminating,
         }
     }
 }
 
-impl fmt::Display for Matched<'_> {
+impl fmt::Display for ServiceMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} of {}", self.port.name().protocol, self.destination, self.port.name())?;
-        write!(f, ", {}", self.scope)?;
+        let name = self.service_port();
+        write!(f, "{} {} of {name}, {}", name.protocol, self.destination, self.scope)?;
         if self.scope != Scope::Local && self.topology() != Topology::NoHints {
             write!(f, ", {}", self.topology())?;
         }
         if self.terminating_only() {
-            f.write_str(", only terminating ones left")?;
+            f.write_str(", only terminating endpoints left")?;
         }
         write!(f, ", {}", self.choice)?;
         match self.masquerade {
@@ -178,17 +177,17 @@ impl fmt::Display for Matched<'_> {
     }
 }
 
-/// How the destination of a flow belongs to a Service.
+/// The kind of address that a Service is reached at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Destination {
-    /// Its cluster IP.
+    /// The cluster IP.
     ClusterIp,
-    /// One of its external IPs.
+    /// An external IP.
     ExternalIp,
-    /// An address of its load balancer.
+    /// An address of the load balancer.
     LoadBalancer,
-    /// Its port on this node.
+    /// The node port on this node.
     NodePort,
 }
 
@@ -203,7 +202,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Which endpoints a flow may use.
+/// The set of endpoints that a flow may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
@@ -211,20 +210,20 @@ pub enum Scope {
     Cluster,
     /// The local set: the policy is `Local`.
     Local,
-    /// The cluster set, though the policy is `Local`: the sender is in the cluster, so no load balancer would have
-    /// sent it to another node.
+    /// The cluster set although the policy is `Local`, because the sender is in the cluster: no load balancer has
+    /// picked this node for the flow.
     ShortCircuit,
-    /// The cluster set, though the policy is `Local`, for want of local endpoints: IPVS only.
+    /// The cluster set although the policy is `Local`, because there is no local endpoint. IPVS mode only.
     NoneLocal,
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Cluster => "endpoints of the cluster",
-            Self::Local => "endpoints of this node",
-            Self::ShortCircuit => "endpoints of the cluster (policy Local, sent from inside)",
-            Self::NoneLocal => "endpoints of the cluster (policy Local, none here)",
+            Self::Cluster => "cluster endpoints",
+            Self::Local => "local endpoints",
+            Self::ShortCircuit => "cluster endpoints (policy Local, sender in the cluster)",
+            Self::NoneLocal => "cluster endpoints (policy Local, no local endpoint)",
         })
     }
 }
@@ -233,53 +232,53 @@ impl fmt::Display for Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Choice {
-    /// By the mode's way to spread load; without session affinity.
+    /// The mode's load balancing chose it; the Service has no session affinity.
     Balanced,
-    /// By the mode's way to spread load, and remembered for this client.
+    /// The mode's load balancing chose it, and session affinity recorded it for the client.
     Recorded,
-    /// The endpoint of this client's earlier connection.
+    /// Session affinity chose the endpoint of the client's previous connection.
     Remembered,
-    /// The Service has no usable endpoint anywhere.
+    /// The Service has no usable endpoint.
     NoEndpoints,
     /// The Service has usable endpoints, but none on this node, and the policy is `Local`.
     NoLocalEndpoints,
-    /// The client is in none of the Service's source ranges.
+    /// The client is outside the Service's source ranges.
     SourceRange,
-    /// IPVS's scheduler has no destination for this client: each that it could go to has weight 0.
+    /// The IPVS scheduler has no destination for this client: every candidate has weight 0.
     NoDestination,
 }
 
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Balanced => "chosen without affinity",
-            Self::Recorded => "chosen and remembered for the client",
-            Self::Remembered => "remembered from the client's earlier connection",
-            Self::NoEndpoints => "no endpoints",
-            Self::NoLocalEndpoints => "no endpoints on this node",
-            Self::SourceRange => "the client is in no source range",
-            Self::NoDestination => "no destination is available for the client",
+            Self::Balanced => "load balanced",
+            Self::Recorded => "load balanced and recorded for session affinity",
+            Self::Remembered => "chosen by session affinity",
+            Self::NoEndpoints => "no usable endpoint",
+            Self::NoLocalEndpoints => "no usable endpoint on this node",
+            Self::SourceRange => "client outside the source ranges",
+            Self::NoDestination => "IPVS scheduler has no destination for this client",
         })
     }
 }
 
-/// Why the endpoint sees the node's address in place of the client's.
+/// Why the endpoint sees the node's address instead of the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Masquerade {
-    /// It does not.
+    /// It sees the client's address.
     No,
-    /// `--masquerade-all`.
+    /// `--masquerade-all` is set.
     All,
-    /// The sender is not a pod, so replies would not find the way back through this node.
+    /// The sender is not a pod of this node, so replies would not come back through this node.
     NotFromPod,
     /// External traffic with policy `Cluster`: the endpoint may be on another node.
     External,
     /// External traffic that this node itself sends.
     FromNode,
-    /// The endpoint is the client itself.
+    /// The endpoint is itself the client.
     Hairpin,
-    /// Userspace mode ends connections itself and dials the endpoint.
+    /// Userspace mode terminates connections and dials the endpoint itself.
     Userspace,
 }
 
@@ -287,12 +286,12 @@ impl fmt::Display for Masquerade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::No => "no",
-            Self::All => "all traffic is",
-            Self::NotFromPod => "not from a pod",
+            Self::All => "--masquerade-all is set",
+            Self::NotFromPod => "sender is not a pod",
             Self::External => "external traffic",
-            Self::FromNode => "external traffic of this node",
-            Self::Hairpin => "the endpoint is the client",
-            Self::Userspace => "the proxy dials",
+            Self::FromNode => "external traffic from this node",
+            Self::Hairpin => "hairpin, the endpoint is the client",
+            Self::Userspace => "the proxy dials the endpoint",
         })
     }
 }

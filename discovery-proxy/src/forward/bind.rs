@@ -1,4 +1,4 @@
-//! Sockets to listen with.
+//! Creates the sockets of the forwarder.
 
 use std::{
     io,
@@ -8,16 +8,17 @@ use std::{
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// As long a queue as the system allows: `net.core.somaxconn` cuts it.
+/// The length of the accept queue, which `net.core.somaxconn` limits.
 const BACKLOG: i32 = 4096;
 
-/// A listener. `shared` lets several of the same address be bound, between which the kernel spreads connections.
+/// Creates a TCP listener. With `shared`, several listeners can bind the same address, and the kernel spreads
+/// connections between them.
 ///
-/// On Linux, what is accepted inherits these options, which saves a call for each connection.
+/// On Linux, accepted connections inherit these options, which saves a system call for each.
 pub(super) fn tcp(local: SocketAddr, shared: bool, keepalive: Option<Duration>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
     prepare(&socket, local)?;
-    // Connections of an earlier listener that linger in TIME_WAIT are no reason to fail.
+    // Connections of an earlier listener in TIME_WAIT must not prevent binding.
     socket.set_reuse_address(cfg!(unix))?;
     #[cfg(unix)]
     socket.set_reuse_port(shared)?;
@@ -32,25 +33,27 @@ pub(super) fn tcp(local: SocketAddr, shared: bool, keepalive: Option<Duration>) 
     Ok(socket.into())
 }
 
-/// A socket for datagrams of all clients.
+/// Creates the socket that receives the datagrams of all clients.
 pub(super) fn udp(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, local)?;
-    // Past sockets that have been given up, and past no others.
-    give_up_udp(&socket)?;
+    // Binds despite sockets that have been released, but not despite others.
+    release_udp(&socket)?;
     socket.bind(&local.into())?;
     #[cfg(target_os = "linux")]
     socket.set_reuse_address(false)?;
     Ok(socket.into())
 }
 
-/// Lets another socket have the address of this one, which its tasks are going to close. (Linux asks both sockets
-/// whether they share, when the second is bound; socket(7). Elsewhere the second has to wait.)
-pub(super) fn give_up_udp<'a>(socket: impl Into<SockRef<'a>>) -> io::Result<()> {
+/// Lets another socket bind the address of this one, which its tasks are about to close.
+///
+/// Linux checks whether both sockets share the address when the second one is bound; socket(7). On other systems the
+/// second one can bind only after the first is closed.
+pub(super) fn release_udp<'a>(socket: impl Into<SockRef<'a>>) -> io::Result<()> {
     if cfg!(target_os = "linux") { socket.into().set_reuse_address(true) } else { Ok(()) }
 }
 
-/// A socket for datagrams between one client and one endpoint.
+/// Creates the socket for datagrams between one client and one endpoint.
 pub(super) fn udp_to(endpoint: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(endpoint), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
@@ -61,7 +64,7 @@ pub(super) fn udp_to(endpoint: SocketAddr) -> io::Result<UdpSocket> {
 fn prepare(socket: &Socket, local: SocketAddr) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if local.is_ipv6() {
-        // The families are proxied apart.
+        // Each family has its own proxy.
         socket.set_only_v6(true)?;
     }
     Ok(())

@@ -1,33 +1,38 @@
-//! What can go wrong.
+//! The errors of the forwarder.
 
 use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc};
 
 use crate::object::Protocol;
 
-/// An address of a Service cannot be listened at. Other addresses are not affected, and the next
-/// [`publish`](super::Forwarder::publish) tries again.
+/// The forwarder cannot listen for an address of a Service.
+///
+/// Other addresses are not affected, and the next [`publish`](super::Forwarder::publish) tries again.
 #[derive(Clone, Debug)]
 pub struct BindError {
-    pub(super) protocol: Protocol,
-    pub(super) destination: SocketAddr,
-    pub(super) local: SocketAddr,
-    pub(super) source: Arc<io::Error>,
+    protocol: Protocol,
+    destination: SocketAddr,
+    local: SocketAddr,
+    source: Arc<io::Error>,
 }
 
 impl BindError {
-    /// The Service's address.
+    pub(super) fn new(protocol: Protocol, destination: SocketAddr, local: SocketAddr, source: io::Error) -> Self {
+        Self { protocol, destination, local, source: Arc::new(source) }
+    }
+
+    /// Returns the address of the Service.
     #[must_use]
     pub const fn destination(&self) -> SocketAddr {
         self.destination
     }
 
-    /// The protocol.
+    /// Returns the protocol.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Whether the machine does not have the address.
+    /// Returns whether this machine does not have the address to listen at.
     #[must_use]
     pub fn is_not_local(&self) -> bool {
         self.source.kind() == io::ErrorKind::AddrNotAvailable
@@ -37,19 +42,16 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { protocol, destination, local, .. } = self;
-        write!(f, "cannot listen at {local} for {protocol} {destination}")?;
-        match self.source.kind() {
-            io::ErrorKind::AddrNotAvailable => write!(
-                f,
-                ": this machine does not have the address; make the range local (`ip route add local RANGE dev lo`, in \
-                 a namespace of its own if need be), or listen elsewhere (`ForwarderBuilder::listen_at`)"
-            ),
-            io::ErrorKind::AddrInUse => write!(f, ": another socket has it; stop it, or listen elsewhere"),
-            io::ErrorKind::PermissionDenied => {
-                write!(f, ": ports below 1024 need the capability CAP_NET_BIND_SERVICE, or listen elsewhere")
+        write!(f, "cannot listen at {local} for {protocol} {destination}: {}", self.source)?;
+        let remedy = match self.source.kind() {
+            io::ErrorKind::AddrNotAvailable => {
+                "make the range local, best in a network namespace of its own (`ip route add local RANGE dev lo`)"
             }
-            _ => Ok(()),
-        }
+            io::ErrorKind::AddrInUse => "stop the other socket",
+            io::ErrorKind::PermissionDenied => "grant the capability CAP_NET_BIND_SERVICE for ports below 1024",
+            _ => return Ok(()),
+        };
+        write!(f, "; {remedy}, or listen at another address (`ForwarderBuilder::listen_at`)")
     }
 }
 
@@ -59,15 +61,15 @@ impl StdError for BindError {
     }
 }
 
-/// A destination could not be dialled.
+/// A destination could not be dialed.
 #[derive(Debug)]
 pub struct DialError {
     destination: SocketAddr,
-    why: Why,
+    kind: DialErrorKind,
 }
 
 #[derive(Debug)]
-enum Why {
+enum DialErrorKind {
     Refused,
     Dropped,
     Failed { attempts: usize, last: SocketAddr, source: io::Error },
@@ -75,40 +77,40 @@ enum Why {
 
 impl DialError {
     pub(super) const fn refused(destination: SocketAddr) -> Self {
-        Self { destination, why: Why::Refused }
+        Self { destination, kind: DialErrorKind::Refused }
     }
 
     pub(super) const fn dropped(destination: SocketAddr) -> Self {
-        Self { destination, why: Why::Dropped }
+        Self { destination, kind: DialErrorKind::Dropped }
     }
 
     pub(super) const fn failed(destination: SocketAddr, attempts: usize, last: SocketAddr, source: io::Error) -> Self {
-        Self { destination, why: Why::Failed { attempts, last, source } }
+        Self { destination, kind: DialErrorKind::Failed { attempts, last, source } }
     }
 
-    /// What was dialled.
+    /// Returns the destination that was dialed.
     #[must_use]
     pub const fn destination(&self) -> SocketAddr {
         self.destination
     }
 
-    /// The proxy's rules refuse it: the Service has no endpoint to go to.
+    /// Returns whether the rules reject the flow, because its Service has no usable endpoint.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        matches!(self.why, Why::Refused)
+        matches!(self.kind, DialErrorKind::Refused)
     }
 
-    /// The proxy's rules drop it. A client behind the real proxy would wait in vain; this one is told.
+    /// Returns whether the rules drop the flow. A client behind the real proxy would time out; this one fails at once.
     #[must_use]
     pub const fn is_dropped(&self) -> bool {
-        matches!(self.why, Why::Dropped)
+        matches!(self.kind, DialErrorKind::Dropped)
     }
 
-    /// How many endpoints were dialled, all in vain.
+    /// Returns how many connect attempts failed; 0 if the rules reject or drop the flow.
     #[must_use]
     pub const fn attempts(&self) -> usize {
-        match self.why {
-            Why::Failed { attempts, .. } => attempts,
+        match self.kind {
+            DialErrorKind::Failed { attempts, .. } => attempts,
             _ => 0,
         }
     }
@@ -116,15 +118,20 @@ impl DialError {
 
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { destination, why } = self;
-        match why {
-            Why::Refused => write!(f, "{destination} is refused: its Service has no endpoint that may be used"),
-            Why::Dropped => write!(
+        let Self { destination, kind } = self;
+        match kind {
+            DialErrorKind::Refused => {
+                write!(f, "cannot dial {destination}: rejected, its Service has no usable endpoint")
+            }
+            DialErrorKind::Dropped => write!(
                 f,
-                "{destination} is dropped: a traffic policy leaves no endpoint, or the client is in no source range"
+                "cannot dial {destination}: dropped, because of the traffic policy or the source ranges of its Service"
             ),
-            Why::Failed { attempts, last, .. } => {
-                write!(f, "{destination}: none of {attempts} attempts to connect succeeded, the last to {last}")
+            DialErrorKind::Failed { attempts: 1, last, source } => {
+                write!(f, "cannot dial {destination}: connect to {last} failed: {source}")
+            }
+            DialErrorKind::Failed { attempts, last, source } => {
+                write!(f, "cannot dial {destination}: {attempts} connect attempts failed, the last to {last}: {source}")
             }
         }
     }
@@ -132,8 +139,8 @@ impl fmt::Display for DialError {
 
 impl StdError for DialError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.why {
-            Why::Failed { source, .. } => Some(source),
+        match &self.kind {
+            DialErrorKind::Failed { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -141,10 +148,10 @@ impl StdError for DialError {
 
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
-        let kind = match &error.why {
-            Why::Refused => io::ErrorKind::ConnectionRefused,
-            Why::Dropped => io::ErrorKind::TimedOut,
-            Why::Failed { source, .. } => source.kind(),
+        let kind = match &error.kind {
+            DialErrorKind::Refused => io::ErrorKind::ConnectionRefused,
+            DialErrorKind::Dropped => io::ErrorKind::TimedOut,
+            DialErrorKind::Failed { source, .. } => source.kind(),
         };
         Self::new(kind, error)
     }

@@ -1,4 +1,4 @@
-//! The forwarder: listens as snapshots say, and ends in order.
+//! The forwarder: listens for the addresses of a snapshot, and shuts down in order.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,172 +9,176 @@ use std::{
 };
 
 use super::{
-    BindError, ForwarderBuilder, SnapshotHandle, Stats,
-    listening::Listening,
-    live::{Key, Path},
-    shared::Shared,
-    worker::Worker,
+    BindError, ForwarderBuilder, Shared, SnapshotHandle, Stats, builder::ListenAt, listener::Listener, worker::Worker,
 };
-use crate::{Changes, Flow, Frontend, Mode, Snapshot, object::Protocol};
+use crate::{Changes, EndpointInfo, Flow, Frontend, Mode, Snapshot, object::Protocol};
 
-/// Carries TCP and UDP to the endpoints that a [`Proxier`](crate::Proxier) decides on.
+/// Forwards TCP and UDP to the endpoints that a [`Proxier`](crate::Proxier) chooses.
 ///
 /// Dropping it ends everything at once: listeners, connections, associations and its threads.
 pub struct Forwarder {
-    pub(super) shared: Arc<Shared>,
-    pub(super) listening: Mutex<BTreeMap<Key, Listening>>,
-    pub(super) workers: Vec<Worker>,
-    pub(super) listen_at: Box<dyn Fn(Protocol, SocketAddr) -> Option<SocketAddr> + Send + Sync>,
+    shared: Arc<Shared>,
+    listeners: Mutex<BTreeMap<Key, Listener>>,
+    workers: Vec<Worker>,
+    listen_at: Box<ListenAt>,
 }
 
-/// How a [`shutdown`](Forwarder::shutdown) went.
+/// An address of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    protocol: Protocol,
+    destination: SocketAddr,
+}
+
+/// The result of a [`shutdown`](Forwarder::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainStats {
-    /// TCP connections that were cut when the time was over.
+    /// The TCP connections that were cut at the timeout.
     pub connections_cut: usize,
-    /// UDP associations that were cut when the time was over.
+    /// The UDP associations that were cut at the timeout.
     pub associations_cut: usize,
 }
 
 impl Forwarder {
-    /// What to tell it before it starts.
+    /// Returns a builder with the default settings.
     pub fn builder() -> ForwarderBuilder {
         ForwarderBuilder::new()
     }
 
-    /// Follows what a sync has led to: opens and closes listeners, decides new flows by the new snapshot, and forgets
-    /// stale UDP flows. All of that has happened when it returns, but for UDP sockets, which are closed a moment later;
-    /// it does not wait for anything.
-    ///
-    /// Returns the addresses that should be listened at and are not. They are tried again with each call.
-    ///
-    /// Publish every [`Changes`] in order: stale flows are told once. Walks through all addresses of all Services.
-    #[must_use = "addresses that cannot be listened at are returned"]
-    pub fn publish(&self, changes: &Changes) -> Vec<BindError> {
-        let mut listening = self.lock();
-        self.shared.published.store(changes.snapshot.clone());
-        listening.values().for_each(|one| one.purge(&changes.stale_flows));
-        let failed = self.follow(&mut listening, &changes.snapshot);
-        self.drain_removed(&changes.snapshot);
-        failed
+    pub(super) fn new(shared: Arc<Shared>, workers: Vec<Worker>, listen_at: Box<ListenAt>) -> Self {
+        Self { shared, listeners: Mutex::default(), workers, listen_at }
     }
 
-    /// Where it listens for what is sent to an address of a Service; `None` if it does not.
+    /// Applies the changes of a sync: opens and closes listeners, decides new flows by the new snapshot, and forgets stale
+    /// UDP flows.
+    ///
+    /// All of that has happened when it returns, except that UDP sockets are closed a moment later. It does not block.
+    /// Its cost grows with the number of addresses of all Services.
+    ///
+    /// Returns an error for each address that it cannot listen for. Each call tries those addresses again.
+    ///
+    /// Publish every [`Changes`] in order, because each stale flow is reported only once.
+    #[must_use = "returns the addresses that it cannot listen for"]
+    pub fn publish(&self, changes: &Changes) -> Vec<BindError> {
+        let mut listeners = self.lock();
+        self.shared.handle.store(changes.snapshot.clone());
+        listeners.values().for_each(|listener| listener.purge(&changes.stale_flows));
+        let errors = self.update_listeners(&mut listeners, &changes.snapshot);
+        self.drain_removed(&changes.snapshot);
+        errors
+    }
+
+    /// Returns where the forwarder listens for traffic to an address of a Service; `None` if it does not listen for it.
     #[must_use]
     pub fn local_addr(&self, protocol: Protocol, destination: SocketAddr) -> Option<SocketAddr> {
-        self.lock().get(&Key { protocol, destination }).map(|one| one.local)
+        self.lock().get(&Key { protocol, destination }).map(Listener::local_addr)
     }
 
-    /// The snapshot that new flows are decided by, to dial by it too: [`Dialer::new`](super::Dialer::new).
+    /// Returns a handle to the snapshot that decides new flows, for example for [`Dialer::new`](super::Dialer::new).
     #[must_use]
-    pub fn published(&self) -> SnapshotHandle {
-        self.shared.published.clone()
+    pub fn snapshot_handle(&self) -> SnapshotHandle {
+        self.shared.handle.clone()
     }
 
-    /// What it has done so far, and what it is doing.
+    /// Returns what the forwarder has done since it started, and what it carries now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let associations = self.lock().values().map(Listening::associations).sum();
-        Stats::of(&self.shared.stats, self.connections(), associations)
+        let associations = self.lock().values().map(Listener::associations).sum();
+        self.shared.counters.stats(self.connections(), associations)
     }
 
-    /// Takes nothing new, lets what there is come to its end for at most `endpoint_timeout`, and cuts what is left then.
-    /// Associations end when they have been idle for their time.
+    /// Stops listening, waits up to `timeout` for connections and associations to end, and cuts those that remain.
     ///
-    /// Cancelling it drops the forwarder, which ends everything at once.
-    pub async fn shutdown(mut self, patience: Duration) -> DrainStats {
-        let listening = std::mem::take(&mut *self.lock());
-        let mut tables = Vec::new();
-        for (_, one) in listening {
-            tables.extend(one.close().await);
+    /// Connections end when both sides have ended them, associations when they have been idle for
+    /// [`udp_idle_timeout`](ForwarderBuilder::udp_idle_timeout). Dropping the future drops the forwarder, which ends
+    /// everything at once.
+    pub async fn shutdown(mut self, timeout: Duration) -> DrainStats {
+        let listeners = std::mem::take(&mut *self.lock());
+        let mut associations = Vec::new();
+        for (_, listener) in listeners {
+            associations.extend(listener.close().await);
         }
-        let settings = &self.shared.settings;
-        let all_gone = async {
-            // All permits at hand are no connection left. An error would be a closed semaphore, which nobody closes.
-            let _ = self.shared.connections.acquire_many(settings.max_connections).await;
-            let _ = self.shared.associations.acquire_many(settings.max_associations).await;
-        };
-        let in_time = tokio::time::timeout(patience, all_gone).await.is_ok();
-        let drained = match in_time {
+        let in_time = tokio::time::timeout(timeout, self.shared.all_ended()).await.is_ok();
+        let stats = match in_time {
             true => DrainStats { connections_cut: 0, associations_cut: 0 },
             false => DrainStats {
                 connections_cut: self.connections(),
-                associations_cut: tables.iter().map(|table| table.len()).sum(),
+                associations_cut: associations.iter().map(|table| table.len()).sum(),
             },
         };
-        tables.iter().for_each(|table| table.clear());
-        self.workers.iter().for_each(|worker| worker.live.abort_all());
+        associations.iter().for_each(|table| table.clear());
+        self.workers.iter().for_each(Worker::abort_connections);
         for worker in &mut self.workers {
             worker.stop().await;
         }
-        // On a runtime that goes on, the tasks have to be seen to end, so that their sockets are closed.
-        let _ = self.shared.connections.acquire_many(settings.max_connections).await;
-        let _ = self.shared.associations.acquire_many(settings.max_associations).await;
-        drained
+        // The caller's runtime keeps running, so wait until the tasks have ended and their sockets are closed.
+        self.shared.all_ended().await;
+        stats
     }
 
     fn connections(&self) -> usize {
-        self.workers.iter().map(|worker| worker.live.len()).sum()
+        self.workers.iter().map(|worker| worker.connections().len()).sum()
     }
 
-    /// Listens where it should, and nowhere else.
-    fn follow(&self, listening: &mut BTreeMap<Key, Listening>, snapshot: &Snapshot) -> Vec<BindError> {
+    /// Opens the listeners that the snapshot needs, and closes the others.
+    fn update_listeners(&self, listeners: &mut BTreeMap<Key, Listener>, snapshot: &Snapshot) -> Vec<BindError> {
         let mut known = BTreeSet::new();
         let mut wanted = BTreeSet::new();
         for frontend in snapshot.frontends() {
             let key = Key { protocol: frontend.protocol, destination: frontend.address };
             known.insert(key);
-            if is_listened_at(&frontend, snapshot) {
+            if needs_listener(&frontend, snapshot) {
                 wanted.insert(key);
             }
         }
-        // Associations that are not stale go on where the Service is still there.
-        listening.retain(|key, one| wanted.contains(key) || known.contains(key) && one.associations() > 0);
-        let missing = wanted.into_iter().filter(|key| !listening.contains_key(key)).collect::<Vec<_>>();
-        missing.into_iter().filter_map(|key| self.open(listening, key)).collect()
+        // Associations that are not stale continue while the Service exists.
+        listeners.retain(|key, listener| wanted.contains(key) || known.contains(key) && listener.associations() > 0);
+        let missing = wanted.into_iter().filter(|key| !listeners.contains_key(key)).collect::<Vec<_>>();
+        missing.into_iter().filter_map(|key| self.open(listeners, key)).collect()
     }
 
-    fn open(&self, listening: &mut BTreeMap<Key, Listening>, key: Key) -> Option<BindError> {
+    fn open(&self, listeners: &mut BTreeMap<Key, Listener>, key: Key) -> Option<BindError> {
         let Key { protocol, destination } = key;
         let local = (self.listen_at)(protocol, destination)?;
-        match Listening::open(protocol, destination, local, &self.shared, &self.workers) {
-            Ok(one) => {
-                listening.insert(key, one);
+        match Listener::open(protocol, destination, local, &self.shared, &self.workers) {
+            Ok(listener) => {
+                listeners.insert(key, listener);
                 None
             }
-            Err(source) => Some(BindError { protocol, destination, local, source: Arc::new(source) }),
+            Err(source) => Some(BindError::new(protocol, destination, local, source)),
         }
     }
 
+    /// Drains the connections whose endpoint no longer serves.
     fn drain_removed(&self, snapshot: &Snapshot) {
-        let Some(after) = self.shared.settings.drain else { return };
-        let is_over = |path: &Path| {
-            // Whose address it is does not depend on who asks.
-            let flow = Flow::tcp(path.destination, path.destination);
-            let serves = |endpoint: &crate::EndpointInfo| endpoint.addr == path.endpoint && endpoint.serving;
+        let Some(after) = self.shared.settings.drain_removed_after else { return };
+        let is_removed = |destination: SocketAddr, endpoint: SocketAddr| {
+            // The lookup reads the destination only.
+            let flow = Flow::tcp(destination, destination);
+            let serves = |info: &EndpointInfo| info.addr == endpoint && info.serving;
             !snapshot.lookup(&flow).is_some_and(|port| port.endpoints().iter().any(serves))
         };
-        self.workers.iter().for_each(|worker| worker.live.drain(after, &worker.runtime, is_over));
+        self.workers.iter().for_each(|worker| worker.drain(after, is_removed));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Listening>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forwarder")
-            .field("listening", &self.lock().keys())
+            .field("listeners", &self.lock().keys())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }
 
-/// Whether there is a socket for an address. Where the rules refuse everybody, there is none, and the kernel refuses in
-/// the same way as if the rules did it. Userspace kube-proxy always has one.
-fn is_listened_at(frontend: &Frontend<'_>, snapshot: &Snapshot) -> bool {
+/// Whether an address needs a socket. Where the rules reject every client it does not, and the kernel rejects them in the
+/// same way. Userspace kube-proxy always opens one.
+fn needs_listener(frontend: &Frontend<'_>, snapshot: &Snapshot) -> bool {
     let is_carried = matches!(frontend.protocol, Protocol::Tcp | Protocol::Udp);
     is_carried && (*snapshot.config().mode() == Mode::Userspace || frontend.port.usable().has_any)
 }

@@ -1,4 +1,4 @@
-//! The snapshot that flows are decided by, shared.
+//! A shared handle to the current snapshot.
 
 use std::{fmt, sync::Arc};
 
@@ -6,26 +6,27 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::{Changes, Snapshot};
 
-/// The snapshot that new flows are decided by. A clone is the same cell: publish at one end, decide at the others.
+/// A shared handle to the snapshot that decides new flows.
 ///
-/// Reading takes no lock. Flows that have been decided stay where they are; a [`Forwarder`](super::Forwarder)
-/// published to directly also forgets stale UDP flows, which a cell alone cannot.
+/// Clones share the snapshot: publish through one, decide through the others. Reading takes no lock. Flows that have
+/// been decided keep their endpoint. To forget stale UDP flows as well, publish to the
+/// [`Forwarder`](super::Forwarder::publish) instead.
 #[derive(Clone)]
 pub struct SnapshotHandle(Arc<ArcSwap<Snapshot>>);
 
 impl SnapshotHandle {
-    /// Begins with a snapshot, as [`Proxier::snapshot`](crate::Proxier::snapshot) has it.
+    /// Creates a handle to a snapshot, such as [`Proxier::snapshot`](crate::Proxier::snapshot).
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
         Self(Arc::new(ArcSwap::new(snapshot)))
     }
 
-    /// Lets new flows be decided by what a sync has led to.
+    /// Makes new flows use the snapshot of a sync.
     pub fn publish(&self, changes: &Changes) {
         self.store(changes.snapshot.clone());
     }
 
-    /// The snapshot as it is now, to be kept.
+    /// Returns the current snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.load_full()

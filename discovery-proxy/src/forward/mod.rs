@@ -1,6 +1,6 @@
-//! Carries traffic to where the core sends it: kube-proxy's userspace mode in earnest, with any mode's decisions.
+//! Forwards traffic to the endpoints that a [`Snapshot`] chooses: a userspace proxy that follows the rules of any mode.
 //!
-//! [`Forwarder`] listens at Services' addresses; [`Dialer`] needs no listener and dials them from within the process.
+//! [`Forwarder`] listens at Services' addresses. [`Dialer`] needs no listener and dials them from within the process.
 //!
 //! ```
 //! use std::{net::SocketAddr, time::{Duration, Instant}};
@@ -10,7 +10,7 @@
 //! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::{TcpListener, TcpStream}};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! // A pod that greets, and a Service of it.
+//! // A pod that sends a greeting, and its Service.
 //! let pod = TcpListener::bind("127.0.0.1:0").await?;
 //! let addr = pod.local_addr()?;
 //! tokio::spawn(async move {
@@ -35,68 +35,69 @@
 //!     ..EndpointSlice::default()
 //! });
 //!
-//! // Listens on loopback in place of the Service's address, which this machine does not have.
+//! // Listen on loopback instead of the Service's address, which this machine does not have.
 //! let listen_at = |_, _| Some(SocketAddr::from(([127, 0, 0, 1], 0)));
 //! let forwarder = Forwarder::builder().listen_at(listen_at).start(proxy.snapshot().clone())?;
 //! let changes = proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1));
-//! assert!(forwarder.publish(&changes).is_empty(), "an address cannot be listened at");
+//! assert!(forwarder.publish(&changes).is_empty(), "cannot listen for an address");
 //!
 //! let service = "10.96.0.10:80".parse()?;
-//! let local = forwarder.local_addr(Protocol::Tcp, service).ok_or("nobody listens")?;
+//! let local = forwarder.local_addr(Protocol::Tcp, service).ok_or("no listener")?;
 //! let mut greeting = String::new();
 //! TcpStream::connect(local).await?.read_to_string(&mut greeting).await?;
 //! assert_eq!(greeting, "hello");
 //!
-//! // Without a listener.
-//! let mut dialed = Dialer::new(forwarder.published()).dial(service).await?;
+//! // Dial without a listener.
+//! let mut dialed = Dialer::new(forwarder.snapshot_handle()).dial(service).await?;
 //! assert_eq!(dialed.endpoint(), addr);
 //! # let mut greeting = String::new();
 //! # dialed.read_to_string(&mut greeting).await?;
 //! # assert_eq!(greeting, "hello");
 //! # drop(dialed);
 //!
-//! let drained = forwarder.shutdown(Duration::from_secs(5)).await;
-//! assert_eq!(drained.connections_cut, 0);
+//! let stats = forwarder.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(stats.connections_cut, 0);
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! # }).unwrap();
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # What becomes of a verdict
+//! # What happens for each verdict
 //!
 //! | verdict | TCP | UDP |
 //! |---|---|---|
-//! | to an endpoint | dialled: four attempts in userspace mode, each with a turn of its own; one in the others | an association |
-//! | rejected, for everybody | nobody listens: the kernel refuses | nobody listens: ICMP says so |
-//! | rejected, for this client | accepted and reset | lost |
-//! | rejected, in userspace mode | accepted and closed | lost |
-//! | dropped | accepted, silent for 30 s, reset | lost |
-//! | untouched | nobody listens | nobody listens |
+//! | to an endpoint | dialed: four attempts in userspace mode, each with its own endpoint; one attempt in the others | an association |
+//! | rejected for every client | no listener: the kernel refuses the connection | no listener: ICMP error |
+//! | rejected for this client | accepted and reset | lost |
+//! | rejected in userspace mode | accepted and closed | lost |
+//! | dropped | accepted, kept without an answer for 30 s, reset | lost |
+//! | not proxied | no listener | no listener |
 //!
-//! Endpoints see the forwarder's address, as in userspace mode; what a verdict says of masquerading does not matter.
-//! SCTP is not carried. What nftables mode drops for being unallocated is refused by the kernel, as nobody listens.
+//! Endpoints see the forwarder's address, as in userspace mode, so the masquerade of a verdict has no effect. SCTP is not
+//! carried. Traffic to an unallocated address, which nftables mode drops, is refused by the kernel, because there is no
+//! listener.
 //!
 //! # TCP
 //!
-//! * Each side's end is passed on, and the other side may go on talking (half-close). A side that breaks off makes the
-//!   forwarder reset the other one, so that a part of the data is not taken for all.
-//! * A side that does not read stops the other one: a direction holds 64 KiB at most, or one pipe of 1 MiB.
-//! * Bulk passes by `splice(2)` on Linux, small data through one buffer for each thread. An idle connection holds
+//! * When one side ends, the end is passed on, and the other side may continue (half-close). When one side resets the
+//!   connection, the forwarder resets the other side, so that partial data are not taken for complete data.
+//! * A side that does not read stops the other side: a direction holds at most 64 KiB, or one pipe of 1 MiB.
+//! * Bulk data are moved by `splice(2)` on Linux, small data through one buffer for each thread. An idle connection holds
 //!   neither.
-//! * Established connections stay where they are, whatever changes, as with kube-proxy; see
-//!   [`ForwarderBuilder::drain_removed_after`]. A Service that goes takes its listener with it.
+//! * Established connections keep their endpoint whatever changes, as with kube-proxy; see
+//!   [`ForwarderBuilder::drain_removed_after`]. The listener of a deleted Service is closed.
 //!
 //! # UDP
 //!
-//! A client (address and port) stays with its endpoint until nothing has passed for a while
-//! ([`ForwarderBuilder::udp_idle_timeout`]), or a change makes the flow [stale](crate::StaleFlows). Where nobody
-//! listens at the endpoint: in userspace mode, the next datagram has another turn; in the others, it stays until
-//! the change arrives, as the kernel's flows do.
+//! A client (address and port) keeps its endpoint until the association has been idle for
+//! [`ForwarderBuilder::udp_idle_timeout`], or a change makes the flow [stale](crate::StaleFlows). If the endpoint does not
+//! listen, the next datagram gets another endpoint in userspace mode. In the other modes the client keeps its endpoint
+//! until a change arrives, like the kernel's flows.
 //!
 //! # Limits
 //!
-//! Connections and associations are counted, and bounded. At the limit, connections wait in the kernel's queue, and
-//! datagrams of new clients are lost. Without descriptors left, accepting pauses and goes on when there are some.
+//! Connections and associations are counted and limited. At the limit, connections wait in the kernel's queue, and
+//! datagrams of new clients are lost. When descriptors run out, the forwarder pauses accepting and retries.
 
 mod bind;
 mod builder;
@@ -105,18 +106,83 @@ mod dial;
 mod error;
 mod forwarder;
 mod handle;
-mod listening;
-mod live;
-mod settings;
-mod shared;
+mod listener;
+mod stats;
 mod tcp;
 mod udp;
-mod way;
 mod worker;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 pub use builder::ForwarderBuilder;
 pub use dial::{Dialed, Dialer};
 pub use error::{BindError, DialError};
 pub use forwarder::{DrainStats, Forwarder};
 pub use handle::SnapshotHandle;
-pub use shared::Stats;
+use stats::Counters;
+pub use stats::Stats;
+
+use crate::Snapshot;
+
+/// The state that all tasks of a forwarder share.
+#[derive(Debug)]
+struct Shared {
+    handle: SnapshotHandle,
+    settings: Settings,
+    counters: Counters,
+    connections: Arc<Semaphore>,
+    associations: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(snapshot: Arc<Snapshot>, settings: Settings, connections: Arc<Semaphore>) -> Self {
+        let associations = Arc::new(Semaphore::new(settings.max_associations as usize));
+        let (handle, counters) = (SnapshotHandle::new(snapshot), Counters::default());
+        Self { handle, settings, counters, connections, associations }
+    }
+
+    /// Waits until all connections and associations have ended.
+    async fn all_ended(&self) {
+        // When all permits can be acquired, none is in use. The semaphores are never closed, so there is no error.
+        let _ = self.connections.acquire_many(self.settings.max_connections).await;
+        let _ = self.associations.acquire_many(self.settings.max_associations).await;
+    }
+}
+
+/// The limits and timeouts, with the reason for each default.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    max_connections: u32,
+    max_associations: u32,
+    connect_timeout: Duration,
+    udp_idle_timeout: Duration,
+    drop_timeout: Duration,
+    drain_removed_after: Option<Duration>,
+    keepalive: Option<Duration>,
+    splice: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // Each needs two descriptors; `fs.file-max` and `LimitNOFILE` of common systems allow that many.
+            max_connections: 65_536,
+            // `nf_conntrack_max` of a node with 4 GiB.
+            max_associations: 65_536,
+            // For the modes that dial once. The kernel itself retries for two minutes; clients give up earlier.
+            connect_timeout: Duration::from_secs(5),
+            // kube-proxy's `--udp-timeout` was 250 ms, which is too short for a query that a DNS server forwards to its
+            // upstream. `nf_conntrack_udp_timeout`, which all later modes use, is 30 s.
+            udp_idle_timeout: Duration::from_secs(30),
+            // Longer than the connect timeout of most clients.
+            drop_timeout: Duration::from_secs(30),
+            // kube-proxy does not touch established TCP connections.
+            drain_removed_after: None,
+            // Go's default for accepted connections: a vanished client is detected after 150 s.
+            keepalive: Some(Duration::from_secs(15)),
+            splice: true,
+        }
+    }
+}

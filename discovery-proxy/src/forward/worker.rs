@@ -1,56 +1,89 @@
-//! Where tasks run: on the caller's runtime, or on threads of the forwarder's own.
+//! The runtimes that connections run on: the caller's, or threads of the forwarder's own.
 
 use std::{
+    collections::HashMap,
     fmt, io,
-    sync::Arc,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::{
     runtime::{Builder, Handle},
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::AbortHandle,
 };
 
-use super::live::Live;
+use crate::table::BuildMixer;
 
-/// A place to run tasks on, and the connections that are there.
+/// A runtime and the connections that it carries.
 pub(super) struct Worker {
-    pub(super) runtime: Handle,
-    pub(super) live: Arc<Live>,
-    thread: Option<Thread>,
+    runtime: Handle,
+    connections: Arc<Connections>,
+    thread: Option<WorkerThread>,
 }
 
-struct Thread {
+struct WorkerThread {
     stop: oneshot::Sender<()>,
     join: JoinHandle<()>,
 }
 
 impl Worker {
-    /// On the caller's runtime.
-    pub(super) fn here(runtime: Handle, limit: Arc<Semaphore>) -> Self {
-        Self { runtime, live: Live::new(limit), thread: None }
+    /// Creates a worker on the caller's runtime.
+    pub(super) fn on_runtime(runtime: Handle, limit: Arc<Semaphore>) -> Self {
+        Self { runtime, connections: Connections::new(limit), thread: None }
     }
 
-    /// On a thread of its own with a runtime of its own: a connection is carried where it was accepted, and waking it
-    /// needs no other thread.
-    pub(super) fn on_thread(at: usize, limit: Arc<Semaphore>) -> io::Result<Self> {
+    /// Creates a worker on a new thread with its own runtime. A connection is carried by the thread that accepted it, so
+    /// waking it does not involve another thread.
+    pub(super) fn on_thread(index: usize, limit: Arc<Semaphore>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let join = thread::Builder::new().name(format!("forward-{at}")).spawn(move || {
-            // An error is the sender's end: the forwarder is gone, which means the same.
+        let join = thread::Builder::new().name(format!("forward-{index}")).spawn(move || {
+            // An error means that the sender was dropped with the forwarder, which stops the thread as well.
             let _ = runtime.block_on(stopped);
-            // Dropping the runtime drops all tasks, and so closes all sockets.
+            // Dropping the runtime drops all tasks, which closes all sockets.
             drop(runtime);
         })?;
-        Ok(Self { runtime: handle, live: Live::new(limit), thread: Some(Thread { stop, join }) })
+        let thread = Some(WorkerThread { stop, join });
+        Ok(Self { runtime: handle, connections: Connections::new(limit), thread })
     }
 
-    /// Ends the thread, if it has one, and waits for it.
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) const fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// Aborts, after some time, the connections whose destination and endpoint are `removed`.
+    pub(super) fn drain(&self, after: Duration, removed: impl Fn(SocketAddr, SocketAddr) -> bool) {
+        let mut tasks = self.connections.lock();
+        for task in tasks.by_id.values_mut() {
+            let Some(abort) = task.abort.clone() else { continue };
+            // The path is taken out so that the next change does not schedule the abort again.
+            if task.path.take_if(|path| removed(path.destination, path.endpoint)).is_some() {
+                self.runtime.spawn(async move {
+                    tokio::time::sleep(after).await;
+                    abort.abort();
+                });
+            }
+        }
+    }
+
+    /// Aborts all connections.
+    pub(super) fn abort_connections(&self) {
+        self.connections.lock().by_id.values().filter_map(|task| task.abort.as_ref()).for_each(AbortHandle::abort);
+    }
+
+    /// Stops the worker's own thread, if it has one, and waits for it.
     pub(super) async fn stop(&mut self) {
-        if let Some(Thread { stop, join }) = self.thread.take() {
+        if let Some(WorkerThread { stop, join }) = self.thread.take() {
             let _ = stop.send(());
-            // Joining blocks; a panic there has been printed, and there is nothing left to do about it.
+            // Joining blocks. A panic on that thread has been printed, and nothing else can be done about it.
             let _ = tokio::task::spawn_blocking(move || join.join()).await;
         }
     }
@@ -58,12 +91,103 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.live.abort_all();
+        self.abort_connections();
     }
 }
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("connections", &self.live.len()).finish_non_exhaustive()
+        f.debug_struct("Worker").field("connections", &self.connections.len()).finish_non_exhaustive()
+    }
+}
+
+/// The connections of one worker. All workers share the limit.
+#[derive(Debug)]
+pub(super) struct Connections {
+    limit: Arc<Semaphore>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    next_id: u64,
+    by_id: HashMap<u64, ConnectionTask, BuildMixer>,
+}
+
+/// The task that carries a connection. The path is boxed because most of 10 000 idle connections have none.
+#[derive(Debug, Default)]
+struct ConnectionTask {
+    abort: Option<AbortHandle>,
+    path: Option<Box<ConnectionPath>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ConnectionPath {
+    destination: SocketAddr,
+    endpoint: SocketAddr,
+}
+
+/// Counts a connection until its task drops this guard.
+#[derive(Debug)]
+pub(super) struct ConnectionGuard {
+    connections: Arc<Connections>,
+    id: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    fn new(limit: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self { limit, tasks: Mutex::default() })
+    }
+
+    /// Waits until the limit admits another connection. Cancel-safe.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        match self.limit.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => self.limit.clone().acquire_owned().await.ok(),
+        }
+    }
+
+    /// Spawns the task that carries a connection, which can be aborted from now on.
+    pub(super) fn spawn<F>(self: &Arc<Self>, permit: OwnedSemaphorePermit, task: impl FnOnce(ConnectionGuard) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let id = {
+            let mut tasks = self.lock();
+            tasks.next_id += 1;
+            let id = tasks.next_id;
+            tasks.by_id.insert(id, ConnectionTask::default());
+            id
+        };
+        let guard = ConnectionGuard { connections: self.clone(), id, _permit: permit };
+        let abort = tokio::spawn(task(guard)).abort_handle();
+        // The task may have ended already.
+        if let Some(task) = self.lock().by_id.get_mut(&id) {
+            task.abort = Some(abort);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionGuard {
+    /// Records where the connection leads, for [`Worker::drain`].
+    pub(super) fn set_path(&self, destination: SocketAddr, endpoint: SocketAddr) {
+        if let Some(task) = self.connections.lock().by_id.get_mut(&self.id) {
+            task.path = Some(Box::new(ConnectionPath { destination, endpoint }));
+        }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.connections.lock().by_id.remove(&self.id);
     }
 }

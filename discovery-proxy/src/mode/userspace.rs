@@ -1,15 +1,16 @@
-//! Userspace mode: the proxy ends connections itself and dials.
+//! Userspace mode: the proxy terminates connections and dials the endpoints itself.
 //!
 //! Source: k/k pkg/proxy/userspace/roundrobin.go (`LoadBalancerRR`) and proxysocket.go (`TryConnectEndpoints`); tests
 //! `TestLoadBalanceWorksWithMultipleEndpointsAndUpdates`, `TestStickyLoadBalanceWorksWithMultipleEndpoints`.
 //!
-//! * New endpoints are shuffled and the round begins anew, unless they are the same as before in some order.
-//!   One that is listed twice has two turns.
-//! * A client that is remembered for less than the timeout, in whole seconds, goes where it went, and takes
-//!   nobody's turn.
-//! * Up to four attempts, of 250 ms to 2 s. Each takes a turn; from the second on, memory is overwritten.
-//! * Quirk: the timeout is settled when the port is first heard of. If endpoints come before the Service, it is
-//!   three hours for good.
+//! * New endpoints are shuffled and the round robin restarts, unless they are the same endpoints in another order. An
+//!   endpoint that is listed twice gets two turns.
+//! * A client that was seen less than the timeout ago, in whole seconds, goes to the same endpoint, and does not use up
+//!   a turn.
+//! * A client gets up to four connect attempts of 250 ms to 2 s. Each uses up a turn; from the second attempt on, the
+//!   affinity of the client is overwritten.
+//! * Quirk: the affinity timeout is fixed when the port is first seen. If its endpoints arrive before the Service, the
+//!   timeout stays three hours.
 
 use std::{
     collections::HashMap,
@@ -18,13 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Cell;
+use super::ModeState;
 use crate::{DEFAULT_AFFINITY_TIMEOUT, table::BuildMixer};
 use discovery_core::policy::Rng;
 
-/// `balancerState`: the round of one port, and who is remembered.
+/// `balancerState`: the round robin of one port, and the clients that session affinity remembers.
 #[derive(Debug)]
-pub(crate) struct BalancerState {
+pub(super) struct BalancerState {
     endpoints: Vec<SocketAddr>,
     index: usize,
     affinity: bool,
@@ -38,7 +39,7 @@ impl BalancerState {
         Self { endpoints: Vec::new(), index: 0, affinity: false, clients: HashMap::default(), timeout }
     }
 
-    /// `NewService`: only the kind of affinity can change.
+    /// `NewService`: only whether there is affinity can change.
     pub(super) fn set_affinity(&mut self, affinity: bool) {
         self.affinity = affinity;
     }
@@ -57,7 +58,7 @@ impl BalancerState {
         self.index = 0;
     }
 
-    /// `NextEndpoint`, and whether it was remembered; `None` is "missing endpoints".
+    /// `NextEndpoint`: the endpoint, and whether affinity chose it; `None` is "missing endpoints".
     pub(super) fn next(&mut self, client: IpAddr, reset: bool, now: Instant) -> Option<(SocketAddr, bool)> {
         let remembers = self.affinity && !reset && !self.endpoints.is_empty();
         if let Some((endpoint, last)) = self.clients.get_mut(&client).filter(|_| remembers)
@@ -75,7 +76,7 @@ impl BalancerState {
     }
 }
 
-/// In whole seconds, as upstream counts: 0.9 s after a timeout of 10 s, a client is still known.
+/// Compares whole seconds, as upstream does.
 fn is_fresh(last: Instant, now: Instant, timeout: Duration) -> bool {
     now.saturating_duration_since(last).as_secs() < timeout.as_secs()
 }
@@ -86,39 +87,41 @@ fn sorted(endpoints: &[SocketAddr]) -> Vec<SocketAddr> {
     sorted
 }
 
-/// How long each attempt may take to connect, `EndpointDialTimeouts`: 3.75 s altogether.
+/// The connect timeout of each attempt in userspace mode, `EndpointDialTimeouts`: 3.75 s in total.
 pub const DIAL_TIMEOUTS: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// The attempts to connect one client. Ask for the next one when the last has failed; when there is none, close the
-/// client's connection.
+/// The attempts to connect one client, in userspace mode.
+///
+/// Take the [next attempt](Self::attempt) when the previous one has failed. When there is none left, close the client's
+/// connection.
 #[derive(Clone, Debug)]
-pub struct Dial {
-    cell: Arc<Cell>,
+pub struct DialAttempts {
+    state: Arc<ModeState>,
     client: IpAddr,
-    attempt: usize,
+    made: usize,
 }
 
-/// One attempt.
+/// One attempt to connect to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DialAttempt {
-    /// Whom to dial.
+    /// The endpoint to dial.
     pub addr: SocketAddr,
-    /// How long to wait for it.
+    /// The connect timeout.
     pub timeout: Duration,
 }
 
-impl Dial {
-    pub(crate) const fn new(cell: Arc<Cell>, client: IpAddr) -> Self {
-        Self { cell, client, attempt: 0 }
+impl DialAttempts {
+    pub(crate) const fn new(state: Arc<ModeState>, client: IpAddr) -> Self {
+        Self { state, client, made: 0 }
     }
 
-    /// The next attempt; `None` after the fourth, and at once when the Service has no endpoints.
+    /// Returns the next attempt; `None` after the fourth, and at once if the Service has no endpoints.
     pub fn attempt(&mut self, now: Instant) -> Option<DialAttempt> {
-        let timeout = *DIAL_TIMEOUTS.get(self.attempt)?;
-        let addr = self.cell.next_endpoint(self.client, self.attempt > 0, now)?;
-        self.attempt += 1;
+        let timeout = *DIAL_TIMEOUTS.get(self.made)?;
+        let addr = self.state.next_endpoint(self.client, self.made > 0, now)?;
+        self.made += 1;
         Some(DialAttempt { addr, timeout })
     }
 }

@@ -104,7 +104,7 @@ fn a_service_that_moves_leaves_nothing_behind() {
     assert_eq!(world.to(OUTSIDE, "10.96.0.20:80"), "10.244.2.1:8080");
     world.proxy.delete_service(&NamespacedName::new("default", "web"));
     assert!(world.sync().published);
-    assert_eq!(world.proxy.snapshot().frontends.len(), 0);
+    assert_eq!(world.proxy.snapshot().frontends().count(), 0);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn snapshots_are_for_all_threads() {
     shared::<crate::Snapshot>();
     shared::<Proxier>();
     shared::<crate::Connection>();
-    shared::<crate::Dial>();
+    shared::<crate::DialAttempts>();
 }
 
 /// A reader that lets go of an old snapshot frees nothing: the proxy does, at the next sync.

@@ -353,12 +353,12 @@ fn a_verdict_reads_in_one_line() {
     let mut world = World::new(iptables()).service(&exposed_local()).slice(&far());
     assert_eq!(
         world.tcp(NODE, NODE_PORT).to_string(),
-        "to 10.244.2.1:8080: TCP node port of default/web, endpoints of the cluster (policy Local, sent \
-         from inside), chosen without affinity, masqueraded: external traffic of this node"
+        "to 10.244.2.1:8080: TCP node port of default/web, cluster endpoints (policy Local, sender \
+         in the cluster), load balanced, masqueraded: external traffic from this node"
     );
     assert_eq!(
         world.tcp(OUTSIDE, NODE_PORT).to_string(),
-        "dropped: TCP node port of default/web, endpoints of this node, no endpoints on this node"
+        "dropped: TCP node port of default/web, local endpoints, no usable endpoint on this node"
     );
-    assert_eq!(world.tcp(POD, "1.2.3.4:5").to_string(), "untouched: no Service has this address and port");
+    assert_eq!(world.tcp(POD, "1.2.3.4:5").to_string(), "not proxied: no Service has this address and port");
 }

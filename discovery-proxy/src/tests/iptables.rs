@@ -1,26 +1,7 @@
 //! Coin tosses and xt_recent.
 
 use super::world::*;
-use crate::{Choice, IptablesConfig, Mode, mode::probability, object::*};
-
-/// `%0.10f` of 1/(n-i): 1/3, 1/2, and the last takes the rest.
-#[test]
-fn the_probabilities_are_those_of_the_rules() {
-    assert_eq!([0, 1, 2].map(|at| probability(at, 3)), ["0.3333333333", "0.5000000000", "1.0000000000"]);
-}
-
-/// The rules one after the other, as the kernel compares them, give each endpoint the same share.
-#[test]
-fn the_chain_of_tosses_is_uniform() {
-    let n = 1000;
-    let threshold = |at| (probability(at, n).parse::<f64>().unwrap() * 2_f64.powi(31)).round();
-    let mut left = 1.0;
-    for at in 0..n {
-        let taken = left * threshold(at) / 2_f64.powi(31);
-        assert!((taken * n as f64 - 1.0).abs() < 1e-6, "{at}: {taken}");
-        left -= taken;
-    }
-}
+use crate::{Choice, IptablesConfig, Mode, object::*};
 
 #[test]
 fn each_endpoint_is_as_likely() {

@@ -1,318 +1,12 @@
-//! Schedulers in the kernel's order, persistence, graceful removal. The vectors are worked out from the kernel's code.
-
-use std::{net::SocketAddr, time::Instant};
+//! IPVS mode: persistence, graceful removal and mode selection.
 
 use super::world::*;
 use crate::{
-    Choice, Connection, Flow, Maglev, Mode,
+    Choice, Connection, Flow, Kernel, KubeProxyFallback, Mode, ModeSelection,
     Scheduler::{self, *},
     SourceHash,
-    mode::ipvs::{Destinations, VirtualServer},
     object::*,
 };
-use discovery_core::policy::{Rng, SplitMix64};
-
-/// One virtual server with destinations 10.0.0.1 … added in this order.
-struct Server {
-    server: VirtualServer,
-    now: Instant,
-}
-
-fn dest(last: u8) -> SocketAddr {
-    ([10, 0, 0, last], 80).into()
-}
-
-impl Server {
-    fn new(scheduler: Scheduler, dests: &[u8]) -> Self {
-        let mut server = Self { server: VirtualServer::new(scheduler), now: epoch() };
-        server.sync(dests);
-        server
-    }
-
-    /// A, B, C … with these weights, A at the head of the list.
-    fn weighted(scheduler: Scheduler, weights: &[u32]) -> Self {
-        let dests: Vec<u8> = (1..=weights.len() as u8).rev().collect();
-        let mut server = Self::new(scheduler, &dests);
-        weights.iter().zip(1..).for_each(|(weight, last)| server.server.set_weight(dest(last), *weight));
-        server
-    }
-
-    fn sync(&mut self, dests: &[u8]) {
-        let wanted: Vec<_> = dests.iter().map(|last| dest(*last)).collect();
-        self.server.sync(Destinations { wanted: &wanted, graceful: true, timeout: None }, self.now);
-    }
-
-    fn from(&mut self, client: &str) -> Option<u8> {
-        let client = client.parse().expect("a client");
-        let to = "10.96.0.10:80".parse().expect("an address");
-        self.server.schedule(client, to, self.now).map(|(addr, _)| addr.to_string().as_bytes()[7] - b'0')
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        self.from("192.0.2.1:1")
-    }
-
-    fn run(&mut self, n: usize) -> Vec<u8> {
-        (0..n).filter_map(|_| self.next()).collect()
-    }
-
-    fn open(&mut self, last: u8, active: u32, inactive: u32) {
-        let client = [192, 0, 2, 1].into();
-        for _ in 0..active + inactive {
-            self.server.opened(dest(last), client);
-        }
-        let id =
-            self.server.dests().iter().find(|one| one.addr == dest(last)).map(|one| one.id).expect("a destination");
-        (0..inactive).for_each(|_| self.server.finishing(id));
-    }
-
-    fn list(&self) -> Vec<u8> {
-        self.server.dests().iter().map(|one| one.addr.to_string().as_bytes()[7] - b'0').collect()
-    }
-}
-
-#[test]
-fn destinations_are_put_at_the_head_of_the_list() {
-    let mut server = Server::new(RoundRobin, &[1, 2]);
-    server.sync(&[1, 2, 3]);
-    assert_eq!(server.list(), [3, 2, 1]);
-}
-
-#[test]
-fn rr_goes_through_the_list() {
-    assert_eq!(Server::new(RoundRobin, &[1, 2, 3]).run(5), [3, 2, 1, 3, 2]);
-}
-
-#[test]
-fn rr_goes_on_behind_the_last_one_after_an_addition() {
-    let mut server = Server::new(RoundRobin, &[1, 2, 3]);
-    assert_eq!(server.run(2), [3, 2]);
-    server.sync(&[1, 2, 3, 4]);
-    assert_eq!(server.run(4), [1, 4, 3, 2]);
-}
-
-#[test]
-fn rr_steps_back_when_the_current_one_is_removed() {
-    let mut server = Server::new(RoundRobin, &[1, 2, 3]);
-    assert_eq!(server.run(2), [3, 2]);
-    server.sync(&[1, 3]);
-    assert_eq!(server.run(3), [1, 3, 1]);
-    let mut head = Server::new(RoundRobin, &[1, 2, 3]);
-    assert_eq!(head.run(1), [3]);
-    head.sync(&[1, 2]);
-    assert_eq!(head.run(3), [2, 1, 2], "back at the head of the list");
-}
-
-#[test]
-fn rr_passes_over_weight_0_and_refuses_when_nothing_is_left() {
-    let mut server = Server::weighted(RoundRobin, &[1, 0, 1]);
-    assert_eq!(server.run(4), [1, 3, 1, 3]);
-    for last in [1, 3] {
-        server.server.set_weight(dest(last), 0);
-    }
-    assert_eq!(server.next(), None);
-    assert_eq!(Server::new(RoundRobin, &[]).next(), None);
-}
-
-#[test]
-fn wrr_of_4_3_2() {
-    let mut server = Server::weighted(WeightedRoundRobin, &[4, 3, 2]);
-    // Setting weights one after the other has moved the current weight down to 1: one round later it is as at the
-    // start.
-    let round = server.run(18);
-    let want = [1, 1, 2, 1, 2, 3, 1, 2, 3];
-    assert!((0..9).any(|from| round[from..from + 9] == want), "{round:?}");
-}
-
-#[test]
-fn wrr_gives_shares_by_weight() {
-    for weights in [[4, 3, 2], [2, 4, 6], [1, 0, 5], [10, 10, 10]] {
-        let mut server = Server::weighted(WeightedRoundRobin, &weights);
-        let total: u32 = weights.iter().sum();
-        server.run(total as usize);
-        let gone = server.run(10 * total as usize);
-        for (weight, last) in weights.iter().zip(1..) {
-            assert_eq!(gone.iter().filter(|one| **one == last).count(), 10 * *weight as usize, "{weights:?}");
-        }
-    }
-}
-
-#[test]
-fn wrr_starts_over_at_the_head_after_a_change() {
-    let mut server = Server::new(WeightedRoundRobin, &[1, 2, 3]);
-    assert_eq!(server.run(2), [3, 2]);
-    server.sync(&[1, 2, 3, 4]);
-    assert_eq!(server.run(5), [4, 3, 2, 1, 4]);
-    assert_eq!(Server::weighted(WeightedRoundRobin, &[0, 0]).next(), None);
-    assert_eq!(Server::new(WeightedRoundRobin, &[]).next(), None);
-}
-
-#[test]
-fn lc_counts_an_active_connection_256_times() {
-    let mut server = Server::weighted(LeastConnection, &[1, 1]);
-    server.open(1, 1, 0);
-    server.open(2, 0, 255);
-    assert_eq!(server.next(), Some(2));
-    server.open(2, 0, 1);
-    assert_eq!(server.next(), Some(1), "equal: the first in list order");
-    server.open(1, 0, 1);
-    assert_eq!(server.next(), Some(2));
-}
-
-#[test]
-fn lc_ignores_weights_except_0_and_wlc_divides_by_them() {
-    for (scheduler, want) in [(LeastConnection, 2), (WeightedLeastConnection, 1)] {
-        let mut server = Server::weighted(scheduler, &[3, 1, 0]);
-        server.open(1, 2, 0);
-        server.open(2, 1, 0);
-        assert_eq!(server.next(), Some(want), "{scheduler:?}");
-    }
-    let mut equal = Server::weighted(WeightedLeastConnection, &[2, 1]);
-    equal.open(1, 2, 0);
-    equal.open(2, 1, 0);
-    assert_eq!(equal.next(), Some(1), "equal: the first in list order");
-}
-
-#[test]
-fn sed_counts_this_connection_and_ignores_those_that_close() {
-    let mut server = Server::weighted(ShortestExpectedDelay, &[1, 3]);
-    assert_eq!(server.next(), Some(2), "1/1 against 1/3");
-    server.open(2, 2, 1000);
-    assert_eq!(server.next(), Some(1), "1/1 against 3/3: the first in list order");
-    server.open(1, 1, 0);
-    assert_eq!(server.next(), Some(2));
-}
-
-#[test]
-fn nq_takes_the_first_idle_one_else_as_sed() {
-    let mut server = Server::weighted(NeverQueue, &[1, 3]);
-    assert_eq!(server.next(), Some(1), "idle, though the other one is faster");
-    server.open(1, 1, 0);
-    assert_eq!(server.next(), Some(2));
-    server.open(2, 1, 0);
-    assert_eq!(server.next(), Some(2), "2/1 against 2/3");
-}
-
-#[test]
-fn with_equal_weights_sed_is_nq_and_lc_differs_by_closing_connections_only() {
-    let mut rng = SplitMix64::with_seed(3);
-    for _ in 0..500 {
-        let schedulers = [ShortestExpectedDelay, NeverQueue, LeastConnection];
-        let mut servers = schedulers.map(|scheduler| Server::new(scheduler, &[1, 2, 3]));
-        for last in 1..=3 {
-            let active = rng.below(4) as u32;
-            servers.iter_mut().for_each(|server| server.open(last, active, 0));
-        }
-        let [sed, nq, lc] = servers.map(|mut server| server.next());
-        assert_eq!((sed, nq), (nq, lc));
-    }
-}
-
-/// `hash_32` of linux include/linux/hash.h.
-fn new_bucket(ip: u32) -> usize {
-    (ip.wrapping_mul(0x61C8_8647) >> 24) as usize
-}
-
-#[test]
-fn sh_buckets_are_filled_in_list_order_and_found_by_the_highest_byte() {
-    let mut server = Server::new(SourceHashing(SourceHash::default()), &[1, 2, 3]);
-    let list = server.list();
-    for (client, ip) in [("10.244.1.7:9", 0x0AF4_0107), ("10.244.1.8:9", 0x0AF4_0108), ("203.0.113.9:1", 0xCB00_7109)] {
-        assert_eq!(server.from(client), Some(list[new_bucket(ip) % 3]), "{client}");
-    }
-    assert_eq!(new_bucket(0x0AF4_0107), 0x36, "10.244.1.7");
-}
-
-#[test]
-fn sh_of_older_kernels_takes_the_lowest_byte() {
-    let mut server = Server::new(SourceHashing(SourceHash::default().with_old_formula(true)), &[1, 2, 3]);
-    let list = server.list();
-    let bucket = (0x0AF4_0107_u32.wrapping_mul(2_654_435_761) & 255) as usize;
-    assert_eq!(server.from("10.244.1.7:9"), Some(list[bucket % 3]));
-}
-
-#[test]
-fn sh_of_ipv6_folds_the_four_words() {
-    let mut server = Server::new(SourceHashing(SourceHash::default()), &[1, 2, 3]);
-    let list = server.list();
-    let fold = 0x2001_0db8 ^ 0x0000_0001 ^ 0x0000_0002 ^ 0x0000_0003;
-    assert_eq!(server.from("[2001:db8:0:1:0:2:0:3]:9"), Some(list[new_bucket(fold) % 3]));
-}
-
-#[test]
-fn sh_gives_as_many_buckets_in_a_row_as_the_weight_says_and_one_for_weight_0() {
-    let clients: Vec<String> = (0..64).map(|last| format!("10.244.1.{last}:9")).collect();
-    let mut server = Server::weighted(SourceHashing(SourceHash::default()), &[2, 0, 1]);
-    let owners = [1, 1, 2, 3];
-    for (client, last) in clients.iter().zip(0_u32..) {
-        let owner = owners[new_bucket(0x0AF4_0100 + last) % 4];
-        assert_eq!(server.from(client), (owner != 2).then_some(owner), "weight 0 refuses");
-    }
-}
-
-#[test]
-fn sh_fallback_looks_further_instead_of_refusing() {
-    let mut server = Server::weighted(SourceHashing(SourceHash::default().with_fallback(true)), &[1, 0]);
-    for last in 0..64 {
-        assert_eq!(server.from(&format!("10.244.1.{last}:9")), Some(1));
-    }
-}
-
-#[test]
-fn sh_port_lets_the_port_count() {
-    let owners = |config: SourceHash| {
-        let mut server = Server::new(SourceHashing(config), &[1, 2, 3]);
-        (1..100).map(|port| server.from(&format!("10.244.1.7:{port}"))).collect::<std::collections::BTreeSet<_>>().len()
-    };
-    assert_eq!(owners(SourceHash::default()), 1);
-    assert_eq!(owners(SourceHash::default().with_port(true)), 3);
-}
-
-#[test]
-fn dh_sends_all_clients_of_an_address_to_one_destination_whatever_the_weights() {
-    let mut server = Server::weighted(DestinationHashing, &[1, 9, 1]);
-    let want = server.list()[new_bucket(0x0A60_000A) % 3];
-    for last in 0..64 {
-        assert_eq!(server.from(&format!("10.244.1.{last}:9")), Some(want));
-    }
-}
-
-fn owners(server: &mut Server) -> Vec<Option<u8>> {
-    (0..250).flat_map(|a| (1..9).map(move |b| format!("10.244.{b}.{a}:9"))).map(|client| server.from(&client)).collect()
-}
-
-#[test]
-fn mh_is_even_and_moves_few_clients() {
-    let mut server = Server::new(Maglev(Maglev::default()), &[1, 2, 3, 4, 5]);
-    let before = owners(&mut server);
-    for last in 1..=5 {
-        let share = before.iter().filter(|owner| **owner == Some(last)).count();
-        assert!((300..500).contains(&share), "{last}: {share} of 2000");
-    }
-    server.sync(&[1, 2, 4, 5]);
-    let after = owners(&mut server);
-    let moved = before.iter().zip(&after).filter(|(before, after)| before != after && **before != Some(3)).count();
-    assert!(moved < 160, "{moved} of 1600 moved without need");
-    assert!(after.iter().all(|owner| *owner != Some(3)));
-}
-
-#[test]
-fn mh_gives_shares_by_weight_and_refuses_without_any() {
-    let mut server = Server::weighted(Maglev(Maglev::default()), &[3, 1, 0]);
-    let all = owners(&mut server);
-    let heavy = all.iter().filter(|owner| **owner == Some(1)).count();
-    assert!((1_400..1_600).contains(&heavy), "{heavy} of 2000");
-    assert!(all.iter().all(|owner| *owner != Some(3) && owner.is_some()));
-    assert_eq!(Server::new(Maglev(Maglev::default()), &[]).next(), None);
-}
-
-#[test]
-fn mh_port_lets_the_port_count() {
-    let mut server = Server::new(Maglev(Maglev::default().with_port(true).with_fallback(true)), &[1, 2, 3]);
-    let owners: std::collections::BTreeSet<_> =
-        (1..100).map(|port| server.from(&format!("10.244.1.7:{port}"))).collect();
-    assert_eq!(owners.len(), 3);
-}
 
 fn world(service: &Service) -> World {
     World::new(ipvs(RoundRobin)).service(service)
@@ -456,19 +150,18 @@ fn a_scheduler_without_a_destination_refuses() {
 
 #[test]
 fn kernels_without_it_are_historically_passed_by_and_refused_today() {
-    use crate::{Kernel, KubeProxyFallback, select};
     let kernel = Kernel { iptables: true, ipvs: false, nftables: false };
-    let error = select("ipvs", kernel, KubeProxyFallback::Current).unwrap_err();
+    let error = ModeSelection::from_flag("ipvs", kernel, KubeProxyFallback::Current).unwrap_err();
     assert_eq!(error.to_string(), "can't use the IPVS proxier: ipvs not supported");
-    assert!(select("userspace", kernel, KubeProxyFallback::Current).is_err());
-    let historical = |wanted, kernel| select(wanted, kernel, KubeProxyFallback::Historical).unwrap();
+    assert!(ModeSelection::from_flag("userspace", kernel, KubeProxyFallback::Current).is_err());
+    let historical = |wanted, kernel| ModeSelection::from_flag(wanted, kernel, KubeProxyFallback::Historical).unwrap();
     assert_eq!(historical("ipvs", kernel).mode, iptables());
     assert_eq!(historical("ipvs", Kernel { iptables: false, ..kernel }).mode, Mode::Userspace);
     assert_eq!(historical("ipvs", Kernel { ipvs: true, ..kernel }).mode, ipvs(RoundRobin));
     let unknown = historical("fast", kernel);
     assert_eq!((unknown.mode, unknown.warning.is_some()), (iptables(), true));
     assert_eq!(historical("", kernel).warning, None);
-    assert_eq!(select("", kernel, KubeProxyFallback::Current).unwrap().mode, iptables());
+    assert_eq!(ModeSelection::from_flag("", kernel, KubeProxyFallback::Current).unwrap().mode, iptables());
 }
 
 /// The names that `--ipvs-scheduler` takes.
@@ -480,5 +173,5 @@ fn schedulers_have_the_kernels_names() {
     assert_eq!(each.len(), names.len(), "{each:?}");
     assert_eq!("".parse(), Ok(Scheduler::default()));
     let unknown = "fifo".parse::<Scheduler>().unwrap_err().to_string();
-    assert_eq!(unknown, "`fifo` is no IPVS scheduler: choose one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh");
+    assert_eq!(unknown, "`fifo` is not an IPVS scheduler: use one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh");
 }

@@ -1,6 +1,6 @@
 //! One test for each sentence of the rules, named after it. Upstream's own tests that say the same are named beside.
 
-mod world;
+pub(crate) mod world;
 
 mod change;
 mod conntrack;

@@ -149,5 +149,5 @@ fn the_verdict_tells_why() {
     let verdict = world.tcp(POD, CLUSTER_IP);
     assert_eq!(verdict.matched().map(|matched| matched.scope), Some(Scope::Cluster));
     let text = verdict.to_string();
-    assert!(text.ends_with("hints ignored: a ready endpoint has none, chosen without affinity"), "{text}");
+    assert!(text.ends_with("hints ignored: a ready endpoint has no hint, load balanced"), "{text}");
 }

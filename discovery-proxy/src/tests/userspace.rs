@@ -155,7 +155,7 @@ fn losing_all_endpoints_forgets_all_clients() {
 fn four_attempts_each_with_a_turn_and_a_longer_timeout() {
     let mut world = world(&service()).slice(&slice(pods(3)));
     let round = run(&mut world, 3);
-    let mut dial = world.proxy.snapshot().dial(&flow(POD)).unwrap();
+    let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
     let attempts: Vec<_> = std::iter::from_fn(|| dial.attempt(world.now)).collect();
     assert_eq!(attempts.iter().map(|attempt| attempt.timeout).collect::<Vec<_>>(), DIAL_TIMEOUTS);
     assert_eq!(DIAL_TIMEOUTS.iter().sum::<std::time::Duration>(), ms(3_750));
@@ -167,7 +167,7 @@ fn four_attempts_each_with_a_turn_and_a_longer_timeout() {
 fn from_the_second_attempt_on_the_client_is_moved() {
     let mut world = world(&sticky(1000)).slice(&slice(pods(3)));
     let first = world.to(POD, CLUSTER_IP);
-    let mut dial = world.proxy.snapshot().dial(&flow(POD)).unwrap();
+    let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
     assert_eq!(dial.attempt(world.now).unwrap().addr.to_string(), first);
     let second = dial.attempt(world.now).unwrap().addr.to_string();
     assert_ne!(second, first);
@@ -177,10 +177,10 @@ fn from_the_second_attempt_on_the_client_is_moved() {
 #[test]
 fn no_endpoint_ends_the_attempts_at_once_and_other_modes_have_none() {
     let mut world = world(&service());
-    let mut dial = world.proxy.snapshot().dial(&flow(POD)).unwrap();
+    let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
     assert_eq!(dial.attempt(world.now), None);
     world = World::new(iptables()).service(&service());
-    assert!(world.proxy.snapshot().dial(&flow(POD)).is_none());
+    assert!(world.proxy.snapshot().dial_attempts(&flow(POD)).is_none());
 }
 
 #[test]

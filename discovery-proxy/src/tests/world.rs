@@ -14,7 +14,7 @@ use crate::{
 
 /// The one moment of which all others are told; its value does not matter.
 #[expect(clippy::disallowed_methods, reason = "an `Instant` cannot be made otherwise")]
-pub(super) fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }
 

@@ -16,7 +16,7 @@ fn vip() -> SocketAddr {
 }
 
 fn dialer(world: &ForwardWorld) -> Dialer {
-    Dialer::new(world.forwarder.published())
+    Dialer::new(world.forwarder.snapshot_handle())
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn userspace_mode_tries_four_times_and_says_so() {
     }
     let error = dialer(&world).dial(vip()).await.unwrap_err();
     assert_eq!(error.attempts(), 4);
-    assert!(!error.is_refused() && error.to_string().contains("none of 4 attempts"), "{error}");
+    assert!(!error.is_refused() && error.to_string().contains("4 connect attempts failed"), "{error}");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn requests_to_a_virtual_address_reach_pods() {
 #[tokio::test]
 async fn a_refusal_by_the_rules_is_an_error_that_says_so() {
     let world = ForwardWorld::new(Mode::Nftables).serving(&service(), &[]);
-    let connector = VipConnector::new(Dialer::new(world.forwarder.published()));
+    let connector = VipConnector::new(Dialer::new(world.forwarder.snapshot_handle()));
     let error = connector.clone().oneshot(format!("http://{VIP}").parse().unwrap()).await.unwrap_err();
     assert!(error.as_dial().unwrap().is_refused());
 

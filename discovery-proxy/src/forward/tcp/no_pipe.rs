@@ -1,30 +1,32 @@
-//! Where there is no `splice(2)`: there are no pipes to take.
+//! Without `splice(2)`, there are no pipes.
 
 use std::{convert::Infallible, io};
 
 use tokio::net::TcpStream;
 
+use super::pump::BulkPipe;
+
 #[derive(Debug)]
 pub(super) struct Pipe(Infallible);
 
-impl Pipe {
-    pub(super) const fn take() -> Option<Self> {
+impl BulkPipe for Pipe {
+    fn acquire() -> Option<Self> {
         None
     }
 
-    pub(super) const fn give_back(self) {
+    fn release(self) {
         match self.0 {}
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         match self.0 {}
     }
 
-    pub(super) const fn fill(&mut self, _: &TcpStream) -> io::Result<usize> {
+    fn fill(&mut self, _: &TcpStream) -> io::Result<usize> {
         match self.0 {}
     }
 
-    pub(super) const fn drain(&mut self, _: &TcpStream) -> io::Result<usize> {
+    fn drain(&mut self, _: &TcpStream) -> io::Result<usize> {
         match self.0 {}
     }
 }

@@ -1,65 +1,58 @@
-//! IPVS mode: the kernel's load balancer, a virtual server for each address and port.
+//! IPVS mode: the kernel's load balancer, with a virtual server for each address and port.
 //!
 //! Source: k/k pkg/proxy/ipvs/proxier.go (`syncService`, `syncEndpoint`), graceful_termination.go; linux
 //! net/netfilter/ipvs/ip_vs_ctl.c, and one file for each scheduler.
 //!
-//! kube-proxy adds destinations in ascending order and the kernel puts each at the head of its list, so the list that
-//! schedulers walk is in descending order at first. One with weight 0 is never chosen. kube-proxy gives weight 1,
-//! and 0 while a destination drains.
+//! kube-proxy adds destinations in ascending order, and the kernel puts each at the head of its list. So schedulers at
+//! first walk the list in descending order. A destination with weight 0 is never chosen. kube-proxy sets weight 1, and 0
+//! while a destination drains.
 //!
-//! A virtual server has one set of destinations, whoever the client is: with policy `Local` that is the local
-//! set, or the cluster set when there is no local endpoint.
+//! A virtual server has one set of destinations for all clients. With policy `Local` that is the local set, or the
+//! cluster set if there is no local endpoint.
 
-mod connection;
 mod hashing;
-mod least;
-mod maglev;
-mod persistence;
-mod round_robin;
 mod schedule;
-mod server;
-mod servers;
+mod virtual_server;
+mod virtual_servers;
 
-use std::{error, fmt, str::FromStr};
+use std::{error, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-pub use connection::Connection;
-pub use hashing::SourceHash;
-pub use maglev::Maglev;
-pub(crate) use server::{Destinations, VirtualServer};
-pub(crate) use servers::Servers;
+pub use hashing::{Maglev, SourceHash};
+pub use virtual_servers::Connection;
+pub(crate) use virtual_servers::VirtualServers;
 
-/// How the kernel picks a destination (`--ipvs-scheduler`).
+/// The algorithm that picks a destination (`--ipvs-scheduler`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scheduler {
-    /// `rr`: one after the other.
+    /// `rr`: round robin.
     #[default]
     RoundRobin,
-    /// `wrr`: the same, more often by weight.
+    /// `wrr`: round robin in proportion to weight.
     WeightedRoundRobin,
-    /// `lc`: the fewest connections; active ones count 256 times.
+    /// `lc`: the fewest connections; an active one counts 256 times.
     LeastConnection,
-    /// `wlc`: the same, divided by weight.
+    /// `wlc`: as `lc`, divided by weight.
     WeightedLeastConnection,
-    /// `sed`: the fewest active connections after this one, divided by weight.
+    /// `sed`: the fewest active connections including the new one, divided by weight.
     ShortestExpectedDelay,
-    /// `nq`: whoever has no active connection; else as `sed`.
+    /// `nq`: a destination without active connections; otherwise as `sed`.
     NeverQueue,
-    /// `sh`: by the client's address.
+    /// `sh`: a hash of the client's address.
     SourceHashing(SourceHash),
-    /// `dh`: by the virtual address, so that all clients of one address get the same destination.
+    /// `dh`: a hash of the virtual address, so all clients of an address get the same destination.
     DestinationHashing,
-    /// `mh`: by the client's address, with few clients moving when destinations change.
+    /// `mh`: a consistent hash of the client's address, so few clients move when destinations change.
     Maglev(Maglev),
 }
 
-/// No scheduler of the kernel has that name.
+/// The name does not belong to a scheduler of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownScheduler(String);
 
 impl fmt::Display for UnknownScheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no IPVS scheduler: choose one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh", self.0)
+        write!(f, "`{}` is not an IPVS scheduler: use one of rr, wrr, lc, wlc, sed, nq, sh, dh, mh", self.0)
     }
 }
 
@@ -68,7 +61,7 @@ impl error::Error for UnknownScheduler {}
 impl FromStr for Scheduler {
     type Err = UnknownScheduler;
 
-    /// The kernel's short name, as `--ipvs-scheduler` takes it; nothing is `rr`.
+    /// Parses the kernel's short name, as in `--ipvs-scheduler`. The empty string is `rr`.
     fn from_str(text: &str) -> Result<Self, UnknownScheduler> {
         Ok(match text {
             "" | "rr" => Self::RoundRobin,
@@ -85,23 +78,53 @@ impl FromStr for Scheduler {
     }
 }
 
-/// What can be set of IPVS mode.
+/// The settings of IPVS mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpvsConfig {
     scheduler: Scheduler,
 }
 
 impl IpvsConfig {
-    /// The scheduler; round robin when not set.
+    /// Sets the scheduler; round robin by default.
     #[must_use]
     pub const fn with_scheduler(mut self, scheduler: Scheduler) -> Self {
         self.scheduler = scheduler;
         self
     }
 
-    /// The scheduler.
+    /// Returns the scheduler.
     #[must_use]
     pub const fn scheduler(&self) -> Scheduler {
         self.scheduler
     }
+}
+
+/// The destinations that a virtual server should have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destinations<'a> {
+    /// In ascending order.
+    wanted: &'a [SocketAddr],
+    /// Whether removed destinations may finish their connections.
+    graceful: bool,
+    /// The timeout of session affinity.
+    timeout: Option<Duration>,
+}
+
+impl<'a> Destinations<'a> {
+    pub(crate) const fn new(wanted: &'a [SocketAddr], graceful: bool, timeout: Option<Duration>) -> Self {
+        Self { wanted, graceful, timeout }
+    }
+}
+
+/// A destination as schedulers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Destination {
+    /// The id, which another destination at the same address does not share.
+    id: u64,
+    addr: SocketAddr,
+    weight: u32,
+    /// The number of open connections.
+    active: u32,
+    /// The number of closing connections.
+    inactive: u32,
 }

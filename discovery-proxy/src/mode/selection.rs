@@ -1,47 +1,61 @@
-//! Which mode a flag leads to, on a kernel that may lack it.
+//! The mode that `--proxy-mode` selects, on a kernel that may not support it.
 //!
 //! Source: k/k cmd/kube-proxy/app/server_linux.go (today), server_others.go before 1.27 (`tryIPVSProxy`,
-//! `tryIPTablesProxy`). Until then the chain was IPVS, iptables, userspace, and an unknown word meant iptables with a
-//! warning. Today kube-proxy ends with an error.
+//! `tryIPTablesProxy`). Before 1.27, kube-proxy fell back from IPVS to iptables and from iptables to userspace, and used
+//! iptables with a warning for an unknown mode. Today it exits with an error.
 
 use std::{error, fmt};
 
 use super::{IptablesConfig, IpvsConfig, Mode};
 
-/// What the kernel offers.
+/// The features that the kernel supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "one field for each mode that asks something of the kernel")]
+#[expect(clippy::exhaustive_structs, reason = "one field for each mode that needs kernel support")]
 pub struct Kernel {
-    /// netfilter's old interface.
+    /// Whether the kernel supports iptables, netfilter's older interface.
     pub iptables: bool,
-    /// The load balancer, and sets of addresses.
+    /// Whether the kernel supports IPVS and ipsets.
     pub ipvs: bool,
-    /// netfilter's new interface.
+    /// Whether the kernel supports nftables, netfilter's newer interface.
     pub nftables: bool,
 }
 
-/// How kube-proxy behaves when the kernel lacks a mode.
+/// How kube-proxy behaves when the kernel does not support the requested mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KubeProxyFallback {
-    /// It ends with an error.
+    /// kube-proxy exits with an error.
     #[default]
     Current,
-    /// It takes the next simpler mode. There was no nftables mode then: the word was unknown.
+    /// kube-proxy before 1.27 falls back to the next simpler mode. `nftables` is an unknown mode there.
     Historical,
 }
 
-/// The mode to run, and what kube-proxy would log on the way there.
+/// The mode to run, and the warning that kube-proxy would log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModeSelection {
-    /// The mode.
+    /// The mode to run.
     pub mode: Mode,
-    /// Why it is not the one asked for.
+    /// Why `mode` is not the requested one.
     pub warning: Option<String>,
 }
 
-/// The proxy cannot run in the mode asked for.
+impl ModeSelection {
+    /// Selects the mode for a value of `--proxy-mode`. An empty value selects iptables mode.
+    ///
+    /// # Errors
+    ///
+    /// With [`KubeProxyFallback::Current`], fails if the mode is unknown or the kernel does not support it.
+    pub fn from_flag(flag: &str, kernel: Kernel, fallback: KubeProxyFallback) -> Result<Self, ModeError> {
+        match fallback {
+            KubeProxyFallback::Current => current(flag, kernel).map(|mode| Self { mode, warning: None }),
+            KubeProxyFallback::Historical => Ok(historical(flag, kernel)),
+        }
+    }
+}
+
+/// kube-proxy cannot run in the requested mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModeError {
     text: String,
@@ -55,20 +69,8 @@ impl fmt::Display for ModeError {
 
 impl error::Error for ModeError {}
 
-/// What `--proxy-mode` leads to. Nothing is iptables.
-///
-/// # Errors
-///
-/// Today's kube-proxy does not run in this mode on this kernel.
-pub fn select(wanted: &str, kernel: Kernel, era: KubeProxyFallback) -> Result<ModeSelection, ModeError> {
-    match era {
-        KubeProxyFallback::Current => current(wanted, kernel).map(|mode| ModeSelection { mode, warning: None }),
-        KubeProxyFallback::Historical => Ok(historical(wanted, kernel)),
-    }
-}
-
-fn current(wanted: &str, kernel: Kernel) -> Result<Mode, ModeError> {
-    let (mode, is_there, name, what) = match wanted {
+fn current(flag: &str, kernel: Kernel) -> Result<Mode, ModeError> {
+    let (mode, is_supported, name, feature) = match flag {
         "" | "iptables" => (Mode::Iptables(IptablesConfig::default()), kernel.iptables, "iptables", "iptables"),
         "ipvs" => (Mode::Ipvs(IpvsConfig::default()), kernel.ipvs, "IPVS", "ipvs"),
         "nftables" => (Mode::Nftables, kernel.nftables, "nftables", "nftables"),
@@ -77,16 +79,16 @@ fn current(wanted: &str, kernel: Kernel) -> Result<Mode, ModeError> {
             return Err(ModeError { text });
         }
     };
-    match is_there {
+    match is_supported {
         true => Ok(mode),
-        false => Err(ModeError { text: format!("can't use the {name} proxier: {what} not supported") }),
+        false => Err(ModeError { text: format!("can't use the {name} proxier: {feature} not supported") }),
     }
 }
 
-fn historical(wanted: &str, kernel: Kernel) -> ModeSelection {
+fn historical(flag: &str, kernel: Kernel) -> ModeSelection {
     let iptables = || Mode::Iptables(IptablesConfig::default());
     let mut warning = None;
-    let mut mode = match wanted {
+    let mut mode = match flag {
         "userspace" => Mode::Userspace,
         "ipvs" => Mode::Ipvs(IpvsConfig::default()),
         "" | "iptables" => iptables(),
