@@ -164,7 +164,7 @@ impl Route {
         }
     }
 
-    /// Chooses an endpoint, or says why there is none.
+    /// Chooses an endpoint; the error is the reason why it cannot.
     fn choose(
         &self,
         scope: Scope,

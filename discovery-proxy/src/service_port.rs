@@ -83,7 +83,7 @@ pub struct ServicePortInfo {
     pub port: u16,
     /// The transport protocol.
     pub protocol: Protocol,
-    /// The port on each node; 0 if there is none.
+    /// The port on each node; 0 if the Service has no node port.
     pub node_port: u16,
     /// The external IPs.
     pub external_ips: Vec<IpAddr>,
@@ -97,7 +97,7 @@ pub struct ServicePortInfo {
     pub external_policy_local: bool,
     /// Whether traffic to the cluster IP may only use endpoints of this node.
     pub internal_policy_local: bool,
-    /// The port of the load balancer's health check; 0 if there is none.
+    /// The port of the load balancer's health check; 0 without a health check.
     pub health_check_node_port: u16,
 }
 

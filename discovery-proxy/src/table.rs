@@ -86,7 +86,7 @@ impl<K: Eq + Hash, V> Shard<K, V> {
         self.slots.get(self.find(key, hash)?)?.0.as_ref().map(|(_, value)| value)
     }
 
-    /// The slot of `key`, or the free slot where it would go; `None` if there are no slots.
+    /// The slot of `key`, or the free slot where it would go; `None` if the shard is empty.
     fn find(&self, key: &K, hash: u64) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;

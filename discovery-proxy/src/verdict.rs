@@ -27,7 +27,7 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Returns whether the endpoint sees the node's address instead of the client's; false when there is no endpoint.
+    /// Returns whether the endpoint sees the node's address instead of the client's; false without an endpoint.
     #[must_use]
     pub const fn is_masqueraded(&self) -> bool {
         matches!(self.action, Action::Endpoint { masquerade: true, .. })
@@ -213,7 +213,7 @@ pub enum Scope {
     /// The cluster set although the policy is `Local`, because the sender is in the cluster: no load balancer has
     /// picked this node for the flow.
     ShortCircuit,
-    /// The cluster set although the policy is `Local`, because there is no local endpoint. IPVS mode only.
+    /// The cluster set although the policy is `Local`, because the local set is empty. IPVS mode only.
     NoneLocal,
 }
 

@@ -74,8 +74,8 @@
 //! | not proxied | no listener | no listener |
 //!
 //! Endpoints see the forwarder's address, as in userspace mode, so the masquerade of a verdict has no effect. SCTP is not
-//! carried. Traffic to an unallocated address, which nftables mode drops, is refused by the kernel, because there is no
-//! listener.
+//! carried. Traffic to an unallocated address, which nftables mode drops, is refused by the kernel, because the
+//! forwarder does not listen there.
 //!
 //! # TCP
 //!
@@ -145,7 +145,7 @@ impl Shared {
 
     /// Waits until all connections and associations have ended.
     async fn all_ended(&self) {
-        // When all permits can be acquired, none is in use. The semaphores are never closed, so there is no error.
+        // All permits can be acquired only when all are free. The semaphores are never closed, so this cannot fail.
         let _ = self.connections.acquire_many(self.settings.max_connections).await;
         let _ = self.associations.acquire_many(self.settings.max_associations).await;
     }

@@ -68,8 +68,8 @@ impl ModeState {
         })
     }
 
-    /// Chooses one of the endpoints that the flow may use, or says why there is none. Not called where the choice
-    /// depends on the endpoints alone.
+    /// Chooses one of the endpoints that the flow may use; the error is the reason why it cannot. Not called where the
+    /// choice depends on the endpoints alone.
     pub(super) fn choose(
         &self,
         flow: &Flow<'_>,

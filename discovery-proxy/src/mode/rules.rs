@@ -112,7 +112,7 @@ impl AffinityLists {
         Self { timeout: Duration::ZERO, limits, clients: HashMap::default(), lists: BTreeMap::new() }
     }
 
-    /// Sets the timeout, and forgets all endpoints except the reachable ones. Without affinity there are no lists.
+    /// Sets the timeout, and forgets all endpoints except the reachable ones. Without affinity, deletes all lists.
     pub(super) fn update(&mut self, timeout: Option<Duration>, reachable: &[SocketAddr]) {
         let Some(timeout) = timeout else {
             self.clients = HashMap::default();

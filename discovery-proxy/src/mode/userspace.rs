@@ -93,7 +93,7 @@ pub const DIAL_TIMEOUTS: [Duration; 4] =
 
 /// The attempts to connect one client, in userspace mode.
 ///
-/// Take the [next attempt](Self::attempt) when the previous one has failed. When there is none left, close the client's
+/// Take the [next attempt](Self::attempt) when the previous one has failed. After the last attempt, close the client's
 /// connection.
 #[derive(Clone, Debug)]
 pub struct DialAttempts {

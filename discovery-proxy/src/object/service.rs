@@ -50,7 +50,7 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// The port of the virtual addresses.
     pub port: i32,
-    /// The port on each node; 0 if there is none.
+    /// The port on each node; 0 for a port without a node port.
     pub node_port: i32,
     /// `targetPort`, a number or a name. The slice controller reads it to decide which port to write; kube-proxy dials
     /// the slice's number and never reads `targetPort`.

@@ -1,4 +1,4 @@
-//! One change touches one port, none publishes nothing. TestSyncProxyRulesRepeated.
+//! A change touches one port, and publishing needs a change. Upstream: TestSyncProxyRulesRepeated.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn many(n: u8) -> World {
 }
 
 #[test]
-fn nothing_new_publishes_nothing() {
+fn unchanged_objects_publish_nothing() {
     for mode in all_modes() {
         let mut world = World::new(mode).service(&sticky(10)).slice(&slice(pods(3)));
         let before = world.proxy.snapshot().clone();
@@ -45,7 +45,7 @@ fn nothing_new_publishes_nothing() {
 }
 
 #[test]
-fn coming_and_going_between_two_syncs_publishes_nothing() {
+fn reverted_changes_between_syncs_publish_nothing() {
     let mut world = World::new(iptables()).service(&service()).slice(&slice(pods(2)));
     world.proxy.apply_endpoint_slice(&slice(pods(1)));
     world.proxy.apply_endpoint_slice(&slice(pods(2)));
@@ -55,7 +55,7 @@ fn coming_and_going_between_two_syncs_publishes_nothing() {
 }
 
 #[test]
-fn a_slice_touches_the_ports_of_its_service_only() {
+fn slice_change_touches_only_its_service() {
     let mut world = many(20);
     let before = world.proxy.snapshot().clone();
     world.proxy.apply_endpoint_slice(&slice_of("svc7", "svc7", pods(3)));
@@ -72,7 +72,7 @@ fn a_slice_touches_the_ports_of_its_service_only() {
 }
 
 #[test]
-fn of_two_ports_only_the_one_that_changed_is_touched() {
+fn touches_only_the_port_that_changed() {
     let port = |name: &str, port| ServicePort { name: name.into(), port, ..ServicePort::default() };
     let slice_port = |name: &str, port| SlicePort { name: Some(name.into()), port: Some(port), ..SlicePort::default() };
     let of = |a, b| EndpointSlice { ports: vec![slice_port("a", a), slice_port("b", b)], ..slice(pods(2)) };
@@ -84,7 +84,7 @@ fn of_two_ports_only_the_one_that_changed_is_touched() {
 }
 
 #[test]
-fn a_reader_keeps_what_it_holds() {
+fn old_snapshot_stays_valid_for_its_reader() {
     let mut world = World::new(Mode::Nftables).service(&service()).slice(&slice(pods(1)));
     let before = world.proxy.snapshot().clone();
     world.proxy.delete_service(&NamespacedName::new("default", "web"));
@@ -95,7 +95,7 @@ fn a_reader_keeps_what_it_holds() {
 }
 
 #[test]
-fn a_service_that_moves_leaves_nothing_behind() {
+fn moved_service_gives_up_its_old_addresses() {
     let mut world = World::new(iptables()).service(&exposed()).slice(&slice(pods(1)));
     world = world.service(&named("web", "10.96.0.20"));
     for to in [CLUSTER_IP, EXTERNAL_IP, LOAD_BALANCER, NODE_PORT] {
@@ -108,7 +108,7 @@ fn a_service_that_moves_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_service_that_becomes_headless_or_an_alias_is_gone() {
+fn service_that_becomes_headless_or_external_name_is_removed() {
     for gone in [named("web", "None"), Service { service_type: ServiceType::ExternalName, ..service() }] {
         let mut world = World::new(iptables()).service(&service()).slice(&slice(pods(1)));
         world = world.service(&gone);
@@ -117,7 +117,7 @@ fn a_service_that_becomes_headless_or_an_alias_is_gone() {
 }
 
 #[test]
-fn the_order_of_events_does_not_matter() {
+fn slices_may_arrive_before_their_service() {
     let mut world = World::new(iptables()).slice(&slice(pods(1)));
     assert_eq!(world.outcome(POD, CLUSTER_IP), "");
     world = world.service(&service());
@@ -125,7 +125,7 @@ fn the_order_of_events_does_not_matter() {
 }
 
 #[test]
-fn snapshots_are_for_all_threads() {
+fn public_types_are_send_and_sync() {
     fn shared<T: Send + Sync>() {}
     shared::<crate::Snapshot>();
     shared::<Proxier>();
@@ -133,9 +133,9 @@ fn snapshots_are_for_all_threads() {
     shared::<crate::DialAttempts>();
 }
 
-/// A reader that lets go of an old snapshot frees nothing: the proxy does, at the next sync.
+/// The proxy frees an old snapshot at the next sync, not the reader that drops it.
 #[test]
-fn readers_do_not_free_what_was_published() {
+fn readers_never_free_old_snapshots() {
     let mut proxy = Proxier::new(config(Mode::Nftables));
     let mut rng = SplitMix64::with_seed(1);
     proxy.apply_service(&named("web", "10.96.0.10"));
@@ -144,7 +144,7 @@ fn readers_do_not_free_what_was_published() {
     proxy.apply_service(&named("other", "10.96.0.11"));
     proxy.sync(epoch(), &mut rng);
     drop(old);
-    assert!(weak.upgrade().is_some(), "the reader was not the last to hold it");
+    assert!(weak.upgrade().is_some(), "the proxy still holds the snapshot");
     proxy.sync(epoch(), &mut rng);
-    assert!(weak.upgrade().is_none(), "the proxy was");
+    assert!(weak.upgrade().is_none(), "the proxy frees the snapshot");
 }

@@ -1,4 +1,4 @@
-//! UDP flows to forget. TestCleanStaleEntries.
+//! UDP flows to forget. Upstream: TestCleanStaleEntries.
 
 use super::world::*;
 use crate::{NamespacedName, StaleFlows, TrackedFlow, object::*};
@@ -31,7 +31,7 @@ const ONE: &str = "10.244.2.1:5353";
 const TWO: &str = "10.244.2.2:5353";
 
 #[test]
-fn flows_to_an_endpoint_that_is_gone_are_forgotten_and_others_kept() {
+fn forgets_only_flows_to_removed_endpoints() {
     let mut world = world();
     world.proxy.apply_endpoint_slice(&endpoints(pods(1)));
     let stale = world.sync().stale_flows;
@@ -41,9 +41,10 @@ fn flows_to_an_endpoint_that_is_gone_are_forgotten_and_others_kept() {
     }
 }
 
-/// `net.JoinHostPort(replySrc, replyPortSrcStr)` of k/k 1.36 pkg/proxy/conntrack/cleanup.go; seen with kube-proxy 1.36.3.
+/// `net.JoinHostPort(replySrc, replyPortSrcStr)` of k/k 1.36 pkg/proxy/conntrack/cleanup.go; observed with kube-proxy
+/// 1.36.3.
 #[test]
-fn flows_to_another_number_of_the_same_pod_are_forgotten() {
+fn forgets_flows_to_the_old_port_of_a_pod() {
     let mut world = world();
     let ports = vec![SlicePort { protocol: Protocol::Udp, port: Some(5454), ..SlicePort::default() }];
     world.proxy.apply_endpoint_slice(&EndpointSlice { ports, ..endpoints(pods(2)) });
@@ -53,14 +54,14 @@ fn flows_to_another_number_of_the_same_pod_are_forgotten() {
 }
 
 #[test]
-fn flows_that_nothing_translated_are_forgotten() {
+fn forgets_untranslated_flows() {
     let mut world = World::new(iptables()).service(&udp("web", "10.96.0.10"));
     world.proxy.apply_endpoint_slice(&endpoints(pods(1)));
     assert!(is_stale(&world.sync().stale_flows, VIP, VIP));
 }
 
 #[test]
-fn whoever_serves_keeps_its_flows_ready_or_not() {
+fn keeps_flows_to_serving_endpoints_that_are_not_ready() {
     let mut world = world();
     let terminating = closing(pod("10.244.2.1"));
     world.proxy.apply_endpoint_slice(&endpoints(vec![terminating, with(pod("10.244.2.2"), false, false, true)]));
@@ -70,7 +71,7 @@ fn whoever_serves_keeps_its_flows_ready_or_not() {
 }
 
 #[test]
-fn policies_and_topology_do_not_matter() {
+fn policy_change_keeps_flows() {
     let mut world = world();
     world.proxy.apply_service(&Service { internal_traffic_policy: TrafficPolicy::Local, ..udp("web", "10.96.0.10") });
     let changes = world.sync();
@@ -78,7 +79,7 @@ fn policies_and_topology_do_not_matter() {
 }
 
 #[test]
-fn tcp_and_sctp_flows_are_never_touched() {
+fn never_forgets_tcp_and_sctp_flows() {
     let mut world = world();
     world.proxy.apply_endpoint_slice(&endpoints(vec![]));
     let stale = world.sync().stale_flows;
@@ -91,7 +92,7 @@ fn tcp_and_sctp_flows_are_never_touched() {
 }
 
 #[test]
-fn flows_to_others_are_kept() {
+fn keeps_flows_to_other_services() {
     let mut world = world().service(&Service {
         external_ips: vec![],
         ports: vec![ServicePort { port: 53, protocol: Protocol::Udp, ..ServicePort::default() }],
@@ -106,7 +107,7 @@ fn flows_to_others_are_kept() {
 
 /// Issue 139628: releases 1.32 to 1.35 kept them.
 #[test]
-fn a_service_without_endpoints_loses_all_its_flows() {
+fn forgets_flows_to_a_service_without_endpoints() {
     let mut world = world();
     world.proxy.delete_endpoint_slice(&endpoints(vec![]));
     assert!(is_stale(&world.sync().stale_flows, VIP, ONE));
@@ -114,7 +115,7 @@ fn a_service_without_endpoints_loses_all_its_flows() {
 
 /// PR 141371.
 #[test]
-fn a_deleted_service_loses_all_its_flows() {
+fn forgets_flows_to_a_deleted_service() {
     let mut world = world();
     world.proxy.delete_service(&NamespacedName::new("default", "web"));
     let stale = world.sync().stale_flows;
@@ -122,7 +123,7 @@ fn a_deleted_service_loses_all_its_flows() {
 }
 
 #[test]
-fn an_address_that_is_given_up_loses_its_flows() {
+fn forgets_flows_to_an_address_that_was_given_up() {
     let mut world = world();
     world.proxy.apply_service(&Service { external_ips: vec![], ..udp("web", "10.96.0.10") });
     let stale = world.sync().stale_flows;

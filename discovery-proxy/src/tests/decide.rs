@@ -1,4 +1,4 @@
-//! Policies, masquerading, refusal and silence. TestClusterIPGeneral, TestExternalTrafficPolicyLocal,
+//! Policies, masquerading, rejecting and dropping. Upstream: TestClusterIPGeneral, TestExternalTrafficPolicyLocal,
 //! TestInternalTrafficPolicy, TestLoadBalancer.
 
 use super::world::*;
@@ -27,7 +27,7 @@ fn both_rule_modes() -> [Mode; 2] {
 }
 
 #[test]
-fn a_cluster_ip_masquerades_what_is_not_from_a_pod() {
+fn cluster_ip_masquerades_senders_that_are_not_pods() {
     for mode in both_rule_modes() {
         let mut world = World::new(mode).service(&service()).slice(&far());
         assert_eq!(world.outcome(POD, CLUSTER_IP), FAR);
@@ -37,7 +37,7 @@ fn a_cluster_ip_masquerades_what_is_not_from_a_pod() {
 }
 
 #[test]
-fn without_a_detector_a_cluster_ip_masquerades_nothing() {
+fn cluster_ip_masquerades_nothing_without_a_detector() {
     let mut world =
         World::with(config(iptables()).with_detector(LocalDetector::None)).service(&service()).slice(&far());
     for from in [POD, NODE, OUTSIDE] {
@@ -46,14 +46,14 @@ fn without_a_detector_a_cluster_ip_masquerades_nothing() {
 }
 
 #[test]
-fn masquerade_all_masquerades_all() {
+fn masquerade_all_masquerades_pods_too() {
     let mut world = World::with(config(iptables()).with_masquerade_all(true)).service(&service()).slice(&far());
     let verdict = world.tcp(POD, CLUSTER_IP);
     assert_eq!(verdict.matched().map(|matched| matched.masquerade), Some(Masquerade::All));
 }
 
 #[test]
-fn detectors_by_interface() {
+fn detects_pods_by_interface() {
     let bridge = LocalDetector::Bridge("cni0".into());
     let prefix = LocalDetector::InterfacePrefix("veth".into());
     for (detector, own, other) in [(bridge, "cni0", "cni01"), (prefix, "veth1234", "eth0")] {
@@ -63,12 +63,12 @@ fn detectors_by_interface() {
         let mut masqueraded = |flow| snapshot.decide(&flow, world.now, &mut world.rng).is_masqueraded();
         assert!(!masqueraded(flow.with_interface(own)));
         assert!(masqueraded(flow.with_interface(other)));
-        assert!(masqueraded(flow), "what the node itself sends came in nowhere");
+        assert!(masqueraded(flow), "traffic from the node itself has no interface");
     }
 }
 
 #[test]
-fn internal_policy_local_uses_the_local_set_and_does_not_change_masquerading() {
+fn internal_policy_local_uses_the_local_set_without_changing_masquerade() {
     let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..service() };
     for mode in both_rule_modes() {
         let mut world = World::new(mode).service(&service).slice(&far_and_near());
@@ -79,7 +79,7 @@ fn internal_policy_local_uses_the_local_set_and_does_not_change_masquerading() {
 }
 
 #[test]
-fn external_traffic_with_policy_cluster_uses_the_cluster_set_and_is_always_masqueraded() {
+fn external_policy_cluster_uses_the_cluster_set_masqueraded() {
     for mode in both_rule_modes() {
         let mut world = World::new(mode).service(&exposed()).slice(&far_and_near());
         for (to, from) in EXTERNAL.into_iter().flat_map(|to| [POD, NODE, OUTSIDE].map(|from| (to, from))) {
@@ -132,9 +132,9 @@ fn policy_local_from_a_pod_without_a_detector_uses_the_local_set() {
 }
 
 #[test]
-fn policies_do_not_cross() {
+fn internal_and_external_policies_are_independent() {
     let mut world = World::new(iptables()).service(&exposed_local()).slice(&far());
-    assert_eq!(world.outcome(POD, CLUSTER_IP), FAR, "the external policy says nothing of the cluster IP");
+    assert_eq!(world.outcome(POD, CLUSTER_IP), FAR, "the external policy does not apply to the cluster IP");
     let internal = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed() };
     world = world.service(&internal);
     assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), format!("{FAR} masqueraded"));
@@ -142,7 +142,7 @@ fn policies_do_not_cross() {
 
 /// TestClusterIPGeneral.
 #[test]
-fn a_hairpin_is_masqueraded() {
+fn hairpin_is_masqueraded() {
     for mode in all_modes().into_iter().skip(1) {
         let mut world = World::new(mode).service(&service()).slice(&slice([local("10.244.2.1")]));
         let verdict = world.tcp("10.244.2.1:5000", CLUSTER_IP);
@@ -151,17 +151,17 @@ fn a_hairpin_is_masqueraded() {
     }
 }
 
-/// Seen with kube-proxy 1.36.3: the sets of nftables and IPVS mode hold endpoints of this node only, those of all
-/// Services together.
+/// Observed with kube-proxy 1.36.3: the set of nftables and IPVS mode contains only endpoints of this node, and all
+/// Services share it.
 #[test]
-fn a_hairpin_of_an_endpoint_on_no_known_node_is_masqueraded_in_iptables_mode_alone() {
+fn hairpin_of_an_endpoint_without_a_node_is_masqueraded_in_iptables_mode_only() {
     const POD: &str = "10.244.2.1:5000";
     let (mut chain, mut set) = (World::new(iptables()), [Mode::Nftables, ipvs(Scheduler::RoundRobin)].map(World::new));
     chain = chain.service(&service()).slice(&far());
     assert_eq!(chain.outcome(POD, CLUSTER_IP), format!("{FAR} masqueraded"));
     set = set.map(|world| world.service(&service()).slice(&far()));
     assert_eq!(set.each_mut().map(|world| world.outcome(POD, CLUSTER_IP)), [FAR, FAR]);
-    // Another Service says where the pod is; with another number, it says so of another endpoint.
+    // Another Service places the pod on this node, but with another port, which is another endpoint.
     let other = named("other", "10.96.0.11");
     let near = slice_of("other", "other-1", [local("10.244.2.1")]);
     let moved = EndpointSlice { ports: vec![SlicePort { port: Some(9), ..SlicePort::default() }], ..near.clone() };
@@ -170,7 +170,7 @@ fn a_hairpin_of_an_endpoint_on_no_known_node_is_masqueraded_in_iptables_mode_alo
     set = set.map(|world| world.slice(&near));
     for world in &mut set {
         assert_eq!(world.outcome(POD, CLUSTER_IP), format!("{FAR} masqueraded"));
-        // Two ports want the entry; it goes with the last.
+        // Two ports need the entry, which is removed with the last one.
         world.proxy.apply_service(&named("third", "10.96.0.12"));
         world.proxy.apply_endpoint_slice(&slice_of("third", "third-1", [local("10.244.2.1")]));
         world.sync();
@@ -185,7 +185,7 @@ fn a_hairpin_of_an_endpoint_on_no_known_node_is_masqueraded_in_iptables_mode_alo
 
 /// `allLocallyReachableEndpoints` of nftables mode; `endpointsMap` of IPVS mode.
 #[test]
-fn an_endpoint_that_nobody_may_use_is_no_hairpin_of_nftables_mode() {
+fn nftables_does_not_masquerade_hairpins_of_unusable_endpoints() {
     let outcomes = [Mode::Nftables, ipvs(Scheduler::RoundRobin)].map(|mode| {
         let mut world = World::new(mode).service(&service()).slice(&far()).service(&named("other", "10.96.0.11"));
         world = world.slice(&slice_of("other", "other-1", [unready(local("10.244.2.1"))]));
@@ -194,9 +194,9 @@ fn an_endpoint_that_nobody_may_use_is_no_hairpin_of_nftables_mode() {
     assert_eq!(outcomes, [FAR.to_owned(), format!("{FAR} masqueraded")]);
 }
 
-/// Seen with kube-proxy 1.36.3: `KUBE-EXTERNAL-SERVICES` is in INPUT and FORWARD, not in OUTPUT.
+/// Observed with kube-proxy 1.36.3: `KUBE-EXTERNAL-SERVICES` is in INPUT and FORWARD, not in OUTPUT.
 #[test]
-fn what_the_node_sends_to_an_external_address_without_endpoints_is_untouched_in_iptables_mode() {
+fn iptables_ignores_traffic_from_the_node_to_external_addresses_without_endpoints() {
     for (mode, external) in [(iptables(), ""), (Mode::Nftables, "reject")] {
         let mut world = World::new(mode).service(&exposed());
         assert_eq!([EXTERNAL_IP, LOAD_BALANCER].map(|to| world.outcome(NODE, to)), [external; 2]);
@@ -204,9 +204,9 @@ fn what_the_node_sends_to_an_external_address_without_endpoints_is_untouched_in_
     }
 }
 
-/// `usesFWChain` asks for endpoints in iptables/proxier.go, and not in nftables/proxier.go.
+/// `usesFWChain` requires endpoints in iptables/proxier.go, but not in nftables/proxier.go.
 #[test]
-fn without_endpoints_source_ranges_do_not_matter_in_iptables_mode() {
+fn iptables_ignores_source_ranges_without_endpoints() {
     let service = Service { load_balancer_source_ranges: vec!["192.0.2.0/24".into()], ..exposed() };
     for (mode, without) in [(iptables(), "reject"), (Mode::Nftables, "drop")] {
         let mut world = World::new(mode).service(&service);
@@ -217,7 +217,7 @@ fn without_endpoints_source_ranges_do_not_matter_in_iptables_mode() {
 }
 
 #[test]
-fn no_endpoint_anywhere_is_refused_for_every_kind() {
+fn rejects_every_destination_without_endpoints() {
     for mode in all_modes() {
         let mut world = World::new(mode).service(&exposed_local());
         for (to, from) in
@@ -229,7 +229,7 @@ fn no_endpoint_anywhere_is_refused_for_every_kind() {
 }
 
 #[test]
-fn policy_local_with_endpoints_elsewhere_only_is_silence() {
+fn policy_local_drops_when_only_other_nodes_have_endpoints() {
     let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed_local() };
     for mode in both_rule_modes() {
         let mut world = World::new(mode).service(&service).slice(&far());
@@ -245,7 +245,7 @@ fn policy_local_with_endpoints_elsewhere_only_is_silence() {
 }
 
 #[test]
-fn after_the_last_slice_is_gone_silence_turns_into_refusal() {
+fn policy_local_rejects_after_the_last_slice_is_deleted() {
     let service = Service { internal_traffic_policy: TrafficPolicy::Local, ..exposed_local() };
     let mut world = World::new(Mode::Nftables).service(&service).slice(&far());
     assert_eq!(world.outcome(POD, CLUSTER_IP), "drop");
@@ -255,7 +255,7 @@ fn after_the_last_slice_is_gone_silence_turns_into_refusal() {
     assert_eq!(world.outcome(OUTSIDE, LOAD_BALANCER), "reject");
 }
 
-/// PR 97081; and no sender has a short circuit there.
+/// PR 97081. IPVS mode has no short circuit for any sender.
 #[test]
 fn ipvs_falls_back_to_the_cluster_set_instead_of_dropping() {
     let mut world = World::new(ipvs(Scheduler::RoundRobin)).service(&exposed_local()).slice(&far());
@@ -268,7 +268,7 @@ fn ipvs_falls_back_to_the_cluster_set_instead_of_dropping() {
 }
 
 #[test]
-fn a_terminating_local_endpoint_still_serves() {
+fn terminating_local_endpoint_still_serves() {
     let mut world = World::new(iptables())
         .service(&exposed_local())
         .slice(&slice([pod("10.244.2.1"), closing(local("10.244.1.1"))]));
@@ -278,7 +278,7 @@ fn a_terminating_local_endpoint_still_serves() {
 }
 
 #[test]
-fn source_ranges_are_for_the_load_balancer_only_and_for_pods_as_well() {
+fn source_ranges_restrict_only_load_balancer_addresses_for_all_senders() {
     let ranges = vec!["203.0.113.0/24".to_owned()];
     let service = Service { load_balancer_source_ranges: ranges, ..exposed() };
     for mode in all_modes().into_iter().skip(1) {
@@ -305,7 +305,7 @@ fn source_ranges_are_checked_before_endpoints() {
 }
 
 #[test]
-fn a_range_with_the_node_lets_the_load_balancers_own_address_pass() {
+fn range_with_the_node_admits_the_load_balancers_own_address() {
     let with = |range: &str| Service { load_balancer_source_ranges: vec![range.into()], ..exposed() };
     let mut world = World::new(iptables()).service(&with("192.168.0.0/24")).slice(&far());
     assert!(world.tcp("198.51.100.8:9", LOAD_BALANCER).endpoint().is_some());
@@ -314,7 +314,7 @@ fn a_range_with_the_node_lets_the_load_balancers_own_address_pass() {
 }
 
 #[test]
-fn families_never_cross() {
+fn address_families_are_separate() {
     let dual = Service {
         cluster_ips: vec!["10.96.0.10".into(), "fd00:96::a".into()],
         ip_families: vec![IpFamily::V4, IpFamily::V6],
@@ -331,7 +331,7 @@ fn families_never_cross() {
 }
 
 #[test]
-fn of_two_services_with_one_address_the_smaller_name_has_it_until_it_goes() {
+fn smallest_name_wins_a_shared_address_until_it_is_deleted() {
     let with = |name: &str, ip: &str| Service { external_ips: vec!["198.51.100.7".into()], ..named(name, ip) };
     for order in [["a", "b"], ["b", "a"]] {
         let mut world = World::new(iptables());
@@ -349,7 +349,7 @@ fn of_two_services_with_one_address_the_smaller_name_has_it_until_it_goes() {
 }
 
 #[test]
-fn a_verdict_reads_in_one_line() {
+fn verdict_displays_in_one_line() {
     let mut world = World::new(iptables()).service(&exposed_local()).slice(&far());
     assert_eq!(
         world.tcp(NODE, NODE_PORT).to_string(),

@@ -1,4 +1,4 @@
-//! What slices say.
+//! Endpoints merged from slices.
 
 use super::world::*;
 use crate::{Flow, object::*};
@@ -18,7 +18,7 @@ fn world(slices: &[EndpointSlice]) -> World {
 
 /// TestClusterIPGeneral: 53/TCP to 5353, 53/UDP and 53/SCTP to 53.
 #[test]
-fn ports_match_by_name_and_protocol_and_the_slices_number_is_dialled() {
+fn matches_ports_by_name_and_protocol_and_dials_the_slices_number() {
     let all = [(Protocol::Tcp, 5353), (Protocol::Udp, 53), (Protocol::Sctp, 53)];
     let ports = all.map(|(protocol, _)| ServicePort {
         name: "dns".into(),
@@ -38,27 +38,27 @@ fn ports_match_by_name_and_protocol_and_the_slices_number_is_dialled() {
 }
 
 #[test]
-fn a_port_name_that_no_slice_has_leads_nowhere() {
+fn rejects_port_whose_name_is_in_no_slice() {
     let ports = vec![SlicePort { name: Some("other".into()), port: Some(8080), ..SlicePort::default() }];
     let mut world = world(&[EndpointSlice { ports, ..slice(pods(1)) }]);
     assert_eq!(world.outcome(POD, CLUSTER_IP), "reject");
 }
 
 #[test]
-fn a_slice_written_by_hand_is_used_like_any_other() {
+fn uses_slices_written_by_hand() {
     let world = world(&[slice([SliceEndpoint { addresses: vec!["192.0.2.42".into()], ..SliceEndpoint::default() }])]);
     assert_eq!(names(&world, CLUSTER_IP), ["192.0.2.42:8080"]);
 }
 
 #[test]
-fn slices_of_the_other_family_and_of_names_are_ignored() {
+fn ignores_slices_of_the_other_family_and_of_host_names() {
     for address_type in [AddressType::V6, AddressType::Fqdn] {
         assert!(names(&world(&[EndpointSlice { address_type, ..slice(pods(1)) }]), CLUSTER_IP).is_empty());
     }
 }
 
 #[test]
-fn a_slice_without_label_namespace_or_name_is_ignored() {
+fn ignores_slices_without_label_namespace_or_name() {
     let unlabelled = EndpointSlice { labels: Default::default(), ..slice(pods(1)) };
     let empty = EndpointSlice { labels: [(SERVICE_NAME_LABEL.into(), String::new())].into(), ..slice(pods(1)) };
     let nameless = EndpointSlice { name: String::new(), ..slice(pods(1)) };
@@ -68,7 +68,7 @@ fn a_slice_without_label_namespace_or_name_is_ignored() {
 }
 
 #[test]
-fn a_port_without_name_or_number_is_ignored() {
+fn ignores_ports_without_name_or_number() {
     let unnamed = SlicePort { name: None, port: Some(8080), ..SlicePort::default() };
     let unnumbered = SlicePort { port: None, ..SlicePort::default() };
     let zero = SlicePort { port: Some(0), ..SlicePort::default() };
@@ -77,14 +77,14 @@ fn a_port_without_name_or_number_is_ignored() {
 }
 
 #[test]
-fn only_the_first_address_counts() {
+fn uses_only_the_first_address() {
     let two = SliceEndpoint { addresses: vec!["10.244.2.1".into(), "10.244.2.2".into()], ..SliceEndpoint::default() };
     let none = SliceEndpoint::default();
     assert_eq!(names(&world(&[slice([two, none])]), CLUSTER_IP), ["10.244.2.1:8080"]);
 }
 
 #[test]
-fn absent_conditions_are_ready_serving_and_not_terminating() {
+fn absent_conditions_mean_ready_and_serving() {
     let world = world(&[slice(pods(1))]);
     let flow = Flow::tcp(POD.parse().unwrap(), CLUSTER_IP.parse().unwrap());
     let endpoint = &world.proxy.snapshot().lookup(&flow).unwrap().endpoints()[0];
@@ -92,7 +92,7 @@ fn absent_conditions_are_ready_serving_and_not_terminating() {
 }
 
 #[test]
-fn local_is_what_has_the_own_node_name_and_nothing_is_without_one() {
+fn endpoint_is_local_if_it_names_this_node() {
     let is_local = |node_name: &str, endpoint: SliceEndpoint| {
         let world =
             World::with(config(iptables()).with_node_name(node_name)).service(&service()).slice(&slice([endpoint]));
@@ -105,15 +105,15 @@ fn local_is_what_has_the_own_node_name_and_nothing_is_without_one() {
     assert!(!is_local("", SliceEndpoint { node_name: Some(String::new()), ..pod("10.244.2.1") }));
 }
 
-/// TestBadIPs, again: and loopback and link-local addresses are not filtered.
+/// TestBadIPs. Loopback and link-local addresses are not filtered.
 #[test]
-fn addresses_are_read_sloppily_and_not_filtered() {
+fn addresses_may_have_leading_zeros_and_are_not_filtered() {
     let world = world(&[slice(["10.244.002.001", "127.0.0.1", "169.254.0.1", "rubbish"].map(pod))]);
     assert_eq!(names(&world, CLUSTER_IP), ["10.244.2.1:8080", "127.0.0.1:8080", "169.254.0.1:8080"]);
 }
 
 #[test]
-fn the_order_is_that_of_the_bytes() {
+fn endpoints_are_ordered_by_bytes() {
     let one = EndpointSlice {
         ports: vec![SlicePort { port: Some(11), ..SlicePort::default() }],
         ..slice_of("web", "a", ["10.1.1.1", "10.1.1.11"].map(pod))
@@ -129,7 +129,7 @@ fn the_order_is_that_of_the_bytes() {
 }
 
 #[test]
-fn ipv6_endpoints_have_brackets() {
+fn ipv6_endpoints_are_written_in_brackets() {
     let v6 = EndpointSlice { address_type: AddressType::V6, ..slice(["fd00::2"].map(pod)) };
     let mut world = World::with(crate::Config::new(IpFamily::V6, iptables()));
     world = world.service(&named("web", "fd00:96::a")).slice(&v6);
@@ -138,13 +138,13 @@ fn ipv6_endpoints_have_brackets() {
 }
 
 #[test]
-fn slices_are_merged_by_address_and_number() {
+fn merges_slices_by_address_and_number() {
     let (a, b) = (slice_of("web", "a", pods(2)), slice_of("web", "b", ["10.244.2.2", "10.244.2.3"].map(pod)));
     assert_eq!(names(&world(&[a, b]), CLUSTER_IP), ["10.244.2.1:8080", "10.244.2.2:8080", "10.244.2.3:8080"]);
 }
 
 #[test]
-fn of_duplicates_the_later_wins_unless_it_terminates() {
+fn last_duplicate_wins_unless_it_is_terminating() {
     let ready = |slices: [SliceEndpoint; 2]| {
         let [a, b] = slices;
         let world = world(&[slice_of("web", "a", [a]), slice_of("web", "b", [b])]);
@@ -159,13 +159,13 @@ fn of_duplicates_the_later_wins_unless_it_terminates() {
 }
 
 #[test]
-fn a_slice_of_the_same_name_replaces() {
+fn slice_replaces_one_of_the_same_name() {
     let world = world(&[slice(pods(2)), slice(["10.244.2.9"].map(pod))]);
     assert_eq!(names(&world, CLUSTER_IP), ["10.244.2.9:8080"]);
 }
 
 #[test]
-fn a_slice_may_change_its_service_and_lose_its_label() {
+fn slice_may_change_its_service_or_lose_its_label() {
     let mut world = world(&[slice(pods(1))]).service(&named("other", "10.96.0.11"));
     world = world.slice(&slice_of("other", "web-1", pods(1)));
     assert_eq!(world.outcome(POD, CLUSTER_IP), "reject");
@@ -176,7 +176,7 @@ fn a_slice_may_change_its_service_and_lose_its_label() {
 
 /// TestEsDataChanged.
 #[test]
-fn the_same_slice_is_no_change_and_another_order_is() {
+fn another_order_is_a_change_but_the_same_slice_is_not() {
     let mut cache = crate::endpoints::EndpointSliceCache::new(IpFamily::V4, "here");
     let first = slice(pods(2));
     assert_eq!(cache.update(&first, false).len(), 1);
@@ -193,7 +193,7 @@ fn the_same_slice_is_no_change_and_another_order_is() {
 }
 
 #[test]
-fn endpoints_objects_become_slices() {
+fn endpoints_objects_are_mirrored_as_slices() {
     let address = |ip: &str| EndpointAddress { ip: ip.into(), ..EndpointAddress::default() };
     let subset = EndpointSubset {
         addresses: vec![address("10.244.2.1"), address("fd00::1")],

@@ -1,4 +1,4 @@
-//! The list of all addresses is what a lookup of each address finds.
+//! The list of frontends agrees with the lookup of each address.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn all_listed(mode: Mode) -> BTreeSet<String> {
     let snapshot = world.proxy.snapshot().clone();
     for one in snapshot.frontends() {
         let flow = Flow::new(one.protocol, OUTSIDE.parse().unwrap(), one.address);
-        let found = snapshot.lookup(&flow).expect("what is listed is found");
+        let found = snapshot.lookup(&flow).expect("a listed address is found");
         assert_eq!((found.name(), found.destination()), (one.port.name(), one.port.destination()));
     }
     listed(&snapshot)
@@ -29,9 +29,9 @@ fn set<const N: usize>(texts: [&str; N]) -> BTreeSet<String> {
 const TCP: [&str; 3] = ["TCP 10.96.0.10:80", "TCP 198.51.100.7:80", "TCP 198.51.100.8:80"];
 const SCTP: [&str; 3] = ["SCTP 10.96.0.10:90", "SCTP 198.51.100.7:90", "SCTP 198.51.100.8:90"];
 
-/// As in the table of `proxy/mod.rs`, "node ports by default".
+/// As in the table of modes in `lib.rs`, "node ports by default".
 #[test]
-fn node_ports_are_listed_where_the_mode_has_them() {
+fn lists_node_ports_at_the_addresses_that_serve_them() {
     let common = &set(TCP) | &set(SCTP);
     let on = |ips: &[&str]| -> BTreeSet<String> { ips.iter().map(|ip| format!("TCP {ip}:3001")).collect() };
     assert_eq!(all_listed(iptables()), &common | &on(&["192.168.0.1", "172.16.0.1", "127.0.0.1"]));
@@ -46,7 +46,7 @@ fn userspace_mode_lists_no_sctp() {
 }
 
 #[test]
-fn what_is_gone_is_not_listed() {
+fn does_not_list_removed_addresses() {
     let mut world = World::new(Mode::Nftables).service(&exposed());
     world = world.service(&named("web", "10.96.0.11"));
     assert_eq!(listed(world.proxy.snapshot()), set(["TCP 10.96.0.11:80"]));

@@ -1,4 +1,4 @@
-//! Health checks and counters. TestServer, TestHealthCheckNodePort, TestNoEndpointsMetric.
+//! Health checks and counters. Upstream: TestServer, TestHealthCheckNodePort, TestNoEndpointsMetric.
 
 use super::world::*;
 use crate::{HealthCheck, NamespacedName, NoLocalEndpoints, object::*};
@@ -12,7 +12,7 @@ fn check(world: &World) -> Option<HealthCheck> {
 }
 
 #[test]
-fn ok_when_there_is_a_ready_local_endpoint_and_the_proxy_is_healthy() {
+fn health_check_succeeds_with_a_ready_local_endpoint_and_a_healthy_proxy() {
     let world = World::new(iptables()).service(&checked()).slice(&slice([local("10.244.1.1"), pod("10.244.2.1")]));
     let check = check(&world).unwrap();
     assert_eq!((check.port, check.local_endpoints), (30_100, 1));
@@ -29,7 +29,7 @@ fn ok_when_there_is_a_ready_local_endpoint_and_the_proxy_is_healthy() {
 }
 
 #[test]
-fn terminating_endpoints_do_not_count() {
+fn health_check_ignores_terminating_endpoints() {
     let world =
         World::new(iptables()).service(&checked()).slice(&slice([closing(local("10.244.1.1")), pod("10.244.2.1")]));
     let check = check(&world).unwrap();
@@ -37,7 +37,7 @@ fn terminating_endpoints_do_not_count() {
 }
 
 #[test]
-fn two_ports_of_a_pod_count_once() {
+fn health_check_counts_a_pod_once() {
     let ports =
         [8080, 8081].map(|port| SlicePort { name: Some(port.to_string()), port: Some(port), ..Default::default() });
     let world = World::new(iptables())
@@ -47,7 +47,7 @@ fn two_ports_of_a_pod_count_once() {
 }
 
 #[test]
-fn there_is_none_without_policy_local_and_it_goes_with_it() {
+fn health_check_is_removed_without_policy_local() {
     let mut world = World::new(iptables()).service(&checked());
     assert_eq!(world.proxy.snapshot().health_checks().count(), 1);
     world.proxy.apply_service(&Service { external_traffic_policy: TrafficPolicy::Cluster, ..checked() });
@@ -56,7 +56,7 @@ fn there_is_none_without_policy_local_and_it_goes_with_it() {
 }
 
 #[test]
-fn a_changed_count_is_published() {
+fn changed_endpoint_count_is_published() {
     let mut world = World::new(iptables()).service(&checked()).slice(&slice([local("10.244.1.1")]));
     world.proxy.apply_endpoint_slice(&slice([local("10.244.1.1"), local("10.244.1.2")]));
     assert!(world.sync().published);
@@ -69,7 +69,7 @@ fn counted(world: &World) -> (u64, u64) {
 }
 
 #[test]
-fn services_with_endpoints_elsewhere_only_are_counted() {
+fn counts_services_without_local_endpoints() {
     let both = Service { internal_traffic_policy: TrafficPolicy::Local, ..checked() };
     let mut world = World::new(iptables()).service(&both);
     assert_eq!(counted(&world), (0, 0), "no endpoints at all");

@@ -1,17 +1,17 @@
-//! Coin tosses and xt_recent.
+//! iptables mode: the uniform choice, and affinity by xt_recent.
 
 use super::world::*;
 use crate::{Choice, IptablesConfig, Mode, object::*};
 
 #[test]
-fn each_endpoint_is_as_likely() {
+fn endpoints_are_equally_likely() {
     let mut world = World::new(iptables()).service(&service()).slice(&slice(pods(5)));
     let mut counts = [0; 5];
     for _ in 0..50_000 {
         let addr = world.tcp(POD, CLUSTER_IP).endpoint().unwrap();
         counts[addr.to_string().as_bytes()[9] as usize - b'1' as usize] += 1;
     }
-    // 4 degrees of freedom: 18.5 is passed once in a thousand.
+    // 4 degrees of freedom: exceeds 18.5 once in a thousand runs.
     assert!(chi_square(&counts) < 18.5, "{counts:?}");
 }
 
@@ -20,7 +20,7 @@ fn choice(world: &mut World, from: &str, to: &str) -> Choice {
 }
 
 #[test]
-fn a_client_is_known_up_to_and_including_the_timeout() {
+fn client_is_known_up_to_and_including_the_timeout() {
     let mut world = World::new(iptables()).service(&sticky(10)).slice(&slice(pods(9)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
     let first = world.to(POD, CLUSTER_IP);
@@ -32,7 +32,7 @@ fn a_client_is_known_up_to_and_including_the_timeout() {
 }
 
 #[test]
-fn each_new_connection_refreshes() {
+fn each_connection_restarts_the_timeout() {
     let mut world = World::new(iptables()).service(&sticky(10)).slice(&slice(pods(9)));
     let first = world.to(POD, CLUSTER_IP);
     for _ in 0..30 {
@@ -42,7 +42,7 @@ fn each_new_connection_refreshes() {
 }
 
 #[test]
-fn all_addresses_of_a_port_share_the_lists() {
+fn addresses_of_a_port_share_affinity() {
     let service = Service { session_affinity: Affinity::ClientIp, ..exposed() };
     let mut world = World::new(iptables()).service(&service).slice(&slice(pods(9)));
     let first = world.to(OUTSIDE, CLUSTER_IP);
@@ -53,7 +53,7 @@ fn all_addresses_of_a_port_share_the_lists() {
 
 /// Issue 103000.
 #[test]
-fn two_ports_do_not_share_them() {
+fn ports_do_not_share_affinity() {
     let port = |name: &str, port| ServicePort { name: name.into(), port, ..ServicePort::default() };
     let service = Service { ports: vec![port("a", 80), port("b", 81)], ..sticky(10) };
     let ports = ["a", "b"].map(|name| SlicePort { name: Some(name.into()), port: Some(8080), ..SlicePort::default() });
@@ -64,10 +64,10 @@ fn two_ports_do_not_share_them() {
 }
 
 #[test]
-fn of_several_lists_the_first_in_order_inside_the_usable_set_wins() {
+fn first_usable_endpoint_that_knows_the_client_wins() {
     let local_policy =
         Service { external_traffic_policy: TrafficPolicy::Local, session_affinity: Affinity::ClientIp, ..exposed() };
-    // The cluster set is the far one only, by zone hints; the local set is the near one.
+    // By zone hints, the cluster set is the remote endpoint only. The local set is the local endpoint.
     let zone = |zone: &str, endpoint: SliceEndpoint| SliceEndpoint {
         hints: Some(Hints { for_zones: vec![zone.into()], for_nodes: vec![] }),
         ..endpoint
@@ -76,7 +76,7 @@ fn of_several_lists_the_first_in_order_inside_the_usable_set_wins() {
     let mut world = World::new(iptables()).service(&local_policy).slice(&split);
     assert_eq!(world.to(OUTSIDE, CLUSTER_IP), "10.244.2.2:8080");
     assert_eq!(world.to(OUTSIDE, LOAD_BALANCER), "10.244.2.1:8080");
-    // Both are in the cluster set now: .1 comes first.
+    // Now both are in the cluster set, and .1 comes first.
     let mut world = world.slice(&slice([pod("10.244.2.2"), local("10.244.2.1")]));
     for _ in 0..20 {
         assert_eq!(world.to(OUTSIDE, CLUSTER_IP), "10.244.2.1:8080");
@@ -84,17 +84,17 @@ fn of_several_lists_the_first_in_order_inside_the_usable_set_wins() {
 }
 
 #[test]
-fn the_list_of_an_endpoint_goes_with_it() {
+fn affinity_list_is_deleted_with_its_endpoint() {
     let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
     world = world.slice(&slice([unready(pod("10.244.2.1")), pod("10.244.2.2")]));
-    assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.2:8080", "an unready endpoint keeps no client (issue 110302)");
+    assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.2:8080", "an unready endpoint does not keep clients (issue 110302)");
     world = world.slice(&slice(pods(1)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
 }
 
 #[test]
-fn affinity_that_is_switched_off_forgets() {
+fn switching_affinity_off_forgets_clients() {
     let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
     world = world.service(&service());
@@ -109,14 +109,14 @@ fn client(n: u32) -> String {
 
 /// `ip_list_tot`.
 #[test]
-fn a_list_holds_a_hundred_clients_and_drops_the_one_refreshed_longest_ago() {
+fn list_holds_a_hundred_clients_and_evicts_the_least_recently_refreshed() {
     let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
     for n in 0..100 {
         world.pass(ms(1));
         assert_eq!(choice(&mut world, &client(n), CLUSTER_IP), Choice::Recorded);
     }
     world.pass(ms(1));
-    assert_eq!(choice(&mut world, &client(0), CLUSTER_IP), Choice::Remembered, "refreshed: client 1 is the oldest now");
+    assert_eq!(choice(&mut world, &client(0), CLUSTER_IP), Choice::Remembered, "client 0 is refreshed, so client 1 is the oldest");
     world.pass(ms(1));
     assert_eq!(choice(&mut world, &client(100), CLUSTER_IP), Choice::Recorded);
     world.pass(ms(1));
@@ -127,7 +127,7 @@ fn a_list_holds_a_hundred_clients_and_drops_the_one_refreshed_longest_ago() {
 }
 
 #[test]
-fn the_limit_can_be_lifted() {
+fn client_limit_can_be_removed() {
     let mode = Mode::Iptables(IptablesConfig::default().with_recent_limit(None));
     let mut world = World::new(mode).service(&sticky(1000)).slice(&slice(pods(1)));
     for n in 0..300 {

@@ -18,23 +18,23 @@ fn connect(world: &mut World, from: &str) -> Connection {
 }
 
 #[test]
-fn kube_proxy_adds_in_ascending_order_so_the_last_comes_first() {
+fn last_endpoint_in_order_gets_the_first_turn() {
     let mut world = world(&service()).slice(&slice(pods(3)));
     let round: Vec<_> = (0..4).map(|_| world.to(POD, CLUSTER_IP)).collect();
     assert_eq!(round, ["10.244.2.3:8080", "10.244.2.2:8080", "10.244.2.1:8080", "10.244.2.3:8080"]);
 }
 
 #[test]
-fn a_destination_with_connections_drains_and_is_deleted_at_the_next_look_after_they_ended() {
+fn draining_destination_is_deleted_at_the_first_check_after_its_connections_end() {
     let mut world = world(&service()).slice(&slice(pods(2)));
     let connection = connect(&mut world, POD);
     assert_eq!(connection.endpoint().to_string(), "10.244.2.2:8080");
     world = world.slice(&slice(pods(1)));
     assert_eq!(world.reached(POD, CLUSTER_IP), ["10.244.2.1:8080"]);
-    let at = world.proxy.tick(world.now).expect("it drains");
+    let at = world.proxy.tick(world.now).expect("a destination is draining");
     assert_eq!(at - world.now, secs(60));
     world.now = at;
-    let again = world.proxy.tick(world.now).expect("it drains still");
+    let again = world.proxy.tick(world.now).expect("a destination is still draining");
     assert_eq!(again - world.now, secs(60));
     connection.close(world.now);
     world.now = again;
@@ -42,18 +42,18 @@ fn a_destination_with_connections_drains_and_is_deleted_at_the_next_look_after_t
 }
 
 #[test]
-fn one_that_comes_back_while_it_drains_is_at_the_head_with_weight_1() {
+fn destination_that_returns_while_draining_goes_to_the_head_with_weight_1() {
     let mut world = world(&service()).slice(&slice(pods(3)));
     let mut open: Vec<_> = (0..3).map(|_| connect(&mut world, POD)).collect();
     world = world.slice(&slice(["10.244.2.2", "10.244.2.3"].map(pod))).slice(&slice(pods(3)));
     open.clear();
     let round: Vec<_> = (0..3).map(|_| world.to(POD, CLUSTER_IP)).collect();
     assert_eq!(round, ["10.244.2.1:8080", "10.244.2.3:8080", "10.244.2.2:8080"]);
-    assert_eq!(world.proxy.tick(world.now + secs(60)), None, "nothing drains");
+    assert_eq!(world.proxy.tick(world.now + secs(60)), None, "no destination is draining");
 }
 
 #[test]
-fn udp_and_sctp_destinations_go_at_once() {
+fn udp_and_sctp_destinations_do_not_drain() {
     for protocol in [Protocol::Udp, Protocol::Sctp] {
         let ports = vec![ServicePort { port: 80, protocol, ..ServicePort::default() }];
         let of = |endpoints| EndpointSlice {
@@ -70,13 +70,13 @@ fn udp_and_sctp_destinations_go_at_once() {
 }
 
 #[test]
-fn connections_count_for_the_scheduler_until_they_end() {
+fn scheduler_counts_connections_until_they_end() {
     let mut world = World::new(ipvs(LeastConnection)).service(&service()).slice(&slice(pods(2)));
     let mut first = connect(&mut world, POD);
     let second = connect(&mut world, POD);
     assert_ne!(first.endpoint(), second.endpoint());
     first.finish();
-    assert_eq!(connect(&mut world, POD).endpoint(), first.endpoint(), "one that closes counts less");
+    assert_eq!(connect(&mut world, POD).endpoint(), first.endpoint(), "a closing connection counts less");
     let to = second.endpoint();
     drop(second);
     assert_eq!(connect(&mut world, POD).endpoint(), to);
@@ -97,7 +97,7 @@ fn persistence_belongs_to_the_virtual_server() {
 }
 
 #[test]
-fn persistence_is_refreshed_by_each_connection_and_over_at_its_timeout() {
+fn each_connection_restarts_the_persistence_timeout() {
     let mut world = world(&sticky(10)).slice(&slice(pods(3)));
     let first = world.to(POD, CLUSTER_IP);
     for _ in 0..5 {
@@ -108,16 +108,16 @@ fn persistence_is_refreshed_by_each_connection_and_over_at_its_timeout() {
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
 }
 
-/// Issue 89358: with a connection in TIME_WAIT (2 min), 5 s last for more than two minutes.
+/// Issue 89358: with a connection in TIME_WAIT (2 min), a timeout of 5 s lasts more than two minutes.
 #[test]
-fn a_living_connection_keeps_its_client_for_another_minute_each_time() {
+fn open_connection_extends_persistence_by_a_minute_each_time() {
     let mut world = world(&sticky(5)).slice(&slice(pods(3)));
     let mut connection = connect(&mut world, POD);
     connection.finish();
     let start = world.now;
     world.pass(secs(120));
     connection.close(world.now);
-    // 5, 65, 125: at 125 no connection lives.
+    // The template expires at 5, 65 and 125 s; at 125 s no connection is open.
     world.now = start + secs(124);
     assert_eq!(world.tcp(POD, CLUSTER_IP).matched().unwrap().choice, Choice::Remembered);
     let mut idle = self::world(&sticky(5)).slice(&slice(pods(3)));
@@ -127,7 +127,7 @@ fn a_living_connection_keeps_its_client_for_another_minute_each_time() {
 }
 
 #[test]
-fn a_client_of_a_draining_destination_goes_elsewhere() {
+fn client_of_a_draining_destination_is_moved() {
     let mut world = world(&sticky(1000)).slice(&slice(pods(2)));
     let connection = connect(&mut world, POD);
     world = world.slice(&slice(pods(1)));
@@ -136,8 +136,8 @@ fn a_client_of_a_draining_destination_goes_elsewhere() {
 }
 
 #[test]
-fn a_scheduler_without_a_destination_refuses() {
-    // One bucket in two belongs to a destination that drains.
+fn rejects_client_without_a_scheduler_destination() {
+    // Every second bucket belongs to a draining destination.
     let mut world = World::new(ipvs(SourceHashing(SourceHash::default()))).service(&service()).slice(&slice(pods(2)));
     let clients: Vec<String> = (1..100).map(|last| format!("10.244.1.{last}:1")).collect();
     let open: Vec<_> = clients.iter().map(|client| connect(&mut world, client)).collect();
@@ -149,7 +149,7 @@ fn a_scheduler_without_a_destination_refuses() {
 }
 
 #[test]
-fn kernels_without_it_are_historically_passed_by_and_refused_today() {
+fn unsupported_mode_is_an_error_today_and_a_fallback_before_1_27() {
     let kernel = Kernel { iptables: true, ipvs: false, nftables: false };
     let error = ModeSelection::from_flag("ipvs", kernel, KubeProxyFallback::Current).unwrap_err();
     assert_eq!(error.to_string(), "can't use the IPVS proxier: ipvs not supported");
@@ -166,7 +166,7 @@ fn kernels_without_it_are_historically_passed_by_and_refused_today() {
 
 /// The names that `--ipvs-scheduler` takes.
 #[test]
-fn schedulers_have_the_kernels_names() {
+fn schedulers_parse_from_the_kernels_names() {
     let names = ["rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh"];
     let parsed: Vec<Scheduler> = names.iter().map(|name| name.parse().unwrap()).collect();
     let each: std::collections::BTreeSet<String> = parsed.iter().map(|one| format!("{one:?}")).collect();

@@ -1,4 +1,4 @@
-//! One test for each sentence of the rules, named after it. Upstream's own tests that say the same are named beside.
+//! A test for each rule. The doc lines name kube-proxy's own tests of the same rule.
 
 pub(crate) mod world;
 

@@ -1,10 +1,10 @@
-//! What only nftables mode does.
+//! The behavior that only nftables mode has.
 
 use super::world::*;
 use crate::{Mode, Reason, Scheduler, object::*};
 
 #[test]
-fn an_unserved_port_of_a_cluster_ip_is_refused() {
+fn rejects_unserved_port_of_a_cluster_ip() {
     let mut world = World::new(Mode::Nftables).service(&service()).slice(&slice(pods(1)));
     let verdict = world.tcp(POD, "10.96.0.10:81");
     assert_eq!(outcome(&verdict), "reject");
@@ -13,18 +13,18 @@ fn an_unserved_port_of_a_cluster_ip_is_refused() {
 }
 
 #[test]
-fn an_unallocated_address_of_the_service_range_is_dropped() {
+fn drops_unallocated_address_of_the_service_range() {
     let mut world = World::new(Mode::Nftables).service(&service());
     let verdict = world.tcp(POD, "10.96.0.11:80");
     assert_eq!(outcome(&verdict), "drop");
     assert!(matches!(verdict.reason, Reason::Unallocated));
     world.proxy.delete_service(&crate::NamespacedName::new("default", "web"));
     world.sync();
-    assert_eq!(world.outcome(POD, "10.96.0.10:81"), "drop", "nobody has it any more");
+    assert_eq!(world.outcome(POD, "10.96.0.10:81"), "drop", "the Service was deleted");
 }
 
 #[test]
-fn else_traffic_is_untouched() {
+fn ignores_traffic_to_other_addresses() {
     let mut world = World::new(Mode::Nftables).service(&exposed());
     assert_eq!(world.outcome(POD, "10.244.2.1:8080"), "");
     assert_eq!(world.outcome(POD, "198.51.100.8:81"), "", "not a cluster IP");
@@ -32,7 +32,7 @@ fn else_traffic_is_untouched() {
 }
 
 #[test]
-fn other_modes_leave_it_all_alone() {
+fn other_modes_ignore_unserved_ports_and_unallocated_addresses() {
     for mode in [iptables(), Mode::Userspace, ipvs(Scheduler::RoundRobin)] {
         let mut world = World::new(mode).service(&service()).slice(&slice(pods(1)));
         assert_eq!(world.outcome(POD, "10.96.0.10:81"), "");
@@ -41,7 +41,7 @@ fn other_modes_leave_it_all_alone() {
 }
 
 #[test]
-fn a_cluster_ip_with_several_ports_stays_known_until_the_last_is_gone() {
+fn cluster_ip_is_known_until_its_last_port_is_removed() {
     let port = |name: &str, port| ServicePort { name: name.into(), port, ..ServicePort::default() };
     let with = |ports| Service { ports, ..service() };
     let mut world = World::new(Mode::Nftables).service(&with(vec![port("a", 1), port("b", 2), port("c", 3)]));
@@ -53,19 +53,19 @@ fn a_cluster_ip_with_several_ports_stays_known_until_the_last_is_gone() {
 
 /// `numgen random mod n`.
 #[test]
-fn each_endpoint_is_as_likely() {
+fn endpoints_are_equally_likely() {
     let mut world = World::new(Mode::Nftables).service(&service()).slice(&slice(pods(7)));
     let mut counts = [0; 7];
     for _ in 0..70_000 {
         let addr = world.tcp(POD, CLUSTER_IP).endpoint().unwrap();
         counts[addr.to_string().as_bytes()[9] as usize - b'1' as usize] += 1;
     }
-    // 6 degrees of freedom: 22.5 is passed once in a thousand.
+    // 6 degrees of freedom: exceeds 22.5 once in a thousand runs.
     assert!(chi_square(&counts) < 22.5, "{counts:?}");
 }
 
 #[test]
-fn a_client_is_known_until_just_before_the_timeout_and_each_connection_begins_it_anew() {
+fn client_is_known_until_just_before_the_timeout_which_each_connection_restarts() {
     let mut world = World::new(Mode::Nftables).service(&sticky(10)).slice(&slice(pods(9)));
     let first = world.to(POD, CLUSTER_IP);
     for _ in 0..20 {
@@ -74,11 +74,11 @@ fn a_client_is_known_until_just_before_the_timeout_and_each_connection_begins_it
     }
     world.pass(secs(10));
     let verdict = world.tcp(POD, CLUSTER_IP);
-    assert_eq!(verdict.matched().unwrap().choice, crate::Choice::Recorded, "it is over at the timeout itself");
+    assert_eq!(verdict.matched().unwrap().choice, crate::Choice::Recorded, "affinity ends exactly at the timeout");
 }
 
 #[test]
-fn no_list_is_too_long() {
+fn affinity_has_no_client_limit() {
     let mut world = World::new(Mode::Nftables).service(&sticky(10)).slice(&slice(pods(1)));
     let client = |n: u32| format!("10.244.{}.{}:1", n / 250, n % 250 + 1);
     for n in 0..500 {

@@ -1,4 +1,4 @@
-//! Random histories.
+//! Properties that hold for random histories of events.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn policies() -> impl Strategy<Value = TrafficPolicy> {
 }
 
 fn services() -> impl Strategy<Value = Service> {
-    // Two Services may want one address: who has it must not depend on the order of events.
+    // Two Services may claim one address. Which one gets it must not depend on the order of events.
     let addresses = (0..NAMES.len(), 1_u8..5, prop::option::of(1_u8..4), prop::option::of(1_u8..4), any::<bool>());
     let ports =
         prop::sample::subsequence(vec![("x", Protocol::Tcp), ("y", Protocol::Tcp), ("x", Protocol::Udp)], 0..=3);
@@ -109,7 +109,7 @@ fn modes() -> impl Strategy<Value = Mode> {
     ]
 }
 
-/// What there is at the end of a history.
+/// The objects at the end of a history.
 #[derive(Default)]
 struct Objects {
     services: BTreeMap<String, Service>,
@@ -122,7 +122,7 @@ fn node_in(zone: Option<&str>) -> Node {
 }
 
 impl Objects {
-    fn note(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match event {
             Event::Service(service) => drop(self.services.insert(service.name.clone(), service.clone())),
             Event::DeleteService(name) => drop(self.services.remove(name)),
@@ -133,7 +133,7 @@ impl Objects {
         }
     }
 
-    /// A proxy that has never seen anything else.
+    /// A new proxy with these objects only.
     fn rebuilt(&self, mode: Mode) -> World {
         let mut world = World::with(config(mode));
         if let Some(zone) = self.zone {
@@ -169,8 +169,8 @@ fn flows() -> Vec<Flow<'static>> {
         .collect()
 }
 
-/// All that a snapshot says of a flow, but for which of its endpoints it chooses.
-fn said(world: &mut World, flow: &Flow<'_>) -> String {
+/// Everything that a snapshot reports for a flow, except which endpoint it chooses.
+fn summary(world: &mut World, flow: &Flow<'_>) -> String {
     let snapshot = world.proxy.snapshot().clone();
     let verdict = snapshot.decide(flow, world.now, &mut world.rng);
     let view = snapshot.lookup(flow).map(|view| (view.name().clone(), view.destination(), view.usable().clone()));
@@ -182,11 +182,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_history_leads_where_its_end_leads(mode in modes(), events in prop::collection::vec(events(), 1..40)) {
+    fn incremental_changes_equal_a_rebuild(mode in modes(), events in prop::collection::vec(events(), 1..40)) {
         let (mut world, mut objects) = (World::new(mode.clone()), Objects::default());
         for event in &events {
             apply(&mut world.proxy, event);
-            objects.note(event);
+            objects.apply(event);
             if matches!(event, Event::Sync) {
                 world.sync();
             }
@@ -194,7 +194,7 @@ proptest! {
         world.sync();
         let mut rebuilt = objects.rebuilt(mode);
         for flow in flows() {
-            prop_assert_eq!(said(&mut world, &flow), said(&mut rebuilt, &flow), "{:?}", flow);
+            prop_assert_eq!(summary(&mut world, &flow), summary(&mut rebuilt, &flow), "{:?}", flow);
         }
         let (one, other) = (world.proxy.snapshot(), rebuilt.proxy.snapshot());
         prop_assert_eq!(one.frontends().count(), other.frontends().count());
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chosen_endpoint_is_a_usable_one(mode in modes(), events in prop::collection::vec(events(), 1..30)) {
+    fn chosen_endpoint_is_always_usable(mode in modes(), events in prop::collection::vec(events(), 1..30)) {
         let mut world = World::new(mode);
         for event in &events {
             apply(&mut world.proxy, event);
@@ -225,11 +225,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_applied_twice_publishes_once(mode in modes(), events in prop::collection::vec(events(), 1..30)) {
+    fn applying_objects_twice_publishes_once(mode in modes(), events in prop::collection::vec(events(), 1..30)) {
         let (mut world, mut objects) = (World::new(mode), Objects::default());
         for event in &events {
             apply(&mut world.proxy, event);
-            objects.note(event);
+            objects.apply(event);
         }
         world.sync();
         let before = world.proxy.snapshot().clone();

@@ -1,4 +1,4 @@
-//! What a Service asks of the proxy. TestServiceToServiceMap, TestShouldSkipService.
+//! The ports of a Service as the proxy sees them. Upstream: TestServiceToServiceMap, TestShouldSkipService.
 
 use super::world::*;
 use crate::{object::*, service_ports};
@@ -9,7 +9,7 @@ fn ports(service: &Service, family: IpFamily) -> Vec<String> {
 }
 
 #[test]
-fn a_port_is_known_by_service_port_name_and_protocol() {
+fn ports_are_identified_by_service_name_and_protocol() {
     let port = |name: &str, protocol, port| ServicePort { name: name.into(), protocol, port, ..ServicePort::default() };
     let dns = Service {
         ports: vec![
@@ -30,19 +30,19 @@ fn a_port_is_known_by_service_port_name_and_protocol() {
 }
 
 #[test]
-fn headless_and_without_an_address_is_not_proxied() {
+fn headless_service_is_not_proxied() {
     assert!(ports(&named("web", "None"), IpFamily::V4).is_empty());
     assert!(ports(&named("web", ""), IpFamily::V4).is_empty());
 }
 
 #[test]
-fn external_name_is_not_proxied_even_with_an_address() {
+fn external_name_service_is_not_proxied_even_with_an_address() {
     let alias = Service { service_type: ServiceType::ExternalName, ..service() };
     assert!(ports(&alias, IpFamily::V4).is_empty());
 }
 
 #[test]
-fn the_cluster_ip_of_a_family_is_at_the_index_of_that_family() {
+fn cluster_ip_of_a_family_has_the_index_of_that_family() {
     let dual = Service {
         cluster_ips: vec!["10.96.0.10".into(), "fd00:96::a".into()],
         ip_families: vec![IpFamily::V4, IpFamily::V6],
@@ -53,13 +53,13 @@ fn the_cluster_ip_of_a_family_is_at_the_index_of_that_family() {
 }
 
 #[test]
-fn without_families_the_cluster_ip_decides() {
+fn without_families_the_cluster_ip_decides_the_family() {
     assert_eq!(ports(&service(), IpFamily::V4).len(), 1);
     assert!(ports(&service(), IpFamily::V6).is_empty());
 }
 
 #[test]
-fn a_service_of_the_other_family_is_invisible() {
+fn ignores_services_of_the_other_family() {
     let v6 = Service { ip_families: vec![IpFamily::V6], ..named("web", "fd00:96::a") };
     assert!(ports(&v6, IpFamily::V4).is_empty());
 }
@@ -81,7 +81,7 @@ fn external_addresses_and_ranges_are_filtered_by_family() {
 }
 
 #[test]
-fn only_ingress_addresses_in_vip_mode_are_captured() {
+fn captures_only_load_balancer_addresses_in_vip_mode() {
     let ingress = |ip: &str, ip_mode| LoadBalancerIngress { ip: ip.into(), ip_mode, hostname: String::new() };
     let service = Service {
         load_balancer_ip: "198.51.100.9".into(),
@@ -99,13 +99,13 @@ fn only_ingress_addresses_in_vip_mode_are_captured() {
 }
 
 #[test]
-fn a_node_port_is_taken_as_it_is() {
+fn accepts_node_ports_outside_the_range() {
     let low = Service { ports: vec![ServicePort { port: 80, node_port: 80, ..ServicePort::default() }], ..service() };
     assert_eq!(service_ports(&low, IpFamily::V4)[0].1.node_port, 80);
 }
 
 #[test]
-fn affinity_lasts_three_hours_unless_said_otherwise() {
+fn affinity_timeout_defaults_to_three_hours() {
     let sticky = Service { session_affinity: Affinity::ClientIp, ..service() };
     assert_eq!(service_ports(&sticky, IpFamily::V4)[0].1.affinity, Some(secs(10_800)));
     assert_eq!(service_ports(&service(), IpFamily::V4)[0].1.affinity, None);
@@ -123,7 +123,7 @@ fn externally_accessible_by_node_port_load_balancer_or_external_ip() {
 }
 
 #[test]
-fn a_health_check_port_needs_a_load_balancer_and_policy_local() {
+fn health_check_port_needs_a_load_balancer_and_policy_local() {
     let port = |service: &Service| service_ports(service, IpFamily::V4)[0].1.health_check_node_port;
     let checked =
         Service { external_traffic_policy: TrafficPolicy::Local, health_check_node_port: 30_100, ..exposed() };
@@ -133,7 +133,7 @@ fn a_health_check_port_needs_a_load_balancer_and_policy_local() {
 }
 
 #[test]
-fn words_are_the_apis() {
+fn protocols_parse_in_the_apis_spelling() {
     assert_eq!("UDP".parse(), Ok(Protocol::Udp));
     assert_eq!("".parse(), Ok(Protocol::Tcp));
     let error = "http".parse::<Protocol>().unwrap_err();

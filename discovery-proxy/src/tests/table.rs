@@ -1,4 +1,4 @@
-//! The table against the standard library's.
+//! The hash table, compared with the standard library's map.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::table::Table;
 
 proptest! {
     #[test]
-    fn it_holds_what_a_map_holds_and_copies_stay_as_they_are(
+    fn table_equals_a_map_and_clones_do_not_change(
         steps in prop::collection::vec((0_u32..600, any::<bool>(), 0_u8..20), 1..2_000),
     ) {
         let (mut table, mut model) = (Table::default(), BTreeMap::new());
@@ -32,9 +32,9 @@ proptest! {
     }
 }
 
-/// One shard is one table of slots: keys that want the same slot push each other on, and back.
+/// All keys hash to the same slot of the same shard, so they displace each other.
 #[test]
-fn keys_of_one_slot_get_along() {
+fn keys_with_equal_hashes_are_kept_apart() {
     #[derive(Clone, Debug, PartialEq, Eq)]
     struct Same(u8);
     impl std::hash::Hash for Same {

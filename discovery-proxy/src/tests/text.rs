@@ -17,7 +17,7 @@ fn leading_zeros_are_decimal() {
 }
 
 #[test]
-fn what_is_no_address_is_none() {
+fn rejects_text_that_is_not_an_address() {
     for text in ["", "10.0.0", "10.0.0.0.1", "10.0.0.256", "10.0.0.-1", "10.0.0.+1", "10.0.0.1 ", "a.b.c.d", "1::2::3"]
     {
         assert_eq!(parse_ip(text), None, "{text}");
@@ -28,13 +28,13 @@ fn what_is_no_address_is_none() {
 }
 
 #[test]
-fn an_ipv4_address_inside_ipv6_is_ipv4() {
+fn ipv4_mapped_address_is_ipv4() {
     assert_eq!(canonical("::ffff:10.0.0.01"), "10.0.0.1");
     assert_eq!(canonical("64:ff9b::10.0.0.1"), "64:ff9b::a00:1");
 }
 
 #[test]
-fn ranges_hold_what_shares_their_prefix() {
+fn range_contains_addresses_with_its_prefix() {
     assert!(cidr("10.244.3.4/16").contains([10, 244, 9, 9].into()));
     assert!(!cidr("10.244.0.0/16").contains([10, 245, 0, 0].into()));
     assert!(cidr("0.0.0.0/0").contains([1, 2, 3, 4].into()));

@@ -1,4 +1,4 @@
-//! Which endpoints are usable. TestCategorizeEndpoints.
+//! Usable endpoints. Upstream: TestCategorizeEndpoints.
 
 use super::world::*;
 use crate::{Flow, Scope, Topology, UsableEndpoints, object::*};
@@ -35,13 +35,13 @@ fn internal_local() -> Service {
 }
 
 #[test]
-fn external_policy_means_nothing_without_external_access() {
+fn external_policy_has_no_effect_without_external_access() {
     let service = Service { external_traffic_policy: TrafficPolicy::Local, ..service() };
     assert!(usable_of(&service, vec![l(1), p(2)]).local.is_empty());
 }
 
 #[test]
-fn a_service_may_use_both_sets() {
+fn service_may_use_both_sets() {
     let both = Service { external_traffic_policy: TrafficPolicy::Local, ..exposed() };
     let usable = usable_of(&both, vec![l(1), p(2)]);
     assert_eq!((last(&usable.cluster), last(&usable.local)), (vec![1, 2], vec![1]));
@@ -51,18 +51,18 @@ fn a_service_may_use_both_sets() {
 }
 
 #[test]
-fn no_ready_endpoint_no_topology() {
+fn no_topology_without_a_ready_endpoint() {
     assert_eq!(usable(vec![unready(hinted(p(1), &["zone-a"], &[]))]).topology, Topology::NoneReady);
 }
 
 #[test]
-fn same_node_when_each_ready_one_has_a_node_hint_and_one_is_for_here() {
+fn same_node_if_every_ready_endpoint_has_a_node_hint_and_one_names_this_node() {
     let usable = usable(vec![hinted(p(1), &[], &["here"]), hinted(p(2), &[], &["there"])]);
     assert_eq!((usable.topology, last(&usable.cluster)), (Topology::SameNode, vec![1]));
 }
 
 #[test]
-fn same_node_falls_back_to_same_zone_and_that_to_all() {
+fn same_node_falls_back_to_same_zone_and_then_to_all_endpoints() {
     let zone = vec![hinted(p(1), &["zone-a"], &["there"]), hinted(p(2), &["zone-b"], &["there"])];
     let by_zone = usable(zone);
     assert_eq!((by_zone.topology, last(&by_zone.cluster)), (Topology::SameZone, vec![1]));
@@ -71,13 +71,13 @@ fn same_node_falls_back_to_same_zone_and_that_to_all() {
 }
 
 #[test]
-fn a_hint_may_name_several_zones() {
+fn hint_may_name_several_zones() {
     let usable = usable(vec![hinted(p(1), &["zone-a", "zone-b"], &[]), hinted(p(2), &["zone-b"], &[])]);
     assert_eq!(last(&usable.cluster), [1]);
 }
 
 #[test]
-fn one_unhinted_ready_endpoint_ends_it_and_unready_ones_do_not() {
+fn ready_endpoint_without_a_hint_turns_topology_off() {
     let ready = usable(vec![hinted(p(1), &["zone-a"], &[]), p(2)]);
     assert_eq!((ready.topology, last(&ready.cluster)), (Topology::Unhinted, vec![1, 2]));
     let unready = usable(vec![hinted(p(1), &["zone-a"], &[]), unready(p(2))]);
@@ -85,7 +85,7 @@ fn one_unhinted_ready_endpoint_ends_it_and_unready_ones_do_not() {
 }
 
 #[test]
-fn without_a_zone_zone_hints_are_ignored() {
+fn ignores_zone_hints_if_the_zone_is_unknown() {
     let mut world = World::new(iptables())
         .service(&service())
         .slice(&slice([hinted(p(1), &["zone-a"], &[]), hinted(p(2), &["zone-b"], &[])]));
@@ -96,7 +96,7 @@ fn without_a_zone_zone_hints_are_ignored() {
 }
 
 #[test]
-fn a_node_that_moves_sees_other_endpoints() {
+fn node_that_changes_its_zone_uses_other_endpoints() {
     let hints = [hinted(p(1), &["zone-a"], &[]), hinted(p(2), &["zone-b"], &[])];
     let mut world = World::new(iptables()).service(&service()).slice(&slice(hints));
     assert_eq!(world.reached(POD, CLUSTER_IP), ["10.244.2.1:8080"]);
@@ -104,23 +104,23 @@ fn a_node_that_moves_sees_other_endpoints() {
     world.sync();
     assert_eq!(world.reached(POD, CLUSTER_IP), ["10.244.2.2:8080"]);
     world.proxy.apply_node(&Node { name: "there".into(), ..node() });
-    assert!(!world.sync().published, "another node's object says nothing");
+    assert!(!world.sync().published, "objects of other nodes are ignored");
 }
 
 #[test]
-fn without_ready_ones_those_that_serve_while_they_terminate_whatever_their_hints() {
+fn falls_back_to_terminating_endpoints_whatever_their_hints() {
     let usable = usable(vec![closing(hinted(p(1), &["zone-b"], &[])), unready(p(2)), with(p(3), false, false, true)]);
     assert_eq!((last(&usable.cluster), usable.cluster_terminating, usable.has_any), (vec![1], true, true));
 }
 
 #[test]
-fn the_local_set_ignores_hints() {
+fn local_set_ignores_hints() {
     let usable = usable_of(&internal_local(), vec![hinted(l(1), &["zone-b"], &[]), hinted(p(2), &["zone-a"], &[])]);
     assert_eq!(last(&usable.local), [1]);
 }
 
 #[test]
-fn the_two_fall_backs_do_not_depend_on_each_other() {
+fn cluster_and_local_sets_fall_back_independently() {
     let both = Service { external_traffic_policy: TrafficPolicy::Local, ..exposed() };
     let usable = usable_of(&both, vec![closing(l(1)), p(2)]);
     assert_eq!((last(&usable.cluster), usable.cluster_terminating), (vec![2], false));
@@ -128,7 +128,7 @@ fn the_two_fall_backs_do_not_depend_on_each_other() {
 }
 
 #[test]
-fn neither_ready_nor_serving_while_terminating_is_never_used() {
+fn never_uses_endpoints_that_are_neither_ready_nor_serving_while_terminating() {
     let usable = usable_of(
         &internal_local(),
         vec![unready(l(1)), with(l(2), false, true, false), with(l(3), false, false, true)],
@@ -137,14 +137,14 @@ fn neither_ready_nor_serving_while_terminating_is_never_used() {
 }
 
 #[test]
-fn has_any_looks_everywhere_when_local_is_in_use() {
+fn has_any_counts_endpoints_of_other_nodes_with_policy_local() {
     assert!(usable_of(&internal_local(), vec![p(1)]).has_any);
     assert!(usable_of(&internal_local(), vec![closing(p(1))]).has_any);
     assert!(!usable_of(&internal_local(), vec![]).has_any);
 }
 
 #[test]
-fn the_verdict_tells_why() {
+fn verdict_explains_ignored_hints() {
     let mut world = World::new(iptables()).service(&service()).slice(&slice([hinted(p(1), &["zone-a"], &[]), p(2)]));
     let verdict = world.tcp(POD, CLUSTER_IP);
     assert_eq!(verdict.matched().map(|matched| matched.scope), Some(Scope::Cluster));

@@ -1,4 +1,5 @@
-//! Round robin with its quirks. The names in brackets are of k/k pkg/proxy/userspace/roundrobin_test.go.
+//! Userspace mode: round robin with its quirks. The names in brackets are tests in k/k
+//! pkg/proxy/userspace/roundrobin_test.go.
 
 use super::world::*;
 use crate::{Choice, DIAL_TIMEOUTS, Flow, Masquerade, Mode, object::*};
@@ -11,14 +12,14 @@ fn flow(from: &str) -> Flow<'static> {
     Flow::tcp(from.parse().unwrap(), CLUSTER_IP.parse().unwrap())
 }
 
-/// So many connections, one after the other.
+/// Makes `n` connections one after the other, and returns their endpoints.
 fn run(world: &mut World, n: usize) -> Vec<String> {
     (0..n).map(|_| world.to(POD, CLUSTER_IP)).collect()
 }
 
 /// [TestLoadBalanceWorksWithMultipleEndpoints]
 #[test]
-fn endpoints_take_turns_in_a_shuffled_order() {
+fn round_robin_over_shuffled_endpoints() {
     let mut world = world(&service()).slice(&slice(pods(4)));
     let round = run(&mut world, 4);
     assert_eq!(run(&mut world, 8), [&round[..], &round[..]].concat());
@@ -28,20 +29,20 @@ fn endpoints_take_turns_in_a_shuffled_order() {
 }
 
 #[test]
-fn the_shuffle_is_uniform() {
+fn shuffle_is_uniform() {
     let mut counts = std::collections::BTreeMap::new();
     let mut world = world(&service());
     for _ in 0..6_000 {
         world = world.slice(&slice([])).slice(&slice(pods(3)));
         *counts.entry(run(&mut world, 3)).or_insert(0) += 1;
     }
-    // 5 degrees of freedom: 20.5 is passed once in a thousand.
+    // 5 degrees of freedom: exceeds 20.5 once in a thousand runs.
     let counts: Vec<u32> = counts.into_values().collect();
     assert!(counts.len() == 6 && chi_square(&counts) < 20.5, "{counts:?}");
 }
 
 #[test]
-fn the_same_endpoints_in_another_order_change_nothing() {
+fn reordered_endpoints_do_not_restart_the_round() {
     let mut world = world(&service()).slice(&slice(pods(4)));
     let round = run(&mut world, 4);
     assert_eq!(run(&mut world, 1), [round[0].clone()]);
@@ -53,7 +54,7 @@ fn the_same_endpoints_in_another_order_change_nothing() {
 
 /// [TestLoadBalanceWorksWithMultipleEndpointsAndUpdates]
 #[test]
-fn new_endpoints_begin_a_new_round() {
+fn new_endpoints_restart_the_round() {
     let mut world = world(&service()).slice(&slice(pods(4)));
     run(&mut world, 1);
     world = world.slice(&slice(pods(3)));
@@ -64,7 +65,7 @@ fn new_endpoints_begin_a_new_round() {
 
 /// [TestLoadBalanceFailsWithNoEndpoints]
 #[test]
-fn without_endpoints_a_connection_is_closed_and_a_datagram_lost() {
+fn without_endpoints_closes_connections_and_drops_datagrams() {
     let mut world = world(&service()).slice(&slice(pods(1))).slice(&slice([]));
     assert_eq!(world.outcome(POD, CLUSTER_IP), "reject");
     let ports = vec![ServicePort { port: 80, protocol: Protocol::Udp, ..ServicePort::default() }];
@@ -73,7 +74,7 @@ fn without_endpoints_a_connection_is_closed_and_a_datagram_lost() {
 }
 
 #[test]
-fn duplicates_have_two_turns() {
+fn duplicate_endpoint_gets_two_turns() {
     let mut world = world(&service()).slice(&slice_of("web", "a", pods(1))).slice(&slice_of("web", "b", pods(2)));
     let mut round = run(&mut world, 3);
     round.sort();
@@ -81,14 +82,14 @@ fn duplicates_have_two_turns() {
 }
 
 #[test]
-fn unready_endpoints_have_no_turn() {
+fn unready_endpoint_gets_no_turn() {
     let mut world = world(&service()).slice(&slice([unready(pod("10.244.2.1")), pod("10.244.2.2")]));
     assert_eq!(world.reached(POD, CLUSTER_IP), ["10.244.2.2:8080"]);
 }
 
 /// [TestStickyLoadBalanceWorksWithMultipleEndpoints]
 #[test]
-fn a_known_client_takes_nobodys_turn() {
+fn remembered_client_does_not_use_up_a_turn() {
     let mut world = world(&sticky(10)).slice(&slice(pods(3)));
     let first = world.to(POD, CLUSTER_IP);
     let second = world.to("10.244.1.8:1", CLUSTER_IP);
@@ -100,7 +101,7 @@ fn a_known_client_takes_nobodys_turn() {
 }
 
 #[test]
-fn a_client_is_known_for_whole_seconds_less_than_the_timeout() {
+fn client_is_known_for_fewer_whole_seconds_than_the_timeout() {
     let mut world = world(&sticky(10)).slice(&slice(pods(3)));
     let choice = |world: &mut World| world.tcp(POD, CLUSTER_IP).matched().unwrap().choice;
     assert_eq!(choice(&mut world), Choice::Recorded);
@@ -111,7 +112,7 @@ fn a_client_is_known_for_whole_seconds_less_than_the_timeout() {
 }
 
 #[test]
-fn a_timeout_of_zero_is_three_hours() {
+fn timeout_of_zero_is_three_hours() {
     let mut world = world(&sticky(0)).slice(&slice(pods(3)));
     let first = world.to(POD, CLUSTER_IP);
     world.pass(secs(10_799));
@@ -121,7 +122,7 @@ fn a_timeout_of_zero_is_three_hours() {
 }
 
 #[test]
-fn endpoints_before_their_service_make_it_three_hours_for_good() {
+fn timeout_stays_three_hours_if_endpoints_come_before_the_service() {
     let mut world = World::new(Mode::Userspace).slice(&slice(pods(3))).service(&sticky(10));
     let first = world.to(POD, CLUSTER_IP);
     world.pass(secs(10_799));
@@ -129,7 +130,7 @@ fn endpoints_before_their_service_make_it_three_hours_for_good() {
 }
 
 #[test]
-fn an_update_forgets_the_clients_of_removed_endpoints_only() {
+fn update_forgets_only_clients_of_removed_endpoints() {
     let mut world = world(&sticky(1000)).slice(&slice(pods(3)));
     let clients = ["10.244.1.1:1", "10.244.1.2:1", "10.244.1.3:1"];
     let before = clients.map(|client| world.to(client, CLUSTER_IP));
@@ -152,7 +153,7 @@ fn losing_all_endpoints_forgets_all_clients() {
 }
 
 #[test]
-fn four_attempts_each_with_a_turn_and_a_longer_timeout() {
+fn makes_four_attempts_with_increasing_timeouts() {
     let mut world = world(&service()).slice(&slice(pods(3)));
     let round = run(&mut world, 3);
     let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
@@ -164,18 +165,18 @@ fn four_attempts_each_with_a_turn_and_a_longer_timeout() {
 }
 
 #[test]
-fn from_the_second_attempt_on_the_client_is_moved() {
+fn second_attempt_moves_the_client() {
     let mut world = world(&sticky(1000)).slice(&slice(pods(3)));
     let first = world.to(POD, CLUSTER_IP);
     let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
     assert_eq!(dial.attempt(world.now).unwrap().addr.to_string(), first);
     let second = dial.attempt(world.now).unwrap().addr.to_string();
     assert_ne!(second, first);
-    assert_eq!(world.to(POD, CLUSTER_IP), second, "though nobody knows whether it answers");
+    assert_eq!(world.to(POD, CLUSTER_IP), second, "affinity is recorded before the connect succeeds");
 }
 
 #[test]
-fn no_endpoint_ends_the_attempts_at_once_and_other_modes_have_none() {
+fn no_attempts_without_endpoints_and_in_other_modes() {
     let mut world = world(&service());
     let mut dial = world.proxy.snapshot().dial_attempts(&flow(POD)).unwrap();
     assert_eq!(dial.attempt(world.now), None);
@@ -184,7 +185,7 @@ fn no_endpoint_ends_the_attempts_at_once_and_other_modes_have_none() {
 }
 
 #[test]
-fn the_endpoint_always_sees_the_node() {
+fn endpoint_always_sees_the_nodes_address() {
     let mut world = world(&service()).slice(&slice(pods(1)));
     let verdict = world.tcp(POD, CLUSTER_IP);
     assert!(verdict.is_masqueraded());
@@ -192,7 +193,7 @@ fn the_endpoint_always_sees_the_node() {
 }
 
 #[test]
-fn sctp_is_not_supported() {
+fn sctp_is_not_proxied() {
     let ports = vec![ServicePort { port: 80, protocol: Protocol::Sctp, ..ServicePort::default() }];
     let slice_ports = vec![SlicePort { protocol: Protocol::Sctp, port: Some(80), ..SlicePort::default() }];
     let mut world = world(&Service { ports, ..service() });

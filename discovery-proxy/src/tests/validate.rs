@@ -1,4 +1,4 @@
-//! What the API server refuses, in its words. TestValidateService, TestValidateEndpointSlice.
+//! The API server's validation and its texts. Upstream: TestValidateService, TestValidateEndpointSlice.
 
 use super::world::*;
 use crate::{
@@ -27,7 +27,7 @@ fn http() -> ServicePort {
 }
 
 #[test]
-fn valid_objects_pass() {
+fn accepts_valid_objects() {
     assert!(refused(&service()).is_empty());
     assert!(refused(&with_port(ServicePort { node_port: 30_080, ..http() })).is_empty());
     assert!(refused(&named("headless", "None")).is_empty());
@@ -44,7 +44,7 @@ fn valid_objects_pass() {
 }
 
 #[test]
-fn a_node_port_is_in_the_range() {
+fn rejects_node_port_outside_the_range() {
     let errors = rules().service(&with_port(ServicePort { node_port: 80, ..http() }));
     assert_eq!(
         errors[0].to_string(),
@@ -56,14 +56,14 @@ fn a_node_port_is_in_the_range() {
 }
 
 #[test]
-fn a_cluster_ip_service_has_no_node_port() {
+fn rejects_node_port_of_a_cluster_ip_service() {
     let service =
         Service { service_type: ServiceType::ClusterIp, ..with_port(ServicePort { node_port: 30_080, ..http() }) };
     assert_eq!(refused(&service), ["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"]);
 }
 
 #[test]
-fn a_cluster_ip_is_in_the_service_range() {
+fn rejects_cluster_ip_outside_the_service_range() {
     assert_eq!(
         refused(&named("web", "10.244.0.1")),
         ["spec.clusterIPs: Invalid value: [\"10.244.0.1\"]: failed to allocate IP 10.244.0.1: the provided IP \
@@ -79,7 +79,7 @@ fn a_cluster_ip_is_in_the_service_range() {
 }
 
 #[test]
-fn cluster_ips_agree_with_each_other() {
+fn rejects_contradicting_cluster_ips() {
     let service = Service { cluster_ips: vec!["10.96.0.11".into()], ..service() };
     assert!(refused(&service)[0].ends_with("first value must match `clusterIP`"));
     let families = Service { ip_families: vec![IpFamily::V6], ..super::world::service() };
@@ -94,7 +94,7 @@ fn cluster_ips_agree_with_each_other() {
 }
 
 #[test]
-fn names_are_labels() {
+fn rejects_names_that_are_not_labels() {
     for name in ["", "Web", "1web", "web-", "web_1", &"w".repeat(64)] {
         let errors = rules().service(&named(name, "10.96.0.10"));
         assert_eq!(errors.iter().map(|error| error.field()).collect::<Vec<_>>(), ["metadata.name"], "{name}");
@@ -104,7 +104,7 @@ fn names_are_labels() {
 }
 
 #[test]
-fn ports_have_names_and_numbers_of_their_own() {
+fn rejects_missing_and_duplicate_ports() {
     assert_eq!(refused(&Service { ports: vec![], ..service() }), ["spec.ports: Required value"]);
     let zero = with_port(ServicePort { port: 0, ..http() });
     assert_eq!(refused(&zero), ["spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"]);
@@ -120,7 +120,7 @@ fn ports_have_names_and_numbers_of_their_own() {
 }
 
 #[test]
-fn an_alias_has_a_name_and_no_address() {
+fn external_name_service_needs_a_name_and_no_address() {
     let alias = Service { service_type: ServiceType::ExternalName, ..service() };
     assert_eq!(
         refused(&alias),
@@ -129,7 +129,7 @@ fn an_alias_has_a_name_and_no_address() {
 }
 
 #[test]
-fn affinity_lasts_up_to_a_day() {
+fn rejects_affinity_timeout_over_a_day() {
     assert!(refused(&sticky(86_400)).is_empty());
     for seconds in [0, -1, 86_401] {
         assert_eq!(
@@ -145,7 +145,7 @@ fn affinity_lasts_up_to_a_day() {
 }
 
 #[test]
-fn what_is_external_needs_external_access() {
+fn rejects_external_settings_without_external_access() {
     let local = Service { external_traffic_policy: TrafficPolicy::Local, ..service() };
     assert_eq!(
         refused(&local),
@@ -163,7 +163,7 @@ fn what_is_external_needs_external_access() {
 }
 
 #[test]
-fn endpoints_have_addresses_that_others_can_reach() {
+fn rejects_special_endpoint_addresses() {
     for (ip, detail) in [
         ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
         ("169.254.0.1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
@@ -184,13 +184,13 @@ fn endpoints_have_addresses_that_others_can_reach() {
 }
 
 #[test]
-fn a_slice_has_at_most_a_thousand_endpoints() {
+fn rejects_slice_with_more_than_a_thousand_endpoints() {
     let many = slice((0..1001).map(|n| pod(&format!("10.244.{}.{}", n / 250, n % 250 + 1))));
     assert_eq!(refused_slice(&many), ["endpoints: Too many: 1001: must have at most 1000 items"]);
 }
 
 #[test]
-fn the_ports_of_a_slice_have_names_of_their_own() {
+fn rejects_duplicate_port_names_in_a_slice() {
     let port = SlicePort { name: Some("a".into()), port: Some(0), ..SlicePort::default() };
     let twice = EndpointSlice { ports: vec![port.clone(), SlicePort { port: Some(1), ..port }], ..slice(pods(1)) };
     assert_eq!(
@@ -203,7 +203,7 @@ fn the_ports_of_a_slice_have_names_of_their_own() {
 }
 
 #[test]
-fn words_that_the_api_does_not_know_are_errors_of_their_own() {
+fn unsupported_value_has_its_own_error() {
     let error = "HTTP".parse::<Protocol>().unwrap_err();
     assert_eq!(
         crate::validate::FieldError::unsupported("spec.ports[0].protocol", &error).to_string(),

@@ -1,4 +1,4 @@
-//! A proxy with its clock and dice, and short ways to write objects.
+//! A proxy with its own clock and random numbers, and short constructors for objects.
 
 use std::{
     sync::Arc,
@@ -12,8 +12,8 @@ use crate::{
     Verdict, object::*,
 };
 
-/// The one moment of which all others are told; its value does not matter.
-#[expect(clippy::disallowed_methods, reason = "an `Instant` cannot be made otherwise")]
+/// The start of all tests' time. Its value does not matter.
+#[expect(clippy::disallowed_methods, reason = "there is no other way to create an `Instant`")]
 pub(crate) fn epoch() -> Instant {
     Instant::now()
 }
@@ -93,7 +93,7 @@ impl World {
 
     pub(super) fn flow(&mut self, protocol: Protocol, from: &str, to: &str) -> Verdict<'static> {
         let flow = Flow::new(protocol, from.parse().expect("a source"), to.parse().expect("a destination"));
-        // It borrows from a snapshot that lives as long as the tests.
+        // The verdict borrows from the snapshot, which is leaked for the time of the tests.
         let snapshot: &'static Arc<Snapshot> = Box::leak(Box::new(self.proxy.snapshot().clone()));
         snapshot.decide(&flow, self.now, &mut self.rng)
     }
@@ -102,12 +102,12 @@ impl World {
         self.flow(Protocol::Tcp, from, to)
     }
 
-    /// `1.2.3.4:5`, `1.2.3.4:5 masqueraded`, `reject`, `drop` or nothing, as upstream's tests write it.
+    /// The outcome as upstream's tests write it: `1.2.3.4:5`, `1.2.3.4:5 masqueraded`, `reject`, `drop`, or empty.
     pub(super) fn outcome(&mut self, from: &str, to: &str) -> String {
         outcome(&self.tcp(from, to))
     }
 
-    /// All endpoints that so many flows go to, in order.
+    /// The endpoints that 200 flows go to, in order.
     pub(super) fn reached(&mut self, from: &str, to: &str) -> Vec<String> {
         let reached = (0..200).filter_map(|_| self.tcp(from, to).endpoint()).map(|addr| addr.to_string());
         reached.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
@@ -152,7 +152,7 @@ pub(super) fn named(name: &str, cluster_ip: &str) -> Service {
     }
 }
 
-/// With a node port, an external IP and a load balancer's address.
+/// `default/web` with a node port, an external IP and a load balancer address.
 pub(super) fn exposed() -> Service {
     Service {
         service_type: ServiceType::LoadBalancer,
@@ -206,7 +206,7 @@ pub(super) fn unready(endpoint: SliceEndpoint) -> SliceEndpoint {
     with(endpoint, false, false, false)
 }
 
-/// Serving while it terminates.
+/// An endpoint that serves while terminating.
 pub(super) fn closing(endpoint: SliceEndpoint) -> SliceEndpoint {
     with(endpoint, false, true, true)
 }
@@ -215,7 +215,7 @@ pub(super) fn pods(n: u8) -> Vec<SliceEndpoint> {
     (1..=n).map(|last| pod(&format!("10.244.2.{last}"))).collect()
 }
 
-/// How far counts are from all equal: chi-square divided by its degrees of freedom is around 1.
+/// The chi-square statistic against equal counts. It is about as large as its degrees of freedom if they are equal.
 pub(super) fn chi_square(counts: &[u32]) -> f64 {
     let expected = counts.iter().sum::<u32>() as f64 / counts.len() as f64;
     counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum()

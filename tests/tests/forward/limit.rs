@@ -50,7 +50,7 @@ async fn reports_an_address_in_use_and_tries_it_again() {
     assert_eq!(failed[0].destination(), VIP.parse().unwrap());
     let text = failed[0].to_string();
     assert!(
-        text.contains(&taken.local_addr().unwrap().to_string()) && text.contains("another socket has it"),
+        text.contains(&taken.local_addr().unwrap().to_string()) && text.contains("stop the other socket"),
         "{text}"
     );
 

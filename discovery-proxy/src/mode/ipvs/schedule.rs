@@ -15,7 +15,7 @@ pub(super) trait Algorithm: fmt::Debug + Send {
     /// The index of the destination for a new connection; `None` rejects it.
     fn schedule(&mut self, dests: &[Destination], client: SocketAddr, virtual_addr: SocketAddr) -> Option<usize>;
 
-    /// Handles the removal of a destination, which was at `index` and is no longer in `dests`.
+    /// Handles the removal of a destination, which was at `index` before; `dests` are the remaining ones.
     fn removed(&mut self, _id: u64, _index: usize, _dests: &[Destination]) {}
 
     /// Handles destinations that were added, were removed, or changed their weight.

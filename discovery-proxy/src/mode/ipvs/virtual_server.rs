@@ -55,7 +55,7 @@ impl VirtualServer {
         }
     }
 
-    /// Adds new destinations, then removes or drains those that are no longer wanted.
+    /// Adds new destinations, then removes or drains the unwanted ones.
     pub(super) fn sync(&mut self, to: Destinations<'_>, now: Instant) {
         if to.timeout.is_none() {
             self.templates = HashMap::default();

@@ -45,7 +45,8 @@ impl VirtualServers {
         }
     }
 
-    /// The destination of a new connection, and whether session affinity chose it; or why there is none.
+    /// The destination of a new connection, and whether session affinity chose it; the error is the reason why it is
+    /// rejected.
     pub(crate) fn schedule(&self, flow: &Flow<'_>, now: Instant) -> Result<(SocketAddr, bool), Choice> {
         let scheduled = self.with(flow.destination, |server| match server.is_empty() {
             true => Err(Choice::NoEndpoints),

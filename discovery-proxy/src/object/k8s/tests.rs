@@ -1,4 +1,4 @@
-//! Objects as the API server of Kubernetes 1.36 writes them.
+//! Converts objects as the API server of Kubernetes 1.36 writes them.
 
 use k8s_openapi::{
     api::{core::v1, discovery::v1 as discovery},
@@ -16,7 +16,7 @@ fn service(json: &str) -> Service {
 }
 
 #[test]
-fn a_service_with_everything() {
+fn converts_all_fields_of_a_service() {
     let service = service(
         r#"{
   "apiVersion": "v1", "kind": "Service",
@@ -83,7 +83,7 @@ fn a_service_with_everything() {
 }
 
 #[test]
-fn what_is_absent_of_a_service_is_the_default() {
+fn uses_defaults_for_absent_service_fields() {
     let bare = service(r#"{"metadata": {"namespace": "shop", "name": "web"}}"#);
     assert_eq!(bare, Service { namespace: "shop".into(), name: "web".into(), ..Service::default() });
     let spec = r#"{"metadata": {"namespace": "shop", "name": "web"}, "spec": {"ports": [{"port": 80}]}}"#;
@@ -92,7 +92,7 @@ fn what_is_absent_of_a_service_is_the_default() {
 }
 
 #[test]
-fn headless_and_external_names_are_told_from_the_others() {
+fn recognizes_headless_and_external_name_services() {
     let headless = service(
         r#"{"metadata": {"namespace": "shop", "name": "db"},
             "spec": {"type": "ClusterIP", "clusterIP": "None", "clusterIPs": ["None"], "ipFamilies": ["IPv4"],
@@ -110,14 +110,14 @@ fn headless_and_external_names_are_told_from_the_others() {
 }
 
 #[test]
-fn a_port_of_an_unknown_protocol_is_left_out() {
+fn omits_ports_with_an_unknown_protocol() {
     let ports = r#"[{"port": 1, "protocol": "DCCP"}, {"port": 2, "protocol": "UDP"}]"#;
     let service = service(&format!(r#"{{"metadata": {{}}, "spec": {{"ports": {ports}}}}}"#));
     assert_eq!(service.ports.iter().map(|port| port.port).collect::<Vec<_>>(), [2]);
 }
 
 #[test]
-fn a_slice_with_everything() {
+fn converts_all_fields_of_a_slice() {
     let slice = EndpointSlice::from(&read::<discovery::EndpointSlice>(
         r#"{
   "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
@@ -148,7 +148,7 @@ fn a_slice_with_everything() {
             port(None, Protocol::Tcp, Some(1)),
             port(Some("any"), Protocol::Tcp, None),
         ],
-        "no name is not the empty name"
+        "a missing name is not the empty name"
     );
     let hints = Hints { for_zones: vec!["zone-a".into(), "zone-b".into()], for_nodes: vec!["node0".into()] };
     assert_eq!(
@@ -167,7 +167,7 @@ fn a_slice_with_everything() {
 }
 
 #[test]
-fn a_slice_without_endpoints_is_empty_and_its_family_is_kept() {
+fn keeps_the_address_type_of_an_empty_slice() {
     let kind = |address_type: &str| {
         let json =
             format!(r#"{{"metadata": {{}}, "addressType": "{address_type}", "endpoints": null, "ports": null}}"#);
@@ -179,7 +179,7 @@ fn a_slice_without_endpoints_is_empty_and_its_family_is_kept() {
 }
 
 #[test]
-fn endpoints_become_the_slices_that_mirror_them() {
+fn converts_endpoints_to_mirrored_slices() {
     let endpoints = Endpoints::from(&read::<v1::Endpoints>(
         r#"{"metadata": {"namespace": "shop", "name": "web"}, "subsets": [{
             "addresses": [{"ip": "10.244.0.3", "nodeName": "node0"}], "notReadyAddresses": [{"ip": "10.244.0.4"}],
@@ -197,7 +197,7 @@ fn endpoints_become_the_slices_that_mirror_them() {
 }
 
 #[test]
-fn the_internal_addresses_of_a_node_come_first() {
+fn puts_internal_node_addresses_first() {
     let node = Node::from(&read::<v1::Node>(
         r#"{"metadata": {"name": "node0", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
             "status": {"addresses": [{"type": "Hostname", "address": "node0"}, {"type": "ExternalIP", "address": "192.0.2.1"},

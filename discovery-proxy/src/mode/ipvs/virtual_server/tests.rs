@@ -1,4 +1,4 @@
-//! Schedulers in the kernel's order. The test vectors are worked out from the kernel's code.
+//! The schedulers. The expected orders are derived from the kernel's code.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -10,7 +10,7 @@ use super::{
 use crate::{Maglev, SourceHash, tests::world::epoch};
 use discovery_core::policy::{Rng, SplitMix64};
 
-/// One virtual server with destinations 10.0.0.1 … added in this order.
+/// A virtual server with destinations 10.0.0.1, 10.0.0.2 and so on.
 struct Server {
     server: VirtualServer,
     now: Instant,
@@ -27,7 +27,7 @@ impl Server {
         server
     }
 
-    /// A, B, C … with these weights, A at the head of the list.
+    /// A virtual server whose list is 10.0.0.1, 10.0.0.2 and so on, with these weights.
     fn weighted(scheduler: Scheduler, weights: &[u32]) -> Self {
         let dests: Vec<u8> = (1..=weights.len() as u8).rev().collect();
         let mut server = Self::new(scheduler, &dests);
@@ -69,19 +69,19 @@ impl Server {
 }
 
 #[test]
-fn destinations_are_put_at_the_head_of_the_list() {
+fn destinations_are_added_at_the_head_of_the_list() {
     let mut server = Server::new(RoundRobin, &[1, 2]);
     server.sync(&[1, 2, 3]);
     assert_eq!(server.list(), [3, 2, 1]);
 }
 
 #[test]
-fn rr_goes_through_the_list() {
+fn rr_walks_the_list() {
     assert_eq!(Server::new(RoundRobin, &[1, 2, 3]).run(5), [3, 2, 1, 3, 2]);
 }
 
 #[test]
-fn rr_goes_on_behind_the_last_one_after_an_addition() {
+fn rr_continues_after_the_last_one_when_one_is_added() {
     let mut server = Server::new(RoundRobin, &[1, 2, 3]);
     assert_eq!(server.run(2), [3, 2]);
     server.sync(&[1, 2, 3, 4]);
@@ -89,7 +89,7 @@ fn rr_goes_on_behind_the_last_one_after_an_addition() {
 }
 
 #[test]
-fn rr_steps_back_when_the_current_one_is_removed() {
+fn rr_steps_back_when_the_last_one_is_removed() {
     let mut server = Server::new(RoundRobin, &[1, 2, 3]);
     assert_eq!(server.run(2), [3, 2]);
     server.sync(&[1, 3]);
@@ -101,7 +101,7 @@ fn rr_steps_back_when_the_current_one_is_removed() {
 }
 
 #[test]
-fn rr_passes_over_weight_0_and_refuses_when_nothing_is_left() {
+fn rr_skips_weight_0_and_rejects_without_candidates() {
     let mut server = Server::weighted(RoundRobin, &[1, 0, 1]);
     assert_eq!(server.run(4), [1, 3, 1, 3]);
     for last in [1, 3] {
@@ -112,9 +112,9 @@ fn rr_passes_over_weight_0_and_refuses_when_nothing_is_left() {
 }
 
 #[test]
-fn wrr_of_4_3_2() {
+fn wrr_follows_the_kernels_order() {
     let mut server = Server::weighted(WeightedRoundRobin, &[4, 3, 2]);
-    // Setting weights one after the other has moved the current weight down to 1: one round later it is as at the
+    // Setting the weights one after the other has decreased the current weight to 1. After one round it is back at its
     // start.
     let round = server.run(18);
     let want = [1, 1, 2, 1, 2, 3, 1, 2, 3];
@@ -151,13 +151,13 @@ fn lc_counts_an_active_connection_256_times() {
     server.open(2, 0, 255);
     assert_eq!(server.next(), Some(2));
     server.open(2, 0, 1);
-    assert_eq!(server.next(), Some(1), "equal: the first in list order");
+    assert_eq!(server.next(), Some(1), "of equals, the first in list order");
     server.open(1, 0, 1);
     assert_eq!(server.next(), Some(2));
 }
 
 #[test]
-fn lc_ignores_weights_except_0_and_wlc_divides_by_them() {
+fn lc_ignores_positive_weights_and_wlc_divides_by_them() {
     for (scheduler, want) in [(LeastConnection, 2), (WeightedLeastConnection, 1)] {
         let mut server = Server::weighted(scheduler, &[3, 1, 0]);
         server.open(1, 2, 0);
@@ -167,11 +167,11 @@ fn lc_ignores_weights_except_0_and_wlc_divides_by_them() {
     let mut equal = Server::weighted(WeightedLeastConnection, &[2, 1]);
     equal.open(1, 2, 0);
     equal.open(2, 1, 0);
-    assert_eq!(equal.next(), Some(1), "equal: the first in list order");
+    assert_eq!(equal.next(), Some(1), "of equals, the first in list order");
 }
 
 #[test]
-fn sed_counts_this_connection_and_ignores_those_that_close() {
+fn sed_counts_the_new_connection_and_ignores_closing_ones() {
     let mut server = Server::weighted(ShortestExpectedDelay, &[1, 3]);
     assert_eq!(server.next(), Some(2), "1/1 against 1/3");
     server.open(2, 2, 1000);
@@ -181,9 +181,9 @@ fn sed_counts_this_connection_and_ignores_those_that_close() {
 }
 
 #[test]
-fn nq_takes_the_first_idle_one_else_as_sed() {
+fn nq_prefers_an_idle_destination() {
     let mut server = Server::weighted(NeverQueue, &[1, 3]);
-    assert_eq!(server.next(), Some(1), "idle, though the other one is faster");
+    assert_eq!(server.next(), Some(1), "idle, although the other one has a higher weight");
     server.open(1, 1, 0);
     assert_eq!(server.next(), Some(2));
     server.open(2, 1, 0);
@@ -191,7 +191,7 @@ fn nq_takes_the_first_idle_one_else_as_sed() {
 }
 
 #[test]
-fn with_equal_weights_sed_is_nq_and_lc_differs_by_closing_connections_only() {
+fn sed_nq_and_lc_agree_with_equal_weights_and_no_closing_connections() {
     let mut rng = SplitMix64::with_seed(3);
     for _ in 0..500 {
         let schedulers = [ShortestExpectedDelay, NeverQueue, LeastConnection];
@@ -211,7 +211,7 @@ fn new_bucket(ip: u32) -> usize {
 }
 
 #[test]
-fn sh_buckets_are_filled_in_list_order_and_found_by_the_highest_byte() {
+fn sh_fills_buckets_in_list_order_and_uses_the_highest_byte() {
     let mut server = Server::new(SourceHashing(SourceHash::default()), &[1, 2, 3]);
     let list = server.list();
     for (client, ip) in [("10.244.1.7:9", 0x0AF4_0107), ("10.244.1.8:9", 0x0AF4_0108), ("203.0.113.9:1", 0xCB00_7109)] {
@@ -221,7 +221,7 @@ fn sh_buckets_are_filled_in_list_order_and_found_by_the_highest_byte() {
 }
 
 #[test]
-fn sh_of_older_kernels_takes_the_lowest_byte() {
+fn sh_of_older_kernels_uses_the_lowest_byte() {
     let mut server = Server::new(SourceHashing(SourceHash::default().with_old_formula(true)), &[1, 2, 3]);
     let list = server.list();
     let bucket = (0x0AF4_0107_u32.wrapping_mul(2_654_435_761) & 255) as usize;
@@ -229,7 +229,7 @@ fn sh_of_older_kernels_takes_the_lowest_byte() {
 }
 
 #[test]
-fn sh_of_ipv6_folds_the_four_words() {
+fn sh_combines_the_four_words_of_ipv6() {
     let mut server = Server::new(SourceHashing(SourceHash::default()), &[1, 2, 3]);
     let list = server.list();
     let fold = 0x2001_0db8 ^ 0x0000_0001 ^ 0x0000_0002 ^ 0x0000_0003;
@@ -237,7 +237,7 @@ fn sh_of_ipv6_folds_the_four_words() {
 }
 
 #[test]
-fn sh_gives_as_many_buckets_in_a_row_as_the_weight_says_and_one_for_weight_0() {
+fn sh_gives_consecutive_buckets_by_weight_and_one_for_weight_0() {
     let clients: Vec<String> = (0..64).map(|last| format!("10.244.1.{last}:9")).collect();
     let mut server = Server::weighted(SourceHashing(SourceHash::default()), &[2, 0, 1]);
     let owners = [1, 1, 2, 3];
@@ -248,7 +248,7 @@ fn sh_gives_as_many_buckets_in_a_row_as_the_weight_says_and_one_for_weight_0() {
 }
 
 #[test]
-fn sh_fallback_looks_further_instead_of_refusing() {
+fn sh_fallback_uses_another_destination() {
     let mut server = Server::weighted(SourceHashing(SourceHash::default().with_fallback(true)), &[1, 0]);
     for last in 0..64 {
         assert_eq!(server.from(&format!("10.244.1.{last}:9")), Some(1));
@@ -256,7 +256,7 @@ fn sh_fallback_looks_further_instead_of_refusing() {
 }
 
 #[test]
-fn sh_port_lets_the_port_count() {
+fn sh_port_hashes_the_port() {
     let owners = |config: SourceHash| {
         let mut server = Server::new(SourceHashing(config), &[1, 2, 3]);
         (1..100).map(|port| server.from(&format!("10.244.1.7:{port}"))).collect::<std::collections::BTreeSet<_>>().len()
@@ -266,7 +266,7 @@ fn sh_port_lets_the_port_count() {
 }
 
 #[test]
-fn dh_sends_all_clients_of_an_address_to_one_destination_whatever_the_weights() {
+fn dh_sends_all_clients_of_an_address_to_one_destination() {
     let mut server = Server::weighted(DestinationHashing, &[1, 9, 1]);
     let want = server.list()[new_bucket(0x0A60_000A) % 3];
     for last in 0..64 {
@@ -279,7 +279,7 @@ fn owners(server: &mut Server) -> Vec<Option<u8>> {
 }
 
 #[test]
-fn mh_is_even_and_moves_few_clients() {
+fn mh_is_balanced_and_moves_few_clients() {
     let mut server = Server::new(Maglev(Maglev::default()), &[1, 2, 3, 4, 5]);
     let before = owners(&mut server);
     for last in 1..=5 {
@@ -294,7 +294,7 @@ fn mh_is_even_and_moves_few_clients() {
 }
 
 #[test]
-fn mh_gives_shares_by_weight_and_refuses_without_any() {
+fn mh_gives_shares_by_weight_and_rejects_without_destinations() {
     let mut server = Server::weighted(Maglev(Maglev::default()), &[3, 1, 0]);
     let all = owners(&mut server);
     let heavy = all.iter().filter(|owner| **owner == Some(1)).count();
@@ -304,7 +304,7 @@ fn mh_gives_shares_by_weight_and_refuses_without_any() {
 }
 
 #[test]
-fn mh_port_lets_the_port_count() {
+fn mh_port_hashes_the_port() {
     let mut server = Server::new(Maglev(Maglev::default().with_port(true).with_fallback(true)), &[1, 2, 3]);
     let owners: std::collections::BTreeSet<_> =
         (1..100).map(|port| server.from(&format!("10.244.1.7:{port}"))).collect();
