@@ -1,5 +1,5 @@
-//! A cluster of two nodes, with just enough of a control plane: it allocates addresses and node ports, runs pods, and
-//! writes slices. kube-proxy is the real subject.
+//! A fake cluster of two nodes. Its control plane allocates addresses and node ports, places pods, and writes slices:
+//! enough to give kube-proxy's rules something to decide.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +23,10 @@ use super::{
     options::{Node, Options},
 };
 
-/// The cluster, and what kube-proxy of one of its nodes has published.
+/// The cluster, and the snapshot of kube-proxy on one of its nodes.
 pub(crate) struct Cluster {
     pub services: Vec<Service>,
-    /// Endpoints of Services that kube-proxy does not know: headless ones.
+    /// All slices, including those of headless Services, which kube-proxy ignores.
     pub slices: Vec<EndpointSlice>,
     pub node: Node,
     pub mode: Mode,
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// An address that a pod on this node may have.
+    /// The address of a pod on this node.
     pub(crate) const fn pod_ip(self, number: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 244, self as u8 + 1, number)
     }
@@ -86,29 +86,29 @@ impl Cluster {
         });
         services.iter().for_each(|(service, _)| proxier.apply_service(service));
         slices.iter().for_each(|slice| proxier.apply_endpoint_slice(slice));
-        // The same every time.
+        // The seed is fixed, so every run prints the same.
         let mut rng = SplitMix64::with_seed(1);
         let snapshot = proxier.sync(Instant::now(), &mut rng).snapshot;
         let services = services.into_iter().map(|(service, _)| service).collect();
         Ok(Self { services, slices, node: options.node, mode: options.mode.clone(), snapshot, rng })
     }
 
-    /// The endpoints of a Service as slices name them, for one that has no virtual address.
+    /// The addresses of a Service's endpoints, for a Service without a virtual address.
     pub(crate) fn endpoints(&self, service: &Service) -> Vec<&str> {
         let named = NamespacedName::new(&service.namespace, &service.name);
-        let of = |slice: &&EndpointSlice| {
+        let is_owned = |slice: &&EndpointSlice| {
             slice.service_name().is_some_and(|name| NamespacedName::new(&slice.namespace, name) == named)
         };
-        let endpoints = self.slices.iter().filter(of).flat_map(|slice| &slice.endpoints);
+        let endpoints = self.slices.iter().filter(is_owned).flat_map(|slice| &slice.endpoints);
         endpoints.flat_map(|endpoint| endpoint.addresses.first()).map(String::as_str).collect()
     }
 }
 
 fn cidr(text: &str) -> Result<Cidr, String> {
-    Cidr::parse(text).ok_or_else(|| format!("`{text}` is no range"))
+    Cidr::parse(text).ok_or_else(|| format!("`{text}` is not an address range such as 10.0.0.0/8"))
 }
 
-/// Pods take turns on the nodes.
+/// Places pods on the two nodes in turn.
 fn start(all: &[Pods]) -> Vec<Pod> {
     let each = all.iter().flat_map(|pods| (0..pods.replicas).map(move |_| pods));
     let pod = |(number, pods): (usize, &Pods)| {
@@ -124,7 +124,7 @@ fn start(all: &[Pods]) -> Vec<Pod> {
     each.enumerate().map(pod).collect()
 }
 
-/// What the API server does: it refuses, or fills in what is missing.
+/// Validates Services and fills in missing addresses and node ports, as the API server does.
 fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, String> {
     let rules = Rules::default().with_service_cidrs([cidr("10.96.0.0/12")?]);
     let taken: Vec<&str> = services.iter().map(|(service, _)| service.cluster_ip.as_str()).collect();
@@ -136,7 +136,10 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
         if !errors.is_empty() {
             let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
             let text = list.join("\n");
-            return Err(format!("the API server refuses Service `{}/{}`:\n{text}", service.namespace, service.name));
+            return Err(format!(
+                "the API server would reject Service `{}/{}`:\n{text}",
+                service.namespace, service.name
+            ));
         }
         if service.service_type != ServiceType::ExternalName && service.cluster_ip.is_empty() {
             let free = ips.by_ref().map(|ip| ip.to_string()).find(|ip| !taken.contains(&ip.as_str()));
@@ -154,13 +157,13 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
     Ok(all)
 }
 
-/// What the slice controller writes: a slice for each set of numbers that the ports lead to.
+/// Creates the slices of a Service as the slice controller does: one for each set of target port numbers.
 fn slices_of(service: &Service, selector: &Labels, pods: &[Pod]) -> Vec<EndpointSlice> {
-    let is_meant = |pod: &&Pod| {
+    let is_selected = |pod: &&Pod| {
         pod.namespace == service.namespace && selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
     };
     let mut by_ports: BTreeMap<Vec<Option<i32>>, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.iter().filter(is_meant) {
+    for pod in pods.iter().filter(is_selected) {
         let number = |port: &discovery_proxy::object::ServicePort| match port.target_port.as_str() {
             "" => Some(port.port),
             target => target.parse().ok().or_else(|| pod.ports.get(target).copied()),

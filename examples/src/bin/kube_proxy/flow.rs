@@ -1,4 +1,4 @@
-//! The verdict for one flow, and where a thousand like it go.
+//! The verdict for one flow, and the endpoints of a thousand flows like it.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// All of them stay open, as IPVS's schedulers count them.
+/// The number of flows to each endpoint. All of them stay open, because IPVS's schedulers count connections.
 fn shares(snapshot: &Snapshot, flow: &Flow<'_>, now: Instant, rng: &mut SplitMix64) -> String {
     let (mut shares, mut open) = (BTreeMap::<SocketAddr, usize>::new(), Vec::new());
     for number in 0..MANY {
@@ -65,6 +65,6 @@ pub(crate) fn mode(mode: &Mode) -> String {
         Mode::Iptables(_) => "iptables mode".to_owned(),
         Mode::Ipvs(config) => format!("IPVS mode, {:?}", config.scheduler()),
         Mode::Nftables => "nftables mode".to_owned(),
-        _ => "some mode".to_owned(),
+        _ => "an unknown mode".to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! What kube-proxy makes of your Services: how each is reached from a pod, from the node and from outside, which of its
-//! addresses answer a ping, and what becomes of any flow: `cargo run -p examples --bin kube_proxy`.
+//! Explains what kube-proxy does with your Services: how each is reached from a pod, from the node and from outside, which
+//! addresses answer a ping, and what happens to a given flow: `cargo run -p examples --bin kube_proxy`.
 
 mod cluster;
 mod flow;
@@ -14,15 +14,15 @@ use std::{
     process::ExitCode,
 };
 
-use options::{Asked, Options, Wrong};
+use options::{Options, Task, UsageError};
 
-/// The Services that every introduction draws.
+/// The Services of every introduction to Kubernetes.
 const CLASSICS: &str = include_str!("../../../kube_proxy/classics.yaml");
 
 fn main() -> ExitCode {
     let options = match Options::read(env::args().skip(1)) {
         Ok(options) => options,
-        Err(Wrong(text)) => {
+        Err(UsageError(text)) => {
             eprintln!("{text}");
             return ExitCode::from(2);
         }
@@ -52,12 +52,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let manifests = manifests::read(&texts)?;
     let cluster = cluster::Cluster::run(manifests, options)?;
     let mut out = String::new();
-    match &options.asked {
-        Asked::Reach => reach::print(&mut out, &cluster)?,
-        Asked::Flow { from, to, protocol } => flow::print(&mut out, &cluster, *from, *to, *protocol)?,
+    match &options.task {
+        Task::Reach => reach::print(&mut out, &cluster)?,
+        Task::Flow { from, to, protocol } => flow::print(&mut out, &cluster, *from, *to, *protocol)?,
     }
     match io::stdout().write_all(out.as_bytes()) {
-        // Whoever reads it has seen enough.
+        // The reader, such as `head`, has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }

@@ -1,4 +1,4 @@
-//! Manifests, as `kubectl apply` takes them.
+//! Reads manifests as `kubectl apply` does.
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -11,10 +11,10 @@ use k8s_openapi::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// All that was read.
+/// The objects in all manifests.
 #[derive(Default)]
 pub(crate) struct Manifests {
-    /// Each with the selector that the control plane would look for pods by.
+    /// Services, each with the selector of its pods.
     pub services: Vec<(Service, Labels)>,
     pub slices: Vec<EndpointSlice>,
     pub endpoints: Vec<Endpoints>,
@@ -23,22 +23,22 @@ pub(crate) struct Manifests {
 
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// Some pods that are alike.
+/// Identical pods.
 pub(crate) struct Pods {
     pub namespace: String,
     pub replicas: i32,
     pub labels: Labels,
-    /// The ports that have names, which a `targetPort` may use.
+    /// The named container ports, which a `targetPort` may use.
     pub ports: BTreeMap<String, i32>,
 }
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Reads all documents of all texts.
+/// Reads all documents in all texts.
 pub(crate) fn read(texts: &[String]) -> Result<Manifests> {
     let mut manifests = Manifests::default();
     for text in texts {
-        // JSON is YAML.
+        // JSON is a subset of YAML.
         let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
         for document in documents.into_iter().filter(|document| !document.is_null()) {
             manifests.add(document)?;
@@ -73,41 +73,41 @@ impl Manifests {
                 self.pods(pod.metadata, Some(1), template);
             }
             "Deployment" => {
-                let of: apps::Deployment = typed(document)?;
-                let spec = of.spec.unwrap_or_default();
-                self.pods(of.metadata, spec.replicas, spec.template);
+                let deployment: apps::Deployment = typed(document)?;
+                let spec = deployment.spec.unwrap_or_default();
+                self.pods(deployment.metadata, spec.replicas, spec.template);
             }
             "ReplicaSet" => {
-                let of: apps::ReplicaSet = typed(document)?;
-                let spec = of.spec.unwrap_or_default();
-                self.pods(of.metadata, spec.replicas, spec.template.unwrap_or_default());
+                let replica_set: apps::ReplicaSet = typed(document)?;
+                let spec = replica_set.spec.unwrap_or_default();
+                self.pods(replica_set.metadata, spec.replicas, spec.template.unwrap_or_default());
             }
             "StatefulSet" => {
-                let of: apps::StatefulSet = typed(document)?;
-                let spec = of.spec.unwrap_or_default();
-                self.pods(of.metadata, spec.replicas, spec.template);
+                let stateful_set: apps::StatefulSet = typed(document)?;
+                let spec = stateful_set.spec.unwrap_or_default();
+                self.pods(stateful_set.metadata, spec.replicas, spec.template);
             }
             "ReplicationController" => {
-                let of: v1::ReplicationController = typed(document)?;
-                let spec = of.spec.unwrap_or_default();
-                self.pods(of.metadata, spec.replicas, spec.template.unwrap_or_default());
+                let controller: v1::ReplicationController = typed(document)?;
+                let spec = controller.spec.unwrap_or_default();
+                self.pods(controller.metadata, spec.replicas, spec.template.unwrap_or_default());
             }
             "List" => {
                 let items = document.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
                 items.into_iter().try_for_each(|item| self.add(item))?;
             }
-            "" => return Err("a document without `kind`".into()),
-            other => eprintln!("a {other} has no part in this and is left out"),
+            "" => return Err("a document has no `kind`".into()),
+            other => eprintln!("ignoring an object of kind {other}"),
         }
         Ok(())
     }
 
-    fn pods(&mut self, mut of: ObjectMeta, replicas: Option<i32>, template: v1::PodTemplateSpec) {
-        in_default(&mut of);
+    fn pods(&mut self, mut owner: ObjectMeta, replicas: Option<i32>, template: v1::PodTemplateSpec) {
+        in_default(&mut owner);
         let containers = template.spec.map(|spec| spec.containers).unwrap_or_default();
         let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
         self.pods.push(Pods {
-            namespace: of.namespace.unwrap_or_default(),
+            namespace: owner.namespace.unwrap_or_default(),
             replicas: replicas.unwrap_or(1),
             labels: template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default(),
             ports: ports.filter_map(|port| Some((port.name?, port.container_port))).collect(),
@@ -124,7 +124,7 @@ fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
     Ok(serde_json::from_value(document).map_err(|error| format!("{name}: {error}"))?)
 }
 
-/// Where `kubectl apply` puts what names no namespace.
+/// Puts an object without a namespace into `default`, as `kubectl apply` does.
 fn in_default(metadata: &mut ObjectMeta) {
     let mut default = ObjectMeta { namespace: Some("default".to_owned()), ..ObjectMeta::default() };
     default.merge_from(std::mem::take(metadata));
