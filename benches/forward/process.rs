@@ -9,7 +9,7 @@ use std::{
 /// A child process that is killed when this value is dropped.
 pub struct Process(Child);
 
-/// Resident memory in kB.
+/// The resident memory of a process in kB.
 pub struct Memory {
     /// The memory of the process itself.
     pub anonymous: u64,

@@ -29,8 +29,8 @@ impl ForwarderBuilder {
     /// Sets where to listen for traffic to an address of a Service; `None` does not listen for it. Port 0 picks a free
     /// port, which [`Forwarder::local_addr`] returns.
     ///
-    /// The default is the Service's address itself, which the machine must then have. `ip route add local 10.96.0.0/12
-    /// dev lo` makes a whole range local; run it in a network namespace, to be safe.
+    /// The default is the Service's address itself, which the machine must then have. To make a whole range local, run
+    /// `ip route add local 10.96.0.0/12 dev lo`, best in a network namespace of its own.
     pub fn listen_at<F>(mut self, at: F) -> Self
     where
         F: Fn(Protocol, SocketAddr) -> Option<SocketAddr> + Send + Sync + 'static,
