@@ -88,7 +88,7 @@ fn affinity_list_is_deleted_with_its_endpoint() {
     let mut world = World::new(iptables()).service(&sticky(1000)).slice(&slice(pods(1)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
     world = world.slice(&slice([unready(pod("10.244.2.1")), pod("10.244.2.2")]));
-    assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.2:8080", "an unready endpoint does not keep clients (issue 110302)");
+    assert_eq!(world.to(POD, CLUSTER_IP), "10.244.2.2:8080", "unready endpoints lose clients (issue 110302)");
     world = world.slice(&slice(pods(1)));
     assert_eq!(choice(&mut world, POD, CLUSTER_IP), Choice::Recorded);
 }
@@ -116,7 +116,7 @@ fn list_holds_a_hundred_clients_and_evicts_the_least_recently_refreshed() {
         assert_eq!(choice(&mut world, &client(n), CLUSTER_IP), Choice::Recorded);
     }
     world.pass(ms(1));
-    assert_eq!(choice(&mut world, &client(0), CLUSTER_IP), Choice::Remembered, "client 0 is refreshed, so client 1 is the oldest");
+    assert_eq!(choice(&mut world, &client(0), CLUSTER_IP), Choice::Remembered, "client 0 is refreshed");
     world.pass(ms(1));
     assert_eq!(choice(&mut world, &client(100), CLUSTER_IP), Choice::Recorded);
     world.pass(ms(1));

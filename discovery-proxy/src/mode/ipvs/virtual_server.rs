@@ -15,9 +15,6 @@
 //!   is extended by 60 s, so that with connections in TIME_WAIT a timeout of 5 s lasts two minutes (issue 89358).
 //! * A template belongs to its virtual server: the other addresses of the same port do not share it.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -249,3 +246,6 @@ impl Template {
 
 /// `rsCheckDeleteInterval`.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
