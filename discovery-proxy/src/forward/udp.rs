@@ -7,7 +7,7 @@
 //! | datagram size | truncated to 4096 bytes | any | any |
 //! | table full | no limit | dropped | dropped and counted |
 //! | endpoint does not listen | the association ends | the flow stays until a change arrives | as in the proxy's mode |
-//! | endpoint removed | the flow stays until it is idle | conntrack entries are deleted | [`StaleFlows`](crate::StaleFlows) |
+//! | endpoint removed | the flow stays until it is idle | conntrack entries are deleted | [`StaleFlows`] |
 
 use std::{
     cell::RefCell,
