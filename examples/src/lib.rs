@@ -18,4 +18,10 @@ mod readme {
 
     #[doc = include_str!("../../discovery-tower/README.md")]
     struct Tower;
+
+    #[doc = include_str!("../../discovery-eureka/README.md")]
+    struct Eureka;
+
+    #[doc = include_str!("../../discovery-testing/README.md")]
+    struct Testing;
 }

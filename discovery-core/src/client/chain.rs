@@ -148,7 +148,7 @@ impl RoundResult {
             winner: self.winner,
             // The kind of a name stays known while the sources fail.
             name_kind: self.update.name_kind.or(before.name_kind),
-            standing: describe(&view.standing),
+            freshness: describe(&view.freshness),
             endpoints: view.set.clone(),
         }
     }

@@ -28,7 +28,7 @@ pub struct Explanation {
     /// What the name stands for, where a source knows: a Service, one of its pods, or a host.
     pub name_kind: Option<NameKind>,
     /// How current the endpoints are, such as `fresh` or `stale: …`.
-    pub standing: String,
+    pub freshness: String,
     /// The endpoints that requests go to now.
     pub endpoints: Arc<EndpointSet>,
 }
@@ -36,14 +36,14 @@ pub struct Explanation {
 impl Explanation {
     /// Before the first query.
     pub(super) fn new(target: Target, endpoints: Arc<EndpointSet>) -> Self {
-        let standing = "not queried yet".to_owned();
-        Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, standing, endpoints }
+        let freshness = "not queried yet".to_owned();
+        Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, freshness, endpoints }
     }
 
     /// This explanation for a view that changed between two rounds, with the reason in `remark`.
     pub(super) fn amended(&self, view: &View, remark: &str) -> Self {
-        let standing = format!("{}; {remark}", describe(&view.standing));
-        Self { standing, endpoints: view.set.clone(), ..self.clone() }
+        let freshness = format!("{}; {remark}", describe(&view.freshness));
+        Self { freshness, endpoints: view.set.clone(), ..self.clone() }
     }
 }
 
@@ -87,8 +87,8 @@ impl fmt::Display for Explanation {
             }
         }
         match self.name_kind {
-            Some(name_kind) => writeln!(f, "  read as {name_kind}, now {}", self.standing)?,
-            None => writeln!(f, "  now {}", self.standing)?,
+            Some(name_kind) => writeln!(f, "  read as {name_kind}, now {}", self.freshness)?,
+            None => writeln!(f, "  now {}", self.freshness)?,
         }
         for endpoint in self.endpoints.iter().take(LISTED) {
             writeln!(f, "      {endpoint}")?;

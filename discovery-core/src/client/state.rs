@@ -128,7 +128,7 @@ impl TargetState {
         let error = error.filter(|_| view.set.is_empty());
         let generation = before.generation + 1;
         self.generation.store(generation, Ordering::Release);
-        self.current.store(Arc::new(PublishedState { generation, snapshot, freshness: view.standing, error }));
+        self.current.store(Arc::new(PublishedState { generation, snapshot, freshness: view.freshness, error }));
         self.notify();
     }
 

@@ -168,13 +168,13 @@ async fn source_change(open: Option<&mut OpenChain>) {
 fn trace(state: &TargetState, view: &View) {
     let (target, endpoints, version) = (state.target(), view.set.len(), view.set.version());
     let failed_before = state.load().is_failing();
-    match &view.standing {
+    match &view.freshness {
         Freshness::Stale { error, .. } if !failed_before => {
             tracing::warn!(%target, endpoints, %error, "refresh failed; keeping the last known endpoints");
         }
         Freshness::Failed(error) if !failed_before => {
             tracing::warn!(%target, %error, "resolution failed; no endpoints are known");
         }
-        freshness => tracing::debug!(%target, endpoints, version, standing = ?freshness, "published endpoints"),
+        freshness => tracing::debug!(%target, endpoints, version, ?freshness, "published endpoints"),
     }
 }

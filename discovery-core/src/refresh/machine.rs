@@ -43,7 +43,7 @@ impl Refresh {
         Self {
             schedule: Schedule::new(&settings, now),
             settings,
-            view: View { set: Arc::default(), standing: Freshness::Unknown },
+            view: View { set: Arc::default(), freshness: Freshness::Unknown },
             membership: Membership::default(),
             last_good: None,
             first_negative: None,
@@ -96,13 +96,13 @@ impl Refresh {
     pub fn on_early(&mut self, update: &Update, now: Instant) -> Option<View> {
         let State::Ready(endpoints) = &update.state else { return None };
         let set = self.membership.extend(&self.view.set, endpoints)?;
-        let standing = if self.view.set.is_empty() {
+        let freshness = if self.view.set.is_empty() {
             self.last_good = Some(GoodAnswer { at: now, until_failure: false });
             Freshness::Fresh
         } else {
-            self.view.standing.clone()
+            self.view.freshness.clone()
         };
-        self.publish(set, standing)
+        self.publish(set, freshness)
     }
 
     /// Reports that a request could not connect to an endpoint: brings the next query forward, and stops offering the
@@ -115,12 +115,12 @@ impl Refresh {
     pub fn on_unreachable(&mut self, identity: &Identity, now: Instant) -> Option<View> {
         self.view.set.get_by_identity(identity)?;
         self.on_request(now);
-        let rest = if self.first_negative.is_some() || self.view.standing.is_stale() {
+        let rest = if self.first_negative.is_some() || self.view.freshness.is_stale() {
             self.membership.eject(identity, &self.view.set, now)?
         } else {
             self.membership.remove_missing(identity, &self.view.set)?
         };
-        self.publish(rest, self.view.standing.clone())
+        self.publish(rest, self.view.freshness.clone())
     }
 
     /// Requests a refresh: brings the next query forward, at the pace of connect errors.
@@ -131,7 +131,7 @@ impl Refresh {
     /// Reports whether callers are waiting for endpoints. While they are, a negative answer is refreshed sooner.
     pub fn on_waiting(&mut self, waiting: bool, now: Instant) {
         self.waiting = waiting;
-        if waiting && matches!(self.view.standing, Freshness::Empty | Freshness::NotFound) {
+        if waiting && matches!(self.view.freshness, Freshness::Empty | Freshness::NotFound) {
             self.schedule.hasten(self.settings.negative_max_waiting(), now);
         }
     }
@@ -160,7 +160,7 @@ impl Refresh {
 
     fn on_negative(
         &mut self,
-        standing: Freshness,
+        freshness: Freshness,
         update: &Update,
         now: Instant,
         jitter: &mut dyn FnMut() -> f64,
@@ -171,7 +171,7 @@ impl Refresh {
             return None;
         }
         self.schedule.after_negative(update.ttl, self.waiting, &self.settings, now, jitter);
-        self.clear(standing)
+        self.clear(freshness)
     }
 
     fn on_failure(&mut self, error: &Error, now: Instant, jitter: &mut dyn FnMut() -> f64) -> Option<View> {
@@ -191,24 +191,24 @@ impl Refresh {
     }
 
     /// Drops all endpoints and what is remembered about them.
-    fn clear(&mut self, standing: Freshness) -> Option<View> {
+    fn clear(&mut self, freshness: Freshness) -> Option<View> {
         self.last_good = None;
         self.first_negative = None;
         self.membership = Membership::default();
-        self.publish(EndpointSet::default(), standing)
+        self.publish(EndpointSet::default(), freshness)
     }
 
-    /// Stores the set and its standing, and returns the view if either changed.
-    fn publish(&mut self, set: EndpointSet, standing: Freshness) -> Option<View> {
+    /// Stores the set and its freshness, and returns the view if either changed.
+    fn publish(&mut self, set: EndpointSet, freshness: Freshness) -> Option<View> {
         let version = self.view.set.version();
         let same_set = version > 0 && set == *self.view.set;
         if !same_set {
             self.view.set = Arc::new(set.with_version(version.saturating_add(1)));
         }
-        let before = mem::replace(&mut self.view.standing, standing);
+        let before = mem::replace(&mut self.view.freshness, freshness);
         // Errors cannot be compared: each failure counts as a change.
-        let same_standing =
-            mem::discriminant(&before) == mem::discriminant(&self.view.standing) && before.error().is_none();
-        (!(same_set && same_standing)).then(|| self.view.clone())
+        let same_freshness =
+            mem::discriminant(&before) == mem::discriminant(&self.view.freshness) && before.error().is_none();
+        (!(same_set && same_freshness)).then(|| self.view.clone())
     }
 }

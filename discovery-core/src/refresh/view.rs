@@ -9,10 +9,10 @@ use crate::{Error, endpoint::EndpointSet};
 #[non_exhaustive]
 pub struct View {
     /// The endpoints. The version of the set counts the sets of this target from 1. While the endpoints stay the same,
-    /// the version and the `Arc` stay the same too, even if the standing changes.
+    /// the version and the `Arc` stay the same too, even if the freshness changes.
     pub set: Arc<EndpointSet>,
     /// How current the set is, or why it is empty.
-    pub standing: Freshness,
+    pub freshness: Freshness,
 }
 
 /// How current a set of endpoints is, or why it is empty.

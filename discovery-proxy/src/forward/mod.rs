@@ -98,6 +98,15 @@
 //!
 //! Connections and associations are counted and limited. At the limit, connections wait in the kernel's queue, and
 //! datagrams of new clients are lost. When descriptors run out, the forwarder pauses accepting and retries.
+//!
+//! # What it touches
+//!
+//! | what | when | by | setting |
+//! |---|---|---|---|
+//! | listens on the addresses of Services, TCP and UDP | from the first [`Forwarder::publish`] until the forwarder is dropped | [`Forwarder`] | [`ForwarderBuilder::listen_at`] |
+//! | connects and sends to their endpoints, TCP and UDP | while there is traffic | [`Forwarder`], [`Dialer`] | |
+//! | starts threads | if [`ForwarderBuilder::workers`] is set | [`Forwarder`] | `workers` |
+//! | reads the monotonic clock, and entropy once a thread | while there is traffic | both | |
 
 mod bind;
 mod builder;

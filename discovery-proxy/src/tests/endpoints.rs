@@ -59,10 +59,10 @@ fn ignores_slices_of_the_other_family_and_of_host_names() {
 
 #[test]
 fn ignores_slices_without_label_namespace_or_name() {
-    let unlabelled = EndpointSlice { labels: Default::default(), ..slice(pods(1)) };
+    let unlabeled = EndpointSlice { labels: Default::default(), ..slice(pods(1)) };
     let empty = EndpointSlice { labels: [(SERVICE_NAME_LABEL.into(), String::new())].into(), ..slice(pods(1)) };
     let nameless = EndpointSlice { name: String::new(), ..slice(pods(1)) };
-    for slice in [unlabelled, empty, nameless] {
+    for slice in [unlabeled, empty, nameless] {
         assert!(names(&world(&[slice]), CLUSTER_IP).is_empty());
     }
 }

@@ -189,12 +189,12 @@ async fn registers_again_when_metadata_cannot_be_put() {
     within("settled", registration.settled()).await.unwrap();
     // As an older server answers for an instance that it does not know.
     registry.on("PUT", "apps/[^/]+/[^/]+/metadata", script::status(500)).await;
-    registration.set_metadata("colour", "blue");
+    registration.set_metadata("color", "blue");
     within("settled", registration.settled()).await.unwrap();
     let requests = registry.requests().await;
     let last = requests.iter().rev().find(|request| request.method == "POST").unwrap();
     let body: Value = serde_json::from_slice(&last.body).unwrap();
-    assert_eq!(body["instance"]["metadata"]["colour"], "blue");
+    assert_eq!(body["instance"]["metadata"]["color"], "blue");
 }
 
 #[tokio::test]

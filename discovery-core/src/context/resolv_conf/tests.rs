@@ -80,7 +80,7 @@ fn lists_ignored_entries_with_a_reason() {
         ("options timeout:x", "line 1, `timeout:x`: the value is not a number"),
         ("options attempts", "line 1, `attempts`: `:` and a number are missing"),
         ("options timeout:0", "line 1, `timeout:0`: the value must be at least 1"),
-        ("options ndots:5 colour:red", "line 1, `colour:red`: unknown option"),
+        ("options ndots:5 color:red", "line 1, `color:red`: unknown option"),
     ] {
         let skipped = skipped(line);
         assert!(skipped.len() == 1 && skipped[0].starts_with(expected), "{line}: {skipped:?}");

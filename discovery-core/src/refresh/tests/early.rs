@@ -9,7 +9,7 @@ fn an_early_answer_is_published_at_once() {
     sim.begin();
     let view = sim.refresh.on_early(&ready(&[1]), sim.now).expect("a new set");
     assert_eq!((shown(&view), view.set.version()), (vec![1], 1));
-    assert!(matches!(view.standing, Freshness::Fresh));
+    assert!(matches!(view.freshness, Freshness::Fresh));
     assert_eq!(shown(&sim.answer(&ready(&[1, 2])).expect("a new set")), [1, 2]);
 }
 
@@ -37,7 +37,7 @@ fn an_early_answer_does_not_end_the_query() {
     sim.begin();
     let before = sim.refresh.next_query_at();
     sim.refresh.on_early(&ready(&[1, 2]), sim.now);
-    assert!(sim.standing().is_stale());
+    assert!(sim.freshness().is_stale());
     assert_eq!(sim.refresh.next_query_at(), before);
 }
 
@@ -49,7 +49,7 @@ fn early_endpoints_survive_the_failure_of_the_rest() {
     sim.refresh.on_early(&ready(&[1]), sim.now);
     sim.answer(&failed());
     assert_eq!(sim.shown(), [1]);
-    assert!(sim.standing().is_stale());
+    assert!(sim.freshness().is_stale());
 }
 
 /// F15.

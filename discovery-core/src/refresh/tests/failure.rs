@@ -7,9 +7,9 @@ use super::*;
 fn a_failure_keeps_the_set_and_marks_it_stale() {
     let mut sim = Sim::with_good(&[1, 2]);
     let good = sim.now;
-    let view = sim.ask(&failed()).expect("a new standing");
+    let view = sim.ask(&failed()).expect("a new freshness");
     assert_eq!((shown(&view), view.set.version()), (vec![1, 2], 1));
-    let Freshness::Stale { since, error } = &view.standing else { panic!("{:?}", view.standing) };
+    let Freshness::Stale { since, error } = &view.freshness else { panic!("{:?}", view.freshness) };
     assert_eq!(*since, good);
     assert!(error.is_transient());
 }
@@ -23,7 +23,7 @@ fn failures_are_retried_after_100_ms_doubling_to_5_s() {
         assert!(sim.pause() >= ms(step * 8 / 10) && sim.pause() <= ms(step), "{step}: {:?}", sim.pause());
     }
     sim.ask(&ready(&[1]));
-    assert!(matches!(sim.standing(), Freshness::Fresh), "recovers within one backoff step");
+    assert!(matches!(sim.freshness(), Freshness::Fresh), "recovers within one backoff step");
     sim.ask(&failed());
     assert!(sim.pause() <= ms(100), "the backoff restarts");
 }
@@ -46,11 +46,11 @@ fn no_caller_sees_an_error_before_max_stale() {
 fn a_set_older_than_max_stale_is_dropped_by_the_next_failure() {
     let mut sim = Sim::with_good(&[1]);
     sim.now += secs(300);
-    assert!(sim.ask(&failed()).is_some_and(|view| view.standing.is_stale()), "not older yet");
+    assert!(sim.ask(&failed()).is_some_and(|view| view.freshness.is_stale()), "not older yet");
     sim.now += ms(1);
     let view = sim.ask(&failed()).expect("a new set");
     assert_eq!((view.set.len(), view.set.version()), (0, 2));
-    assert!(matches!(view.standing, Freshness::Failed(_)));
+    assert!(matches!(view.freshness, Freshness::Failed(_)));
     let view = sim.ask(&ready(&[1])).expect("a new set");
     assert_eq!((shown(&view), view.set.version()), (vec![1], 3));
 }
@@ -74,7 +74,7 @@ fn the_first_failure_after_three_hours_of_sleep_drops_the_set() {
     let mut sim = Sim::with_good(&[1]);
     sim.now += secs(3 * 3600);
     let view = sim.ask(&failed()).expect("a new set");
-    assert!(view.set.is_empty() && matches!(view.standing, Freshness::Failed(_)));
+    assert!(view.set.is_empty() && matches!(view.freshness, Freshness::Failed(_)));
 }
 
 /// F9.
@@ -86,7 +86,7 @@ fn an_answer_without_a_ttl_ages_from_the_first_failure() {
     sim.refresh.on_change(sim.now);
     sim.ask(&failed());
     assert_eq!(sim.shown(), [1]);
-    assert!(matches!(sim.standing(), Freshness::Stale { since, .. } if *since == sim.now));
+    assert!(matches!(sim.freshness(), Freshness::Stale { since, .. } if *since == sim.now));
     sim.now += secs(301);
     sim.ask(&failed());
     assert_eq!(sim.shown(), [0_u8; 0]);
@@ -96,8 +96,8 @@ fn an_answer_without_a_ttl_ages_from_the_first_failure() {
 #[test]
 fn a_failure_without_endpoints_is_published_and_retried_with_the_same_backoff() {
     let mut sim = Sim::new();
-    let view = sim.ask(&failed()).expect("a new standing");
-    assert!(view.set.is_empty() && matches!(view.standing, Freshness::Failed(_)));
+    let view = sim.ask(&failed()).expect("a new freshness");
+    assert!(view.set.is_empty() && matches!(view.freshness, Freshness::Failed(_)));
     assert_eq!(view.set.version(), 1);
     assert!(sim.pause() <= ms(100));
     sim.ask(&failed());
@@ -111,7 +111,7 @@ fn each_failure_publishes_its_own_reason() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&failed());
     let view = sim.ask(&Update::new(State::Failed(Error::transient("REFUSED")))).expect("a new reason");
-    assert!(view.standing.error().is_some_and(|e| e.to_string().contains("REFUSED")));
+    assert!(view.freshness.error().is_some_and(|e| e.to_string().contains("REFUSED")));
 }
 
 /// F6.

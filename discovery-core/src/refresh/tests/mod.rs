@@ -125,8 +125,8 @@ impl Sim {
         shown(self.refresh.view())
     }
 
-    fn standing(&self) -> &Freshness {
-        &self.refresh.view().standing
+    fn freshness(&self) -> &Freshness {
+        &self.refresh.view().freshness
     }
 
     fn version(&self) -> u64 {

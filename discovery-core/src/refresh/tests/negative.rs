@@ -15,7 +15,7 @@ fn a_negative_answer_after_endpoints_is_confirmed_by_a_second_query() {
         assert!(sim.ask(&update).is_none());
         assert_eq!((sim.shown(), sim.pause()), (vec![1], secs(1)));
         let view = sim.ask(&update).expect("a new set");
-        assert!(view.set.is_empty() && is_it(&view.standing), "{view:?}");
+        assert!(view.set.is_empty() && is_it(&view.freshness), "{view:?}");
         assert_eq!(view.set.version(), 2);
         assert!(sim.pause() <= secs(5), "polling continues");
     }
@@ -26,7 +26,7 @@ fn a_negative_answer_after_endpoints_is_confirmed_by_a_second_query() {
 fn not_found_and_empty_confirm_each_other() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
-    assert!(sim.ask(&empty()).is_some_and(|view| matches!(view.standing, Freshness::Empty)));
+    assert!(sim.ask(&empty()).is_some_and(|view| matches!(view.freshness, Freshness::Empty)));
 }
 
 /// F6.
@@ -49,9 +49,9 @@ fn a_failure_in_between_does_not_confirm_a_negative_answer() {
         sim.ask(&failed());
         assert_eq!(sim.shown(), [1]);
     }
-    assert!(sim.standing().is_stale());
+    assert!(sim.freshness().is_stale());
     sim.ask(&not_found());
-    assert!(matches!(sim.standing(), Freshness::NotFound));
+    assert!(matches!(sim.freshness(), Freshness::NotFound));
 }
 
 /// F6.
@@ -73,9 +73,9 @@ fn a_query_that_began_too_soon_does_not_confirm_a_negative_answer() {
 fn without_endpoints_a_negative_answer_is_published_at_once() {
     for update in [not_found(), empty()] {
         let mut sim = Sim::new();
-        let view = sim.ask(&update).expect("a new standing");
+        let view = sim.ask(&update).expect("a new freshness");
         assert!(view.set.is_empty() && view.set.version() == 1);
-        assert!(matches!(view.standing, Freshness::NotFound | Freshness::Empty));
+        assert!(matches!(view.freshness, Freshness::NotFound | Freshness::Empty));
         assert!(sim.ask(&update).is_none(), "and only once");
         assert_eq!(sim.version(), 1);
     }
@@ -143,5 +143,5 @@ fn an_unconfirmed_negative_answer_does_not_extend_max_stale() {
     let mut sim = Sim::with_good(&[1]);
     sim.ask(&not_found());
     sim.now += secs(301);
-    assert!(sim.ask(&failed()).is_some_and(|view| matches!(view.standing, Freshness::Failed(_))));
+    assert!(sim.ask(&failed()).is_some_and(|view| matches!(view.freshness, Freshness::Failed(_))));
 }

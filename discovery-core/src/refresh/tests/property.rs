@@ -119,7 +119,7 @@ impl Run {
             prop_assert!(std::sync::Arc::ptr_eq(&view.set, &after.set));
         }
         prop_assert!(published.is_some() || !changed, "a change was not published");
-        let usable = matches!(after.standing, Freshness::Fresh | Freshness::Stale { .. });
+        let usable = matches!(after.freshness, Freshness::Fresh | Freshness::Stale { .. });
         prop_assert_eq!(usable, !after.set.is_empty());
         Ok(())
     }

@@ -17,13 +17,13 @@ fn a_different_order_or_ttl_publishes_nothing() {
 
 /// F8.
 #[test]
-fn a_new_standing_keeps_the_set_and_its_version() {
+fn a_new_freshness_keeps_the_set_and_its_version() {
     let mut sim = Sim::with_good(&[1]);
     let before = Arc::clone(&sim.refresh.view().set);
-    let stale = sim.ask(&failed()).expect("a new standing");
-    assert!(stale.standing.is_stale() && Arc::ptr_eq(&before, &stale.set));
-    let fresh = sim.ask(&ready(&[1])).expect("a new standing");
-    assert!(matches!(fresh.standing, Freshness::Fresh) && Arc::ptr_eq(&before, &fresh.set));
+    let stale = sim.ask(&failed()).expect("a new freshness");
+    assert!(stale.freshness.is_stale() && Arc::ptr_eq(&before, &stale.set));
+    let fresh = sim.ask(&ready(&[1])).expect("a new freshness");
+    assert!(matches!(fresh.freshness, Freshness::Fresh) && Arc::ptr_eq(&before, &fresh.set));
 }
 
 /// F10.
@@ -153,7 +153,7 @@ fn an_authoritative_answer_needs_no_confirmation() {
     assert_eq!(shown(&sim.ask(&ready(&[1]).with_authority()).expect("a new set")), [1]);
     let none = Update::new(State::Empty).with_authority();
     assert!(shown(&sim.ask(&none).expect("no endpoints")).is_empty());
-    assert!(matches!(sim.standing(), Freshness::Empty));
+    assert!(matches!(sim.freshness(), Freshness::Empty));
 }
 
 /// F15.

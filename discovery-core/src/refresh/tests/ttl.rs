@@ -88,7 +88,7 @@ fn an_answer_without_a_ttl_is_not_refreshed_until_the_source_reports_a_change() 
 fn the_first_query_is_due_at_once() {
     let sim = Sim::new();
     assert_eq!(sim.refresh.next_query_at(), Some(sim.start));
-    assert!(matches!(sim.standing(), Freshness::Unknown));
+    assert!(matches!(sim.freshness(), Freshness::Unknown));
     assert_eq!(sim.version(), 0);
 }
 

@@ -54,7 +54,7 @@ fn an_unreachable_endpoint_of_a_stale_set_is_ejected() {
     let mut sim = Sim::with_good(&[1, 2]);
     sim.ask(&failed());
     let view = sim.refresh.on_unreachable(endpoint(1).identity(), sim.now).expect("a new set");
-    assert_eq!((shown(&view), view.set.version(), view.standing.is_stale()), (vec![2], 2, true));
+    assert_eq!((shown(&view), view.set.version(), view.freshness.is_stale()), (vec![2], 2, true));
     assert!(sim.refresh.on_unreachable(endpoint(2).identity(), sim.now).is_none(), "the last one stays");
     sim.ask(&failed());
     assert_eq!(sim.shown(), [2]);
@@ -92,7 +92,7 @@ fn an_endpoint_ejected_from_a_stale_set_returns_after_10_s() {
         sim.ask(&failed());
     }
     assert!(sim.now - out <= secs(15), "it returns with the next failed answer");
-    assert!(sim.shown().contains(&1) && sim.standing().is_stale(), "{:?}", sim.shown());
+    assert!(sim.shown().contains(&1) && sim.freshness().is_stale(), "{:?}", sim.shown());
     while sim.now - out < secs(14) {
         sim.ask(&failed());
     }

@@ -20,7 +20,7 @@ async fn an_explanation_names_sources_answers_and_winner() {
         steps,
         [("fixed", "nothing to say"), ("env", "nothing to say"), ("manual", "nothing to say"), ("dns", "1 endpoint")]
     );
-    assert_eq!((explanation.winner, explanation.standing.as_str()), (Some("dns"), "fresh"));
+    assert_eq!((explanation.winner, explanation.freshness.as_str()), (Some("dns"), "fresh"));
     assert_eq!(addrs(&explanation.endpoints), ["10.0.0.1:80"]);
     let text = explanation.to_string();
     for part in [

@@ -35,7 +35,7 @@ async fn a_source_keeps_its_names_through_a_short_outage() {
         registry.fail("the registry restarts");
         let mut watch = orders.watch();
         let stale = async {
-            while !orders.explain().standing.starts_with("stale") {
+            while !orders.explain().freshness.starts_with("stale") {
                 tokio::task::yield_now().await
             }
         };
@@ -43,7 +43,7 @@ async fn a_source_keeps_its_names_through_a_short_outage() {
         assert_eq!(addrs(&*watch.next().await), [BY_REGISTRY]);
         registry.set([BY_REGISTRY]);
         let fresh = async {
-            while orders.explain().standing != "fresh" {
+            while orders.explain().freshness != "fresh" {
                 tokio::task::yield_now().await
             }
         };
