@@ -1,4 +1,4 @@
-//! How many requests may be sent a second time.
+//! The retry budget.
 
 use std::{
     sync::atomic::{
@@ -8,13 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bounds what retries add to the load of endpoints that are in trouble already: to 20 % of the requests, and 10 a
-/// second however few the requests are. What is not used stays good for 10 seconds, so that 100 may come at once.
+/// Bounds the load that retries add: 20 % of the requests, and 10 a second however few requests there are. An unused
+/// allowance is kept for 10 seconds, so up to 100 retries can come at once.
 ///
-/// These are the defaults of Finagle and linkerd. At three attempts each, an outage triples the load without a budget.
+/// # Why a budget, and not only a maximum number of attempts?
 ///
-/// A request costs one atomic addition and reads no clock; only a retry needs the time. Hence the requests since the
-/// last retry count as if they had come evenly.
+/// With three attempts for each request, an outage triples the load on endpoints that are in trouble already. A budget
+/// limits the retries of all requests together. The figures are the defaults of Finagle and linkerd.
+///
+/// # Cost
+///
+/// A request costs one atomic addition and reads no clock. Only a retry needs the time, so the requests since the last
+/// retry count as if they were spread evenly over that time.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -30,16 +35,16 @@ use std::{
 /// ```
 #[derive(Debug)]
 pub struct RetryBudget {
-    /// Since the last retry that was asked for.
+    /// The requests since the last call of [`retry`](Self::retry).
     requests: AtomicU32,
-    /// The balance as an `f32` in the low half, in requests; above it the time that it is from, in ticks since
+    /// The balance in requests, as an `f32` in the low half; in the high half the time of that balance, in ticks since
     /// `epoch`.
     state: AtomicU64,
     epoch: Instant,
 }
 
 impl RetryBudget {
-    /// A budget with its reserve, from `now` on.
+    /// Creates a budget with its full reserve.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { requests: AtomicU32::new(0), state: AtomicU64::new(pack(0, 0.0)), epoch: now }
@@ -51,7 +56,7 @@ impl RetryBudget {
         self.requests.fetch_add(1, Relaxed);
     }
 
-    /// Takes one retry from the budget; `false` when there is none left.
+    /// Takes one retry from the budget. Returns `false` if the budget is exhausted.
     pub fn retry(&self, now: Instant) -> bool {
         let now = self.ticks(now);
         let requests = self.requests.swap(0, Relaxed) as f32;
@@ -64,16 +69,16 @@ impl RetryBudget {
         granted
     }
 
-    /// Wraps after 497 days, of which only the difference of two counts.
+    /// Wraps after 497 days. Only the difference of two ticks is used.
     fn ticks(&self, now: Instant) -> u32 {
         (now.saturating_duration_since(self.epoch).as_millis() / TICK.as_millis()) as u32
     }
 }
 
-/// Requests come in, retries go out, and both are forgotten with time: as the sum over a window, without the window.
+/// The balance at `now`: requests add to it, retries subtract, and both fade with time, as in a sum over a sliding window.
 fn balance_at(now: u32, state: u64, requests: f32) -> (u32, f32) {
     let (then, balance) = ((state >> 32) as u32, f32::from_bits(state as u32));
-    // Behind by a little when another thread was faster.
+    // `now` is a little behind if another thread was faster.
     let now = if now.wrapping_sub(then) > u32::MAX / 2 { then } else { now };
     let passed = now.wrapping_sub(then) as f32;
     let left = (1.0 - passed / WINDOW).max(0.0);
@@ -90,13 +95,13 @@ const TICK: Duration = Duration::from_millis(10);
 /// 10 s, in ticks.
 const WINDOW: f32 = 1_000.0;
 
-/// A retry for five requests.
+/// One retry costs five requests.
 const COST: f32 = 5.0;
 
-/// 10 retries a second for the length of the window.
+/// 10 retries a second over the length of the window.
 const RESERVE: f32 = 10.0 * 10.0 * COST;
 
-/// Below this an `f32` counts one by one.
+/// Up to this value an `f32` counts in steps of one.
 const BALANCE_MAX: f32 = 16_000_000.0;
 
 #[cfg(test)]
@@ -107,8 +112,7 @@ mod tests {
         epoch() + Duration::from_millis(millis)
     }
 
-    /// Every request fails and asks for two retries, so many requests a second for a minute; retries per second of
-    /// the last half.
+    /// The retries per second in the second half of a minute in which every request fails and wants two retries.
     fn retries(per_second: u64) -> f64 {
         let budget = RetryBudget::new(epoch());
         let mut granted = 0;
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_adds_a_fifth_and_ten_a_second() {
+    fn an_outage_adds_20_percent_and_10_a_second() {
         for (per_second, expected) in [(5, 10.0), (10, 12.0), (100, 30.0), (1_000, 210.0), (20_000, 4_010.0)] {
             let seen = retries(per_second);
             assert!((seen - expected).abs() <= expected * 0.02, "{per_second}/s: {seen} retries/s, not {expected}");
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_is_there_at_once_and_comes_back_within_the_window() {
+    fn the_reserve_is_available_at_once_and_refills_within_the_window() {
         let budget = RetryBudget::new(epoch());
         assert_eq!(granted(&budget, millis(0)), 100);
         assert_eq!(granted(&budget, millis(0)), 0);
@@ -142,17 +146,17 @@ mod tests {
         assert_eq!(granted(&budget, millis(11_000)), 100);
     }
 
-    /// An hour of a thousand requests a second does not pay for an hour's retries.
+    /// An hour of 1000 requests a second pays for the retries of ten seconds only.
     #[test]
     fn old_requests_do_not_count() {
         let budget = RetryBudget::new(epoch());
         (0..3_600_000).for_each(|_| budget.request());
-        assert_eq!(granted(&budget, millis(3_600_000)), 2_000 + 100, "those of ten seconds");
+        assert_eq!(granted(&budget, millis(3_600_000)), 2_000 + 100, "the requests of ten seconds");
         assert_eq!(granted(&budget, millis(3_620_000)), 100);
     }
 
     #[test]
-    fn time_that_goes_back_gives_nothing() {
+    fn a_clock_that_goes_back_grants_nothing() {
         let budget = RetryBudget::new(epoch());
         assert_eq!(granted(&budget, millis(5_000)), 100);
         assert_eq!(granted(&budget, millis(4_000)), 0);

@@ -1,53 +1,53 @@
-//! What one request has tried.
+//! The endpoints that one request has tried.
 
 use crate::endpoint::Identity;
 
-/// The endpoints that one request has tried already. By identity, not by index: the set may change between
-/// two attempts. An empty one allocates nothing.
+/// The endpoints that one request has tried, by identity and not by index, because the set may change between two attempts.
+/// An empty `Tried` allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
-    /// Few: as many as the request has attempts.
+    /// At most as many as the request has attempts, so a list is fast enough.
     identities: Vec<Identity>,
 }
 
 impl Tried {
-    /// Nothing tried yet.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self { identities: Vec::new() }
     }
 
-    /// Remembers an endpoint.
+    /// Adds an endpoint.
     pub fn add(&mut self, identity: &Identity) {
         if !self.contains(identity) {
             self.identities.push(identity.clone());
         }
     }
 
-    /// Forgets an endpoint, which may be tried again.
+    /// Removes an endpoint, so that it can be tried again.
     pub fn remove(&mut self, identity: &Identity) {
         self.identities.retain(|tried| tried != identity);
     }
 
-    /// Whether the endpoint has been tried.
+    /// Returns whether the endpoint has been tried.
     #[must_use]
     pub fn contains(&self, identity: &Identity) -> bool {
         self.identities.contains(identity)
     }
 
-    /// How many have been tried.
+    /// Returns the number of endpoints.
     #[must_use]
     pub fn len(&self) -> usize {
         self.identities.len()
     }
 
-    /// Whether none has been tried.
+    /// Returns whether no endpoint has been tried.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty()
     }
 
-    /// Forgets all, for a request that may start over.
+    /// Removes all endpoints, for a request that starts over.
     pub fn clear(&mut self) {
         self.identities.clear();
     }
