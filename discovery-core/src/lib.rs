@@ -35,10 +35,10 @@
 //! # Why not resolve the name and connect?
 //!
 //! A client with a connection pool, or with HTTP/2, keeps sending to the one pod that it once connected to. A DNS
-//! search list costs up to ten queries for one name, and turns a SERVFAIL for the right name into an NXDOMAIN for the
-//! last one. A client that looks the name up for each connection cannot connect while DNS fails, although the pods are
-//! well. This crate balances each request, queries absolute names in the background, and keeps the last known endpoints
-//! through an outage of its sources.
+//! search list costs up to eight queries for one name (four candidates, two address families), and turns a SERVFAIL for
+//! the right name into an NXDOMAIN for the last one. A client that looks the name up for each connection cannot connect
+//! while DNS fails, although the pods are well. This crate balances each request, queries absolute names in the
+//! background, and keeps the last known endpoints through an outage of its sources.
 //!
 //! # Vocabulary
 //!
@@ -88,15 +88,17 @@
 //!
 //! 1. The target itself: address literals and `localhost`.
 //! 2. The environment variables of Services, for the own namespace only, and only for the port that they name. They are
-//!    also the override for a laptop.
+//!    also the override for a laptop. In a cluster where EndpointSlices are switched on they are not read, unless
+//!    `DISCOVERY_SERVICE_ENV=on`.
 //! 3. Sources of your own ([`ResolverBuilder::source`]).
 //! 4. EndpointSlices, where [switched on](source::kubernetes). If they say that a Service has no endpoints, DNS is not
 //!    queried.
 //! 5. DNS.
 //!
-//! The first source with endpoints wins. From then on, neither a failure of that source nor an unconfirmed negative
-//! answer falls through to a later source, which may know other addresses under the same name; the endpoints become
-//! stale instead. Later sources are queried again once the endpoints have been dropped.
+//! The first source with endpoints wins. While its endpoints are in use, later sources are not queried just because it
+//! fails, or because it gives a negative answer that is not confirmed yet: they may know other addresses under the same
+//! name. The endpoints become stale instead. Later sources are queried once a negative answer is confirmed, or once the
+//! endpoints have been dropped.
 //!
 //! If no source has endpoints, the error keeps the reason of every source ([`Error::causes`]). A malformed variable is
 //! an error by itself, so that a typo in an override does not go unnoticed.

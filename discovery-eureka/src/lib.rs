@@ -81,8 +81,8 @@
 //!   timeout (8 s) or a 5xx response, the request is retried once over a new connection, which may lead to another
 //!   registry. A single URL is never quarantined. Behind a headless Service, requests are balanced over the registries.
 //! * **Several URLs**, separated by commas. Requests go to the URL that responded last, and try at most three. A failed
-//!   URL is quarantined until two thirds have failed. After 20 minutes, plus or minus half, the first URL is tried
-//!   again.
+//!   URL is quarantined until about two thirds of the URLs are, and then all are tried again. Every 10 to 30 minutes,
+//!   the order starts over with the first URL.
 //!
 //! # Register a pod
 //!
@@ -98,9 +98,11 @@
 //! | health check | before each heartbeat, in this process |
 //! | deregister | last; nothing is sent after the DELETE |
 //!
-//! [`Registration::shutdown`] ends the registration in this order. Dropping it deregisters in the background. A pod
-//! that is killed stays listed for up to five minutes with a server's default settings, because the server doubles the
-//! lease (Netflix #1450). Its consumers have to fail over to another pod, as [`Client`] does.
+//! [`Registration::shutdown`] stops the heartbeats, deregisters, and then waits for the drain time that you pass. Keep
+//! serving meanwhile: the registry and other pods cache the instance for 60 to 95 s. Dropping the registration
+//! deregisters in the background. A pod that is killed stays listed for up to five minutes with a server's default
+//! settings, because the server doubles the lease (Netflix/eureka#1450). Its consumers have to fail over to another
+//! pod, as [`Client`] does.
 //!
 //! # The pod's address
 //!

@@ -71,7 +71,7 @@
 //! | slices to endpoints | `endpoints.rs` | Which endpoints does a port have, in which order? |
 //! | usable endpoints | `topology.rs` | Which endpoints do policies, hints and conditions allow? |
 //! | one lookup | `snapshot.rs`, `dispatch.rs`, `config.rs` | Which Service port does a destination belong to? |
-//! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | Is the source allowed? Which set applies? Is the flow masqueraded, rejected or dropped? |
+//! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | Is the client allowed? Which set applies? Is the flow masqueraded, rejected or dropped? |
 //! | the choice | `mode/` | Which endpoint? |
 //! | the result | `verdict.rs` | What happens, and why? |
 //!
@@ -93,10 +93,10 @@
 //! | cluster IP, unserved port | not proxied | not proxied | not proxied | rejected |
 //! | unallocated Service address | not proxied | not proxied | not proxied | dropped |
 //! | node ports by default | all addresses | all addresses and `127.0.0.1` | all addresses | the primary address |
-//! | sender in the cluster, policy `Local` | ignored | cluster set | local set | cluster set |
+//! | client in the cluster, policy `Local` | ignored | cluster set | local set | cluster set |
 //! | no endpoints, external address, sent by the node | closed | not proxied | rejected | rejected |
 //! | client outside the source ranges, no endpoints | ignored | rejected | dropped | dropped |
-//! | the endpoint is the client, on an unknown node | masqueraded | masqueraded | not masqueraded | not masqueraded |
+//! | hairpin, on an unknown node | masqueraded | masqueraded | not masqueraded | not masqueraded |
 //!
 //! # Features
 //!

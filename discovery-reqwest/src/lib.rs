@@ -26,6 +26,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # What is an endpoint?
+//!
+//! A pod, if the Service is headless or EndpointSlices are switched on. Over DNS alone, a Service with a virtual address
+//! (ClusterIP) is one endpoint, and kube-proxy chooses a pod for each connection. To balance it per request, use
+//! `ResolverBuilder::endpoint_slices`, with the feature `kubernetes-latest` of `discovery-core`.
+//!
 //! # What it does
 //!
 //! * **Each request picks an endpoint**, over HTTP/1.1 and HTTP/2 alike. A plain client stays with the connections that it
@@ -68,16 +74,18 @@
 //!
 //! # What counts against an endpoint
 //!
-//! A connect error, a broken connection, a 5xx status or 429 makes an endpoint less likely to be picked for a while: 5 s,
-//! or as long as `Retry-After` says. The response is still returned.
+//! A connect error, a broken connection, a 5xx status or 429 counts as one more request in flight at the endpoint for 5 s,
+//! so that it is less likely to be picked. With 429 or 503, `Retry-After` in seconds extends this, to 5 min at most. The
+//! response is still returned.
 //!
 //! # Proxies
 //!
 //! The client connects to Services directly, whatever `HTTP_PROXY` says. It sends requests for hosts through the proxy that
 //! `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY` names, unless `NO_PROXY` excludes the host; the proxy resolves the name.
 //!
-//! A name such as `example.com` may be either: Service `example` in namespace `com`, or a host. The client looks it up
-//! first. It is a Service if DNS or another source knows it as one, and a host otherwise, also if no source answers.
+//! A name of two or three labels may be either: `example.com` is Service `example` in namespace `com`, or a host. The
+//! client looks it up first. It is a Service if DNS or another source knows it as one, and a host otherwise, also if no
+//! source answers.
 //!
 //! [`ClientBuilder::no_proxy`] switches the proxies off. A proxy that is set in [`ClientBuilder::configure`] receives every
 //! request that it applies to, requests to Services included, and the address of the endpoint is not used then.
@@ -94,7 +102,7 @@
 //!
 //! # Features
 //!
-//! * `http2` (on by default): HTTP/2, as in reqwest, and retries of what a server refused.
+//! * `http2` (on by default): HTTP/2, as in reqwest, and retries of requests that a server refused before processing them.
 //! * `rustls`: TLS, as in reqwest, and `ClientBuilder::tls`.
 //! * `json`: `RequestBuilder::json`.
 //! * `cookies`: `ClientBuilder::cookie_store`.

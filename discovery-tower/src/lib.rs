@@ -44,13 +44,25 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # What is an endpoint?
+//!
+//! A pod, if the Service is headless or EndpointSlices are switched on. Over DNS alone, a Service with a virtual address
+//! (ClusterIP) is one endpoint, and kube-proxy chooses a pod for each connection. To balance it per request, use
+//! `ResolverBuilder::endpoint_slices`, with the feature `kubernetes-latest` of `discovery-core`.
+//!
+//! `resolve` waits for the first answer and fails if there is none. A program that must start while DNS or the Service is
+//! down uses `resolver.upstream(target)?` instead: [`Balance`] then waits for endpoints, up to its endpoint timeout.
+//!
+//! [`Balance`] picks an endpoint; what is sent is up to the service that you make. For https, let the connector dial
+//! [`Endpoint::addr`] and keep the name of the Service in the URI, so that SNI and `Host` stay right.
+//!
 //! # Which type to use
 //!
 //! | type | use it for |
 //! |---|---|
 //! | [`Balance`] | balancing each request, with retries. It is `Clone` and needs neither a `Buffer` nor a `&mut` pool, because each call picks from an immutable snapshot |
-//! | [`Discover`] | feeding `tower::balance::p2c::Balance`, or any other consumer of `Change`s. It yields no error and does not end while it is held: tower's balancer takes either for the end of everything |
-//! | `VipConnector` | a client that dials virtual addresses of Services (`10.96.0.10:80`): each connection goes to the pod that kube-proxy would choose, without NAT |
+//! | [`Discover`] | feeding `tower::balance::p2c::Balance`, or any other consumer of `Change`s. It yields no error and never ends, because tower's balancer stops for good after either |
+//! | `VipConnector` | a client that dials virtual addresses of Services, such as `10.96.0.10:80` (VIPs, not those of Eureka): each connection goes to the pod that kube-proxy would choose, without NAT |
 //!
 //! # Retries
 //!
@@ -58,9 +70,13 @@
 //! [`discovery_core::policy::retry`]. Replace it with [`Balance::with_retry_policy`] for other protocols, and with
 //! [`NoRetry`] to send every request once.
 //!
+//! [`HttpRetry`] needs a request body that is `Clone` and an error that implements `std::error::Error`. Use [`NoRetry`] or a
+//! [`RetryPolicy`] of your own for other bodies, such as those of a gRPC stack, and a [`RetryPolicy`] of your own for a
+//! `BoxError`, such as that of `tower::timeout`.
+//!
 //! # Features
 //!
-//! * `http2` (on by default): [`HttpRetry`] recognizes what an HTTP/2 server refused before it began.
+//! * `http2` (on by default): [`HttpRetry`] recognizes requests that an HTTP/2 server refused before processing them.
 //! * `proxy`: `VipConnector`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

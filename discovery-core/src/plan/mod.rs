@@ -2,7 +2,7 @@
 //!
 //! # Why not use the search list?
 //!
-//! A resolver's search list costs up to ten queries for one name, and turns a SERVFAIL for the right name into an
+//! A resolver's search list costs up to eight queries for one name, and turns a SERVFAIL for the right name into an
 //! NXDOMAIN for the last one. This module expands names itself, so that only absolute names are queried.
 
 mod candidate;

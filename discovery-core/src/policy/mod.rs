@@ -23,7 +23,7 @@
 //! tried.add(pick.endpoint().identity());
 //! pick.complete(Outcome::Failure, now);
 //!
-//! // The retry goes to another endpoint, and so does all other traffic for the next 5 seconds.
+//! // The retry goes to another endpoint. For 5 seconds, the failure counts as one more request in flight at the first.
 //! let pick = snapshot.pick(&mut PickArgs::new(&now, &mut rng, &tried))?;
 //! assert_ne!(pick.endpoint().addr(), first);
 //! pick.complete(Outcome::Success, now);
@@ -35,13 +35,15 @@
 //! Each policy is one file with its [`Policy`] and its [`Picker`]. Code that several of them share has a file of its
 //! own.
 //!
-//! | policy | weights | load | failures | file |
+//! | policy | respects weights | compares | avoids failing endpoints | file |
 //! |---|---|---|---|---|
-//! | [`RoundRobin`] | no | no | no | `round_robin.rs` |
-//! | [`Random`] | yes | no | no | `random.rs` |
-//! | [`LeastRequest`] | yes | in flight | yes | `least_request.rs` |
+//! | [`RoundRobin`] | no | nothing | no | `round_robin.rs` |
+//! | [`Random`] | yes | nothing | no | `random.rs` |
+//! | [`LeastRequest`] | yes | requests in flight | yes | `least_request.rs` |
 //!
-//! # Adding a policy
+//! An application sets a policy with `ResolverBuilder::policy`: one of these, or its own implementation of [`Policy`].
+//!
+//! # Adding a policy to this crate
 //!
 //! Another way to choose (weighted round robin by static stride, peak EWMA, Maglev, ring hash) is one more file that
 //! implements `Policy`. What it measures becomes a field of [`Load`], which every [`Pick`] updates; if it measures

@@ -1,14 +1,17 @@
-//! Retries: whether, where and at whose expense a request is sent again.
+//! Retries: whether and where a request is sent again, and what pays for it.
 //!
 //! Every client that retries asks [`Attempts`] after each failed attempt, so that all of them follow the same rules:
 //!
 //! * A request that no endpoint has seen ([`AttemptFailure::Unsent`]) may be sent again, whatever its method.
-//! * So may a request that a server refused before it began with it ([`AttemptFailure::Refused`]). It goes to another
-//!   endpoint, or to the same one if there is no other.
+//! * So may a request that an HTTP/2 server refused before processing it: `REFUSED_STREAM`, or `GOAWAY` with `NO_ERROR`
+//!   ([`AttemptFailure::Refused`]). It goes to another endpoint, or to the same one if there is no other. A refused
+//!   *connection* is `Unsent`.
 //! * A request that an endpoint may have seen is sent again only if it is idempotent, and only to another endpoint.
 //! * One request makes at most [`Attempts::MAX`] attempts.
-//! * A retry takes one from the [`RetryBudget`]. The exception is the first refusal of a request: a server that shuts
-//!   down in good order refuses what arrives meanwhile, which is not the overload that the budget protects from.
+//! * A request of which there is no copy, such as one whose body is a stream, is not sent again.
+//! * After a redirect, a request is sent again only if a server refused it and it is idempotent.
+//! * A retry takes one from the [`RetryBudget`], unless the first attempt of the request was refused: a server that shuts
+//!   down gracefully refuses what arrives meanwhile, and that is not the overload that the budget protects from.
 //!
 //! Nothing here sends, sleeps or reads a clock.
 //!
@@ -216,8 +219,8 @@ impl FailedAttempt {
 pub enum AttemptFailure {
     /// The connection could not be established: the endpoint has not seen the request.
     Unsent,
-    /// The server refused the request before it began with it, as HTTP/2 servers do that shut down or are at their
-    /// limit (RFC 9113, sections 6.8 and 8.7).
+    /// An HTTP/2 server refused the request before processing it, as servers do that shut down or are at their limit
+    /// (RFC 9113, sections 6.8 and 8.7).
     Refused,
     /// The connection broke before a response arrived: the endpoint may have seen the request.
     Interrupted,

@@ -92,7 +92,7 @@ impl Client {
     /// | failure | retried |
     /// |---|---|
     /// | the connection could not be established | every request |
-    /// | an HTTP/2 server refused the request before it began (feature `http2`) | every request, on the same endpoint if there is no other |
+    /// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request, on the same endpoint if there is no other |
     /// | the connection broke before a response | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
     /// | no answer within [`ClientBuilder::attempt_timeout`] | idempotent methods |
     ///

@@ -9,14 +9,16 @@ use reqwest::{Request, Response, Url};
 use super::{
     Client,
     attempt::{Attempt, RequestCopy},
+    builder::Settings,
+    endpoints::Pool,
     route::{Destination, Route},
 };
 use crate::Error;
 
 /// Sends one request.
 ///
-/// One future does it all, and what few requests need is in boxes: each future that a request or a response is moved
-/// through costs as much as choosing the endpoint.
+/// Few futures, and boxes for what few requests need: each future that a request or a response is moved through costs
+/// about as much as choosing the endpoint.
 pub(crate) async fn send(
     client: impl Borrow<Client>,
     request: impl FnOnce() -> Result<Request, reqwest::Error>,
@@ -36,6 +38,11 @@ pub(crate) async fn send(
             Destination::Proxy(proxied) => return Box::pin(proxied.send(request)).await,
         },
     };
+    send_to(pool, settings, request).await
+}
+
+/// Sends one request to the endpoints of its target.
+async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Result<Response, Error> {
     pool.count_request();
     let mut attempts = Attempts::new(is_idempotent_method(request.method().as_str()));
     let mut last: Option<Error> = None;

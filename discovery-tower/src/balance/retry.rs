@@ -20,15 +20,14 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 
     /// Returns whether the request may be sent to an endpoint that has not been tried. It is called for errors only: a
     /// response, whatever its status, is the result of the call.
-    ///
-    /// By default if the connection could not be established: the endpoint has not seen the request then, so this is safe
-    /// for every request.
+    /// By default, `true` only if the connection could not be established: the endpoint has not seen the request then, so
+    /// a retry is safe.
     fn should_retry(&self, request: &Req, result: &Result<Res, Err>) -> bool {
         let _ = request;
         self.classify(result) == Outcome::Unreachable
     }
 
-    /// Returns whether the server refused the request before it began with it.
+    /// Returns whether an HTTP/2 server refused the request before processing it.
     ///
     /// Such a request is retried whatever [`should_retry`](Self::should_retry) says, on the same endpoint if there is no
     /// other. `false` by default.
@@ -43,12 +42,13 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 /// | error | retried |
 /// |---|---|
 /// | the connection could not be established | every request: the endpoint has not seen it |
-/// | an HTTP/2 server refused the request (GOAWAY without an error, REFUSED_STREAM; feature `http2`) | every request: the server has not begun with it. On the same endpoint if there is no other |
+/// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request. On the same endpoint if there is no other |
 /// | the connection broke before a response | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
 /// | anything else | no |
 ///
-/// A response is the result of the call and is not retried. An error or a 5xx status counts as a failure of the endpoint,
-/// 429 and 503 count as overload for as long as `Retry-After` says, and everything else, 4xx included, as success.
+/// A response is the result of the call and is not retried. An error or a 5xx status counts as a failure of the
+/// endpoint, 429 and 503 count as overload, which `Retry-After` in seconds extends to 5 min at most, and everything
+/// else, 4xx included, as success.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct HttpRetry {}
