@@ -18,7 +18,7 @@ async fn an_explanation_names_sources_answers_and_winner() {
     let steps: Vec<_> = explanation.steps.iter().map(|step| (step.source, step.verdict.as_str())).collect();
     assert_eq!(
         steps,
-        [("fixed", "nothing to say"), ("env", "nothing to say"), ("manual", "nothing to say"), ("dns", "1 endpoint")]
+        [("fixed", "not applicable"), ("env", "not applicable"), ("manual", "not applicable"), ("dns", "1 endpoint")]
     );
     assert_eq!((explanation.winner, explanation.freshness.as_str()), (Some("dns"), "fresh"));
     assert_eq!(addrs(&explanation.endpoints), ["10.0.0.1:80"]);
@@ -79,7 +79,8 @@ async fn a_pick_without_endpoints_says_why() {
     let orders = resolver.upstream("orders:80").unwrap();
     let unknown = orders.pick().unwrap_err();
     assert!(
-        unknown.is_transient() && unknown.to_string().contains("not been answered yet: await `ready`"),
+        unknown.is_transient()
+            && unknown.to_string().contains("no source has answered; await `Upstream::first_answer`"),
         "{unknown}"
     );
 
