@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::{
     endpoint::Conditions,
@@ -36,7 +36,9 @@ pub(super) trait Resource: Object + Send + Sync + 'static {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Metadata {
+    #[serde(deserialize_with = "null_as_default")]
     pub(super) name: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub(super) resource_version: String,
     labels: Option<Labels>,
 }
@@ -44,16 +46,17 @@ pub(super) struct Metadata {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Labels {
-    #[serde(rename = "kubernetes.io/service-name")]
+    #[serde(rename = "kubernetes.io/service-name", deserialize_with = "null_as_default")]
     service: String,
 }
 
-/// An EndpointSlice of `discovery.k8s.io/v1`. Go writes an empty list as null, so every list is optional.
+/// An EndpointSlice of `discovery.k8s.io/v1`. Go writes an empty list as null and reads null as an absent field, so null
+/// may stand in every field.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireSlice {
     metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     address_type: String,
     endpoints: Option<Vec<WireEndpoint>>,
     ports: Option<Vec<WirePort>>,
@@ -94,6 +97,7 @@ struct Hints {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Hint {
+    #[serde(default, deserialize_with = "null_as_default")]
     name: String,
 }
 
@@ -108,16 +112,16 @@ struct WirePort {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct WireService {
     metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     spec: Spec,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "null_as_default")]
     kind: String,
-    #[serde(rename = "clusterIP")]
+    #[serde(rename = "clusterIP", deserialize_with = "null_as_default")]
     cluster_ip: String,
     ports: Option<Vec<WirePort>>,
     ip_families: Option<Vec<String>>,
@@ -247,6 +251,15 @@ impl WirePort {
             Some(_) => None,
         }
     }
+}
+
+/// Reads null as the default value, as Go does.
+pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn parse_address_type(text: &str) -> AddressType {
