@@ -7,6 +7,7 @@ mod failures;
 mod in_cluster;
 mod memory;
 mod objects;
+mod refusals;
 mod restarts;
 mod server;
 mod watches;

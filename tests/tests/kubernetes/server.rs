@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-pub(crate) use state::{Mode, State};
+pub(crate) use state::{Answer, Mode, State};
 use tests::PATIENCE;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::TlsAcceptor;

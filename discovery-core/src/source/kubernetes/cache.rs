@@ -102,15 +102,6 @@ impl<T> ResourceCache<T> {
         self.listed
     }
 
-    /// Notes that the API server answers again and that no change was missed. Returns whether the watch was down.
-    pub(super) fn recover(&mut self) -> bool {
-        let was_down = matches!(self.state, WatchState::Down { .. });
-        if was_down {
-            self.state = WatchState::Live;
-        }
-        was_down
-    }
-
     /// Notes that the watch works. Returns whether it did not work before.
     pub(super) fn confirm_watch(&mut self) -> bool {
         self.watch_granted = true;

@@ -22,6 +22,7 @@ pub(crate) async fn serve(mut stream: impl Stream, shared: Arc<Shared>) {
         let done = match mode {
             Mode::Hang => std::future::pending().await,
             Mode::Refuse(status, _) => refuse(&mut stream, status).await,
+            Mode::Answer(answer) => write(&mut stream, answer.status, answer.headers, &answer.body).await,
             Mode::Token(token) if request.token.as_deref() != Some(token) => refuse(&mut stream, 401).await,
             _ if request.is_watch() => watch(&mut stream, &shared, &request).await,
             _ => list(&mut stream, &shared, &request).await,
@@ -39,6 +40,7 @@ fn note(shared: &Shared, request: &Request) -> Mode {
         let line = request.line();
         let mode = match state.mode.clone() {
             Mode::Refuse(_, what) if !line.contains(what) => Mode::Serve,
+            Mode::Answer(answer) if !line.contains(answer.to) => Mode::Serve,
             mode => mode,
         };
         state.journal.push(line);
@@ -93,8 +95,11 @@ async fn read(stream: &mut impl Stream) -> Option<Request> {
 }
 
 async fn answer(stream: &mut impl Stream, status: u16, body: &str) -> Option<()> {
-    let head =
-        format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    write(stream, status, "content-type: application/json\r\n", body).await
+}
+
+async fn write(stream: &mut impl Stream, status: u16, headers: &str, body: &str) -> Option<()> {
+    let head = format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n", body.len());
     stream.write_all((head + body).as_bytes()).await.ok()?;
     stream.flush().await.ok()
 }

@@ -15,6 +15,19 @@ pub(crate) enum Mode {
     Hang,
     /// Requests without this bearer token get 401.
     Token(&'static str),
+    /// Every request whose journal line contains a text gets exactly this answer.
+    Answer(Answer),
+}
+
+/// An answer as a server, or a proxy in front of it, writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// What the journal line of a request contains that gets this answer.
+    pub(crate) to: &'static str,
+    pub(crate) status: u16,
+    /// Header lines, each with its end of line.
+    pub(crate) headers: &'static str,
+    pub(crate) body: String,
 }
 
 #[derive(Debug)]

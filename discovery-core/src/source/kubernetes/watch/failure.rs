@@ -2,7 +2,8 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use kube::core::Status;
+use k8s_openapi::serde_json;
+use kube::core::{Status, response::StatusDetails};
 
 use crate::{Error, name::Namespace, source::kubernetes::cache::Denial};
 
@@ -17,48 +18,88 @@ pub(super) enum Failure {
     Denied(Denial, String),
     /// 429 and the like, with the time that the API server asks clients to wait.
     Busy(String, Duration),
+    /// The API server ended a watch at once, without an event.
+    Ended,
+    /// The connection of a watch that had begun broke.
+    Cut(String),
     /// Anything else: a connect error, a timeout, 5xx, a malformed response.
     Other(String),
 }
 
+/// A response whose status is not a success.
+#[derive(Debug)]
+pub(super) struct Refusal<'a> {
+    code: u16,
+    /// The standard name of the code, such as `Forbidden`.
+    name: &'a str,
+    retry_after: Option<u32>,
+    body: &'a [u8],
+}
+
+impl<'a> Refusal<'a> {
+    /// `retry_after` is the header of that name. As for client-go, it counts for 429 and 5xx, and only as a number of
+    /// seconds.
+    pub(super) fn new(code: u16, name: &'a str, retry_after: Option<&str>, body: &'a [u8]) -> Self {
+        let is_heeded = code == 429 || code >= 500;
+        let retry_after = retry_after.filter(|_| is_heeded).and_then(|seconds| seconds.trim().parse().ok());
+        Self { code, name, retry_after, body }
+    }
+
+    /// Returns the Status in the body, completed by what the head says. A proxy may send a body of any kind.
+    fn status(&self) -> Status {
+        let mut status: Status = serde_json::from_slice(self.body).unwrap_or_default();
+        status.code = self.code;
+        if status.reason.is_empty() {
+            self.name.clone_into(&mut status.reason);
+        }
+        if status.message.is_empty() {
+            status.message = excerpt(self.body);
+        }
+        status
+    }
+}
+
 impl Failure {
-    /// The client could not be created, or the request not built.
+    /// The client could not be created, or the request not built or not sent.
     pub(super) fn from_local_error(error: &dyn StdError) -> Self {
         Self::Other(chain(error))
     }
 
-    pub(super) fn from_list_error(error: &kube::Error) -> Self {
-        Self::from_error(Denial::List, error)
+    /// The API server, or a proxy in front of it, refused the request.
+    pub(super) fn from_refusal(forbidden: Denial, refusal: &Refusal<'_>) -> Self {
+        Self::from_status(forbidden, &refusal.status(), refusal.retry_after.unwrap_or(0))
     }
 
-    pub(super) fn from_watch_error(error: &kube::Error) -> Self {
-        Self::from_error(Denial::Watch, error)
+    /// The connection of a watch broke.
+    pub(super) fn from_cut(error: &dyn StdError) -> Self {
+        Self::Cut(chain(error))
+    }
+
+    /// The API server sent something else than expected.
+    pub(super) fn from_malformed(what: &str, error: &dyn fmt::Display, bytes: &[u8]) -> Self {
+        Self::Other(format!("{what} (`{}`): {error}", excerpt(bytes)))
     }
 
     /// The API server reported an error within a watch that had begun.
     pub(super) fn from_watch_status(status: &Status) -> Self {
-        Self::from_status(Denial::Watch, status)
+        Self::from_status(Denial::Watch, status, 0)
     }
 
     pub(super) fn from_timeout(what: &str, after: Duration) -> Self {
         Self::Other(format!("{what} within {after:.0?}"))
     }
 
-    fn from_error(forbidden: Denial, error: &kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::from_status(forbidden, status),
-            error => Self::Other(chain(error)),
-        }
-    }
-
-    fn from_status(forbidden: Denial, status: &Status) -> Self {
-        let text = format!("{} {}: {}", status.code, status.reason, status.message);
+    fn from_status(forbidden: Denial, status: &Status, retry_after: u32) -> Self {
+        let text = match &*status.message {
+            "" => format!("{} {}", status.code, status.reason),
+            message => format!("{} {}: {message}", status.code, status.reason),
+        };
         match (status.code, &*status.reason) {
-            (410, _) | (_, "Expired" | "Gone") => Self::Gone,
             (401, _) => Self::Unauthorized(text),
             (403, _) => Self::Denied(forbidden, text),
             (404, _) => Self::Denied(Denial::Resource, text),
-            _ => match status.details.as_ref().map_or(0, |details| details.retry_after_seconds) {
+            (410, _) | (_, "Expired" | "Gone") => Self::Gone,
+            _ => match retry_after.max(status.details.as_ref().map_or(0, seconds)) {
                 0 => Self::Other(text),
                 // A wait of more than a minute is cut to a minute.
                 seconds => Self::Busy(text, Duration::from_secs(u64::from(seconds).min(60))),
@@ -82,7 +123,7 @@ impl Failure {
                 "the API server rejected the bearer token of this pod's service account ({text}): check that the token \
                  is valid for this cluster"
             )),
-            Self::Gone | Self::Busy(..) | Self::Other(_) => {
+            Self::Gone | Self::Ended | Self::Busy(..) | Self::Cut(_) | Self::Other(_) => {
                 Error::transient(format!("cannot list and watch {resource} in namespace `{namespace}`: {self}"))
             }
         }
@@ -92,8 +133,13 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone => "410 Gone",
-            Self::Unauthorized(text) | Self::Denied(_, text) | Self::Busy(text, _) | Self::Other(text) => text,
+            Self::Gone => "410 Gone: the API server does not keep changes as old as the last list",
+            Self::Ended => "the API server ends each watch at once",
+            Self::Unauthorized(text)
+            | Self::Denied(_, text)
+            | Self::Busy(text, _)
+            | Self::Cut(text)
+            | Self::Other(text) => text,
         })
     }
 }
@@ -111,4 +157,83 @@ fn chain(error: &dyn StdError) -> String {
         cause = error.source();
     }
     text
+}
+
+fn seconds(details: &StatusDetails) -> u32 {
+    details.retry_after_seconds
+}
+
+/// The beginning of a body in one line, for a message.
+fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * EXCERPT)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(EXCERPT) {
+        None => line,
+        Some((end, _)) => format!("{}...", &line[..end]),
+    }
+}
+
+/// The most characters of a body in a message. A Status has a message of its own.
+const EXCERPT: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(code: u16, name: &str, retry_after: Option<&str>, body: &str) -> String {
+        format!("{:?}", Failure::from_refusal(Denial::Watch, &Refusal::new(code, name, retry_after, body.as_bytes())))
+    }
+
+    /// Issue 12, number 12; client-go `rest/request.go`, `checkWait` and `retryAfterSeconds`.
+    #[test]
+    fn sorts_a_refusal_by_its_status_whatever_its_body() {
+        let status =
+            r#"{"kind":"Status","code":200,"reason":"Expired","message":"m","details":{"retryAfterSeconds":7}}"#;
+        for (code, name, retry_after, body, wanted) in [
+            (403, "Forbidden", None, "", r#"Denied(Watch, "403 Forbidden")"#),
+            (403, "Forbidden", Some("9"), "no\n", r#"Denied(Watch, "403 Forbidden: no")"#),
+            (401, "Unauthorized", None, status, r#"Unauthorized("401 Expired: m")"#),
+            (
+                404,
+                "Not Found",
+                None,
+                "404 page not found\n",
+                r#"Denied(Resource, "404 Not Found: 404 page not found")"#,
+            ),
+            (410, "Gone", Some("9"), "<html>", "Gone"),
+            (504, "Gateway Timeout", None, status, "Gone"),
+            (429, "Too Many Requests", None, "", r#"Other("429 Too Many Requests")"#),
+            (429, "Too Many Requests", Some(" 9 "), "", r#"Busy("429 Too Many Requests", 9s)"#),
+            (503, "Service Unavailable", Some("900"), "", r#"Busy("503 Service Unavailable", 60s)"#),
+            (
+                503,
+                "Service Unavailable",
+                Some("Fri, 31 Dec 1999 23:59:59 GMT"),
+                "",
+                r#"Other("503 Service Unavailable")"#,
+            ),
+            (503, "Service Unavailable", Some("-1"), "", r#"Other("503 Service Unavailable")"#),
+            (302, "Found", Some("9"), "", r#"Other("302 Found")"#),
+            (
+                429,
+                "Too Many Requests",
+                None,
+                r#"{"code":"429"}"#,
+                r#"Other("429 Too Many Requests: {\"code\":\"429\"}")"#,
+            ),
+        ] {
+            assert_eq!(sorted(code, name, retry_after, body), wanted);
+        }
+        let busy = status.replace("Expired", "TooManyRequests");
+        assert_eq!(sorted(429, "", None, &busy), r#"Busy("429 TooManyRequests: m", 7s)"#);
+        assert_eq!(sorted(429, "", Some("3"), &busy), r#"Busy("429 TooManyRequests: m", 7s)"#);
+        assert_eq!(sorted(429, "", Some("8"), &busy), r#"Busy("429 TooManyRequests: m", 8s)"#);
+    }
+
+    #[test]
+    fn a_long_page_is_cut_in_the_message() {
+        let page = "<p>\u{e9}\n".repeat(1000);
+        let text = excerpt(page.as_bytes());
+        assert!(text.chars().count() == EXCERPT + 3 && text.starts_with("<p>\u{e9} <p>\u{e9}"), "{text}");
+    }
 }

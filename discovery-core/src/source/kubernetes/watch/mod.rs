@@ -7,8 +7,11 @@
 //!        └─ reflector::run::<Service>   list, then watch, repeatedly  ──▶
 //! ```
 
+mod events;
 mod failure;
+mod pace;
 mod reflector;
+mod request;
 mod wire;
 
 use std::{
@@ -180,13 +183,6 @@ impl NamespaceWatch {
         let result = change(T::cache(&mut lock(&self.cache)));
         self.notify();
         result
-    }
-
-    /// Notes that the API server answers again and that no change was missed.
-    fn recover<T: Resource>(&self) {
-        if T::cache(&mut lock(&self.cache)).recover() {
-            self.notify();
-        }
     }
 
     /// Notes that the watch works.

@@ -2,23 +2,24 @@
 
 use std::{
     marker::PhantomData,
-    pin::pin,
     time::{Duration, Instant},
 };
 
-use futures_util::TryStreamExt;
+use k8s_openapi::serde_json;
 use kube::{
     Client,
     api::{ListParams, WatchParams},
-    core::{Request, WatchEvent},
+    core::WatchEvent,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout_at;
 
 use super::{
     NamespaceWatch,
     failure::Failure,
-    wire::{Interner, Resource},
+    pace::{Kind, Pace, WatchRun},
+    request::{Ask, EventStream, send},
+    wire::{Interner, Resource, null_as_default},
 };
 use crate::{Error, clock, entropy};
 
@@ -28,7 +29,7 @@ pub(super) async fn run<T: Resource>(watch: &NamespaceWatch) {
     loop {
         let wait = match reflector.step().await {
             Ok(wait) => wait,
-            Err(failure) => reflector.handle(&failure),
+            Err((kind, failure)) => reflector.handle(kind, &failure),
         };
         tokio::time::sleep(wait).await;
     }
@@ -41,12 +42,14 @@ struct Reflector<'a, T> {
     version: Option<String>,
     /// The highest resource version seen so far, to notice when the API server goes back to an older one.
     highest: u64,
-    /// The number of failures in a row.
-    failures: u32,
+    /// The failures in a row.
+    pace: Pace,
     /// Whether the last list was empty although objects were cached, and has yet to be confirmed.
     is_empty_unconfirmed: bool,
     /// Whether the last watch was cut off. The API server may since have been replaced or restored.
     was_cut_off: bool,
+    /// Whether the current watch has had an event.
+    had_events: bool,
     interner: Interner,
     resource: PhantomData<fn() -> T>,
 }
@@ -59,17 +62,20 @@ struct ObjectList<T> {
 
 /// One page of a list, as the API server writes it.
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "W: DeserializeOwned"))]
 struct Page<W> {
     metadata: PageMetadata,
-    #[serde(default = "Vec::new")]
+    /// Go writes an empty list as null.
+    #[serde(default, deserialize_with = "null_as_default")]
     items: Vec<W>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PageMetadata {
+    #[serde(deserialize_with = "null_as_default")]
     resource_version: String,
-    #[serde(rename = "continue")]
+    #[serde(rename = "continue", deserialize_with = "null_as_default")]
     continue_token: String,
 }
 
@@ -80,43 +86,52 @@ impl<'a, T: Resource> Reflector<'a, T> {
             client: None,
             version: None,
             highest: 0,
-            failures: 0,
+            pace: Pace::default(),
             is_empty_unconfirmed: false,
             was_cut_off: false,
+            had_events: false,
             interner: Interner::default(),
             resource: PhantomData,
         }
     }
 
     /// Requests one list, or runs one watch to its end. Returns how long to wait before the next step.
-    async fn step(&mut self) -> Result<Duration, Failure> {
-        let client = self.client()?;
+    async fn step(&mut self) -> Result<Duration, (Kind, Failure)> {
+        let on_list = |failure| (Kind::List, failure);
+        let client = self.client().map_err(on_list)?;
         let Some(version) = self.version.clone() else {
-            let list = self.list(&client).await?;
+            let list = self.list(&client).await.map_err(on_list)?;
+            self.pace.listed();
             // A connection keeps a buffer as large as its largest response. The watch lasts, so it gets a connection of
             // its own.
             self.client = None;
             return Ok(self.accept_list(list));
         };
         if self.was_cut_off {
-            self.check_version(&client).await?;
+            self.check_version(&client).await.map_err(on_list)?;
+            self.pace.listed();
             self.was_cut_off = false;
             if self.version.is_none() {
                 return Ok(Duration::ZERO);
             }
-            self.watch.recover::<T>();
         }
+        self.watch_from(&client, version).await.map_err(|failure| (Kind::Watch, failure))
+    }
+
+    /// Runs one watch to its end. Returns how long to wait before the next step.
+    async fn watch_from(&mut self, client: &Client, version: String) -> Result<Duration, Failure> {
         let started = clock::now();
-        let result = self.run_watch(&client, version).await;
-        if elapsed(started) >= self.watch.timing.max_backoff() {
-            // The watch lasted, so earlier failures have nothing to do with its end.
-            self.failures = 0;
+        self.had_events = false;
+        let mut result = self.run_watch(client, version).await;
+        let run = WatchRun { lasted: elapsed(started), had_events: self.had_events };
+        if matches!(result, Ok(false)) && !run.worked() {
+            result = Err(Failure::Ended);
         }
+        self.pace.watched(run, result.as_ref().err(), self.watch.timing.max_backoff());
         let is_complete = result?;
-        self.failures = 0;
         self.watch.confirm_watch::<T>();
         // A server that ends each watch at once must not cause a busy loop.
-        if is_complete && elapsed(started) >= Duration::from_millis(900) {
+        if is_complete && run.worked() {
             return Ok(Duration::ZERO);
         }
         self.was_cut_off = true;
@@ -149,11 +164,14 @@ impl<'a, T: Resource> Reflector<'a, T> {
     }
 
     async fn page(&self, client: &Client, params: &ListParams) -> Result<Page<T::Wire>, Failure> {
-        let request = Request::new(T::path(&self.watch.namespace)).list(params);
-        let request = request.map_err(|error| Failure::from_local_error(&error))?;
-        let response = tokio::time::timeout(PAGE_TIMEOUT, client.request(request)).await;
-        let response = response.map_err(|_| Failure::from_timeout("no response", PAGE_TIMEOUT))?;
-        response.map_err(|error| Failure::from_list_error(&error))
+        let response = async {
+            let body = send(client, T::path(&self.watch.namespace), Ask::List(params)).await?;
+            body.collect_bytes().await.map_err(|error| Failure::from_local_error(&error))
+        };
+        let response = tokio::time::timeout(PAGE_TIMEOUT, response).await;
+        let bytes = response.map_err(|_| Failure::from_timeout("no response", PAGE_TIMEOUT))??;
+        let malformed = |error| Failure::from_malformed("the response is not a list", &error, &bytes);
+        serde_json::from_slice(&bytes).map_err(malformed)
     }
 
     /// Requests a list of one object to learn the current resource version, and requests a new list if it is older than
@@ -188,7 +206,6 @@ impl<'a, T: Resource> Reflector<'a, T> {
             );
         }
         self.is_empty_unconfirmed = false;
-        self.failures = 0;
         self.highest = current;
         self.version = Some(list.version);
         tracing::debug!(namespace = %self.watch.namespace, listed = list.objects.len(), "listed {}", T::PLURAL);
@@ -206,25 +223,23 @@ impl<'a, T: Resource> Reflector<'a, T> {
         let deadline: tokio::time::Instant = (started + limit).into();
         let mut params = WatchParams::default().timeout(seconds);
         params.label_selector = T::LABEL_SELECTOR.map(str::to_owned);
-        let request = Request::new(T::path(&self.watch.namespace)).watch(&params, &version);
-        let request = request.map_err(|error| Failure::from_local_error(&error))?;
-        let events = timeout_at(deadline, client.request_events::<T::Wire>(request)).await;
-        let events = events.map_err(|_| timeout())?.map_err(|error| Failure::from_watch_error(&error))?;
-        let mut events = pin!(events);
-        // A denial arrives with the response head. A watch that works may have no event for minutes.
+        let response = send(client, T::path(&self.watch.namespace), Ask::Watch(&params, &version));
+        let body = timeout_at(deadline, response).await.map_err(|_| timeout())??;
+        let mut events = EventStream::new(body);
+        // A watch that works may have no event for minutes. A denial arrives with the response head, or at once.
         let confirmed = (clock::now() + CONFIRM_WATCH).min(started + limit);
         let mut until = tokio::time::Instant::from(confirmed);
         loop {
-            match timeout_at(until, events.try_next()).await {
+            match timeout_at(until, events.next()).await {
                 Err(_) if until < deadline => {
                     self.watch.confirm_watch::<T>();
                     until = deadline;
                 }
                 Err(_) => return Err(timeout()),
-                Ok(Err(error)) => return Err(Failure::from_watch_error(&error)),
                 // The API server ends a watch after the requested time. One that ends earlier was cut off.
                 Ok(Ok(None)) => return Ok(elapsed(started) + Duration::from_millis(100) >= requested),
                 Ok(Ok(Some(event))) => self.accept_event(event)?,
+                Ok(Err(failure)) => return Err(failure),
             }
         }
     }
@@ -247,6 +262,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
             WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
             WatchEvent::Error(status) => return Err(Failure::from_watch_status(&status)),
         };
+        self.had_events = true;
         self.watch.confirm_watch::<T>();
         self.highest = self.highest.max(version_number(&version));
         self.version = Some(version);
@@ -254,21 +270,19 @@ impl<'a, T: Resource> Reflector<'a, T> {
     }
 
     /// Notes the failure of a step. Returns how long to wait before the next step.
-    fn handle(&mut self, failure: &Failure) -> Duration {
+    fn handle(&mut self, kind: Kind, failure: &Failure) -> Duration {
         let timing = &self.watch.timing;
-        if matches!(failure, Failure::Gone) {
-            self.version = None;
-            self.was_cut_off = false;
-            // An outage that is long enough for this affects many clients at once.
-            return timing.backoff(1, entropy::unit());
-        }
-        self.failures = self.failures.saturating_add(1);
-        self.was_cut_off = true;
-        // Start over with a list: the cause of this many failures may be the watch itself.
-        if self.failures >= RELIST_AFTER {
+        let count = self.pace.failed(kind);
+        let wait = timing.backoff(count, entropy::unit());
+        self.was_cut_off = !matches!(failure, Failure::Gone);
+        if self.pace.needs_list(failure) {
             self.version = None;
         }
-        let wait = timing.backoff(self.failures, entropy::unit());
+        // An outage that is long enough for a 410 affects many clients at once. Nothing is wrong unless the API server
+        // says so again right after the list.
+        if count == 1 && matches!(failure, Failure::Gone | Failure::Ended) {
+            return wait;
+        }
         let is_denied = self.watch.fail::<T>(failure, clock::now());
         match failure {
             _ if is_denied => timing.denied_retry_interval(entropy::unit()),
@@ -294,9 +308,6 @@ const CONFIRM_WATCH: Duration = Duration::from_millis(200);
 
 /// An unexpectedly empty list is requested again after this time at the earliest, and twice this time at the latest.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
-
-/// After this many failures in a row, a list is requested before the next watch.
-const RELIST_AFTER: u32 = 5;
 
 fn list_params<T: Resource>(limit: u32) -> ListParams {
     let params = ListParams::default().limit(limit);
