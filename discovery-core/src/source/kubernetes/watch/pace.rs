@@ -10,6 +10,8 @@ use super::failure::Failure;
 pub(super) struct Pace {
     lists: u32,
     watches: u32,
+    /// The 410s in a row. They have a count of their own: after a long outage, the first one is no reason to wait.
+    expired: u32,
 }
 
 /// A kind of request.
@@ -38,15 +40,16 @@ impl Pace {
         // A watch that lasted has nothing to do with earlier failures. One that the network cut after it had worked
         // does not say either that the API server refuses watches.
         if failure.is_none() || run.lasted >= long || is_cut && run.worked() {
-            self.watches = 0;
+            (self.watches, self.expired) = (0, 0);
         }
     }
 
     /// Notes a failure, and returns the number of failures in a row.
-    pub(super) fn failed(&mut self, kind: Kind) -> u32 {
-        let count = match kind {
-            Kind::List => &mut self.lists,
-            Kind::Watch => &mut self.watches,
+    pub(super) fn failed(&mut self, kind: Kind, failure: &Failure) -> u32 {
+        let count = match (kind, failure) {
+            (_, Failure::Gone) => &mut self.expired,
+            (Kind::List, _) => &mut self.lists,
+            (Kind::Watch, _) => &mut self.watches,
         };
         *count = count.saturating_add(1);
         *count
@@ -94,9 +97,9 @@ mod tests {
     }
 
     fn after(run: WatchRun, failure: &Failure) -> u32 {
-        let mut pace = Pace { lists: 0, watches: 3 };
+        let mut pace = Pace { lists: 0, watches: 3, expired: 3 };
         pace.watched(run, Some(failure), LONG);
-        pace.failed(Kind::Watch)
+        pace.failed(Kind::Watch, failure)
     }
 
     /// Issue 12, number 12; client-go backs off to 30 s over any number of lists.
@@ -104,13 +107,23 @@ mod tests {
     fn a_list_does_not_reset_the_count_of_refused_watches() {
         let mut pace = Pace::default();
         for count in 1..9 {
-            pace.listed();
-            pace.watched(run(2, false), Some(&Failure::Gone), LONG);
-            assert_eq!(pace.failed(Kind::Watch), count);
-            assert_eq!(pace.failed(Kind::List), 1);
+            for refusal in [Failure::Gone, other()] {
+                pace.listed();
+                pace.watched(run(2, false), Some(&refusal), LONG);
+                assert_eq!(pace.failed(Kind::Watch, &refusal), count);
+            }
+            assert_eq!(pace.failed(Kind::List, &other()), 1);
         }
         pace.watched(run(30_000, false), None, LONG);
-        assert_eq!(pace.failed(Kind::Watch), 1);
+        assert_eq!([Failure::Gone, other()].map(|refusal| pace.failed(Kind::Watch, &refusal)), [1, 1]);
+    }
+
+    /// A Role that is back after hours: the version is too old by then, and the list that this takes is not delayed.
+    #[test]
+    fn the_first_410_after_other_failures_is_the_first() {
+        let mut pace = Pace { lists: 70, watches: 70, expired: 0 };
+        pace.listed();
+        assert_eq!(pace.failed(Kind::Watch, &Failure::Gone), 1);
     }
 
     #[test]
@@ -128,7 +141,7 @@ mod tests {
         let due = |failure: &Failure| {
             let mut pace = Pace::default();
             let due = (1..=11).filter(|_| {
-                pace.failed(Kind::Watch);
+                pace.failed(Kind::Watch, failure);
                 pace.needs_list(failure)
             });
             due.collect::<Vec<u32>>()
@@ -143,7 +156,7 @@ mod tests {
         ] {
             assert_eq!(due(&refusal), Vec::<u32>::new());
         }
-        let unreachable = Pace { lists: 5, watches: 1 };
+        let unreachable = Pace { lists: 5, watches: 1, expired: 0 };
         assert!(unreachable.needs_list(&other()));
     }
 }

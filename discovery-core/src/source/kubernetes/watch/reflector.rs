@@ -272,7 +272,7 @@ impl<'a, T: Resource> Reflector<'a, T> {
     /// Notes the failure of a step. Returns how long to wait before the next step.
     fn handle(&mut self, kind: Kind, failure: &Failure) -> Duration {
         let timing = &self.watch.timing;
-        let count = self.pace.failed(kind);
+        let count = self.pace.failed(kind, failure);
         let wait = timing.backoff(count, entropy::unit());
         self.was_cut_off = !matches!(failure, Failure::Gone);
         if self.pace.needs_list(failure) {
