@@ -17,6 +17,7 @@ mod answer;
 mod lookup;
 mod message;
 mod nameservers;
+mod probe;
 mod probing;
 mod services;
 

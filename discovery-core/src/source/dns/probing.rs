@@ -1,11 +1,11 @@
 //! The DNS source, which first asks DNS for the cluster domain if nothing else states it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{pin::pin, time::Duration};
 
-use super::{DnsConfig, DnsSource, answer::Answer, message::Rtype};
+use super::{
+    DnsConfig, DnsSource,
+    probe::{DomainAnswer, Probe, usual_domain},
+};
 use crate::{
     Error, clock,
     name::{ClusterDomain, Target},
@@ -13,8 +13,16 @@ use crate::{
     source::{BoxFuture, Evidence, Lookup, Source, State, Update},
 };
 
-/// How long a negative answer for the cluster domain is used.
-const PROBE_AGAIN: Duration = Duration::from_secs(30);
+/// How long a name that may be a host waits for the cluster domain before it is looked up as a host meanwhile: enough
+/// for one lost packet, and no noticeable delay where a nameserver never answers.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The first pause before a host is looked up again while the cluster domain is unknown, because it may be a Service.
+/// The pause doubles each time, up to [`UNKNOWN_RETRY_MAX`].
+const UNKNOWN_RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// A nameserver that never answers for the cluster domain costs one query per half minute and name, no more.
+const UNKNOWN_RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The DNS source of one context. It probes the cluster domain only when a lookup reaches DNS, so a target that an
 /// earlier source answers causes no DNS query.
@@ -23,57 +31,28 @@ pub(crate) struct ProbingDns {
     dns: DnsSource,
     scope: Scope,
     has_nameservers: bool,
-    probe: Arc<Probe>,
-}
-
-#[derive(Debug, Default)]
-struct Probe {
-    /// Locked during the query, so that there is only one at a time.
-    result: tokio::sync::Mutex<ProbeResult>,
-    evidence: Mutex<Option<Evidence>>,
-}
-
-#[derive(Debug, Default)]
-struct ProbeResult {
-    domain: Option<ClusterDomain>,
-    answered_at: Option<Instant>,
+    probe: Probe,
 }
 
 impl ProbingDns {
     pub(crate) fn new(config: &DnsConfig, scope: Scope) -> Self {
         let has_nameservers = !config.nameservers.is_empty();
-        Self { dns: DnsSource::new(config), scope, has_nameservers, probe: Arc::default() }
+        let dns = DnsSource::new(config);
+        Self { probe: Probe::new(dns.clone()), dns, scope, has_nameservers }
     }
 
     /// The query for the cluster domain and its answer, if the query was sent.
     pub(crate) fn evidence(&self) -> Option<Evidence> {
-        self.probe.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.probe.evidence()
     }
 
-    /// Returns the cluster domain, or `None` if this is not the DNS of a cluster. A failed query is not an answer:
-    /// every lookup that depends on the domain fails too.
-    async fn domain(&self) -> Result<Option<ClusterDomain>, Error> {
-        let mut result = self.probe.result.lock().await;
-        let fresh = result.answered_at.is_some_and(|at| clock::now().saturating_duration_since(at) < PROBE_AGAIN);
-        if result.domain.is_none() && !fresh {
-            let (domain, evidence) = self.dns.probe_cluster_domain().await;
-            *self.probe.evidence.lock().unwrap_or_else(PoisonError::into_inner) = Some(evidence);
-            result.domain = domain?;
-            result.answered_at = Some(clock::now());
-        }
-        Ok(result.domain.clone())
+    /// Whether the cluster domain would add readings to `plan`, which was made without it.
+    fn depends_on_domain(&self, plan: &Plan) -> bool {
+        Plan::wants_cluster_domain(&plan.target) && self.plan(&plan.target, usual_domain()).dns != plan.dns
     }
-}
 
-impl DnsSource {
-    /// Queries the schema's own TXT record (kubernetes/dns specification 1.1.0, section 2.2), which exists if this is
-    /// the DNS of a Kubernetes cluster with the usual domain.
-    async fn probe_cluster_domain(&self) -> (Result<Option<ClusterDomain>, Error>, Evidence) {
-        const USUAL: &str = "cluster.local";
-        let outcome = self.nameservers.query(&format!("dns-version.{USUAL}"), Rtype::Txt, false).await;
-        let evidence = outcome.evidence.into_iter().next().unwrap_or_else(|| Evidence::new("dns-version", "not asked"));
-        let domain = |answer| matches!(answer, Answer::Found { .. }).then(|| ClusterDomain::new(USUAL).ok()).flatten();
-        (outcome.result.map(domain), evidence)
+    fn plan(&self, target: &Target, domain: Option<ClusterDomain>) -> Plan {
+        Plan::new(target, &Scope::new(self.scope.namespace.clone(), domain))
     }
 }
 
@@ -83,11 +62,10 @@ impl Source for ProbingDns {
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        let known = self.scope.cluster_domain.is_some() || !Plan::wants_cluster_domain(&plan.target);
-        if known || !self.has_nameservers {
+        if self.scope.cluster_domain.is_some() || !self.has_nameservers || !self.depends_on_domain(plan) {
             return self.dns.open(plan);
         }
-        Box::new(ProbingLookup { source: self.clone(), target: plan.target.clone(), opened: None })
+        Box::new(ProbingLookup::new(self.clone(), plan.target.clone()))
     }
 }
 
@@ -95,21 +73,83 @@ impl Source for ProbingDns {
 struct ProbingLookup {
     source: ProbingDns,
     target: Target,
+    /// What the name means while the cluster domain is unknown: a host at most.
+    without_domain: Plan,
     /// The lookup, and the cluster domain that it was planned with.
     opened: Option<(Option<ClusterDomain>, Box<dyn Lookup>)>,
+    /// The number of consecutive rounds in which the cluster domain was unknown.
+    unknown_rounds: u32,
 }
 
 impl ProbingLookup {
+    fn new(source: ProbingDns, target: Target) -> Self {
+        let without_domain = source.plan(&target, None);
+        Self { source, target, without_domain, opened: None, unknown_rounds: 0 }
+    }
+
     async fn round(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
-        let domain = match self.source.domain().await {
-            Ok(domain) => domain,
-            Err(error) => return Update::new(State::Failed(error)),
+        let probe = self.source.probe.clone();
+        let mut answer = pin!(probe.answer());
+        if self.without_domain.dns.is_empty() {
+            return self.ask_knowing(answer.await, early).await;
+        }
+        let patience = probe.patience_left(PATIENCE, clock::now());
+        if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+            return self.ask_knowing(answer, early).await;
+        }
+        let known = async {
+            match answer.await {
+                DomainAnswer::Known(domain) => domain,
+                DomainAnswer::Denied | DomainAnswer::Failed(_) => std::future::pending().await,
+            }
         };
+        let domain = tokio::select! {
+            biased;
+            domain = known => domain,
+            update = self.ask_without(early) => return update,
+        };
+        self.ask_with(Some(domain), early).await
+    }
+
+    async fn ask_knowing(&mut self, answer: DomainAnswer, early: &mut (dyn FnMut(Update) + Send)) -> Update {
+        match answer {
+            DomainAnswer::Known(domain) => self.ask_with(Some(domain), early).await,
+            DomainAnswer::Denied => self.ask_with(None, early).await,
+            DomainAnswer::Failed(error) if self.without_domain.dns.is_empty() => self.unreadable(error),
+            DomainAnswer::Failed(_) => self.ask_without(early).await,
+        }
+    }
+
+    /// Looks up the readings of the name for this cluster domain, or for none.
+    async fn ask_with(&mut self, domain: Option<ClusterDomain>, early: &mut (dyn FnMut(Update) + Send)) -> Update {
+        self.unknown_rounds = 0;
+        self.ask_planned(domain, early).await
+    }
+
+    /// Looks up the name as a host while the cluster domain is unknown, and shortens the TTL, so that the other
+    /// readings are used soon after the domain is known.
+    async fn ask_without(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
+        let mut update = self.ask_planned(None, early).await;
+        let pause = UNKNOWN_RETRY_MIN.saturating_mul(1 << self.unknown_rounds.min(5)).min(UNKNOWN_RETRY_MAX);
+        self.unknown_rounds = self.unknown_rounds.saturating_add(1);
+        update.ttl = update.ttl.map(|ttl| ttl.min(pause));
+        update
+    }
+
+    async fn ask_planned(&mut self, domain: Option<ClusterDomain>, early: &mut (dyn FnMut(Update) + Send)) -> Update {
         let opened = self.opened.take().filter(|(planned, _)| *planned == domain).unwrap_or_else(|| {
-            let scope = Scope::new(self.source.scope.namespace.clone(), domain.clone());
-            (domain, self.source.dns.open(&Plan::new(&self.target, &scope)))
+            let lookup = self.source.dns.open(&self.source.plan(&self.target, domain.clone()));
+            (domain, lookup)
         });
         self.opened.insert(opened).1.ask(early).await
+    }
+
+    /// The answer for a name of which every reading needs the cluster domain, while the query for it fails.
+    fn unreadable(&self, error: Error) -> Update {
+        let refused = &self.without_domain.refused;
+        let error = Error::joined(error.kind(), refused.join("; "), vec![error]);
+        let evidence = refused.iter().map(|what| Evidence::new("not asked", what));
+        Update::new(State::Failed(error)).with_evidence(evidence)
     }
 }
 

@@ -15,9 +15,12 @@ use discovery_core::{
 };
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use futures_util::future::join_all;
-use tests::{addrs, refusal, within};
+use tests::{addrs, refusal, until, within};
 
-use crate::support::environment::{SEARCH_SHOP, cluster_dns, resolved, resolver_in, txt_queries};
+use crate::support::{
+    dns::{Fails, OVER_TCP, PATIENT, QUICK, dns},
+    environment::{SEARCH_SHOP, cluster_dns, resolved, resolver_in, txt_queries},
+};
 
 /// The code, then `DISCOVERY_CLUSTER_DOMAIN`, the search list. The resolver never assumes `cluster.local`.
 #[tokio::test]
@@ -173,4 +176,173 @@ async fn keeps_the_causes_of_other_sources_when_the_cluster_domain_query_fails()
     {
         assert!(error.to_string().contains(part), "`{part}` in {error}");
     }
+}
+
+/// Issue 12, 1: systemd-resolved answers SERVFAIL or REFUSED to everything under `.local`.
+fn refuse_local(dns: &FakeDns, fails: Fails) {
+    dns.script(fails(Rule::when(|asked| asked.name.ends_with(".local."))));
+}
+
+/// A laptop: no search list of a cluster and no own namespace. One attempt takes longer than any test waits.
+fn laptop(dns: &FakeDns, vars: &[(&str, &str)]) -> Resolver {
+    let environment = Environment::empty().with_env(PATIENT.iter().chain(vars).copied());
+    resolver_in(environment).nameservers([dns.addr()]).build().unwrap()
+}
+
+async fn hosts_dns() -> FakeDns {
+    let dns = dns().await;
+    for host in ["example.com", "api.example.com", "api.eu.example.com"] {
+        dns.record(host, "192.0.2.7");
+    }
+    dns.srv("_http._tcp.example.com", 0, 1, 80, "example.com");
+    dns
+}
+
+const FAILURES: [Fails; 4] = [Rule::servfail, Rule::refuse, Rule::garbage, Rule::drop];
+
+/// Issue 12, 1. The cluster domain is unknown, which is not a failure of the host.
+#[tokio::test]
+async fn resolves_hosts_while_the_query_for_the_cluster_domain_fails() {
+    join_all(FAILURES.map(|fails| async move {
+        let dns = hosts_dns().await;
+        refuse_local(&dns, fails);
+        let resolver = laptop(&dns, &[]);
+        for target in ["http://example.com/", "api.example.com:80", "api.eu.example.com:80", "example.com:http"] {
+            let upstream = resolved(&resolver, target).await;
+            assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.7:80"], "{target}");
+            assert!(!upstream.endpoints().is_stale(), "{target}");
+        }
+    }))
+    .await;
+}
+
+/// Issue 12, 1.
+#[tokio::test]
+async fn explains_which_readings_an_unknown_cluster_domain_rules_out() {
+    join_all(FAILURES.map(|fails| async move {
+        let dns = hosts_dns().await;
+        refuse_local(&dns, fails);
+        let explanation = resolved(&laptop(&dns, &[]), "example.com:80").await.explain().to_string();
+        for part in ["TXT dns-version.cluster.local.", "not asked", "the cluster domain is unknown", "A example.com."] {
+            assert!(explanation.contains(part), "`{part}` in {explanation}");
+        }
+    }))
+    .await;
+}
+
+/// Issue 12, 1. A host that does not exist is not found: the failed query was about another name.
+#[tokio::test]
+async fn a_host_that_does_not_exist_is_not_found_while_the_query_for_the_cluster_domain_fails() {
+    join_all(FAILURES.map(|fails| async move {
+        let dns = hosts_dns().await;
+        refuse_local(&dns, fails);
+        let error = refusal(&laptop(&dns, &[]), "missing.example:80").await;
+        assert!(error.is_not_found(), "{error}");
+        assert!(error.to_string().contains("the cluster domain is unknown"), "{error}");
+    }))
+    .await;
+}
+
+/// Issue 12, 1. The host's own failure stays a failure.
+#[tokio::test]
+async fn a_host_whose_query_fails_is_a_transient_error_while_the_cluster_domain_is_unknown() {
+    let dns = hosts_dns().await;
+    dns.script(Rule::any().servfail());
+    assert!(refusal(&laptop(&dns, &[]), "example.com:80").await.is_transient());
+}
+
+/// Issue 12, 1. A name that can only be a Service cannot be read at all; the error says what to set.
+#[tokio::test]
+async fn a_service_is_a_transient_error_that_says_what_to_set_while_the_cluster_domain_query_fails() {
+    let dns = hosts_dns().await;
+    refuse_local(&dns, Rule::servfail);
+    let resolver = laptop(&dns, &[("POD_NAMESPACE", "shop")]);
+    for target in ["orders:80", "orders.shop.svc:80", "web-0.orders.shop.svc:80"] {
+        let error = refusal(&resolver, target).await;
+        assert!(error.is_transient(), "{target}: {error}");
+        for part in ["the cluster domain is unknown", "DISCOVERY_CLUSTER_DOMAIN", "dns-version.cluster.local"] {
+            assert!(error.to_string().contains(part), "`{part}` in {error}");
+        }
+    }
+}
+
+/// Issue 12, 1. Without the own namespace, the cluster domain changes nothing for a bare name.
+#[tokio::test]
+async fn a_bare_name_without_a_namespace_does_not_query_for_the_cluster_domain() {
+    let dns = hosts_dns().await;
+    refuse_local(&dns, Rule::drop);
+    let error = refusal(&laptop(&dns, &[]), "orders:80").await;
+    assert!(error.is_config() && error.to_string().contains("POD_NAMESPACE"), "{error}");
+    assert_eq!(dns.total(), 0);
+}
+
+/// Issue 12, 1. The first successful query turns the other readings on.
+#[tokio::test]
+async fn a_later_answer_about_the_cluster_domain_turns_on_the_readings_that_need_it() {
+    for fails in FAILURES {
+        let dns = cluster_dns("cluster.local").await;
+        dns.record("orders.billing", "192.0.2.9");
+        dns.script(fails(Rule::any().qtype(QType::TXT)));
+        let environment = Environment::empty().with_env(QUICK.into_iter().chain([("POD_NAMESPACE", "shop")]));
+        let resolver = resolver_in(environment).nameservers([dns.addr()]).build().unwrap();
+        let orders = resolved(&resolver, "orders.billing:80").await;
+        assert_eq!(addrs(&orders.endpoints()), ["192.0.2.9:80"]);
+        dns.clear_script();
+        until(&orders, "the Service", |set| addrs(set) == ["10.0.0.2:80"]).await;
+    }
+}
+
+/// Issue 12, 1. A slow answer about the cluster domain still comes before the host's.
+#[tokio::test]
+async fn waits_for_the_host_and_the_cluster_domain_at_the_same_time() {
+    let dns = cluster_dns("cluster.local").await;
+    dns.script(Rule::any().qtype(QType::TXT).delay(Duration::from_millis(600)));
+    dns.script(Rule::any().name("orders.billing").drop());
+    let environment = Environment::empty().with_env(PATIENT.into_iter().chain([("POD_NAMESPACE", "shop")]));
+    let resolver = resolver_in(environment).nameservers([dns.addr()]).build().unwrap();
+    let orders = resolved(&resolver, "orders.billing:80").await;
+    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.2:80"]);
+    assert!(dns.count("orders.billing", QType::A) > 0, "the host is queried meanwhile");
+}
+
+/// Issue 12, 1. A server that never answers the query costs one query for all names.
+#[tokio::test]
+async fn one_unanswered_query_for_the_cluster_domain_serves_all_hosts() {
+    let dns = hosts_dns().await;
+    refuse_local(&dns, Rule::drop);
+    let resolver = laptop(&dns, &OVER_TCP);
+    let targets: Vec<String> = (80..100).map(|port| format!("example.com:{port}")).collect();
+    join_all(targets.iter().map(|target| resolved(&resolver, target))).await;
+    resolved(&resolver, "api.example.com:80").await;
+    assert_eq!(txt_queries(&dns), 1);
+}
+
+/// Issue 12, 1. A domain that is set is not queried for, whatever DNS says about it.
+#[tokio::test]
+async fn a_cluster_domain_that_is_set_is_not_queried_for() {
+    let dns = hosts_dns().await;
+    refuse_local(&dns, Rule::servfail);
+    let resolver = laptop(&dns, &[("DISCOVERY_CLUSTER_DOMAIN", "corp.example")]);
+    resolved(&resolver, "example.com:80").await;
+    assert!(refusal(&resolver, "orders.shop.svc:80").await.is_not_found());
+    assert_eq!(txt_queries(&dns), 0);
+}
+
+/// Issue 12, 1. A query that ends with the runtime that sent it is sent again on the next one.
+#[test]
+fn a_runtime_that_shuts_down_during_the_query_for_the_cluster_domain_leaves_it_to_the_next_one() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let dns = server.block_on(cluster_dns("cluster.local"));
+    dns.script(Rule::any().qtype(QType::TXT).times(1).drop());
+    let environment =
+        Environment::empty().with_env(PATIENT.into_iter().chain(OVER_TCP).chain([("POD_NAMESPACE", "shop")]));
+    let resolver = resolver_in(environment).nameservers([dns.addr()]).build().unwrap();
+    let orders = runtime().block_on(async {
+        let orders = resolver.upstream("orders:80").unwrap();
+        within("the query", dns.asked(|asked| asked.qtype == QType::TXT, 1)).await;
+        orders
+    });
+    runtime().block_on(async { within("endpoints", orders.ready()).await.unwrap() });
+    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
 }
