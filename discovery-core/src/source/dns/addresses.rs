@@ -25,6 +25,27 @@ pub(super) struct AddressSet {
     pub(super) failed: Option<Error>,
 }
 
+/// Why the addresses of a name are unknown.
+#[derive(Debug)]
+pub(super) struct AddressFailure {
+    pub(super) error: Error,
+    /// Whether A was answered with NXDOMAIN, so that only AAAA failed: the name most likely does not exist. The reverse
+    /// says nothing, because some servers deny AAAA for every name.
+    pub(super) a_denied: bool,
+}
+
+impl From<Error> for AddressFailure {
+    fn from(error: Error) -> Self {
+        Self { error, a_denied: false }
+    }
+}
+
+impl From<AddressFailure> for Error {
+    fn from(failure: AddressFailure) -> Self {
+        failure.error
+    }
+}
+
 /// What earlier rounds showed about the two address families of one name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AddressMemory {
@@ -41,7 +62,7 @@ impl DnsSource {
         max_stale: Duration,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
-    ) -> Result<Answer<AddressSet>, Error> {
+    ) -> Result<Answer<AddressSet>, AddressFailure> {
         let (wanted, skipped) = memory.wanted(self.families);
         let ask = |rtype: Rtype, memory: &AddressMemory| self.nameservers.query(name, rtype, memory.of(rtype).large);
         let mut outcomes = match *wanted.as_slice() {
@@ -49,7 +70,8 @@ impl DnsSource {
             [one] => vec![ask(one, memory).await],
             _ => Vec::new(),
         };
-        if let Some(rtype) = skipped.filter(|_| !outcomes.iter().any(is_nxdomain)) {
+        // Without records of the other family, the family that was skipped decides whether the name exists.
+        if let Some(rtype) = skipped {
             if outcomes.iter().any(is_found) {
                 memory.of_mut(rtype).on_skipped();
             } else {
@@ -64,15 +86,15 @@ impl DnsSource {
     }
 }
 
-fn is_nxdomain(outcome: &QueryOutcome) -> bool {
-    matches!(outcome.result, Ok(Answer::NxDomain { .. }))
-}
-
 fn is_found(outcome: &QueryOutcome) -> bool {
     matches!(outcome.result, Ok(Answer::Found { .. }))
 }
 
 /// Waits for both queries. If the second one is slow, `early` gets the addresses of the first.
+///
+/// By RFC 8020, NXDOMAIN for one type says that there are no records of the other type either. It is not relied on:
+/// CoreDNS's `template ANY AAAA` and the resolvers of Docker and of VPNs answer one type with it although the name
+/// exists.
 async fn both<F: Future<Output = QueryOutcome>>(
     one: F,
     other: F,
@@ -82,11 +104,6 @@ async fn both<F: Future<Output = QueryOutcome>>(
     let (first, mut rest) = match select(one, other).await {
         Either::Left((first, rest)) | Either::Right((first, rest)) => (first, rest),
     };
-    // A name that does not exist has no records of the other type either (RFC 8020). Only NXDOMAIN for A is trusted:
-    // some servers answer AAAA with it although the name exists.
-    if first.rtype == Rtype::A && is_nxdomain(&first) {
-        return vec![first];
-    }
     if let Ok(Answer::Found { value, ttl }) = &first.result {
         if let Ok(second) = tokio::time::timeout(RESOLUTION_DELAY, &mut rest).await {
             return vec![first, second];
@@ -103,7 +120,7 @@ struct Merged {
     ips: Vec<IpAddr>,
     found: bool,
     exists: bool,
-    denied: bool,
+    a_denied: bool,
     ttl: Option<Duration>,
     negative_ttl: Option<Duration>,
     failed: Option<Error>,
@@ -138,7 +155,7 @@ impl Merged {
                 family.on_empty();
             }
             Ok(Answer::NxDomain { ttl }) => {
-                self.denied = true;
+                self.a_denied |= outcome.rtype == Rtype::A;
                 self.negative_ttl = shortest(self.negative_ttl, ttl);
                 family.on_empty();
             }
@@ -149,13 +166,13 @@ impl Merged {
         }
     }
 
-    fn finish(self) -> Result<Answer<AddressSet>, Error> {
+    /// A name does not exist when every family that was queried says so. NXDOMAIN of one beside records of the other is
+    /// NODATA; beside a failure of the other it is a failure.
+    fn finish(self) -> Result<Answer<AddressSet>, AddressFailure> {
         let ttl = self.ttl.or(self.negative_ttl).unwrap_or_default();
         match (self.found, self.failed) {
             (true, failed) => Ok(Answer::Found { value: AddressSet { ips: self.ips, failed }, ttl }),
-            // The name does not exist, so the query that failed could not have found anything.
-            (false, Some(_)) if self.denied => Ok(Answer::NxDomain { ttl }),
-            (false, Some(error)) => Err(error),
+            (false, Some(error)) => Err(AddressFailure { error, a_denied: self.a_denied }),
             (false, None) if self.exists => Ok(Answer::NoData { ttl }),
             (false, None) => Ok(Answer::NxDomain { ttl }),
         }
@@ -241,6 +258,51 @@ pub(super) fn endpoints(ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::dns::message::tests::addresses;
+
+    /// What two families say together: `+` records, `0` NODATA, `-` NXDOMAIN, `!` a failure.
+    fn merged(answers: [(Rtype, char); 2]) -> char {
+        let (mut merged, mut memory) = (Merged::default(), AddressMemory::default());
+        for (rtype, answer) in answers {
+            let ttl = Duration::from_secs(5);
+            let result = match answer {
+                '+' => Ok(Answer::Found { value: addresses(rtype), ttl }),
+                '0' => Ok(Answer::NoData { ttl }),
+                '-' => Ok(Answer::NxDomain { ttl }),
+                _ => Err(Error::transient("SERVFAIL")),
+            };
+            let outcome = QueryOutcome { rtype, result, large: false, evidence: Vec::new() };
+            merged.add(outcome, &mut memory, clock::now(), Duration::ZERO, &mut Vec::new());
+        }
+        match merged.finish() {
+            Ok(Answer::Found { .. }) => '+',
+            Ok(Answer::NoData { .. }) => '0',
+            Ok(Answer::NxDomain { .. }) => '-',
+            Err(_) => '!',
+        }
+    }
+
+    /// Issue 12, 2.
+    #[test]
+    fn a_name_does_not_exist_when_both_families_say_so() {
+        for (one, other, expected) in [
+            ('+', '+', '+'),
+            ('+', '0', '+'),
+            ('+', '-', '+'),
+            ('+', '!', '+'),
+            ('0', '0', '0'),
+            ('0', '-', '0'),
+            ('0', '!', '!'),
+            ('-', '-', '-'),
+            ('-', '!', '!'),
+            ('!', '!', '!'),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(merged([(Rtype::A, one), (Rtype::Aaaa, other)]), expected, "A {one}, AAAA {other}");
+                assert_eq!(merged([(Rtype::Aaaa, one), (Rtype::A, other)]), expected, "AAAA {one}, A {other}");
+            }
+        }
+    }
 
     /// `docs/failure-modes.md`, F10.
     #[test]

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     DnsSource,
-    addresses::{AddressMemory, AddressSet, endpoints},
+    addresses::{AddressFailure, AddressMemory, AddressSet, endpoints},
     answer::Answer,
     services::ServiceMemory,
 };
@@ -85,6 +85,9 @@ impl DnsLookup {
 
     /// Queries the candidates in order until one has endpoints. A failed query ends the round: the answer of a later
     /// candidate must not be taken for the answer of this one.
+    ///
+    /// Where A is denied and only AAAA fails, the candidate most likely does not exist: the other candidates inside the
+    /// cluster are queried, and if none has endpoints, the round fails. The name never leads out of the cluster then.
     async fn try_candidates(
         &mut self,
         evidence: &mut Vec<Evidence>,
@@ -92,9 +95,21 @@ impl DnsLookup {
     ) -> Result<(State, Duration), Error> {
         let mut exists = false;
         let mut negative_ttl = Duration::MAX;
+        let mut failed: Option<Error> = None;
         for (at, candidate) in self.next_candidates() {
+            if failed.is_some() && !candidate.in_cluster {
+                break;
+            }
             let remembered = self.memory.winner == Some(at);
-            match self.query(&candidate, remembered, evidence, early).await? {
+            let answer = match self.query(&candidate, remembered, evidence, early).await {
+                Ok(answer) => answer,
+                Err(failure) if failure.a_denied && !remembered => {
+                    failed.get_or_insert(failure.error);
+                    continue;
+                }
+                Err(failure) => return Err(failure.error),
+            };
+            match answer {
                 Answer::Found { value, ttl } => {
                     self.memory.winner = Some(at);
                     self.memory.doubted = false;
@@ -106,6 +121,9 @@ impl DnsLookup {
                 }
                 Answer::NxDomain { ttl } => negative_ttl = negative_ttl.min(ttl),
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.memory.doubted = true;
         Ok((if exists { State::Empty } else { State::NotFound }, negative_ttl))
@@ -134,7 +152,7 @@ impl DnsLookup {
         remembered: bool,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(Update) + Send),
-    ) -> Result<Answer<Vec<Endpoint>>, Error> {
+    ) -> Result<Answer<Vec<Endpoint>>, AddressFailure> {
         match &candidate.question {
             Question::Addresses(_) => {
                 let mut memory = if remembered { self.memory.addresses.clone() } else { AddressMemory::default() };
@@ -162,7 +180,7 @@ impl DnsLookup {
         memory: &mut AddressMemory,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(Update) + Send),
-    ) -> Result<Answer<Vec<Endpoint>>, Error> {
+    ) -> Result<Answer<Vec<Endpoint>>, AddressFailure> {
         let (port, max_stale) = (self.port, self.source.max_stale);
         let mut publish = |ips: &[IpAddr], ttl: Duration| {
             let mut update = Update::new(State::Ready(hosts(candidate, ips, port))).with_ttl(ttl);

@@ -173,7 +173,7 @@ async fn a_service_scaled_to_zero_is_not_looked_up_outside_the_cluster() {
     assert_eq!(dns.count("orders.shop", QType::A), 0);
 }
 
-/// NXDOMAIN holds for every type, so that the failure of the other type does not end the search.
+/// Where A is denied and only AAAA fails, the walk goes on inside the cluster.
 #[tokio::test]
 async fn resolves_service_and_namespace_while_aaaa_fails() {
     let dns = FakeDns::start().await.unwrap();

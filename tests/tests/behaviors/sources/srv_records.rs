@@ -6,7 +6,7 @@ use discovery_core::context::Families;
 use discovery_testing::{FakeDns, Glue, Pod, QType, Rule, Service};
 use tests::{addrs, figure, many_orders, orders, question, refusal, within};
 
-use crate::support::dns::{PATIENT, asked_again, dns, evidence, pod, pod_with};
+use crate::support::dns::{Fails, PATIENT, QUICK, asked_again, dns, evidence, pod, pod_with};
 
 /// A name outside the cluster with SRV records of its own.
 const TARGET: &str = "_http._tcp.api.eu.example.com";
@@ -197,4 +197,37 @@ async fn bad_srv_records_do_not_hide_good_ones() {
     assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.1:80", "[2001:db8::1]:80"], "{}", evidence(&upstream));
     asked_again(&dns, 20).await;
     assert_eq!(upstream.endpoints().version(), 1);
+}
+
+/// Issue 12, 2. A target of which one family does not exist and the other one fails is not left out: the set would be
+/// incomplete.
+#[tokio::test]
+async fn a_target_with_nxdomain_of_one_family_and_a_failure_of_the_other_is_not_left_out() {
+    for (absent, failing) in [(QType::AAAA, QType::A), (QType::A, QType::AAAA)] {
+        for fails in [Rule::servfail as Fails, Rule::refuse, Rule::garbage, Rule::drop] {
+            let dns = with_srv(&[(8080, "a.example.com"), (8080, "b.example.com")]).await;
+            dns.glue(Glue::None);
+            dns.script(Rule::any().name("b.example.com").qtype(absent).nxdomain());
+            dns.script(fails(Rule::any().name("b.example.com").qtype(failing)));
+            let resolver = pod_with(&dns, &QUICK).families(Families::Both).build().unwrap();
+            let error = refusal(&resolver, TARGET).await;
+            assert!(error.is_transient() && error.to_string().contains("b.example.com"), "{absent} denied: {error}");
+        }
+    }
+}
+
+/// Issue 12, 2. Later the last known addresses of the target stay.
+#[tokio::test]
+async fn a_target_keeps_its_addresses_beside_nxdomain_of_the_other_family() {
+    for fails in [Rule::servfail as Fails, Rule::refuse, Rule::garbage, Rule::drop] {
+        let dns = with_srv(&[(8080, "a.example.com"), (8080, "b.example.com")]).await;
+        dns.glue(Glue::None);
+        dns.script(Rule::any().qtype(QType::AAAA).nxdomain());
+        let resolver = pod_with(&dns, &QUICK).families(Families::Both).build().unwrap();
+        let upstream = within("an answer", resolver.resolve(TARGET)).await.unwrap();
+        dns.script(fails(Rule::any().name("b.example.com").qtype(QType::A)));
+        dns.forget();
+        within("refreshes", dns.asked(question("b.example.com", QType::A), 5)).await;
+        assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.1:8080", "192.0.2.2:8080"], "{}", evidence(&upstream));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use discovery_core::{Resolver, context::Families};
 use discovery_testing::{FakeDns, QType, Rule, Service};
 use futures_util::{FutureExt as _, future::join_all};
-use tests::{ORDERS, brisk, figure, ips, orders, question, until, within};
+use tests::{ORDERS, brisk, figure, ips, orders, question, refusal, until, until_stale, within};
 
 use crate::support::dns::{Fails, PATIENT, QUICK, asked_again, dns, dual_stack_pod, evidence, pod_with};
 
@@ -152,4 +152,112 @@ async fn a_slow_family_is_not_a_change() {
     let services = [virtual_orders(), orders(&BOTH), orders(&["10.0.0.1", "fd00::1"])];
     let cases = services.iter().flat_map(|service| [(service.clone(), QType::AAAA), (service.clone(), QType::A)]);
     join_all(cases.map(slowed)).await;
+}
+
+/// The answers that say nothing about a family.
+const FAILURES: [Fails; 4] = [Rule::servfail, Rule::refuse, Rule::garbage, Rule::drop];
+
+/// `orders` with pods of one family, and a rule under which the other family does not exist, as with CoreDNS's
+/// `template ANY AAAA` or the resolver of a VPN.
+async fn denied(denied: QType) -> FakeDns {
+    let dns = dns().await;
+    let of_family = |ip: &&str| (denied == QType::A) == ip.contains(':');
+    let addresses: Vec<&str> = BOTH.into_iter().filter(of_family).collect();
+    dns.apply(orders(&addresses));
+    dns.script(Rule::any().qtype(denied).nxdomain());
+    dns
+}
+
+const DENIED: [(QType, QType); 2] = [(QType::AAAA, QType::A), (QType::A, QType::AAAA)];
+
+/// Issue 12, 2. Five refreshes in which one family is denied and the other one fails leave the set as it is.
+#[tokio::test]
+async fn nxdomain_of_one_family_beside_a_failure_of_the_other_keeps_the_endpoints() {
+    let cases = DENIED.iter().flat_map(|case| FAILURES.map(|fails| (*case, fails)));
+    let kept = |((absent, failing), fails): ((QType, QType), Fails)| async move {
+        let dns = denied(absent).await;
+        let upstream = within("an answer", quick_pod(&dns).resolve("orders:80")).await.unwrap();
+        let before = ips(&upstream.endpoints());
+        dns.script(fails(Rule::any().qtype(failing)));
+        dns.forget();
+        within("refreshes", dns.asked(question(ORDERS, failing), 5)).await;
+        assert_eq!(ips(&upstream.endpoints()), before, "{absent} denied: {}", evidence(&upstream));
+        assert_eq!(before.len(), 2, "{absent} denied");
+        until_stale(&upstream).await;
+    };
+    join_all(cases.map(kept)).await;
+}
+
+/// Issue 12, 2. The walk ends at the name whose query failed: `orders.shop` is not looked up outside of the cluster.
+#[tokio::test]
+async fn nxdomain_of_one_family_beside_a_failure_of_the_other_does_not_lead_out_of_the_cluster() {
+    let cases = DENIED.iter().flat_map(|case| FAILURES.map(|fails| (*case, fails)));
+    let stays = |((absent, failing), fails): ((QType, QType), Fails)| async move {
+        let dns = denied(absent).await;
+        dns.record("orders.shop", "192.0.2.66");
+        dns.record("orders.shop", "2001:db8::66");
+        dns.script(fails(Rule::any().name(ORDERS).qtype(failing)));
+        let error = refusal(&quick_pod(&dns), "orders.shop:80").await;
+        assert!(error.is_transient(), "{absent} denied: {error}");
+        assert_eq!(dns.count("orders.shop", QType::A) + dns.count("orders.shop", QType::AAAA), 0, "{absent} denied");
+    };
+    join_all(cases.map(stays)).await;
+}
+
+/// Issue 12, 2. Whichever answer comes first.
+#[tokio::test]
+async fn nxdomain_of_one_family_beside_records_of_the_other_is_nodata() {
+    for (absent, present) in DENIED {
+        for slow in [absent, present] {
+            let dns = denied(absent).await;
+            dns.clear_script();
+            dns.script(Rule::any().qtype(absent).delay(slowness(absent, slow)).nxdomain());
+            dns.script(Rule::any().qtype(present).delay(slowness(present, slow)));
+            let upstream = within("an answer", dual_stack_pod(&dns).resolve("orders:80")).await.unwrap();
+            asked_again(&dns, 6).await;
+            assert_eq!(ips(&upstream.endpoints()).len(), 2, "{absent} denied, {slow} slow: {}", evidence(&upstream));
+            assert!(!upstream.endpoints().is_stale(), "{absent} denied, {slow} slow");
+        }
+    }
+}
+
+fn slowness(qtype: QType, slow: QType) -> Duration {
+    if qtype == slow { Duration::from_millis(70) } else { Duration::ZERO }
+}
+
+/// Issue 12, 2. The family that was empty so far is asked again before the other one's NXDOMAIN counts.
+#[tokio::test]
+async fn a_family_that_was_empty_is_asked_before_nxdomain_of_the_other_counts() {
+    for (absent, present) in DENIED {
+        let dns = denied(absent).await;
+        let upstream = within("an answer", quick_pod(&dns).resolve("orders:80")).await.unwrap();
+        dns.clear_script();
+        dns.script(Rule::any().qtype(absent).servfail());
+        dns.script(Rule::any().qtype(present).nxdomain());
+        dns.forget();
+        within("refreshes", dns.asked(question(ORDERS, present), 5)).await;
+        assert_eq!(ips(&upstream.endpoints()).len(), 2, "{absent} fails: {}", evidence(&upstream));
+    }
+}
+
+/// Issue 12, 2. A name that both families deny does not exist.
+#[tokio::test]
+async fn nxdomain_of_both_families_is_not_found() {
+    let dns = dns().await;
+    for slow in [QType::A, QType::AAAA] {
+        dns.clear_script();
+        dns.script(Rule::any().qtype(slow).delay(Duration::from_millis(70)));
+        let error = refusal(&dual_stack_pod(&dns), "orders:80").await;
+        assert!(error.is_not_found(), "{slow} slow: {error}");
+    }
+}
+
+/// Issue 12, 2. AAAA is denied for every name, so that it says nothing about the pod that is tried first.
+#[tokio::test]
+async fn nxdomain_of_aaaa_beside_a_failure_of_a_ends_the_walk() {
+    let dns = denied(QType::AAAA).await;
+    dns.script(Rule::any().name("orders.shop.shop.svc.cluster.local").qtype(QType::A).servfail());
+    let resolver = dual_stack_pod(&dns);
+    assert!(refusal(&resolver, "orders.shop:80").await.is_transient());
+    assert_eq!(dns.count(ORDERS, QType::A), 0);
 }

@@ -14,6 +14,15 @@ fn a(name: &str, ttl: u32) -> Record {
     record(name, ttl, Data::A(Ipv4Addr::new(10, 0, 0, 1)))
 }
 
+/// The records of an answer with one address.
+pub(in super::super) fn addresses(rtype: Rtype) -> Records {
+    let data = match rtype {
+        Rtype::Aaaa => Data::Aaaa(Ipv6Addr::LOCALHOST),
+        _ => Data::A(Ipv4Addr::LOCALHOST),
+    };
+    Records { records: vec![record(NAME, 5, data)], additionals: Vec::new(), truncated: false }
+}
+
 fn cname(name: &str, ttl: u32, target: &str) -> Record {
     record(name, ttl, Data::Cname(target.into()))
 }
