@@ -1,6 +1,8 @@
 //! The cluster domain: where it is set, and how the resolver detects it with a TXT query.
 
 use std::{
+    io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +18,7 @@ use discovery_core::{
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use futures_util::future::join_all;
 use tests::{addrs, refusal, until, within};
+use tokio::{net::UdpSocket, task::JoinSet};
 
 use crate::support::{
     dns::{Fails, OVER_TCP, PATIENT, QUICK, dns},
@@ -345,4 +348,37 @@ fn a_runtime_that_shuts_down_during_the_query_for_the_cluster_domain_leaves_it_t
     });
     runtime().block_on(async { within("endpoints", orders.ready()).await.unwrap() });
     assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
+}
+
+/// Answers the query for the cluster domain with NOTIMP, and lets `dns` answer all others.
+async fn without_txt(socket: UdpSocket, dns: SocketAddr) -> io::Result<()> {
+    const NOTIMP: u8 = 4;
+    let mut packet = [0; 4096];
+    loop {
+        let (mut length, client) = socket.recv_from(&mut packet).await?;
+        if packet[..length].windows(11).any(|label| label == b"dns-version") {
+            packet[2] |= 0x80;
+            packet[3] = (packet[3] & 0xf0) | NOTIMP;
+        } else {
+            let upstream = UdpSocket::bind("127.0.0.1:0").await?;
+            upstream.send_to(&packet[..length], dns).await?;
+            length = upstream.recv(&mut packet).await?;
+        }
+        socket.send_to(&packet[..length], client).await?;
+    }
+}
+
+/// Issue 12, 1. A nameserver that does not implement TXT.
+#[tokio::test]
+async fn resolves_hosts_while_the_query_for_the_cluster_domain_is_answered_with_notimp() {
+    let dns = hosts_dns().await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let nameserver = socket.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(without_txt(socket, dns.addr()));
+    let resolver = resolver_in(Environment::empty()).nameservers([nameserver]).build().unwrap();
+    let upstream = resolved(&resolver, "example.com:80").await;
+    assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.7:80"]);
+    let explanation = upstream.explain().to_string();
+    assert!(explanation.contains("Not Implemented"), "{explanation}");
 }
