@@ -194,7 +194,7 @@ impl Setup {
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
             let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
-            sources.push(Arc::new(EnvSource::new(vars)));
+            sources.push(Arc::new(EnvSource::new(vars, context.scope.clone(), Arc::new(dns.clone()))));
         }
         sources.extend(self.custom.iter().cloned());
         Ok(SourceContext::new(context, sources, dns))

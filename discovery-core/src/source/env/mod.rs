@@ -1,36 +1,41 @@
 //! The environment variables that the kubelet sets for every Service in the namespace of the pod.
 
+mod host;
 mod service;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use service::VarReader;
+use host::HostLookup;
+use service::{Place, VarReader};
 
 use super::{BoxFuture, Evidence, Lookup, Source, State, Update};
 use crate::{
     name::{ServiceName, Target},
-    plan::{NameKind, Plan},
+    plan::{NameKind, Plan, Scope},
 };
 
 /// The source `env`: the variables of the Services in the pod's own namespace.
 ///
-/// The variables are read once, need no query, and come first. On a laptop, `ORDERS_SERVICE_HOST=127.0.0.1` is enough
+/// The variables are read once and come first; they need no query, unless they name a host. On a laptop, `ORDERS_SERVICE_HOST=127.0.0.1` is enough
 /// to send the requests for `orders` to the laptop itself. For a Service `orders` the variables are (in upper case,
 /// with `_` for `-`; see kubelet `pkg/kubelet/envvars`):
 ///
 /// | variable | value |
 /// |---|---|
-/// | `ORDERS_SERVICE_HOST` | the address, or `localhost` |
+/// | `ORDERS_SERVICE_HOST` | the address, `localhost`, or the name of a host, which is looked up in DNS as a target is |
 /// | `ORDERS_SERVICE_PORT` | the number of the first port |
 /// | `ORDERS_SERVICE_PORT_<NAME>` | the number of the port with that name |
 /// | `ORDERS_PORT` | `<protocol>://<host>:<port>`, the first port as a Docker link |
 /// | `ORDERS_PORT_<n>_<PROTOCOL>` | the same for each port |
 /// | `ORDERS_PORT_<n>_<PROTOCOL>_{PROTO,PORT,ADDR}` | its parts |
 ///
-/// An empty variable counts as not set. Malformed, incomplete or contradictory variables are an error; the resolver
-/// does not fall back to a later source. `ORDERS_PORT` without `://` belongs to the application and is ignored.
+/// An empty variable counts as not set. Malformed or contradictory variables are an error, and so is a host that has no
+/// addresses; the resolver does not fall back to a later source.
+///
+/// Variables that only look like those of a Service belong to the application. They are skipped, and the evidence says
+/// why: ports without an address, `ORDERS_PORT` without `://`, and other suffixes, such as `ORDERS_SERVICE_PORT_FILE`.
 ///
 /// # Which port
 ///
@@ -49,23 +54,32 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct EnvSource {
     vars: BTreeMap<String, String>,
+    scope: Scope,
+    /// Where a host in `<SERVICE>_SERVICE_HOST` is looked up.
+    hosts: Arc<dyn Source>,
 }
 
 impl EnvSource {
-    /// Returns a source of these variables. It does not read the environment of the process: the caller passes it in.
+    /// Returns a source of these variables, which looks up the hosts that they name in `hosts`. It does not read the
+    /// environment of the process: the caller passes it in.
     #[must_use]
-    pub(crate) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { vars: vars.into_iter().collect() }
+    pub(crate) fn new(vars: impl IntoIterator<Item = (String, String)>, scope: Scope, hosts: Arc<dyn Source>) -> Self {
+        Self { vars: vars.into_iter().collect(), scope, hosts }
     }
 
-    fn update(&self, service: &ServiceName, target: &Target) -> Update {
+    fn lookup(&self, service: &ServiceName, target: &Target) -> Box<dyn Lookup> {
         let mut reader = VarReader::new(&self.vars, service);
-        let state = match reader.endpoint(target) {
-            Ok(Some(endpoint)) => State::Ready(vec![endpoint]),
+        let state = match reader.place(target) {
+            Ok(Some(Place::Host { target, variable })) => {
+                let lookup = self.hosts.open(&Plan::new(&target, &self.scope));
+                return Box::new(HostLookup::new(lookup, variable, reader.into_evidence()));
+            }
+            Ok(Some(Place::Endpoint(endpoint))) => State::Ready(vec![endpoint]),
             Ok(None) => State::NotApplicable,
             Err(error) => State::Failed(error),
         };
-        Update::new(state).with_name_kind(NameKind::Service).with_evidence(reader.into_evidence())
+        let update = Update::new(state).with_name_kind(NameKind::Service).with_evidence(reader.into_evidence());
+        Box::new(EnvLookup { update })
     }
 }
 
@@ -79,17 +93,21 @@ impl Source for EnvSource {
         true
     }
 
+    /// True: only a host that an operator named has no endpoints. The requests must not go to the real Service.
+    fn empty_is_final(&self) -> bool {
+        true
+    }
+
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        let not_applicable = || {
+        let Some(service) = &plan.env else {
             let evidence = Evidence::new("variables", "not read: only for a Service in the pod's own namespace");
-            Update::new(State::NotApplicable).with_evidence([evidence])
+            return Box::new(EnvLookup { update: Update::new(State::NotApplicable).with_evidence([evidence]) });
         };
-        let update = plan.env.as_ref().map_or_else(not_applicable, |service| self.update(service, &plan.target));
-        Box::new(EnvLookup { update })
+        self.lookup(service, &plan.target)
     }
 }
 
-/// The environment of a process does not change, so the answer never changes.
+/// The answer of variables that need no query. The environment of a process does not change, so it never changes.
 #[derive(Debug)]
 struct EnvLookup {
     update: Update,

@@ -13,10 +13,26 @@ use crate::{
     plan::Scope,
 };
 
+/// Fails with what it is asked for.
+#[derive(Debug)]
+struct Hosts;
+
+impl Source for Hosts {
+    fn name(&self) -> &'static str {
+        "hosts"
+    }
+
+    fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
+        let error = crate::Error::config(format!("asked for {}", plan.target));
+        Box::new(EnvLookup { update: Update::new(State::Failed(error)) })
+    }
+}
+
 fn lookup(vars: &[(&str, &str)], target: &str) -> Update {
     let scope = Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok());
     let plan = Plan::new(&Target::new(target).expect(target), &scope);
-    let source = EnvSource::new(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let source = EnvSource::new(vars, scope, Arc::new(Hosts));
     let mut opened = source.open(&plan);
     let mut early = |_| panic!("this source has no early answers");
     let mut answer = opened.ask(&mut early);

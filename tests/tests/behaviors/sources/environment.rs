@@ -1,6 +1,6 @@
 //! Environment variables answer before DNS: for the own namespace, for the ports that they name, and on a laptop.
 
-use discovery_core::{Environment, Resolver, plan::Families};
+use discovery_core::{Environment, Error, Resolver, plan::Families};
 use discovery_testing::{FakeDns, Pod, QType, Rule, Service};
 use tests::{addrs, in_pod_with, refusal, within};
 
@@ -77,13 +77,12 @@ async fn a_malformed_variable_is_an_error_even_when_dns_knows_the_name() {
     let dns = dns().await;
     for (vars, culprit) in [
         (&[("ORDERS_SERVICE_HOST", "10.0.0")][..], "ORDERS_SERVICE_HOST"),
-        (&[("ORDERS_SERVICE_HOST", "orders.shop.svc")], "ORDERS_SERVICE_HOST"),
+        (&[("ORDERS_SERVICE_HOST", "orders.shop.svc:80")], "ORDERS_SERVICE_HOST"),
         (&[("ORDERS_SERVICE_HOST", "10.0.0.9"), ("ORDERS_SERVICE_PORT", "http")], "ORDERS_SERVICE_PORT"),
         (&[("ORDERS_SERVICE_HOST", "10.0.0.9"), ("ORDERS_SERVICE_PORT", "65536")], "ORDERS_SERVICE_PORT"),
         (&[("ORDERS_SERVICE_HOST", "10.0.0.9"), ("ORDERS_SERVICE_PORT", "0")], "ORDERS_SERVICE_PORT"),
         (&[("ORDERS_SERVICE_HOST", "10.0.0.9"), ("ORDERS_SERVICE_PORT_HTTP", "x")], "ORDERS_SERVICE_PORT_HTTP"),
         (&[("ORDERS_PORT", "tcp://10.0.0.9")], "ORDERS_PORT"),
-        (&[("ORDERS_SERVICE_PORT", "80")], "ORDERS_SERVICE_HOST"),
     ] {
         let resolver = in_pod_with(&dns, "shop", vars.iter().copied()).build().unwrap();
         for target in ["orders:80", "orders.shop.svc.cluster.local:80"] {
@@ -100,6 +99,62 @@ async fn a_malformed_variable_is_an_error_even_when_dns_knows_the_name() {
         // Other names still resolve.
         assert_eq!(found(&resolver, "nginx:80").await.1, "dns");
         dns.forget();
+    }
+}
+
+/// Variables of the application itself that only look like those of a Service: DNS knows the name.
+#[tokio::test]
+async fn dns_answers_where_an_application_names_its_own_variables_like_a_service() {
+    let dns = dns().await;
+    for (name, value) in [
+        ("ORDERS_SERVICE_PORT", "8080"),
+        ("ORDERS_SERVICE_PORT", "abc"),
+        ("ORDERS_SERVICE_PORT_HTTP", "80"),
+        ("ORDERS_SERVICE_PORT_FILE", "/run/secrets/port"),
+        ("ORDERS_SERVICE_HOST_FILE", "/run/secrets/host"),
+        ("ORDERS_PORT_80_TCP_PROTO", "tcp"),
+    ] {
+        let resolver = in_pod_with(&dns, "shop", [(name, value)]).build().unwrap();
+        assert_eq!(found(&resolver, "orders:80").await, (vec!["10.96.0.1:80".to_owned()], "dns"), "{name}");
+        let text = resolver.resolve("orders:80").await.unwrap().explain().to_string();
+        assert!(text.contains(&format!("{name}: skipped: ")), "{text}");
+    }
+}
+
+/// An override may name a host: another Service, a machine. DNS knows its addresses, and they change with DNS.
+#[tokio::test]
+async fn a_host_name_in_service_host_is_resolved_as_a_host() {
+    let dns = dns().await;
+    dns.record("db.example.com", "10.7.0.1");
+    for (host, target, expected) in [
+        ("db.example.com", "orders:80", "10.7.0.1:80"),
+        ("orders.billing.svc", "orders:80", "10.96.0.2:80"),
+        ("orders.billing", "http://orders", "10.96.0.2:80"),
+        ("nginx", "orders:8080", "10.0.0.1:8080"),
+    ] {
+        let resolver = in_pod_with(&dns, "shop", [("ORDERS_SERVICE_HOST", host)]).build().unwrap();
+        assert_eq!(found(&resolver, target).await, (vec![expected.to_owned()], "env"), "{host}");
+        let explained = resolver.resolve(target).await.unwrap().explain();
+        let text = explained.to_string();
+        assert!(text.contains(&format!("ORDERS_SERVICE_HOST: {host}")) && text.contains("TTL"), "{text}");
+        assert_eq!(explained.name_kind, Some(discovery_core::plan::NameKind::Service));
+    }
+}
+
+/// The override was set on purpose: the real Service must not get its requests.
+#[tokio::test]
+async fn an_override_whose_host_does_not_resolve_is_an_error_that_names_the_variable() {
+    let dns = dns().await;
+    dns.script(Rule::any().name("down.example.com").servfail());
+    for (host, is) in
+        [("gone.example.com", Error::is_no_endpoints as fn(&Error) -> bool), ("down.example.com", Error::is_transient)]
+    {
+        let resolver = in_pod_with(&dns, "shop", [("ORDERS_SERVICE_HOST", host)]).build().unwrap();
+        let error = refusal(&resolver, "orders:80").await;
+        assert!(is(&error), "{host}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains("ORDERS_SERVICE_HOST") && text.contains(host), "{text}");
+        assert_eq!(dns.count("orders.shop.svc.cluster.local", QType::A), 0, "{host}");
     }
 }
 

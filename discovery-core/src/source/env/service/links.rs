@@ -21,7 +21,7 @@ impl<'a> Links<'a> {
     ///
     /// If the links have another address, the Service was moved (to a laptop, in a test) and they do not describe the
     /// new place.
-    pub(super) fn read(reader: &mut VarReader<'a>, host: Option<(Var<'_>, Address)>) -> Result<Self, Error> {
+    pub(super) fn read(reader: &mut VarReader<'a>, host: Option<&(Var<'_>, Address)>) -> Result<Self, Error> {
         let mut links = Self::default();
         match reader.get("_PORT") {
             Some(var) if var.is_url() => {
@@ -34,12 +34,15 @@ impl<'a> Links<'a> {
             None => {}
         }
         for (rest, var) in reader.below("_PORT_") {
-            if let Some(link) = LinkName::parse(rest) {
-                reader.note(var.name, var.value);
-                links.add(&link, var)?;
+            match LinkName::parse(rest) {
+                Some(link) => {
+                    reader.note(var.name, var.value);
+                    links.add(&link, var)?;
+                }
+                None => reader.skip(var, "not the name of a Docker link, `<SERVICE>_PORT_<n>_<PROTOCOL>`"),
             }
         }
-        match (host, links.host) {
+        match (host, &links.host) {
             (Some((var, host)), Some((link, other))) if host != other => {
                 reader.note(link.name, format!("ignored: the Docker links do not have the address of `{}`", var.name));
                 Ok(Self::default())
@@ -78,8 +81,8 @@ impl<'a> Links<'a> {
     }
 
     fn add_host(&mut self, var: Var<'a>, host: Address) -> Result<(), Error> {
-        match self.host {
-            Some((before, other)) if other != host => Err(var.contradicts(before)),
+        match &self.host {
+            Some((before, other)) if *other != host => Err(var.contradicts(*before)),
             Some(_) => Ok(()),
             None => {
                 self.host = Some((var, host));

@@ -16,7 +16,7 @@ use ports::ServiceVars;
 use crate::{
     Error,
     endpoint::Endpoint,
-    name::{Protocol, ServiceName, Target},
+    name::{Host, Port, Protocol, ServiceName, Target},
     source::Evidence,
 };
 
@@ -33,11 +33,10 @@ impl<'a> VarReader<'a> {
         Self { vars, prefix: part(service.as_str()), evidence: Vec::new() }
     }
 
-    /// Returns the endpoint that the variables give for `target`, or `None` if they do not apply to it; the evidence
-    /// says why.
-    pub(super) fn endpoint(&mut self, target: &Target) -> Result<Option<Endpoint>, Error> {
+    /// Returns where the variables say that `target` is, or `None` if they do not apply to it; the evidence says why.
+    pub(super) fn place(&mut self, target: &Target) -> Result<Option<Place>, Error> {
         let vars = ServiceVars::read(self)?;
-        let Some(host) = vars.host else {
+        let Some((var, host)) = &vars.host else {
             self.note(self.name("_SERVICE_HOST"), "not set");
             return Ok(None);
         };
@@ -46,10 +45,14 @@ impl<'a> VarReader<'a> {
             return Ok(None);
         };
         Ok(Some(match host {
-            Address::Ip(ip) => Endpoint::new((ip, port.get()).into()),
-            Address::Localhost => {
-                Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into())
-            }
+            Address::Ip(ip) => Place::Endpoint(Endpoint::new((*ip, port.get()).into())),
+            Address::Localhost => Place::Endpoint(
+                Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into()),
+            ),
+            Address::Name(name) => Place::Host {
+                target: Target::new(&format!("{name}:{port}"))?,
+                variable: format!("`{}` is `{}`", var.name, var.value.escape_debug()),
+            },
         }))
     }
 
@@ -75,6 +78,11 @@ impl<'a> VarReader<'a> {
             .collect()
     }
 
+    /// Records why a variable that looks like one of the Service's is not read.
+    fn skip(&mut self, var: Var<'_>, reason: &str) {
+        self.note(var.name, format!("skipped: {reason}"));
+    }
+
     /// Records what was read, or why it was ignored.
     fn note(&mut self, asked: impl Into<String>, answer: impl Into<String>) {
         self.evidence.push(Evidence::new(asked, answer));
@@ -83,6 +91,18 @@ impl<'a> VarReader<'a> {
     pub(super) fn into_evidence(self) -> Vec<Evidence> {
         self.evidence
     }
+}
+
+/// Where the variables say that a target is.
+#[derive(Debug)]
+pub(super) enum Place {
+    Endpoint(Endpoint),
+    /// The host in `<SERVICE>_SERVICE_HOST`, with the port of the target.
+    Host {
+        target: Target,
+        /// The variable with its value, for errors.
+        variable: String,
+    },
 }
 
 /// A variable with a value.
@@ -120,6 +140,16 @@ impl Var<'_> {
         })
     }
 
+    /// Parses an IP address, `localhost`, or the name of a host; none of them with a port.
+    fn host(self) -> Result<Address, Error> {
+        address(self.value).or_else(|| host_name(self.value)).ok_or_else(|| {
+            self.malformed(
+                "must be an IP address or the name of a host, without a scheme and a port",
+                "set an address such as `127.0.0.1` or a name such as `db.example.com`, or unset the variable",
+            )
+        })
+    }
+
     fn is_url(self) -> bool {
         self.value.contains("://")
     }
@@ -145,10 +175,12 @@ impl Var<'_> {
 }
 
 /// The address of a Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Ip(IpAddr),
     Localhost,
+    /// The name of a host, as a target writes it.
+    Name(Box<str>),
 }
 
 /// Parses an IP address, with optional brackets around IPv6, or `localhost`.
@@ -161,6 +193,20 @@ fn address(text: &str) -> Option<Address> {
         None => text.parse().ok()?,
     };
     Some(Address::Ip(ip))
+}
+
+/// Parses the name of a host as a target does, which tells a name from a mistyped address. A target with a scheme, a
+/// port or SRV labels says more than where the Service is.
+fn host_name(text: &str) -> Option<Address> {
+    let target = Target::new(text).ok()?;
+    if target.scheme().is_some() || *target.port() != Port::Default(None) {
+        return None;
+    }
+    Some(match target.host() {
+        Host::Ip(ip) => Address::Ip(*ip),
+        Host::Localhost => Address::Localhost,
+        host @ Host::Name { .. } => Address::Name(host.to_string().into()),
+    })
 }
 
 /// Parses a decimal number from 1 to 65535, without a sign.

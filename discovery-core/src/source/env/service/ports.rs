@@ -2,8 +2,6 @@
 
 use std::num::NonZeroU16;
 
-use serde::Deserialize;
-
 use super::{
     Address, Var, VarReader,
     links::{self, Links},
@@ -16,9 +14,9 @@ use crate::{
 
 /// The variables of a Service, combined and checked.
 #[derive(Debug)]
-pub(super) struct ServiceVars {
-    /// The address; `None` if it is not set.
-    pub(super) host: Option<Address>,
+pub(super) struct ServiceVars<'a> {
+    /// The address, and the variable that sets it; `None` if none does.
+    pub(super) host: Option<(Var<'a>, Address)>,
     /// The number of the first port.
     first: Option<NonZeroU16>,
     /// Every port that the variables name, the first port first. Numbers may repeat.
@@ -35,31 +33,28 @@ struct ServicePort {
     protocol: Option<Protocol>,
 }
 
-impl ServiceVars {
-    pub(super) fn read(reader: &mut VarReader<'_>) -> Result<Self, Error> {
-        let main = MainVars::read(reader)?;
-        let (host_name, port_name) = (reader.name("_SERVICE_HOST"), reader.name("_SERVICE_PORT"));
-        let host = parsed(&host_name, main.host.as_deref(), Var::address)?;
-        let first = parsed(&port_name, main.port.as_deref(), Var::port)?;
+impl<'a> ServiceVars<'a> {
+    pub(super) fn read(reader: &mut VarReader<'a>) -> Result<Self, Error> {
+        let main = MainVars::read(reader);
+        let host = main.host.map(|var| var.host().map(|host| (var, host))).transpose()?;
+        let links = Links::read(reader, host.as_ref())?;
+        let Some(host) = host.or_else(|| links.host.clone()) else {
+            skip_ports(reader, main.port, &links);
+            return Ok(Self { host: None, first: None, ports: Vec::new() });
+        };
+        let first = main.port.map(|var| var.port().map(|port| (var, port))).transpose()?;
         let named = named_ports(reader)?;
-        let links = Links::read(reader, host)?;
         if let (Some((var, number)), Some((link, other))) = (first, links.first)
             && number != other
         {
             return Err(link.contradicts(var));
         }
-        let host = host.or(links.host).map(|(_, host)| host);
-        let named_by = first.map(|(var, _)| var).or(named.first().map(|(var, _)| *var));
-        if let (None, Some(var)) = (host, named_by.or(links.ports.first().map(|(var, ..)| *var))) {
-            let rule = format!("sets a port, but no variable sets the address: `{host_name}` is missing");
-            return Err(var.malformed(rule, "set the address too, or unset the port"));
-        }
         let first = first.or(links.first).map(|(_, number)| number);
         let unnamed = |number, protocol| ServicePort { name: None, number, protocol };
         let mut ports: Vec<ServicePort> = first.map(|number| unnamed(number, None)).into_iter().collect();
-        ports.extend(named.into_iter().map(|(_, port)| port));
+        ports.extend(named);
         ports.extend(links.ports.iter().map(|(_, number, protocol)| unnamed(*number, Some(*protocol))));
-        Ok(Self { host, first, ports })
+        Ok(Self { host: Some(host), first, ports })
     }
 
     /// Returns the port that `target` means, if a variable names it.
@@ -105,54 +100,76 @@ impl ServiceVars {
     }
 }
 
-/// The raw values of `<SERVICE>_SERVICE_HOST` and `<SERVICE>_SERVICE_PORT`.
-#[derive(Deserialize)]
-struct MainVars {
-    host: Option<String>,
-    port: Option<String>,
+/// `<SERVICE>_SERVICE_HOST` and `<SERVICE>_SERVICE_PORT`.
+struct MainVars<'a> {
+    host: Option<Var<'a>>,
+    port: Option<Var<'a>>,
 }
 
-impl MainVars {
-    /// Passes only these two variables to `envy`, which ignores the case of names and strips a repeated prefix
-    /// repeatedly.
-    fn read(reader: &mut VarReader<'_>) -> Result<Self, Error> {
-        let mut set = Vec::new();
-        set.extend(reader.get("_SERVICE_HOST"));
-        match reader.get("_SERVICE_PORT") {
-            Some(var) if var.is_url() => {
+impl<'a> MainVars<'a> {
+    fn read(reader: &mut VarReader<'a>) -> Self {
+        let host = reader.get("_SERVICE_HOST");
+        for (_, var) in reader.below("_SERVICE_HOST_") {
+            reader.skip(var, NOT_OF_A_SERVICE);
+        }
+        let port = reader.get("_SERVICE_PORT").filter(|var| {
+            if var.is_url() {
                 reader.note(var.name, "ignored: a Docker link of the Service whose name has `-service` appended");
             }
-            port => set.extend(port),
-        }
-        let prefix = reader.name("_SERVICE_");
-        envy::prefixed(&*prefix)
-            .from_iter(set.into_iter().map(|var| (var.name.to_owned(), var.value.to_owned())))
-            .map_err(|error| Error::config(format!("failed to read the variables `{prefix}*`: {error}")))
+            !var.is_url()
+        });
+        Self { host, port }
     }
-}
-
-fn parsed<'a, T>(
-    name: &'a str,
-    value: Option<&'a str>,
-    parse: fn(Var<'a>) -> Result<T, Error>,
-) -> Result<Option<(Var<'a>, T)>, Error> {
-    value.map(|value| Var { name, value }).map(|var| Ok((var, parse(var)?))).transpose()
 }
 
 /// Returns the port of each `<SERVICE>_SERVICE_PORT_<NAME>`.
-fn named_ports<'a>(reader: &mut VarReader<'a>) -> Result<Vec<(Var<'a>, ServicePort)>, Error> {
-    let found = reader.below("_SERVICE_PORT_");
-    let is_link = |base: &str| found.iter().any(|(rest, var)| *rest == base && var.is_url());
+fn named_ports(reader: &mut VarReader<'_>) -> Result<Vec<ServicePort>, Error> {
     let mut ports = Vec::new();
-    for (rest, var) in &found {
-        // The links of a Service `<service>-service` have the same names. Only the value of the first one differs.
-        if links::base(rest).is_some_and(|base| is_link(&base)) {
-            continue;
+    for (rest, var) in named_vars(reader) {
+        match var.port() {
+            Ok(number) => {
+                reader.note(var.name, var.value);
+                ports.push(ServicePort { name: Some(rest.to_owned()), number, protocol: None });
+            }
+            Err(_) if !names_a_port(rest) => reader.skip(var, NOT_OF_A_SERVICE),
+            Err(error) => {
+                reader.note(var.name, var.value);
+                return Err(error);
+            }
         }
-        reader.note(var.name, var.value);
-        ports.push((*var, ServicePort { name: Some((*rest).to_owned()), number: var.port()?, protocol: None }));
     }
     Ok(ports)
+}
+
+/// Returns each `<SERVICE>_SERVICE_PORT_<NAME>` with its `<NAME>`, without the links of a Service `<service>-service`,
+/// which have the same names. Only the value of the first one differs.
+fn named_vars<'a>(reader: &VarReader<'a>) -> Vec<(&'a str, Var<'a>)> {
+    let found = reader.below("_SERVICE_PORT_");
+    let is_link = |base: &str| found.iter().any(|(rest, var)| *rest == base && var.is_url());
+    let own = |rest: &str| !links::base(rest).is_some_and(|base| is_link(&base));
+    found.iter().copied().filter(|(rest, _)| own(rest)).collect()
+}
+
+/// Whether the kubelet writes `suffix` for the name of a port, and the suffix does not say that its value is something
+/// else. A number counts as a port whatever the suffix is.
+fn names_a_port(suffix: &str) -> bool {
+    let is_name = !suffix.contains(|c: char| c.is_ascii_lowercase())
+        && PortName::new(&suffix.to_ascii_lowercase().replace('_', "-")).is_ok();
+    is_name && !suffix.rsplit('_').next().is_some_and(|last| OTHER_THINGS.contains(&last))
+}
+
+/// The last words of suffixes whose values are not port numbers.
+const OTHER_THINGS: [&str; 13] =
+    ["ADDR", "ADDRESS", "FILE", "HOST", "NAME", "PATH", "PROTO", "PROTOCOL", "RANGE", "SCHEME", "TYPE", "URI", "URL"];
+
+const NOT_OF_A_SERVICE: &str = "not one of the variables that describe a Service";
+
+/// Records why the ports are not used: no variable sets an address, so they belong to the application.
+fn skip_ports(reader: &mut VarReader<'_>, first: Option<Var<'_>>, links: &Links<'_>) {
+    let named: Vec<_> = named_vars(reader).into_iter().map(|(_, var)| var).collect();
+    for var in first.into_iter().chain(named).chain(links.ports.iter().map(|(var, ..)| *var)) {
+        reader.skip(var, "a port without an address does not describe a Service");
+    }
 }
 
 fn no_port(reader: &VarReader<'_>, target: &Target) -> Error {

@@ -102,3 +102,70 @@ fn a_service_whose_name_ends_in_service_keeps_its_own_variables() {
     assert_eq!(outcome(&repeated, "a:80"), "10.0.0.1:80");
     assert_eq!(outcome(&[("A_SERVICE_host", "10.0.0.1")], "a:80"), "not applicable", "names are case-sensitive");
 }
+
+/// An application names its own settings as the kubelet names those of a Service: without an address they are not the
+/// variables of a Service, whatever their values are.
+#[test]
+fn variables_that_only_look_like_those_of_a_service_are_skipped_with_a_reason() {
+    for (name, value) in [
+        ("ORDERS_SERVICE_PORT", "8080"),
+        ("ORDERS_SERVICE_PORT", "http"),
+        ("ORDERS_SERVICE_PORT_API", "80"),
+        ("ORDERS_SERVICE_PORT_API", "x"),
+        ("ORDERS_SERVICE_PORT_FILE", "/run/secrets/port"),
+        ("ORDERS_SERVICE_HOST_FILE", "/run/secrets/host"),
+        ("ORDERS_SERVICE_HOSTS", "10.0.0.1,10.0.0.2"),
+        ("ORDERS_PORT", "8080"),
+        ("ORDERS_PORT_RANGE", "8000-8010"),
+        ("ORDERS_PORT_80_TCP_PROTO", "tcp"),
+        ("ORDERS_PORT_80_TCP_PORT", "80"),
+    ] {
+        assert_eq!(outcome(&[(name, value)], "orders:80"), "not applicable", "{name}");
+        let evidence: Vec<String> =
+            lookup(&[(name, value)], "orders:80").evidence.iter().map(|e| e.to_string()).collect();
+        assert_eq!(evidence.last().map(String::as_str), Some("ORDERS_SERVICE_HOST: not set"), "{name}");
+        let skipped = |line: &String| line.starts_with(&format!("{name}: skipped: ")) || line.contains("ignored: ");
+        assert!(name == "ORDERS_SERVICE_HOSTS" || evidence.iter().any(skipped), "{evidence:?}");
+    }
+}
+
+/// The suffix says that the value is not a port number, so it is none of the Service's ports.
+#[test]
+fn a_suffix_that_names_no_port_does_not_spoil_an_override() {
+    let host = ("ORDERS_SERVICE_HOST", "10.0.0.11");
+    for (name, value) in [
+        ("ORDERS_SERVICE_PORT_FILE", "/run/secrets/port"),
+        ("ORDERS_SERVICE_PORT_HTTP_PATH", "/v1"),
+        ("ORDERS_SERVICE_PORT_RANGE", "8000-8010"),
+        ("ORDERS_SERVICE_PORT_PROTOCOL", "tcp"),
+        ("ORDERS_SERVICE_PORT_http", "x"),
+        ("ORDERS_SERVICE_PORT__", "x"),
+        ("ORDERS_SERVICE_PORT_", "x"),
+        ("ORDERS_SERVICE_PORT_LONGER_THAN_A_PORT_NAME", "x"),
+        ("ORDERS_SERVICE_HOST_FILE", "/run/secrets/host"),
+    ] {
+        assert_eq!(outcome(&[host, (name, value)], "orders:80"), "10.0.0.11:80", "{name}");
+        let evidence = lookup(&[host, (name, value)], "orders:80").evidence;
+        assert!(evidence.iter().any(|e| e.asked == name && e.answer.starts_with("skipped: ")), "{evidence:?}");
+    }
+    // A number is a port, whatever its name is.
+    assert_eq!(outcome(&[host, ("ORDERS_SERVICE_PORT_FILE", "90")], "orders:file"), "10.0.0.11:90");
+}
+
+#[test]
+fn a_host_may_be_a_host_name() {
+    for (host, target, answer) in [
+        ("db.example.com", "orders:80", "db.example.com:80"),
+        ("DB.Example.com.", "http://orders", "db.example.com.:80"),
+        ("orders.billing.svc", "orders.shop:8080", "orders.billing.svc:8080"),
+        ("db", "orders:80", "db:80"),
+        ("api.localhost", "orders:80", "127.0.0.1:80 [::1]:80"),
+    ] {
+        let outcome = outcome(&[("ORDERS_SERVICE_HOST", host)], target);
+        assert!(outcome == answer || outcome.ends_with(&format!(": asked for {answer}")), "{host}: {outcome}");
+    }
+    let port =
+        [("ORDERS_SERVICE_HOST", "db.corp"), ("ORDERS_SERVICE_PORT", "9000"), ("ORDERS_PORT", "tcp://10.0.0.1:80")];
+    assert!(outcome(&port, "orders").ends_with(": asked for db.corp:9000"));
+    assert_eq!(outcome(&port, "orders:80"), "not applicable");
+}
