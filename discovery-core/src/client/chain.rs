@@ -5,6 +5,7 @@ use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 use super::explain::{Explanation, Step, describe};
 use crate::{
     Error,
+    endpoint::Endpoint,
     error::Kind,
     plan::Plan,
     refresh::View,
@@ -83,6 +84,7 @@ impl Chain {
     /// Queries the sources in order; the first one with endpoints wins.
     pub(super) async fn query(&mut self, trust: IncumbentTrust, early: &mut (dyn FnMut(Update) + Send)) -> RoundResult {
         let mut summary = RoundSummary::default();
+        let mut last_resort = None;
         for (at, link) in self.links.iter_mut().enumerate() {
             let mut update = link.lookup.ask(early).await;
             if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
@@ -91,9 +93,14 @@ impl Chain {
             summary.steps.push(Step::new(link.name, &update.state, update.evidence.clone()));
             if matches!(update.state, State::Ready(_)) {
                 self.incumbent = Some(at);
+                // The endpoints of an incumbent that gave way are unreachable: they go at once.
+                update.authoritative |= last_resort.is_some();
                 return RoundResult { update, steps: summary.steps, winner: Some(link.name), error: None };
             }
             let incumbent_stays = self.incumbent == Some(at) && trust.survives(&update);
+            if self.incumbent == Some(at) {
+                last_resort = link.lookup.last_resort().map(|update| (summary.steps.len() - 1, link.name, update));
+            }
             let is_final = link.is_final(&update.state);
             summary.add(link.name, update);
             summary.is_final |= is_final;
@@ -101,7 +108,18 @@ impl Chain {
                 break;
             }
         }
-        summary.conclude(&self.plan)
+        match last_resort {
+            Some((step, name, update)) if !summary.is_final => summary.resort_to(step, name, update),
+            _ => summary.conclude(&self.plan),
+        }
+    }
+
+    /// Tells the incumbent that requests could not connect to its endpoints.
+    pub(super) fn on_unreachable(&mut self, endpoints: &[Endpoint]) {
+        let Some(incumbent) = self.incumbent.and_then(|at| self.links.get_mut(at)) else { return };
+        for endpoint in endpoints {
+            incumbent.lookup.on_unreachable(endpoint);
+        }
     }
 
     /// Completes when any source has a change to report.
@@ -191,6 +209,14 @@ impl RoundSummary {
             };
             self.negative = Some(negative);
         }
+    }
+
+    /// Keeps the endpoints of the incumbent, whose answer is that of `step`: it gave way, but there is nothing better.
+    fn resort_to(mut self, step: usize, source: &'static str, update: Update) -> RoundResult {
+        if let Some(step) = self.steps.get_mut(step) {
+            *step = Step::new(source, &update.state, update.evidence.clone());
+        }
+        RoundResult { update, steps: self.steps, winner: Some(source), error: None }
     }
 
     /// A failure outweighs a negative answer: the source that failed might have had endpoints.

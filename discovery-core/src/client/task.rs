@@ -10,7 +10,9 @@ use super::{
     state::{TargetState, TaskClaim},
 };
 use crate::{
-    Error, clock, entropy,
+    Error, clock,
+    endpoint::Endpoint,
+    entropy,
     plan::Plan,
     refresh::{Freshness, View},
     source::Update,
@@ -89,7 +91,12 @@ impl Task {
             }
             tokio::select! {
                 () = until(next_query_at) => return,
-                () = state.reported() => handle_reports(&state),
+                () = state.reported() => {
+                    let unreachable = handle_reports(&state);
+                    if let Some(open) = &mut self.open {
+                        open.chain.on_unreachable(&unreachable);
+                    }
+                }
                 () = source_change(self.open.as_mut()), if !changed => {
                     changed = true;
                     state.refresh().on_change(clock::now());
@@ -113,15 +120,20 @@ async fn query(state: &TargetState, chain: &mut Chain) -> RoundResult {
             (false, true) => IncumbentTrust::UnlessNegative,
         }
     };
-    let mut round = std::pin::pin!(chain.query(trust, &mut early));
-    loop {
-        tokio::select! {
-            biased;
-            Some(update) = early_updates.recv() => publish_early(state, &update),
-            round = &mut round => return round,
-            () = state.reported() => handle_reports(state),
+    let mut unreachable = Vec::new();
+    let result = {
+        let mut round = std::pin::pin!(chain.query(trust, &mut early));
+        loop {
+            tokio::select! {
+                biased;
+                Some(update) = early_updates.recv() => publish_early(state, &update),
+                result = &mut round => break result,
+                () = state.reported() => unreachable.extend(handle_reports(state)),
+            }
         }
-    }
+    };
+    chain.on_unreachable(&unreachable);
+    result
 }
 
 fn publish_early(state: &TargetState, update: &Update) {
@@ -135,11 +147,16 @@ fn publish_early(state: &TargetState, update: &Update) {
     }
 }
 
-/// Handles what requests have reported.
-fn handle_reports(state: &TargetState) {
+/// Handles what requests have reported. Returns the endpoints in use that they could not connect to.
+fn handle_reports(state: &TargetState) -> Vec<Endpoint> {
     let now = clock::now();
+    let mut unreachable = Vec::new();
     for identity in state.take_unreachable() {
-        let view = state.refresh().on_unreachable(&identity, now);
+        let view = {
+            let mut refresh = state.refresh();
+            unreachable.extend(refresh.view().set.get_by_identity(&identity).cloned());
+            refresh.on_unreachable(&identity, now)
+        };
         if let Some(view) = view {
             tracing::debug!(target = %state.target(), endpoint = %identity, "left out an unreachable endpoint");
             let remark = format!("without {identity}, which is unreachable");
@@ -148,6 +165,7 @@ fn handle_reports(state: &TargetState) {
         }
     }
     state.apply_requests(now);
+    unreachable
 }
 
 async fn until(at: Option<Instant>) {

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use super::Update;
-use crate::plan::Plan;
+use crate::{endpoint::Endpoint, plan::Plan};
 
 /// The boxed future that the traits of this module return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -46,5 +46,20 @@ pub trait Lookup: Send + fmt::Debug {
     /// Cancel-safe: dropping the future does not lose a change that has been reported.
     fn changed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
+    }
+
+    /// Reports that requests could not connect to `endpoint`, while the endpoints in use are those of this lookup.
+    ///
+    /// A source whose answers may be outdated can give way: it reports a [change](Self::changed), answers
+    /// [`State::NotApplicable`](super::State::NotApplicable) when it is asked next, and has a
+    /// [last resort](Self::last_resort). The default ignores the report.
+    fn on_unreachable(&mut self, endpoint: &Endpoint) {
+        let _ = endpoint;
+    }
+
+    /// Returns the answer to use if this source has given way and no later source has endpoints; `None`, the default,
+    /// if it has not given way.
+    fn last_resort(&mut self) -> Option<Update> {
+        None
     }
 }

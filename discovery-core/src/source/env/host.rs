@@ -1,7 +1,9 @@
 //! The host in `<SERVICE>_SERVICE_HOST`.
 
+use super::{address::stays, reports::Reports};
 use crate::{
-    Error,
+    Error, clock,
+    endpoint::Endpoint,
     plan::NameKind,
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };
@@ -15,11 +17,14 @@ pub(super) struct HostLookup {
     variable: String,
     /// The variables that were read.
     evidence: Vec<Evidence>,
+    /// The endpoint that was reported last.
+    reported: String,
+    reports: Reports,
 }
 
 impl HostLookup {
     pub(super) fn new(lookup: Box<dyn Lookup>, variable: String, evidence: Vec<Evidence>) -> Self {
-        Self { lookup, variable, evidence }
+        Self { lookup, variable, evidence, reported: String::new(), reports: Reports::default() }
     }
 
     async fn answer(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
@@ -35,6 +40,9 @@ impl HostLookup {
             state => state,
         };
         update.evidence.splice(..0, self.evidence.iter().cloned());
+        if self.reports.left(clock::now()).is_some() {
+            update.evidence.push(Evidence::new(&self.reported, stays(&self.variable)));
+        }
         of_service(update)
     }
 
@@ -51,6 +59,15 @@ impl Lookup for HostLookup {
 
     fn changed(&mut self) -> BoxFuture<'_, ()> {
         self.lookup.changed()
+    }
+
+    /// The report itself brings the next query forward.
+    fn on_unreachable(&mut self, endpoint: &Endpoint) {
+        if self.reports.on_unreachable(clock::now()) {
+            self.reported = endpoint.addr().to_string();
+            tracing::warn!(endpoint = %self.reported, "unreachable: {}", stays(&self.variable));
+        }
+        self.lookup.on_unreachable(endpoint);
     }
 }
 

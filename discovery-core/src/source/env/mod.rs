@@ -1,12 +1,15 @@
 //! The environment variables that the kubelet sets for every Service in the namespace of the pod.
 
+mod address;
 mod host;
+mod reports;
 mod service;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use address::AddressLookup;
 use host::HostLookup;
 use service::{Place, VarReader};
 
@@ -36,6 +39,15 @@ use crate::{
 ///
 /// Variables that only look like those of a Service belong to the application. They are skipped, and the evidence says
 /// why: ports without an address, `ORDERS_PORT` without `://`, and other suffixes, such as `ORDERS_SERVICE_PORT_FILE`.
+///
+/// # An address that is unreachable
+///
+/// The kubelet writes the variables when it starts the pod, and they outlive the Service. If requests cannot connect to
+/// the address, the variables give way to the next source at once, and are asked again after 30 s; after twice as long
+/// if the address is still unreachable, up to an hour. While no later source has endpoints, the address stays in use.
+///
+/// The kubelet's variables are recognized by their whole family, with the Docker links. An operator's override stays in
+/// use, and a warning and the evidence name the variable.
 ///
 /// # Which port
 ///
@@ -74,13 +86,19 @@ impl EnvSource {
                 let lookup = self.hosts.open(&Plan::new(&target, &self.scope));
                 return Box::new(HostLookup::new(lookup, variable, reader.into_evidence()));
             }
-            Ok(Some(Place::Endpoint(endpoint))) => State::Ready(vec![endpoint]),
+            Ok(Some(Place::Endpoint { endpoint, author, variable })) => {
+                let ready = of_service(State::Ready(vec![endpoint]), reader);
+                return Box::new(AddressLookup::new(ready, author, variable));
+            }
             Ok(None) => State::NotApplicable,
             Err(error) => State::Failed(error),
         };
-        let update = Update::new(state).with_name_kind(NameKind::Service).with_evidence(reader.into_evidence());
-        Box::new(EnvLookup { update })
+        Box::new(EnvLookup { update: of_service(state, reader) })
     }
+}
+
+fn of_service(state: State, reader: VarReader<'_>) -> Update {
+    Update::new(state).with_name_kind(NameKind::Service).with_evidence(reader.into_evidence())
 }
 
 impl Source for EnvSource {
@@ -107,7 +125,7 @@ impl Source for EnvSource {
     }
 }
 
-/// The answer of variables that need no query. The environment of a process does not change, so it never changes.
+/// The answer of variables without an address. The environment of a process does not change, so it never changes.
 #[derive(Debug)]
 struct EnvLookup {
     update: Update,

@@ -6,6 +6,7 @@ mod explanation;
 mod large_answers;
 mod lost_packets;
 mod nameservers;
+mod outdated_variables;
 mod precedence;
 mod resolv_conf;
 mod resolver_options;

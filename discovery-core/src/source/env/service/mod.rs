@@ -13,6 +13,7 @@ use std::{
 
 use ports::ServiceVars;
 
+use super::address::Author;
 use crate::{
     Error,
     endpoint::Endpoint,
@@ -44,16 +45,38 @@ impl<'a> VarReader<'a> {
             self.note(target.to_string(), ports::not_named(self, target));
             return Ok(None);
         };
-        Ok(Some(match host {
-            Address::Ip(ip) => Place::Endpoint(Endpoint::new((*ip, port.get()).into())),
-            Address::Localhost => Place::Endpoint(
-                Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into()),
-            ),
-            Address::Name(name) => Place::Host {
-                target: Target::new(&format!("{name}:{port}"))?,
-                variable: format!("`{}` is `{}`", var.name, var.value.escape_debug()),
-            },
-        }))
+        let variable = format!("`{}` is `{}`", var.name, var.value.escape_debug());
+        let endpoint = match host {
+            Address::Ip(ip) => Endpoint::new((*ip, port.get()).into()),
+            Address::Localhost => {
+                Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into())
+            }
+            Address::Name(name) => {
+                return Ok(Some(Place::Host { target: Target::new(&format!("{name}:{port}"))?, variable }));
+            }
+        };
+        let author = if self.has_whole_family() { Author::Kubelet } else { Author::Operator };
+        Ok(Some(Place::Endpoint { endpoint, author, variable }))
+    }
+
+    /// Whether the variables are complete, as the kubelet writes them (`pkg/kubelet/envvars`), and agree about the
+    /// address: `_SERVICE_HOST`, `_SERVICE_PORT`, and the Docker link of the first port with its parts. An operator
+    /// who overrides a Service sets the first two.
+    fn has_whole_family(&self) -> bool {
+        let value = |suffix: &str| {
+            let (name, value) = self.vars.get_key_value(&self.name(suffix))?;
+            Some(var(name, value)?.value)
+        };
+        let (Some(host), Some(_), Some(link)) = (value("_SERVICE_HOST"), value("_SERVICE_PORT"), value("_PORT")) else {
+            return false;
+        };
+        let Ok((protocol, linked, number)) = (Var { name: "_PORT", value: link }).url() else { return false };
+        let base = format!("_PORT_{number}_{}", protocol.as_str().to_ascii_uppercase());
+        address(host) == Some(linked)
+            && value(&base) == Some(link)
+            && value(&format!("{base}_ADDR")) == Some(host)
+            && value(&format!("{base}_PROTO")).is_some()
+            && value(&format!("{base}_PORT")).is_some()
     }
 
     /// Returns the full name of a variable; `suffix` begins with `_`.
@@ -96,7 +119,12 @@ impl<'a> VarReader<'a> {
 /// Where the variables say that a target is.
 #[derive(Debug)]
 pub(super) enum Place {
-    Endpoint(Endpoint),
+    Endpoint {
+        endpoint: Endpoint,
+        author: Author,
+        /// The variable with its value, for errors.
+        variable: String,
+    },
     /// The host in `<SERVICE>_SERVICE_HOST`, with the port of the target.
     Host {
         target: Target,
