@@ -15,6 +15,8 @@ pub struct Error {
     endpoint: Option<Identity>,
     tried: usize,
     note: Option<Note>,
+    /// The environment variable that the endpoint's address comes from.
+    variable: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -46,17 +48,23 @@ impl Note {
 
 impl Error {
     pub(crate) fn request(error: reqwest::Error, tried: usize) -> Self {
-        Self { inner: Inner::Request(error), endpoint: None, tried, note: None }
+        Self { inner: Inner::Request(error), endpoint: None, tried, note: None, variable: None }
     }
 
     /// An HTTP client could not be built.
     pub(crate) fn client(error: reqwest::Error) -> Self {
-        Self { inner: Inner::Client(error), endpoint: None, tried: 0, note: None }
+        Self { inner: Inner::Client(error), endpoint: None, tried: 0, note: None, variable: None }
     }
 
     /// Names the endpoint of the last attempt.
     pub(crate) fn at(mut self, endpoint: Identity) -> Self {
         self.endpoint = Some(endpoint);
+        self
+    }
+
+    /// Names the variable that the endpoint's address comes from.
+    pub(crate) fn set_by(mut self, variable: Option<&str>) -> Self {
+        self.variable = variable.map(Into::into);
         self
     }
 
@@ -132,6 +140,9 @@ impl fmt::Display for Error {
             Inner::Client(error) => write!(f, "could not build the HTTP client: {}", root_cause(error))?,
             Inner::Request(error) => self.fmt_request(f, error)?,
         }
+        if let Some(variable) = &self.variable {
+            write!(f, " (the address comes from the variable `{variable}`)")?;
+        }
         match self.note {
             Some(note) => write!(f, " ({})", note.text()),
             None => Ok(()),
@@ -187,6 +198,6 @@ impl StdError for Error {
 
 impl From<discovery_core::Error> for Error {
     fn from(error: discovery_core::Error) -> Self {
-        Self { inner: Inner::Discovery(error), endpoint: None, tried: 0, note: None }
+        Self { inner: Inner::Discovery(error), endpoint: None, tried: 0, note: None, variable: None }
     }
 }

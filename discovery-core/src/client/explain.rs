@@ -40,6 +40,17 @@ impl Explanation {
         Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, freshness, endpoints }
     }
 
+    /// The environment variable that the address comes from, if variables won the last round. An error about an endpoint
+    /// that cannot be reached should name it.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        let step = self.steps.iter().find(|step| step.source == "env" && self.winner == Some(step.source))?;
+        let host = |read: &&Evidence| read.asked.ends_with("_SERVICE_HOST");
+        let link = |read: &&Evidence| read.asked.ends_with("_ADDR") || read.answer.contains("://");
+        let set = step.evidence.iter().find(host).or_else(|| step.evidence.iter().find(link))?;
+        Some(&set.asked)
+    }
+
     /// This explanation for a view that changed between two rounds, with the reason in `remark`.
     pub(super) fn amended(&self, view: &View, remark: &str) -> Self {
         let freshness = format!("{}; {remark}", describe(&view.freshness));

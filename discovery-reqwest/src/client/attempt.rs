@@ -11,9 +11,12 @@ use std::{
     time::Duration,
 };
 
-use discovery_core::policy::{
-    Outcome, Pick,
-    retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
+use discovery_core::{
+    Explanation,
+    policy::{
+        Outcome, Pick,
+        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
+    },
 };
 use http::{HeaderMap, Method, Version, header};
 use reqwest::{Request, Response, Url, redirect};
@@ -101,7 +104,9 @@ impl Attempt {
         let endpoint = self.pick.endpoint().identity().clone();
         self.pick.complete(if self.redirected { Outcome::Success } else { error_outcome(&error) }, now);
         let decision = pool.decide(attempts, &endpoint, ended);
-        let error = Error::request(error, attempts.endpoints_tried()).at(endpoint);
+        let explanation = (error.is_connect() && !self.redirected).then(|| pool.upstream().explain());
+        let variable = explanation.as_deref().and_then(Explanation::variable);
+        let error = Error::request(error, attempts.endpoints_tried()).at(endpoint).set_by(variable);
         match (decision, copy) {
             (RetryDecision::Another | RetryDecision::Same, Some(request)) => Ok((request, error)),
             (RetryDecision::GiveUp(GiveUp::NotReplayable), _) => Err(error.with_note(Note::Stream)),

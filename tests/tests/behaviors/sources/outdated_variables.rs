@@ -150,3 +150,24 @@ async fn an_override_that_is_unreachable_stays_and_the_explanation_names_it() {
         );
     }
 }
+
+/// The error of a request says where the dead address comes from.
+#[tokio::test]
+async fn a_connect_error_names_the_variable_of_an_override() {
+    let dns = FakeDns::start().await.unwrap();
+    let pod = FakePod::start("laptop").await.unwrap();
+    pod.stop().await;
+    let (port, link) = (pod.addr().port().to_string(), format!("tcp://{}", pod.addr()));
+    for (vars, variable) in [
+        (vec![("ORDERS_SERVICE_HOST", "127.0.0.1"), ("ORDERS_SERVICE_PORT", &*port)], "ORDERS_SERVICE_HOST"),
+        (vec![("ORDERS_SERVICE_HOST", "localhost"), ("ORDERS_SERVICE_PORT", &*port)], "ORDERS_SERVICE_HOST"),
+        (vec![("ORDERS_PORT", &*link)], "ORDERS_PORT"),
+    ] {
+        let client = Client::new(in_pod_with(&dns, "shop", vars).build().unwrap());
+        for _ in 0..3 {
+            let error = within("an error", client.get("http://orders/").send()).await.unwrap_err();
+            let text = error.to_string();
+            assert!(error.is_connect() && text.contains(&format!("comes from the variable `{variable}`")), "{text}");
+        }
+    }
+}
