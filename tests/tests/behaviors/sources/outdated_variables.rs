@@ -108,7 +108,7 @@ async fn an_unreachable_address_stays_in_use_while_no_later_source_has_endpoints
         assert_eq!((addrs(&orders.endpoints()), orders.explain().winner), (vec![OLD.to_owned()], Some("env")));
         let text = orders.explain().to_string();
         assert!(text.contains("no later source has endpoints"), "{text}");
-        assert_eq!(orders.explain().standing, "fresh");
+        assert_eq!(orders.explain().freshness, "fresh");
     }
     // A later source that gets endpoints takes over while the report counts.
     next.set([NEW]);
@@ -122,7 +122,7 @@ async fn the_source_that_took_over_keeps_its_endpoints_while_it_fails() {
     fail_to_connect(&orders);
     shows(&orders, NEW).await;
     next.fail("the registry restarts");
-    eventually(&orders, "a failed round", |orders| orders.explain().standing.starts_with("stale")).await;
+    eventually(&orders, "a failed round", |orders| orders.explain().freshness.starts_with("stale")).await;
     assert_eq!(addrs(&orders.endpoints()), [NEW]);
 }
 
