@@ -59,8 +59,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets the weight, relative to the other endpoints of its priority. An endpoint of weight 0 is used only if all of
-    /// them have weight 0.
+    /// Sets the weight, relative to the other endpoints of its priority. Beside others that have a weight, an endpoint of
+    /// weight 0 has a very small chance, and is used when they have been tried (RFC 2782).
     #[must_use]
     pub fn with_weight(mut self, weight: u32) -> Self {
         self.weight = weight;

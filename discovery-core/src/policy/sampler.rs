@@ -7,7 +7,8 @@ use super::{LoadedEndpoint, PickArgs, Rng, rng::scale};
 /// Draws indexes with probabilities in proportion to their weights, in constant time.
 ///
 /// The weights lie side by side on a line. Each endpoint owns a range of it, and a draw is a point on the line. An
-/// endpoint of weight 0 owns nothing and is never drawn. If all weights are 0, they count as equal.
+/// endpoint of weight 0 owns nothing: it is drawn only when the request has tried all others. If all weights are 0, they
+/// count as equal.
 #[derive(Debug)]
 pub(super) struct Sampler {
     count: usize,
@@ -59,7 +60,7 @@ impl Sampler {
     ) -> Option<usize> {
         let is_untried = |at: &usize| endpoints.get(*at).is_some_and(|one| !args.tried.contains(one.identity()));
         for _ in 0..QUICK_DRAWS {
-            let at = self.draw(except, args.rng)?;
+            let Some(at) = self.draw(except, args.rng) else { break };
             if is_untried(&at) {
                 return Some(at);
             }
@@ -67,6 +68,11 @@ impl Sampler {
         // Few endpoints are left, if any: look at each.
         let untried = || (0..self.count).filter(|at| Some(*at) != except).filter(is_untried);
         let left = untried().map(|at| self.weight(at)).sum();
+        if left == 0 {
+            // Beside `except`, which has a weight, those of weight 0 do not compete.
+            let count = if except.is_some() { 0 } else { untried().count() as u64 };
+            return untried().nth(scale(args.rng.next_u64(), count) as usize).filter(|_| count > 0);
+        }
         let mut point = scale(args.rng.next_u64(), left);
         untried().find(|at| {
             let weight = self.weight(*at);

@@ -22,9 +22,7 @@ fn set(specs: &[Spec]) -> EndpointSet {
 fn usable(set: &EndpointSet, tried: &Tried) -> BTreeSet<usize> {
     let any_ready = set.iter().any(|e| e.conditions().ready);
     let answers = |e: &Endpoint| if any_ready { e.conditions().ready } else { e.conditions().serving };
-    let idle_level = |p| set.iter().filter(|e| answers(e) && e.priority() == p).all(|e| e.weight() == 0);
-    let fits =
-        |e: &Endpoint| answers(e) && (e.weight() > 0 || idle_level(e.priority())) && !tried.contains(e.identity());
+    let fits = |e: &Endpoint| answers(e) && !tried.contains(e.identity());
     let lowest = set.iter().filter(|e| fits(e)).map(Endpoint::priority).min();
     set.iter().enumerate().filter(|(_, e)| fits(e) && Some(e.priority()) == lowest).map(|(at, _)| at).collect()
 }

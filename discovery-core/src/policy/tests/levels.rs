@@ -42,15 +42,38 @@ fn fails_over_to_a_higher_priority_number_after_all_lower_ones_are_tried() {
     }
 }
 
+/// RFC 2782: a client uses every target of a priority before one of the next priority.
 #[test]
-fn weight_zero_is_left_out_within_its_priority() {
-    let weights = [(0, 10, 0), (1, 10, 3), (2, 20, 0), (3, 20, 0)];
+fn weight_zero_is_the_last_of_its_priority_and_comes_before_the_next_one() {
+    let weights = [(0, 10, 0), (1, 10, 3), (2, 10, 0), (3, 20, 0), (4, 20, 0), (5, 30, 7)];
     let set: EndpointSet =
         weights.map(|(last, p, w)| endpoint(last).with_priority(p).with_weight(w)).into_iter().collect();
     for mut reached in reached_by_all(&set) {
-        reached[1..].sort_unstable();
-        assert_eq!(reached, [1, 2, 3]);
+        reached[1..3].sort_unstable();
+        reached[3..5].sort_unstable();
+        assert_eq!(reached, [1, 0, 2, 3, 4, 5]);
     }
+}
+
+/// RFC 2782, weight 0 beside other weights: when the others have been tried, it is used at once.
+#[test]
+fn weight_zero_is_used_when_it_is_the_last_one_left() {
+    for policy in policies() {
+        let snapshot = snapshot(weighted(&[0, 9]), &*policy);
+        let mut tried = Tried::new();
+        tried.add(snapshot.set()[1].identity());
+        assert_eq!(counts(&snapshot, &tried, 100), [100.0, 0.0], "{policy:?}");
+        tried.add(snapshot.set()[0].identity());
+        assert!(choose(&snapshot, &tried).expect_err("all tried").is_all_tried(), "{policy:?}");
+    }
+}
+
+/// The same when the other endpoints of its priority are not ready.
+#[test]
+fn weight_zero_is_used_when_no_other_endpoint_of_its_priority_is_ready() {
+    let other = endpoint(1).with_weight(5).with_conditions(conditions(false, true));
+    let set: EndpointSet = [endpoint(0).with_weight(0), other, endpoint(2).with_priority(1)].into_iter().collect();
+    assert!(reached_by_all(&set).iter().all(|reached| *reached == [0, 2]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The SRV records of one name, with the addresses of their targets.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,12 @@ use super::{
     answer::Answer,
     message::{Records, Rtype, Srv},
 };
-use crate::{Error, clock, endpoint::Endpoint, name::Hostname, source::Evidence};
+use crate::{
+    Error, clock,
+    endpoint::{Endpoint, Identity},
+    name::Hostname,
+    source::Evidence,
+};
 
 /// How many targets without addresses are looked up at a time.
 const PARALLEL: usize = 8;
@@ -238,7 +243,7 @@ impl ServiceQuery<'_> {
     /// Returns the endpoints of the records. In the cluster zone the weights are only 100 divided by the number of
     /// addresses, so all endpoints are equal. Elsewhere, priority and weight follow RFC 2782.
     fn endpoints(&self, wanted: &[Srv], targets: &Targets) -> Vec<Endpoint> {
-        let mut all = Vec::with_capacity(wanted.len());
+        let mut merged: BTreeMap<Identity, Merged> = BTreeMap::new();
         for srv in wanted {
             // In the cluster, a target below the Service is a pod with a hostname.
             let label = self.label(&srv.target).filter(|_| self.in_cluster);
@@ -249,14 +254,10 @@ impl ServiceQuery<'_> {
                     Some(hostname) => endpoint.with_hostname(hostname.clone()),
                     None => endpoint,
                 };
-                all.push(if self.in_cluster {
-                    endpoint
-                } else {
-                    endpoint.with_priority(srv.priority).with_weight(srv.weight.into())
-                });
+                merged.entry(endpoint.identity().clone()).or_default().add(srv, &endpoint);
             }
         }
-        all
+        merged.into_iter().map(|(identity, merged)| merged.into_endpoint(identity, self.in_cluster)).collect()
     }
 
     fn truncated(&self) -> Error {
@@ -265,6 +266,36 @@ impl ServiceQuery<'_> {
              EndpointSlices",
             self.name
         ))
+    }
+}
+
+/// What the records of one endpoint say together, whatever their order.
+#[derive(Debug, Default)]
+struct Merged {
+    addrs: BTreeSet<SocketAddr>,
+    /// The lowest one; `None` before the first record.
+    priority: Option<u16>,
+    /// The sum of the weights.
+    weight: u32,
+}
+
+impl Merged {
+    fn add(&mut self, srv: &Srv, endpoint: &Endpoint) {
+        self.addrs.extend(endpoint.addrs());
+        self.priority = Some(self.priority.map_or(srv.priority, |known| known.min(srv.priority)));
+        self.weight = self.weight.saturating_add(srv.weight.into());
+    }
+
+    fn into_endpoint(self, identity: Identity, in_cluster: bool) -> Endpoint {
+        let endpoint = self.addrs.into_iter().fold(Endpoint::new(identity.addr()), Endpoint::with_addr);
+        let endpoint = match identity.hostname() {
+            Some(hostname) => endpoint.with_hostname(hostname.clone()),
+            None => endpoint,
+        };
+        if in_cluster {
+            return endpoint;
+        }
+        endpoint.with_priority(self.priority.unwrap_or_default()).with_weight(self.weight)
     }
 }
 

@@ -9,7 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use discovery_core::{Resolver, Upstream, endpoint::Endpoint, policy::RoundRobin};
+use discovery_core::{
+    Resolver, Upstream,
+    endpoint::{Conditions, Endpoint},
+    policy::RoundRobin,
+};
 use discovery_reqwest::{Client, ResponseExt};
 use discovery_testing::{FakeDns, FakePod, ManualSource};
 use discovery_tower::{Balance, HttpRetry, NoRetry, RetryPolicy};
@@ -202,7 +206,7 @@ async fn retries_a_refused_stream_on_the_same_pod_when_it_is_the_only_one() {
     }
 }
 
-/// The other endpoint cannot be reached, or has weight 0 and is never picked.
+/// The other endpoint cannot be reached, or is not ready and is never picked.
 #[tokio::test]
 async fn retries_a_refused_stream_on_the_same_pod_when_the_others_cannot_serve_it() {
     let refusal = Refusal::GoAway(NO_ERROR);
@@ -215,7 +219,9 @@ async fn retries_a_refused_stream_on_the_same_pod_when_the_others_cannot_serve_i
         assert_eq!((response.status().as_u16(), pod.requests()), (200, 2));
     }
     let (pod, idle) = (Http2Pod::start(refusal, 2).await, Http2Pod::start(refusal, 0).await);
-    let client = client_of([Endpoint::new(pod.addr), Endpoint::new(idle.addr).with_weight(0)]).await;
+    let mut not_ready = Conditions::default();
+    not_ready.ready = false;
+    let client = client_of([Endpoint::new(pod.addr), Endpoint::new(idle.addr).with_conditions(not_ready)]).await;
     let response = within("an answer", client.post("http://orders/").body("an order").send()).await.unwrap();
     assert_eq!((response.status().as_u16(), pod.requests(), idle.requests()), (200, 3, 0));
 }

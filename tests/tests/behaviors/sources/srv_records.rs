@@ -127,6 +127,29 @@ async fn duplicate_srv_targets_are_one_endpoint() {
     assert_eq!(found(&dns).await, ["192.0.2.1:80"]);
 }
 
+/// F17, RFC 2782. Two names of one machine, and one record more than once with another weight: the endpoint has the
+/// lower priority and the sum of the weights, in whatever order the records come.
+#[tokio::test]
+async fn srv_records_of_one_address_and_port_are_one_endpoint_in_any_order() {
+    let dns = with_srv(&[]).await;
+    dns.record("c.example.com", "192.0.2.1");
+    dns.record("c.example.com", "2001:db8::1");
+    for (priority, weight, target) in [(20, 5, "a.example.com"), (10, 7, "c.example.com"), (10, 1, "c.example.com")] {
+        dns.srv(TARGET, priority, weight, 80, target);
+    }
+    dns.srv(TARGET, 10, 2, 81, "a.example.com");
+    dns.shuffle(7);
+    let resolver = pod_with(&dns, &[]).families(Families::Both).build().unwrap();
+    let upstream = within("an answer", resolver.resolve(TARGET)).await.unwrap();
+    for _ in 0..5 {
+        let read: Vec<_> = upstream.endpoints().iter().map(|e| (e.port(), e.priority(), e.weight())).collect();
+        assert_eq!(read, [(80, 10, 13), (81, 10, 2)], "{}", evidence(&upstream));
+        assert_eq!(upstream.endpoints()[0].addrs().count(), 2);
+        asked_again(&dns, 4).await;
+    }
+    assert_eq!(upstream.endpoints().version(), 1, "{}", evidence(&upstream));
+}
+
 /// F17. One glue record serves several SRV records (haproxy#971).
 #[tokio::test]
 async fn several_ports_of_a_target_are_several_endpoints() {
