@@ -113,7 +113,7 @@ impl AddressPreference {
 
     /// Returns the address from the builder, else from the downward API. An invalid variable is an error.
     pub(crate) fn configured(self, environment: &PodEnvironment) -> Result<Option<IpAddr>, Error> {
-        match self.explicit {
+        match self.explicit.map(|ip| ip.to_canonical()) {
             Some(ip) if ip.is_unspecified() || ip.is_multicast() => Err(Error::config(format!(
                 "{ip} is not the address of a pod: pass an address that other pods can connect to"
             ))),
@@ -250,7 +250,7 @@ impl<'a> AddressRules<'a> {
 const KUBELET_HEADER: &str = "# Kubernetes-managed hosts file";
 
 fn parse(name: &str, text: &str) -> Result<IpAddr, Error> {
-    text.parse().map_err(|_| {
+    text.parse().map(|ip: IpAddr| ip.to_canonical()).map_err(|_| {
         Error::config(format!(
             "invalid {name}: `{text}` is not an IP address; set {name} from the downward API (status.podIP, \
              status.podIPs, status.hostIP)"

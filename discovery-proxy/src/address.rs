@@ -4,7 +4,7 @@
 //! decimal: `172.30.0.041` is `172.30.0.41`, not an error and not an octal number. Addresses are written in canonical form.
 //! An IPv4-mapped IPv6 address is the IPv4 address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 /// Parses an IP address with leading zeros; returns `None` if the text is not an address.
 ///
@@ -20,6 +20,16 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
     }
     let ip = parse_v6(text)?;
     Some(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4))
+}
+
+/// Returns the IPv4 address of an IPv4-mapped IPv6 address, and any other address as it is.
+pub(super) const fn canonical(addr: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(v6) = addr
+        && let Some(ip) = v6.ip().to_ipv4_mapped()
+    {
+        return SocketAddr::V4(SocketAddrV4::new(ip, v6.port()));
+    }
+    addr
 }
 
 fn parse_v4(text: &str) -> Option<Ipv4Addr> {

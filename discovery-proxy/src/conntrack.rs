@@ -13,7 +13,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use super::{object::Protocol, program::PortState};
+use super::{address::canonical, object::Protocol, program::PortState};
 
 /// A flow that the kernel or a forwarder tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,12 @@ impl StaleFlows {
     /// Returns whether a flow must be forgotten.
     #[must_use]
     pub fn contains(&self, flow: &TrackedFlow) -> bool {
+        let (destination, backend) = (canonical(flow.destination), canonical(flow.backend));
         let owns = |port: &&UdpPort| {
-            port.destinations.contains(&flow.destination)
-                || (port.node_port != 0 && port.node_port == flow.destination.port())
+            port.destinations.contains(&destination) || (port.node_port != 0 && port.node_port == destination.port())
         };
         let mut owners = self.ports.iter().filter(owns).peekable();
-        flow.protocol == Protocol::Udp
-            && owners.peek().is_some()
-            && !owners.any(|port| port.serving.contains(&flow.backend))
+        flow.protocol == Protocol::Udp && owners.peek().is_some() && !owners.any(|port| port.serving.contains(&backend))
     }
 
     /// Returns whether no flow is stale.

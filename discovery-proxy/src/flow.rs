@@ -4,9 +4,11 @@
 
 use std::net::SocketAddr;
 
-use super::{Cidr, object::Protocol};
+use super::{Cidr, address::canonical, object::Protocol};
 
 /// The first packet of a connection, or the first datagram, as the node sees it.
+///
+/// An IPv4-mapped IPv6 address, which a socket for both families reports, is the IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flow<'a> {
@@ -36,7 +38,7 @@ impl<'a> Flow<'a> {
     /// Creates a flow of any protocol.
     #[must_use]
     pub const fn new(protocol: Protocol, source: SocketAddr, destination: SocketAddr) -> Self {
-        Self { protocol, source, destination, interface: None }
+        Self { protocol, source: canonical(source), destination: canonical(destination), interface: None }
     }
 
     /// Sets the interface that the packet arrived on, for a [`LocalDetector`] that reads it.

@@ -1,6 +1,10 @@
 //! One backend.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::name::Hostname;
 
@@ -21,11 +25,13 @@ pub struct Endpoint {
 impl Endpoint {
     /// Creates a backend at one address, with weight 1, priority 0 and the default conditions.
     ///
+    /// An IPv4-mapped IPv6 address is the IPv4 address: `[::ffff:10.0.0.1]:80` is `10.0.0.1:80`.
+    ///
     /// Port 0 stands for an unknown port: the target has no port, and no source gave one.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
         Self {
-            identity: Identity { addr, hostname: None, uid: None },
+            identity: Identity { addr: canonical(addr), hostname: None, uid: None },
             more: Vec::new(),
             weight: 1,
             priority: 0,
@@ -39,6 +45,7 @@ impl Endpoint {
     /// Adds another address of the same backend, to try after a connect error at the first one.
     #[must_use]
     pub fn with_addr(mut self, addr: SocketAddr) -> Self {
+        let addr = canonical(addr);
         if addr != self.identity.addr && !self.more.contains(&addr) {
             self.more.push(addr);
         }
@@ -165,6 +172,14 @@ impl Endpoint {
     #[must_use]
     pub fn conditions(&self) -> Conditions {
         self.conditions
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        // The zone of a link-local address stays.
+        IpAddr::V6(_) => addr,
     }
 }
 

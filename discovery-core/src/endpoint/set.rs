@@ -130,6 +130,16 @@ mod tests {
         assert_eq!(other.get_by_identity(endpoint(3).identity()), None);
     }
 
+    /// RFC 4291 2.5.5.2: whatever the source writes, and so whatever the application's own source writes.
+    #[test]
+    fn an_ipv4_mapped_address_is_the_ipv4_address() {
+        let mapped = Endpoint::new("[::ffff:10.0.0.1]:80".parse().unwrap());
+        assert_eq!(mapped, endpoint(1));
+        assert_eq!(endpoint(1).with_addr("[::ffff:10.0.0.1]:80".parse().unwrap()), endpoint(1));
+        let scoped = "[fe80::1%3]:80".parse().unwrap();
+        assert_eq!(Endpoint::new(scoped).addr(), scoped);
+    }
+
     #[test]
     fn sets_with_different_weights_differ() {
         let light = EndpointSet::new(vec![endpoint(1)]);

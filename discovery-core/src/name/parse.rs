@@ -152,7 +152,7 @@ fn host_of(input: &str, text: &str) -> Result<Host, NameError> {
     }
     let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if literal.contains(':') {
-        return literal.parse::<Ipv6Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| {
+        return literal.parse::<Ipv6Addr>().map(|ip| Host::Ip(IpAddr::V6(ip).to_canonical())).map_err(|_| {
             let remedy = "write it as in RFC 4291, without a zone: `[2001:db8::1]:8080`";
             NameError::new(input, WHAT, format!("`{literal}` is not an IPv6 address"), remedy)
         });

@@ -32,7 +32,7 @@ impl Families {
     pub(crate) fn from_pod_ips(text: &str) -> Option<Self> {
         let mut families = (false, false);
         for ip in text.split(',') {
-            match ip.trim().parse().ok()? {
+            match ip.trim().parse::<IpAddr>().ok()?.to_canonical() {
                 IpAddr::V4(_) => families.0 = true,
                 IpAddr::V6(_) => families.1 = true,
             }
@@ -65,6 +65,7 @@ mod tests {
         for (text, families) in [
             ("10.244.1.7", Some(Families::V4)),
             ("fd00::7", Some(Families::V6)),
+            ("::ffff:10.244.1.7", Some(Families::V4)),
             ("10.244.1.7,fd00::7", Some(Families::Both)),
             (" fd00::7 , 10.244.1.7 ", Some(Families::Both)),
             ("", None),

@@ -64,7 +64,7 @@ impl Dialer {
         // The source port is not known yet, and no rule reads it.
         let flow = Flow::tcp(SocketAddr::new(self.source, 0), destination);
         let decision = decide_connection(&self.handle.load(), &flow, clock::now(), &mut ThreadRng::new());
-        connect(decision, destination, self.connect_timeout).await
+        connect(decision, flow.destination, self.connect_timeout).await
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{
     BindError, ForwarderBuilder, Shared, SnapshotHandle, Stats, builder::ListenAt, listener::Listener, worker::Worker,
 };
-use crate::{Changes, EndpointInfo, Flow, Frontend, Mode, Snapshot, object::Protocol};
+use crate::{Changes, EndpointInfo, Flow, Frontend, Mode, Snapshot, address::canonical, object::Protocol};
 
 /// Forwards TCP and UDP to the endpoints that a [`Proxier`](crate::Proxier) chooses.
 ///
@@ -72,7 +72,7 @@ impl Forwarder {
     /// Returns where the forwarder listens for traffic to an address of a Service; `None` if it does not listen for it.
     #[must_use]
     pub fn local_addr(&self, protocol: Protocol, destination: SocketAddr) -> Option<SocketAddr> {
-        self.lock().get(&Key { protocol, destination }).map(Listener::local_addr)
+        self.lock().get(&Key { protocol, destination: canonical(destination) }).map(Listener::local_addr)
     }
 
     /// Returns a handle to the snapshot that decides new flows, for example for [`Dialer::new`](super::Dialer::new).

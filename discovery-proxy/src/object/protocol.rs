@@ -89,10 +89,10 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
-    /// Returns the family of an address.
+    /// Returns the family of an address. An IPv4-mapped IPv6 address is IPv4.
     #[must_use]
     pub const fn from_ip(ip: IpAddr) -> Self {
-        match ip {
+        match ip.to_canonical() {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
         }

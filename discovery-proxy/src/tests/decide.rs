@@ -1,9 +1,11 @@
 //! Policies, masquerading, rejecting and dropping. Upstream: TestClusterIPGeneral, TestExternalTrafficPolicyLocal,
 //! TestInternalTrafficPolicy, TestLoadBalancer.
 
+use std::net::SocketAddr;
+
 use super::world::*;
 use crate::{
-    Choice, Destination, LocalDetector, Masquerade, Mode, NamespacedName, Scheduler, Scope, Sender, object::*,
+    Choice, Destination, Flow, LocalDetector, Masquerade, Mode, NamespacedName, Scheduler, Scope, Sender, object::*,
 };
 
 const FAR: &str = "10.244.2.1:8080";
@@ -33,6 +35,31 @@ fn cluster_ip_masquerades_senders_that_are_not_pods() {
         assert_eq!(world.outcome(POD, CLUSTER_IP), FAR);
         assert_eq!(world.outcome(NODE, CLUSTER_IP), format!("{FAR} masqueraded"));
         assert_eq!(world.outcome(OUTSIDE, CLUSTER_IP), format!("{FAR} masqueraded"));
+    }
+}
+
+/// As a socket that is open for both families reports an IPv4 peer: the same flow in every mode, for the destination, the
+/// sender, source ranges and affinity.
+#[test]
+fn an_ipv4_mapped_address_of_a_flow_is_the_ipv4_address() {
+    let mapped = |text: &str| {
+        let addr: SocketAddr = text.parse().unwrap();
+        format!("[::ffff:{}]:{}", addr.ip(), addr.port())
+    };
+    let own = |text: &str| text.parse().unwrap();
+    assert_eq!(Flow::tcp(own(&mapped(POD)), own(&mapped(CLUSTER_IP))), Flow::tcp(own(POD), own(CLUSTER_IP)));
+    assert_eq!(Flow::udp(own("[fd00::1]:1"), own("[fd00::2]:2")).source, own("[fd00::1]:1"));
+    for mode in all_modes() {
+        let mut world = World::new(mode.clone()).service(&exposed()).slice(&far());
+        for from in [POD, NODE, OUTSIDE] {
+            for to in [CLUSTER_IP, EXTERNAL_IP, LOAD_BALANCER, NODE_PORT, "0.0.0.0:80"] {
+                let expected = world.outcome(from, to);
+                assert_eq!(world.outcome(&mapped(from), &mapped(to)), expected, "{mode:?} {from} {to}");
+            }
+        }
+        let mut world = World::new(mode.clone()).service(&sticky(100)).slice(&slice(pods(50)));
+        let first = world.to(POD, CLUSTER_IP);
+        assert_eq!(world.to(&mapped(POD), &mapped(CLUSTER_IP)), first, "{mode:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Addresses and ranges.
 
 use super::world::cidr;
-use crate::{Cidr, parse_ip};
+use crate::{Cidr, object::IpFamily, parse_ip};
 
 fn canonical(text: &str) -> String {
     parse_ip(text).map_or_else(String::new, |ip| ip.to_string())
@@ -31,6 +31,19 @@ fn rejects_text_that_is_not_an_address() {
 fn ipv4_mapped_address_is_ipv4() {
     assert_eq!(canonical("::ffff:10.0.0.01"), "10.0.0.1");
     assert_eq!(canonical("64:ff9b::10.0.0.1"), "64:ff9b::a00:1");
+    assert_eq!(canonical("::ffff:0.0.0.0"), "0.0.0.0");
+    assert_eq!(IpFamily::from_ip("::ffff:10.0.0.1".parse().unwrap()), IpFamily::V4);
+}
+
+/// Go's `net.ParseCIDR` and `IPNet.Contains`, which compare IPv4-mapped addresses as IPv4.
+#[test]
+fn ipv4_mapped_range_is_an_ipv4_range() {
+    assert_eq!(cidr("::ffff:10.1.2.3/104").to_string(), "10.0.0.0/8");
+    assert_eq!(cidr("::ffff:10.1.2.3/128").to_string(), "10.1.2.3/32");
+    assert_eq!(cidr("::ffff:0.0.0.0/96").to_string(), "0.0.0.0/0");
+    assert_eq!(cidr("::ffff:10.0.0.1/8").to_string(), "::/8", "of which the mapped ones are a small part");
+    assert!(cidr("10.0.0.0/8").contains("::ffff:10.9.9.9".parse().unwrap()));
+    assert!(!cidr("::/0").contains("::ffff:10.9.9.9".parse().unwrap()));
 }
 
 #[test]

@@ -243,16 +243,17 @@ impl FamilyMemory {
     }
 }
 
-/// Returns one endpoint for each address. Exactly one address of each family is one endpoint with both.
+/// Returns one endpoint for each address, however often it is listed. Exactly one address of each family is one endpoint
+/// with both.
 pub(super) fn endpoints(ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
+    let mut ips: Vec<IpAddr> = ips.iter().map(IpAddr::to_canonical).collect();
+    ips.sort_unstable();
+    ips.dedup();
     let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
-    if let [one, other] = ips
-        && one.is_ipv4() != other.is_ipv4()
-    {
-        let (v4, v6) = if one.is_ipv4() { (one, other) } else { (other, one) };
-        return vec![Endpoint::new(at(v4)).with_addr(at(v6))];
+    match ips.as_slice() {
+        [v4 @ IpAddr::V4(_), v6 @ IpAddr::V6(_)] => vec![Endpoint::new(at(v4)).with_addr(at(v6))],
+        ips => ips.iter().map(|ip| Endpoint::new(at(ip))).collect(),
     }
-    ips.iter().map(|ip| Endpoint::new(at(ip))).collect()
 }
 
 #[cfg(test)]
@@ -315,6 +316,21 @@ mod tests {
         assert_eq!(memory.wanted(Families::Both).1, None);
         memory.v6.on_empty();
         assert_eq!(memory.wanted(Families::Both).1, Some(Rtype::Aaaa));
+    }
+
+    /// A server may send one record twice, and some map IPv4 into AAAA.
+    #[test]
+    fn one_address_of_each_family_is_one_endpoint_however_often_it_is_listed() {
+        let endpoints = |ips: &[&str]| {
+            let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+            let shown = |e: &Endpoint| e.addrs().map(|addr| addr.to_string()).collect::<Vec<_>>().join(" ");
+            super::endpoints(&ips, 80).iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(endpoints(&["10.0.0.1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
+        assert_eq!(endpoints(&["fd00::1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
+        assert_eq!(endpoints(&["10.0.0.1", "::ffff:10.0.0.1"]), ["10.0.0.1:80"]);
+        assert_eq!(endpoints(&["10.0.0.1", "::ffff:10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
+        assert_eq!(endpoints(&["10.0.0.2", "10.0.0.1", "10.0.0.2"]), ["10.0.0.1:80", "10.0.0.2:80"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use discovery_testing::FakeDns;
 use futures_util::FutureExt as _;
 use tests::{addrs, brisk, until, within};
 
-use crate::support::dns::{dns, pod, pod_with_lines};
+use crate::support::dns::{dns, dual_stack_pod, pod, pod_with_lines};
 
 /// T5. With `ndots:5` a literal has too few dots to be queried as it stands.
 #[tokio::test]
@@ -22,6 +22,8 @@ async fn sends_no_query_for_address_literals() {
         ("http://10.1.2.3/", &["10.1.2.3:80"]),
         ("[2001:db8::1]:8080", &["[2001:db8::1]:8080"]),
         ("2001:db8::1", &["[2001:db8::1]:0"]),
+        ("http://[::ffff:10.1.2.3]:81/", &["10.1.2.3:81"]),
+        ("::ffff:a01:203", &["10.1.2.3:0"]),
         ("https://[2001:db8::1]/x", &["[2001:db8::1]:443"]),
         ("localhost:80", &["127.0.0.1:80", "[::1]:80"]),
         ("http://api.localhost:81", &["127.0.0.1:81", "[::1]:81"]),
@@ -38,6 +40,32 @@ async fn sends_no_query_for_address_literals() {
         within(target, asked_again).await;
     }
     assert_eq!(dns.total(), 0);
+}
+
+/// RFC 4291 2.5.5.2: `::ffff:192.0.2.7` is 192.0.2.7 in whatever record it comes, and `::ffff:0.0.0.0` leads back to this
+/// machine as 0.0.0.0 does.
+#[tokio::test]
+async fn an_ipv4_mapped_address_is_the_ipv4_address() {
+    let dns = dns().await;
+    for (name, ips) in [
+        ("db.example.com", &["192.0.2.7", "::ffff:192.0.2.7"][..]),
+        ("dual.example.com", &["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"]),
+        ("zero.example.com", &["192.0.2.7", "::ffff:0.0.0.0"]),
+    ] {
+        ips.iter().for_each(|ip| dns.record(name, *ip));
+    }
+    dns.srv("_http._tcp.api.example.com", 0, 1, 81, "dual.example.com");
+    dns.srv("_http._tcp.api.example.com", 0, 1, 82, "zero.example.com");
+    let resolver = dual_stack_pod(&dns);
+    for (target, expected) in [
+        ("db.example.com:80", &["192.0.2.7:80"][..]),
+        ("dual.example.com:80", &["192.0.2.7:80", "[2001:db8::7]:80"]),
+        ("zero.example.com:80", &["192.0.2.7:80"]),
+        ("_http._tcp.api.example.com", &["192.0.2.7:81", "192.0.2.7:82", "[2001:db8::7]:81"]),
+    ] {
+        let upstream = within(target, resolver.resolve(target)).await.unwrap();
+        until(&upstream, target, |set| addrs(set) == expected).await;
+    }
 }
 
 #[tokio::test]

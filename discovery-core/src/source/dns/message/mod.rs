@@ -157,6 +157,8 @@ impl Record {
             Data::Aaaa(ip) => IpAddr::V6(ip),
             _ => return None,
         };
+        // `::ffff:0.0.0.0` is `0.0.0.0`.
+        let ip = ip.to_canonical();
         (!ip.is_unspecified()).then_some(ip)
     }
 }

@@ -91,6 +91,17 @@ fn a_negative_answer_lasts_as_long_as_its_soa_says() {
     assert_eq!(without_soa, Answer::NxDomain { ttl: NEGATIVE_WITHOUT_SOA });
 }
 
+/// RFC 4291 2.5.5.2.
+#[test]
+fn an_ipv4_mapped_address_is_the_ipv4_address() {
+    let aaaa = |ip: &str| record(NAME, 5, Data::Aaaa(ip.parse().expect("an address")));
+    let records = vec![aaaa("::ffff:10.0.0.1"), aaaa("::ffff:0.0.0.0"), aaaa("::"), aaaa("fd00::1"), aaaa("::1")];
+    let found = Records { additionals: records.clone(), records, truncated: false };
+    let expected = ["10.0.0.1", "fd00::1", "::1"];
+    assert_eq!(found.ips().map(|ip| ip.to_string()).collect::<Vec<_>>(), expected);
+    assert_eq!(found.glue().map(|(_, ip, _)| ip.to_string()).collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn a_failure_code_is_transient() {
     assert!(read(Rcode::Failure("SERVFAIL".into()), vec![], vec![]).expect_err("a failure").is_transient());

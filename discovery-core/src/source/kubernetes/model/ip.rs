@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Parses an IP address as Kubernetes does: an IPv4 octet with leading zeros is decimal, so `172.30.0.041` means
 /// `172.30.0.41` (k8s.io/utils/net `ParseIPSloppy`). Objects in old clusters contain such addresses.
+/// An IPv4-mapped IPv6 address is the IPv4 address.
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| parse_ipv4_with_leading_zeros(text))
+    text.parse().ok().map(|ip: IpAddr| ip.to_canonical()).or_else(|| parse_ipv4_with_leading_zeros(text))
 }
 
 fn parse_ipv4_with_leading_zeros(text: &str) -> Option<IpAddr> {
@@ -30,6 +31,7 @@ mod tests {
         assert_eq!(ip("172.30.0.041").as_deref(), Some("172.30.0.41"));
         assert_eq!(ip("203.0.113.000").as_deref(), Some("203.0.113.0"));
         assert_eq!(ip("fd00::7").as_deref(), Some("fd00::7"));
+        assert_eq!(ip("::ffff:10.0.0.1").as_deref(), Some("10.0.0.1"));
         for bad in ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.+4", "1..2.3", "example.com"] {
             assert_eq!(ip(bad), None, "{bad:?}");
         }

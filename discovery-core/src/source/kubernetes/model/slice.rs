@@ -100,7 +100,7 @@ impl SliceEndpoint {
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         Self {
-            address,
+            address: address.to_canonical(),
             conditions: Conditions::default(),
             hostname: None,
             node: None,
