@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -119,8 +120,9 @@ impl Environment {
         &self.env
     }
 
-    pub(crate) fn resolv_conf(&self) -> Result<String, Error> {
-        Ok(self.resolv_conf.read()?.unwrap_or_default())
+    /// The text of `resolv.conf`; `None` if there is no such file.
+    pub(crate) fn resolv_conf(&self) -> Result<Option<String>, Error> {
+        self.resolv_conf.read()
     }
 
     pub(crate) fn namespace(&self) -> Result<Option<String>, Error> {
@@ -133,6 +135,20 @@ impl Environment {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
     }
+}
+
+/// Returns the index of the network interface with this name, for the zone of a link-local nameserver.
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    if cfg!(target_os = "linux") {
+        let is_name = !name.contains('/') && name != "." && name != "..";
+        let file = Path::new("/sys/class/net").join(name).join("ifindex");
+        return is_name.then(|| fs::read_to_string(file).ok()?.trim().parse().ok()).flatten();
+    }
+    // The C library reads the zone of an address literal, without a query.
+    (format!("fe80::1%{name}"), 53).to_socket_addrs().ok()?.find_map(|addr| match addr {
+        SocketAddr::V6(addr) => Some(addr.scope_id()).filter(|index| *index != 0),
+        SocketAddr::V4(_) => None,
+    })
 }
 
 /// The modification time, length and inode of a file. The inode matters when a file is moved into place, since it keeps

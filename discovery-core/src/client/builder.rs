@@ -11,7 +11,7 @@ use crate::source::kubernetes::KubernetesSourceBuilder;
 use crate::{
     Error, clock,
     context::{Context, Families, Inputs, ResolvConf, Settings},
-    environment::{Environment, Stamp},
+    environment::{Environment, Stamp, interface_index},
     name::{ClusterDomain, Namespace},
     policy::{LeastRequest, Policy},
     refresh::RefreshSettings,
@@ -121,7 +121,7 @@ impl ResolverBuilder {
     pub fn build(mut self) -> Result<Resolver, Error> {
         let environment = self.environment.unwrap_or_else(Environment::from_process);
         let vars = environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
-        let settings = Settings::from_vars(vars)?;
+        let settings = Settings::from_vars_of(vars, &interface_index)?;
         for name in &settings.unknown {
             tracing::warn!(%name, "ignored an unknown DISCOVERY_ variable: check its spelling");
         }
@@ -183,7 +183,19 @@ pub(super) struct Setup {
 impl Setup {
     /// Reads `resolv.conf` and the namespace file, and creates the sources.
     pub(super) fn detect(&self) -> Result<SourceContext, Error> {
-        let resolv_conf = ResolvConf::parse(&self.environment.resolv_conf()?);
+        self.detect_with(self.environment.resolv_conf()?.as_deref())
+    }
+
+    /// As [`detect`](Self::detect), after a change; `None` if there is no `resolv.conf` or nothing in it, as for a moment
+    /// while a tool writes it.
+    pub(super) fn detect_again(&self) -> Result<Option<SourceContext>, Error> {
+        let text = self.environment.resolv_conf()?.filter(|text| !text.trim().is_empty());
+        text.map(|text| self.detect_with(Some(&text))).transpose()
+    }
+
+    fn detect_with(&self, resolv_conf: Option<&str>) -> Result<SourceContext, Error> {
+        let parse = |text| ResolvConf::parse_of(text, &interface_index);
+        let resolv_conf = resolv_conf.map_or_else(ResolvConf::default, parse);
         for skipped in &resolv_conf.skipped {
             tracing::warn!(%skipped, "ignored an entry of resolv.conf");
         }

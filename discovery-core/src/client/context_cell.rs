@@ -46,9 +46,14 @@ impl ContextCell {
             current.checked_at = now;
             let stamp = self.setup.resolv_conf_stamp();
             if stamp != current.stamp {
-                current.context = Arc::new(self.setup.detect()?);
+                match self.setup.detect_again()? {
+                    Some(context) => {
+                        current.context = Arc::new(context);
+                        tracing::info!("reloaded resolv.conf after a change");
+                    }
+                    None => tracing::warn!("resolv.conf is missing or empty: what it said before stays in use"),
+                }
                 current.stamp = stamp;
-                tracing::info!("reloaded resolv.conf after a change");
             }
         }
         Ok(current.context.clone())

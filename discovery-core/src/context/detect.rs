@@ -78,8 +78,8 @@ impl Context {
     /// * cluster domain: `explicit`, `DISCOVERY_CLUSTER_DOMAIN`, the search entry `svc.<domain>` if another entry
     ///   `<namespace>.svc.<domain>` confirms it;
     /// * nameservers: `explicit`, `DISCOVERY_NAMESERVERS`, `resolv.conf`;
-    /// * families: `explicit`, `DISCOVERY_IP_FAMILIES`, `POD_IPS` (downward API, `status.podIPs`; ignored if it is not
-    ///   a list of addresses);
+    /// * families: `explicit`, `DISCOVERY_IP_FAMILIES`, IPv4 if `resolv.conf` has the option `no-aaaa`, `POD_IPS`
+    ///   (downward API, `status.podIPs`; ignored if it is not a list of addresses);
     /// * each DNS option: `explicit`, its variable, the `options` of `resolv.conf`.
     ///
     /// An empty variable counts as not set.
@@ -184,6 +184,9 @@ fn families(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> (O
     let set = explicit.families.map(|families| (families, IN_CODE));
     if let Some((families, place)) = set.or_else(|| settings.families.map(|f| (f, "DISCOVERY_IP_FAMILIES"))) {
         return (Some(families), format!("{families} ({place})"));
+    }
+    if around.resolv_conf.options.no_aaaa {
+        return (Some(Families::V4), format!("{} (no-aaaa in resolv.conf)", Families::V4));
     }
     let Some(text) = around.var(POD_IPS) else {
         return (None, format!("by the routing table: neither DISCOVERY_IP_FAMILIES nor {POD_IPS} is set"));

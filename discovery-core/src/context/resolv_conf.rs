@@ -5,18 +5,20 @@ mod tests;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use super::nameserver::nameserver;
+use super::nameserver::{Interfaces, THIS_MACHINE, nameserver};
 use crate::name::DomainName;
 
 /// A parsed `resolv.conf` (resolv.conf(5), and the kubelet's `pkg/kubelet/network/dns/dns.go`).
 ///
-/// As in the C libraries, the last `search` or `domain` line wins, and only the first three nameservers are used.
+/// As in the C libraries, the last `search` or `domain` line wins, only the first three nameservers are used, and without
+/// a `nameserver` line the nameserver is this machine.
 /// `sortlist` and the search entry `.` (the root) are accepted and have no effect. No domain is derived from the host
 /// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvConf {
-    /// The nameservers in their order, without duplicates; at most three. The default port is 53.
+    /// The nameservers in their order, without duplicates; at most three. The default port is 53. Without a `nameserver`
+    /// line they are `127.0.0.1` and `::1`.
     pub nameservers: Vec<SocketAddr>,
     /// The search list. It is used for detection only; names are never expanded with it.
     pub search: Vec<DomainName>,
@@ -28,20 +30,33 @@ pub struct ResolvConf {
 
 impl ResolvConf {
     /// Parses the text of the file. This cannot fail: [`skipped`](Self::skipped) lists the entries that were ignored.
+    ///
+    /// The zone of a link-local nameserver must be an index, as in `fe80::1%2`: this function knows no interfaces.
     #[must_use]
     pub fn parse(text: &str) -> Self {
+        Self::parse_of(text, &|_| None)
+    }
+
+    /// As [`parse`](Self::parse), on a machine with these interfaces.
+    pub(crate) fn parse_of(text: &str, interfaces: Interfaces<'_>) -> Self {
         let mut parsed = Self::default();
+        let mut is_local = true;
         for (at, line) in text.lines().enumerate() {
-            parsed.line(Line { number: at + 1, text: line.trim() });
+            let line = Line { number: at + 1, text: line.trim() };
+            is_local &= line.words().next() != Some("nameserver");
+            parsed.line(line, interfaces);
+        }
+        if is_local {
+            parsed.nameservers = THIS_MACHINE.to_vec();
         }
         parsed
     }
 
-    fn line(&mut self, line: Line<'_>) {
+    fn line(&mut self, line: Line<'_>, interfaces: Interfaces<'_>) {
         let mut words = line.words();
         match words.next() {
             None | Some("sortlist") => {}
-            Some("nameserver") => self.nameserver(line),
+            Some("nameserver") => self.nameserver(line, interfaces),
             Some("search") => self.search(line, usize::MAX),
             Some("domain") => self.search(line, 1),
             Some("options") => words.for_each(|word| {
@@ -53,9 +68,9 @@ impl ResolvConf {
         }
     }
 
-    fn nameserver(&mut self, line: Line<'_>) {
+    fn nameserver(&mut self, line: Line<'_>, interfaces: Interfaces<'_>) {
         let mut values = line.words().skip(1);
-        match values.next().map(nameserver) {
+        match values.next().map(|text| nameserver(text, interfaces)) {
             None => self.skip(line, line.text, "the address is missing"),
             Some(Err(rule)) => self.skip(line, line.text, rule),
             Some(Ok(addr)) if self.nameservers.contains(&addr) => self.skip(line, line.text, "listed twice"),
@@ -133,6 +148,8 @@ pub struct ResolvOptions {
     pub attempts: Option<u32>,
     /// `use-vc`: query over TCP.
     pub use_vc: bool,
+    /// `no-aaaa`: send no AAAA queries.
+    pub no_aaaa: bool,
 }
 
 impl ResolvOptions {
@@ -146,6 +163,7 @@ impl ResolvOptions {
             ("attempts", Some(value)) => self.attempts = Some(count(value, MAX_ATTEMPTS)?),
             ("timeout" | "attempts", None) => return Err("`:` and a number are missing"),
             ("use-vc", None) => self.use_vc = true,
+            ("no-aaaa", None) => self.no_aaaa = true,
             (known, _) if IGNORED.contains(&known) => {}
             _ => return Err("unknown option"),
         }
@@ -187,7 +205,6 @@ const IGNORED: &[&str] = &[
     "ip6-bytestring",
     "ip6-dotint",
     "ndots",
-    "no-aaaa",
     "no-check-names",
     "no-ip6-dotint",
     "no-reload",

@@ -140,7 +140,11 @@ fn settings_override_nameservers_and_options_of_resolv_conf() {
     let set = Context::detect(&Settings::default(), &settings, &around).expect("context");
     assert_eq!(set.origins[2].to_string(), "nameservers: 127.0.0.1:5353 (DISCOVERY_NAMESERVERS)");
     assert_eq!(set.options, DnsOptions { attempts: Some(1), tcp: false, ..all });
-    let none = TestInputs::default().context().expect("context");
+    let local = TestInputs::default().context().expect("context");
+    assert_eq!(local.origins[2].to_string(), "nameservers: 127.0.0.1:53, [::1]:53 (resolv.conf)");
+    let no_file = ResolvConf::default();
+    let around = Inputs::new(&vars, None, &no_file);
+    let none = Context::detect(&Settings::default(), &Settings::default(), &around).expect("context");
     assert_eq!(none.origins[2].to_string(), "nameservers: none (resolv.conf)");
 }
 
@@ -152,6 +156,10 @@ fn families_come_from_the_setting_or_pod_ips() {
     };
     assert_eq!(families(&[("POD_IPS", "10.0.0.1,fd00::1")]), (Some(Families::Both), "both (POD_IPS)".to_owned()));
     assert_eq!(families(&[]).0, None);
+    let no_aaaa =
+        TestInputs { vars: &[("POD_IPS", "fd00::1")], resolv_conf: "options no-aaaa", ..TestInputs::default() };
+    let context = no_aaaa.context().expect("context");
+    assert_eq!(context.origins[3].to_string(), "address families: ipv4 (no-aaaa in resolv.conf)");
     let strange = families(&[("POD_IPS", "$(IPS)")]);
     assert!(strange.0.is_none() && strange.1.contains("`$(IPS)`"), "{strange:?}");
     let set = Settings { families: Some(Families::V4), ..Settings::default() };

@@ -72,7 +72,7 @@ fn lists_ignored_entries_with_a_reason() {
     for (line, expected) in [
         ("nameserver", "line 1, `nameserver`: the address is missing"),
         ("nameserver dns.corp", "line 1, `nameserver dns.corp`: a nameserver must be an IP address"),
-        ("nameserver fe80::1%eth0", "line 1, `nameserver fe80::1%eth0`: the zone of an IPv6 address"),
+        ("nameserver fe80::1%eth9", "line 1, `nameserver fe80::1%eth9`: the zone of an IPv6 address"),
         ("nameserver 10.0.0.1 10.0.0.2", "line 1, `10.0.0.2`: only one address is allowed per line"),
         ("search my_corp.local", "line 1, `my_corp.local`: `my_corp`: '_' is not allowed"),
         ("lookup file bind", "line 1, `lookup file bind`: not a keyword"),
@@ -85,6 +85,36 @@ fn lists_ignored_entries_with_a_reason() {
         let skipped = skipped(line);
         assert!(skipped.len() == 1 && skipped[0].starts_with(expected), "{line}: {skipped:?}");
     }
+}
+
+/// resolv.conf(5), as systemd-networkd and routers write it.
+#[test]
+fn the_zone_of_a_nameserver_is_the_name_or_index_of_an_interface() {
+    let interfaces = |name: &str| (name == "eth0").then_some(7);
+    let text = "nameserver fe80::1%eth0\nnameserver [fe80::2%eth0]:5353\nnameserver fe80::1%7\nnameserver fe80::3%2";
+    let parsed = ResolvConf::parse_of(text, &interfaces);
+    let servers: Vec<String> = parsed.nameservers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["[fe80::1%7]:53", "[fe80::2%7]:5353", "[fe80::3%2]:53"]);
+    assert_eq!(parsed.skipped.len(), 1, "the third one is the first one: {:?}", parsed.skipped);
+}
+
+/// resolv.conf(5): "If no nameserver entries are present, the default is to use the name server on the local machine."
+#[test]
+fn without_a_nameserver_line_the_nameserver_is_this_machine() {
+    for text in ["", "# nameserver 10.0.0.1\n", "search a.b\noptions ndots:2\n", "nameservers 10.0.0.1"] {
+        assert_eq!(servers(text), ["127.0.0.1:53", "[::1]:53"], "{text:?}");
+    }
+    for text in ["nameserver", "nameserver dns.corp\n"] {
+        assert!(servers(text).is_empty(), "{text:?}: an error in the line is not an absent line");
+    }
+    assert!(ResolvConf::default().nameservers.is_empty(), "no file is not an empty file");
+}
+
+#[test]
+fn reads_no_aaaa() {
+    assert!(ResolvConf::parse("options ndots:5 no-aaaa").options.no_aaaa);
+    assert!(!ResolvConf::parse("options ndots:5").options.no_aaaa);
+    assert_eq!(skipped("options no-aaaa:1"), ["line 1, `no-aaaa:1`: unknown option"]);
 }
 
 #[test]

@@ -10,7 +10,10 @@ use serde::Deserialize;
 use super::Settings;
 use crate::{
     Error,
-    context::{Families, nameserver::nameserver},
+    context::{
+        Families,
+        nameserver::{Interfaces, nameserver},
+    },
     name::NameError,
 };
 
@@ -20,14 +23,24 @@ impl Settings {
     /// # Errors
     /// [`Error::is_config`] when a value is malformed or out of range, or when the shortest refresh is longer than the
     /// longest. The text names the variable, its value, the rule that it breaks, and a remedy.
+    ///
+    /// The zone of a link-local nameserver must be an index: this function knows no interfaces.
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        Self::from_vars_of(vars, &|_| None)
+    }
+
+    /// As [`from_vars`](Self::from_vars), on a machine with these interfaces.
+    pub(crate) fn from_vars_of(
+        vars: impl IntoIterator<Item = (String, String)>,
+        interfaces: Interfaces<'_>,
+    ) -> Result<Self, Error> {
         let vars: BTreeMap<String, String> = vars.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         let unknown = unknown(&vars);
         let texts = Texts::new(vars)?;
         let settings = Self {
             namespace: value("NAMESPACE", &texts.namespace).map(Value::parsed).transpose()?,
             cluster_domain: value("CLUSTER_DOMAIN", &texts.cluster_domain).map(Value::parsed).transpose()?,
-            nameservers: value("NAMESERVERS", &texts.nameservers).map(Value::nameservers).transpose()?,
+            nameservers: value("NAMESERVERS", &texts.nameservers).map(|v| v.nameservers(interfaces)).transpose()?,
             families: value("IP_FAMILIES", &texts.ip_families).map(Value::families).transpose()?.flatten(),
             dns_tcp: value("DNS_TRANSPORT", &texts.dns_transport).map(|v| v.either("tcp", "udp")).transpose()?,
             dns_timeout: duration("DNS_TIMEOUT", &texts.dns_timeout, MILLISECOND * 10, SECOND * 30)?,
@@ -151,10 +164,10 @@ impl Value<'_> {
         self.text.parse().map_err(|error: NameError| self.invalid(error.rule(), error.remedy()))
     }
 
-    fn nameservers(self) -> Result<Vec<SocketAddr>, Error> {
+    fn nameservers(self, interfaces: Interfaces<'_>) -> Result<Vec<SocketAddr>, Error> {
         let mut servers = Vec::new();
         for text in self.text.split(',').map(str::trim) {
-            let server = nameserver(text).map_err(|rule| {
+            let server = nameserver(text, interfaces).map_err(|rule| {
                 let rule = format!("`{}`: {rule}", text.escape_debug());
                 self.invalid(rule, "for example `10.96.0.10,[fd00::a]:5353`")
             })?;

@@ -1,10 +1,13 @@
 //! `resolv.conf`: the resolver follows changes of the file, and survives errors in it.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use discovery_core::Environment;
-use discovery_testing::FakeDns;
-use tests::{addrs, in_pod, refusal, until, until_fresh, until_stale, within};
+use discovery_core::{Environment, Resolver};
+use discovery_testing::{FakeDns, QType};
+use tests::{addrs, brisk, in_pod, next_round, refusal, until, until_fresh, within};
 
 use crate::support::environment::{SEARCH_SHOP, TempFile, cluster_dns, resolved, resolver_in, txt_queries};
 
@@ -42,22 +45,66 @@ async fn follows_a_rewritten_resolv_conf() {
     until(&orders, "the Service of the other namespace", |set| addrs(set) == ["10.0.0.2:80"]).await;
 }
 
-/// As while a tool replaces the file in several steps.
+/// As while a tool replaces the file in several steps: what was known is used meanwhile.
 #[tokio::test]
-async fn keeps_endpoints_while_resolv_conf_is_missing_or_empty() {
+async fn keeps_what_was_known_while_resolv_conf_is_missing_or_empty() {
     let dns = dns().await;
     let file = TempFile::new(&resolv_conf(&dns));
     let resolver = resolver_in(Environment::empty().with_resolv_conf_file(file.path())).build().unwrap();
     let orders = resolved(&resolver, "orders:80").await;
-    for damage in [TempFile::remove as fn(&TempFile), |file: &TempFile| fs::write(file.path(), "").unwrap()] {
+    for damage in [
+        TempFile::remove as fn(&TempFile),
+        |file: &TempFile| fs::write(file.path(), "").unwrap(),
+        |file: &TempFile| fs::write(file.path(), " \n\n").unwrap(),
+    ] {
         damage(&file);
-        until_stale(&orders).await;
-        assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
+        // The file is looked at once a second.
+        let damaged = Instant::now();
+        while damaged.elapsed() < Duration::from_millis(1500) {
+            within("a refresh", dns.asked(|_| true, dns.total() + 1)).await;
+            assert!(!orders.endpoints().is_stale(), "{}", orders.explain());
+        }
+        let billing = within("another name", resolver.resolve("orders.billing:80")).await.unwrap();
+        assert_eq!(addrs(&billing.endpoints()), ["10.0.0.2:80"]);
         file.write(&resolv_conf(&dns));
         until_fresh(&orders).await;
-        assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:80"]);
     }
     assert_eq!(orders.endpoints().version(), 1, "requests notice nothing");
+    // The file that comes next counts.
+    let after = self::dns().await;
+    file.write(&resolv_conf(&after));
+    within("the new nameserver", after.asked(|_| true, 1)).await;
+}
+
+/// resolv.conf(5): "the default is to use the name server on the local machine". Without a file there is none.
+#[tokio::test]
+async fn without_a_nameserver_line_this_machine_is_asked() {
+    for text in [SEARCH_SHOP, ""] {
+        let resolver = resolver_in(Environment::empty().with_resolv_conf(text)).build().unwrap();
+        let db = resolver.upstream("db.example.invalid:80").unwrap();
+        within("a round", next_round(&db, None)).await;
+        let explained = db.explain().to_string();
+        assert!(explained.contains("127.0.0.1:53, [::1]:53"), "{text:?}: {explained}");
+    }
+}
+
+/// resolv.conf(5), `no-aaaa`; a setting of our own has the last word.
+#[tokio::test]
+async fn no_aaaa_sends_no_aaaa_queries() {
+    for (families, sent) in [(None, false), (Some("both"), true)] {
+        let dns = dns().await;
+        dns.record("db.example.com", "192.0.2.1");
+        dns.record("db.example.com", "2001:db8::1");
+        let variables = families.map(|families| ("DISCOVERY_IP_FAMILIES", families));
+        let pod_ips = ("POD_IPS", "10.244.1.7,fd00::7");
+        let environment = Environment::empty().with_env(variables.into_iter().chain([pod_ips]));
+        let environment = environment.with_resolv_conf(format!("{}options no-aaaa\n", resolv_conf(&dns)));
+        let resolver = Resolver::builder().environment(environment).refresh(brisk()).build().unwrap();
+        let db = resolved(&resolver, "db.example.com:80").await;
+        let wanted: usize = if sent { 2 } else { 1 };
+        until(&db, "the addresses", |set| addrs(set).len() == wanted).await;
+        assert_eq!(dns.count("db.example.com", QType::AAAA) > 0, sent);
+    }
 }
 
 #[tokio::test]
