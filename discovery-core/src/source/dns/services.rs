@@ -257,7 +257,7 @@ impl ServiceQuery<'_> {
                 merged.entry(endpoint.identity().clone()).or_default().add(srv, &endpoint);
             }
         }
-        merged.into_iter().map(|(identity, merged)| merged.into_endpoint(identity, self.in_cluster)).collect()
+        merged.into_iter().map(|(identity, merged)| merged.into_endpoint(&identity, self.in_cluster)).collect()
     }
 
     fn truncated(&self) -> Error {
@@ -286,7 +286,7 @@ impl Merged {
         self.weight = self.weight.saturating_add(srv.weight.into());
     }
 
-    fn into_endpoint(self, identity: Identity, in_cluster: bool) -> Endpoint {
+    fn into_endpoint(self, identity: &Identity, in_cluster: bool) -> Endpoint {
         let endpoint = self.addrs.into_iter().fold(Endpoint::new(identity.addr()), Endpoint::with_addr);
         let endpoint = match identity.hostname() {
             Some(hostname) => endpoint.with_hostname(hostname.clone()),
