@@ -85,7 +85,7 @@ fn detects_pods_by_interface() {
     let prefix = LocalDetector::InterfacePrefix("veth".into());
     for (detector, own, other) in [(bridge, "cni0", "cni01"), (prefix, "veth1234", "eth0")] {
         let mut world = World::with(config(iptables()).with_detector(detector)).service(&service()).slice(&far());
-        let flow = crate::Flow::tcp(POD.parse().unwrap(), CLUSTER_IP.parse().unwrap());
+        let flow = Flow::tcp(POD.parse().unwrap(), CLUSTER_IP.parse().unwrap());
         let snapshot = world.proxy.snapshot().clone();
         let mut masqueraded = |flow| snapshot.decide(&flow, world.now, &mut world.rng).is_masqueraded();
         assert!(!masqueraded(flow.with_interface(own)));

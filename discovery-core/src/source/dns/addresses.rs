@@ -324,7 +324,7 @@ mod tests {
         let endpoints = |ips: &[&str]| {
             let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
             let shown = |e: &Endpoint| e.addrs().map(|addr| addr.to_string()).collect::<Vec<_>>().join(" ");
-            super::endpoints(&ips, 80).iter().map(shown).collect::<Vec<_>>()
+            endpoints(&ips, 80).iter().map(shown).collect::<Vec<_>>()
         };
         assert_eq!(endpoints(&["10.0.0.1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
         assert_eq!(endpoints(&["fd00::1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
