@@ -95,7 +95,7 @@
 //! | read the record back | after registering and after an outage; a foreign record under this id is overwritten |
 //! | heartbeat | every 30 s; if the registry does not know this pod (404), it registers again at once |
 //! | status change | at once for two changes, then with the next heartbeat; OUT_OF_SERVICE is sent as an override |
-//! | health check | before each heartbeat, in this process |
+//! | health check | before each heartbeat, in this process, whatever it returned before |
 //! | deregister | last; nothing is sent after the DELETE |
 //!
 //! [`Registration::shutdown`] stops the heartbeats, deregisters, and then waits for the drain time that you pass. Keep

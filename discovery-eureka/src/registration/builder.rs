@@ -169,7 +169,11 @@ impl RegistrationBuilder {
     }
 
     /// Runs this check before each heartbeat and registers the status that it returns. The status is DOWN if the check
-    /// panics or takes longer than 5 s. The check does not run while the status is STARTING or OUT_OF_SERVICE.
+    /// panics or takes longer than 5 s; [`Status::Unknown`] changes nothing.
+    ///
+    /// The check does not run while the application keeps the status at STARTING or OUT_OF_SERVICE, by
+    /// [`status`](Self::status) or [`Registration::set_status`]. A status that the check itself returned never stops
+    /// it. While the registry has not accepted the record, the check runs once per heartbeat interval.
     pub fn health<F: Future<Output = Status> + Send + 'static>(
         mut self,
         check: impl Fn() -> F + Send + Sync + 'static,

@@ -91,7 +91,7 @@ impl Driver {
     }
 
     async fn perform(&mut self, step: Step) {
-        if matches!(step, Step::Heartbeat { .. }) && self.check_health().await {
+        if self.check_health(&step).await {
             return;
         }
         let Some(call) = self.machine.record().call(&step, self.machine.state().status) else { return };
@@ -103,21 +103,18 @@ impl Driver {
         self.machine.done(&step, outcome, now(), self.wall.now());
     }
 
-    /// Runs the health check before a heartbeat; returns true if the result changed the next step. The check does not
-    /// run while the pod is starting or out of service.
-    async fn check_health(&mut self) -> bool {
-        let Some(health) = &self.health else { return false };
-        let before = self.machine.state().status;
-        if matches!(before, Status::Starting | Status::OutOfService) {
+    /// Runs the health check if it is due before `step`; returns true if the result changed the next step.
+    async fn check_health(&mut self, step: &Step) -> bool {
+        let Some(health) = self.health.as_ref().filter(|_| self.machine.is_check_due(step, now())) else {
             return false;
-        }
+        };
+        let before = self.machine.state().status;
         let status = health.run().await;
-        if status == before {
+        if !self.machine.on_health(status, now(), self.wall.now()) {
             return false;
         }
         tracing::info!(id = %self.machine.record().id(), %before, %status, "the health check changed the status");
-        self.machine.set_status(status, now(), self.wall.now());
-        !matches!(self.machine.next(now()), Step::Heartbeat { .. })
+        self.machine.next(now()) != *step
     }
 
     /// Sends the last request.

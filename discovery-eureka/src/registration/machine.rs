@@ -44,11 +44,22 @@ pub(super) enum Outcome {
     Held(Box<Instance>),
 }
 
+/// What the current status comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SetBy {
+    Application,
+    HealthCheck,
+}
+
 /// The state machine of one registration.
 #[derive(Debug)]
 pub(super) struct Machine {
     record: Record,
     state: RegistrationState,
+    status_set_by: SetBy,
+    /// The time of the latest health check, or of a status that the application set. The registration starts without
+    /// a check.
+    checked_at: Instant,
     /// The time of the record's latest change, which the registry compares.
     dirty: u64,
     /// The change that the registry accepted.
@@ -75,6 +86,8 @@ impl Machine {
         Self {
             record,
             state: RegistrationState { status, pending: true, ..RegistrationState::default() },
+            status_set_by: SetBy::Application,
+            checked_at: now,
             dirty: wall,
             accepted: None,
             accepted_status: Status::Unknown,
@@ -151,12 +164,48 @@ impl Machine {
         self.update_state();
     }
 
-    /// Changes the status. OUT_OF_SERVICE is sent as an override, because a registry ignores a registration that
-    /// changes UP to OUT_OF_SERVICE or back. Any other status is registered.
-    pub(super) fn set_status(&mut self, status: Status, now: Instant, wall: u64) {
+    /// Returns whether the health check runs before `step`. It runs before each heartbeat, and once per interval while
+    /// no heartbeats are sent because the registry has not accepted the record. A status that the application set to
+    /// STARTING or OUT_OF_SERVICE is kept without a check.
+    pub(super) fn is_check_due(&self, step: &Step, now: Instant) -> bool {
+        let kept = self.status_set_by == SetBy::Application
+            && matches!(self.state.status, Status::Starting | Status::OutOfService);
+        let due = match step {
+            // An override that the result required may have been sent before this heartbeat.
+            Step::Heartbeat { .. } => self.checked_at < self.heartbeat_at,
+            Step::Register { .. } => now.saturating_duration_since(self.checked_at) >= self.record.renewal(),
+            _ => false,
+        };
+        due && !kept
+    }
+
+    /// Takes in the result of the health check; returns whether it changed the status.
+    pub(super) fn on_health(&mut self, status: Status, now: Instant, wall: u64) -> bool {
+        self.checked_at = now;
         if status == Status::Unknown || status == self.state.status {
+            return false;
+        }
+        self.status_set_by = SetBy::HealthCheck;
+        self.change_status(status, now, wall);
+        true
+    }
+
+    /// Sets the status that the application wants.
+    pub(super) fn set_status(&mut self, status: Status, now: Instant, wall: u64) {
+        if status == Status::Unknown {
             return;
         }
+        self.status_set_by = SetBy::Application;
+        if status != self.state.status {
+            // Sent before the next check.
+            self.checked_at = now;
+            self.change_status(status, now, wall);
+        }
+    }
+
+    /// Changes the status. OUT_OF_SERVICE is sent as an override, because a registry ignores a registration that
+    /// changes UP to OUT_OF_SERVICE or back. Any other status is registered.
+    fn change_status(&mut self, status: Status, now: Instant, wall: u64) {
         self.state.status = status;
         self.override_steps.clear();
         if status == Status::OutOfService {

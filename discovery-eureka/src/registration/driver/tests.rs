@@ -187,3 +187,69 @@ async fn skips_the_health_check_while_starting_or_out_of_service() {
     seconds(200).await;
     assert_eq!(registration.status(), Status::Starting);
 }
+
+/// A check that returns `results` in turn, then the last one; and how often it ran.
+fn scripted_check(results: &'static [Status]) -> (HealthCheck, Arc<Mutex<usize>>) {
+    let runs = Arc::new(Mutex::new(0));
+    let counted = runs.clone();
+    let check = HealthCheck::new(move || {
+        let mut runs = counted.lock().unwrap();
+        *runs += 1;
+        let status = *results.get(*runs - 1).or(results.last()).unwrap();
+        async move { status }
+    });
+    (check, runs)
+}
+
+/// Issue 12, 7: a check that answered OUT_OF_SERVICE or STARTING once was never asked again.
+#[tokio::test(start_paused = true)]
+async fn asks_the_health_check_again_whatever_it_answered() {
+    for answer in [
+        &[Status::OutOfService, Status::Up],
+        &[Status::Starting, Status::Up],
+        &[Status::Down, Status::Up],
+        &[Status::Unknown, Status::Up],
+    ] {
+        let script = Script::answering([]);
+        let (check, runs) = scripted_check(answer);
+        let registration = start(&script, Some(check));
+        seconds(31).await;
+        let expected = if answer[0] == Status::Unknown { Status::Up } else { answer[0] };
+        assert_eq!((registration.status(), *runs.lock().unwrap()), (expected, 1));
+        seconds(30).await;
+        assert_eq!((registration.status(), *runs.lock().unwrap()), (Status::Up, 2), "{answer:?}");
+        registration.settled().await.unwrap();
+        seconds(30).await;
+        assert_eq!(*runs.lock().unwrap(), 3, "{answer:?}");
+    }
+}
+
+/// An answer that has to be registered stops the heartbeats until the registry accepts it.
+#[tokio::test(start_paused = true)]
+async fn asks_the_health_check_while_the_registry_refuses_its_answer() {
+    let script = Script::answering([("POST", 200)].into_iter().chain([("POST", 503); 20]));
+    let (check, runs) = scripted_check(&[Status::Down, Status::Down, Status::Up]);
+    let registration = start(&script, Some(check));
+    seconds(31).await;
+    assert_eq!(registration.status(), Status::Down);
+    seconds(100).await;
+    assert!(!registration.state().registered);
+    assert_eq!(registration.status(), Status::Up, "{} runs", runs.lock().unwrap());
+    let runs = *runs.lock().unwrap();
+    assert!((3..=5).contains(&runs), "{runs} runs: once per interval");
+}
+
+/// What the application sets is kept, even if the check gave the same answer before.
+#[tokio::test(start_paused = true)]
+async fn keeps_out_of_service_of_the_application_after_the_same_answer_of_the_check() {
+    let script = Script::answering([]);
+    let (check, runs) = scripted_check(&[Status::OutOfService, Status::Up]);
+    let registration = start(&script, Some(check));
+    seconds(31).await;
+    registration.set_status(Status::OutOfService);
+    seconds(200).await;
+    assert_eq!((registration.status(), *runs.lock().unwrap()), (Status::OutOfService, 1));
+    registration.set_status(Status::Up);
+    seconds(31).await;
+    assert_eq!((registration.status(), *runs.lock().unwrap()), (Status::Up, 2));
+}
