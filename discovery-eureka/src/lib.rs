@@ -92,7 +92,7 @@
 //! | request | when |
 //! |---|---|
 //! | register | at once; after a failure again after 1, 2, 4 ... s, at most a third of the lease |
-//! | read the record back | after registering and after an outage; a foreign record under this id is overwritten |
+//! | read the record back | after registering, after an outage and after every fourth heartbeat; a foreign record under this id is overwritten |
 //! | heartbeat | every 30 s; if the registry does not know this pod (404), it registers again at once |
 //! | status change | at once for two changes, then with the next heartbeat; OUT_OF_SERVICE is sent as an override |
 //! | health check | before each heartbeat, in this process, whatever it returned before |
@@ -160,6 +160,7 @@
 //! |---|---|
 //! | the registry cannot be fetched | the endpoints stay and are stale; retried after 1, 2, 4 ... s |
 //! | the registry restarted empty | the known instances stay until they register again, for at most 90 s |
+//! | the server has no deltas (`disable-delta`) | every fetch is full; instances that it no longer lists go at once |
 //! | a registry node lags behind the others | the hash differs: one full fetch, counted but not logged |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

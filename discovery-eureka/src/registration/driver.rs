@@ -122,7 +122,12 @@ impl Driver {
         let record = self.machine.record();
         let (app, id) = (record.app().to_owned(), record.id().to_owned());
         let result = if self.machine.may_be_known() {
-            self.registry.send(Call::Deregister { app, id: id.clone() }).await.map(|_| ())
+            let call = Call::Deregister { app, id: id.clone() };
+            let response = self.registry.send(call.clone()).await;
+            response.and_then(|response| match response.status().as_u16() {
+                200..300 | 404 => Ok(()),
+                _ => Err(call.rejection(&response, "the registry")),
+            })
         } else {
             Ok(())
         };
@@ -141,8 +146,21 @@ impl Driver {
         self.state.send_replace(self.machine.state().clone());
     }
 
+    /// Logs an override that the registry did not list when the record was read back before.
+    fn log_override(&self, outcome: &Outcome) {
+        let (record, state) = (self.machine.record(), self.machine.state());
+        let Outcome::Held(held) = outcome else { return };
+        let listed = held.status;
+        let is_override = record.matches(held) && !matches!(listed, Status::Unknown) && listed != state.status;
+        if is_override && state.listed != Some(listed) {
+            let (id, status) = (record.id(), state.status);
+            tracing::warn!(%id, %status, %listed, "the registry lists another status, perhaps an operator's override");
+        }
+    }
+
     /// Logs a warning for the first failure of a series only.
     fn log(&self, step: &Step, outcome: &Outcome) {
+        self.log_override(outcome);
         let (id, state) = (self.machine.record().id(), self.machine.state());
         match (step, outcome) {
             (_, Outcome::Failed(error)) if state.error.is_none() => {

@@ -109,6 +109,10 @@ impl Registration {
     ///
     /// [`Status::OutOfService`] is sent as an override, and any other status removes the override: a registry ignores a
     /// registration that changes UP to OUT_OF_SERVICE or back. [`Status::Unknown`] is ignored.
+    ///
+    /// [`Status::Up`] also removes an override that an operator set in the registry, even if the status of this pod is
+    /// UP already: the record is read back first. See [`RegistrationState::overridden`]. A health check never removes
+    /// an operator's override.
     pub fn set_status(&self, status: Status) {
         self.send(Command::Status(status));
     }
@@ -164,7 +168,7 @@ impl Registration {
     /// the pod's `terminationGracePeriodSeconds`, which also includes the `preStop` hook.
     ///
     /// # Errors
-    /// If the deregistration failed. The drain takes place all the same. The registry evicts the pod when its lease
+    /// If the deregistration failed or was refused. The drain takes place all the same. The registry evicts the pod when its lease
     /// expires, up to five minutes after the last heartbeat.
     ///
     /// # Cancel safety

@@ -15,6 +15,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// that two pods with one id do not keep overwriting each other.
 const MAX_CONFLICTS: u32 = 3;
 
+/// The record is read back after this many heartbeats: an operator may have set an override in the registry.
+const READ_BACK_AFTER: u32 = 4;
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -72,6 +75,10 @@ pub(super) struct Machine {
     metadata: BTreeSet<String>,
     /// The record has to be read back.
     unverified: bool,
+    /// The application wants the registry to list UP, whatever an operator set there.
+    claims_up: bool,
+    /// Heartbeats since the record was read back.
+    heartbeats: u32,
     heartbeat_at: Instant,
     /// Only heartbeats are sent before then.
     paused_until: Instant,
@@ -95,6 +102,8 @@ impl Machine {
             override_steps: VecDeque::new(),
             metadata: BTreeSet::new(),
             unverified: false,
+            claims_up: false,
+            heartbeats: 0,
             heartbeat_at: now,
             paused_until: now,
             failures: 0,
@@ -186,20 +195,27 @@ impl Machine {
             return false;
         }
         self.status_set_by = SetBy::HealthCheck;
+        self.claims_up = false;
         self.change_status(status, now, wall);
         true
     }
 
-    /// Sets the status that the application wants.
+    /// Sets the status that the application wants. UP also removes an override that an operator set.
     pub(super) fn set_status(&mut self, status: Status, now: Instant, wall: u64) {
         if status == Status::Unknown {
             return;
         }
         self.status_set_by = SetBy::Application;
+        self.claims_up = status == Status::Up;
         if status != self.state.status {
             // Sent before the next check.
             self.checked_at = now;
             self.change_status(status, now, wall);
+        } else if self.claims_up {
+            // The registry may list another status by now.
+            self.unverified = true;
+            self.limit_updates(now);
+            self.update_state();
         }
     }
 
@@ -221,11 +237,15 @@ impl Machine {
                 self.change(wall);
             }
         }
-        // A change beyond the limit waits for the next heartbeat.
+        self.limit_updates(now);
+        self.update_state();
+    }
+
+    /// Lets a change beyond the limit wait for the next heartbeat.
+    fn limit_updates(&mut self, now: Instant) {
         if self.failures == 0 && !self.update_limit.take(now) {
             self.paused_until = self.heartbeat_at;
         }
-        self.update_state();
     }
 
     /// Sets metadata entries, and removes those without a value.
@@ -271,7 +291,7 @@ impl Machine {
         } else if !self.metadata.is_empty() {
             Some(Step::Metadata(self.metadata.clone()))
         } else {
-            self.unverified.then_some(Step::Verify)
+            (self.unverified || self.heartbeats >= READ_BACK_AFTER).then_some(Step::Verify)
         }
     }
 
@@ -292,6 +312,7 @@ impl Machine {
     fn on_heartbeat(&mut self, now: Instant) {
         // After an outage the registry may hold anything.
         self.unverified |= self.failures > 0;
+        self.heartbeats += 1;
         self.on_success(now);
         self.heartbeat_at = now + self.record.renewal();
     }
@@ -299,9 +320,9 @@ impl Machine {
     fn on_verified(&mut self, held: &Instance, now: Instant, wall: u64) {
         self.on_success(now);
         if self.record.matches(held) {
-            self.unverified = false;
-            self.conflicts = 0;
+            (self.unverified, self.heartbeats, self.conflicts) = (false, 0, 0);
             self.state.verified = true;
+            self.on_listed(held.status);
             return;
         }
         self.state.conflicts += 1;
@@ -313,7 +334,20 @@ impl Machine {
         }
     }
 
+    /// Takes in the status that the registry lists.
+    fn on_listed(&mut self, listed: Status) {
+        self.state.listed = Some(listed);
+        let claims_up = std::mem::take(&mut self.claims_up);
+        if claims_up && !matches!(listed, Status::Up | Status::Unknown) {
+            self.override_steps.extend([Step::PutOverride(Status::Up), Step::RemoveOverride(Status::Up)]);
+        }
+    }
+
     fn on_override(&mut self, step: &Step, now: Instant) {
+        if let Step::PutOverride(status) | Step::RemoveOverride(status) = step {
+            self.state.listed = Some(*status);
+            self.claims_up &= !matches!(step, Step::RemoveOverride(_));
+        }
         if self.override_steps.front() == Some(step) {
             self.override_steps.pop_front();
         }
@@ -343,6 +377,7 @@ impl Machine {
     fn change(&mut self, wall: u64) {
         self.dirty = wall.max(self.dirty.saturating_add(1));
         self.state.verified = false;
+        self.state.listed = None;
     }
 
     /// At most a third of the lease, so that the lease survives two failures.
@@ -353,7 +388,9 @@ impl Machine {
 
     fn update_state(&mut self) {
         self.state.registered = self.is_registered();
-        self.state.pending = self.pending_step().is_some();
+        // Reading the record back now and then changes nothing, so nothing has to wait for it.
+        let is_routine = |step: &Step| *step == Step::Verify && !self.unverified;
+        self.state.pending = self.pending_step().is_some_and(|step| !is_routine(&step));
     }
 }
 

@@ -20,6 +20,9 @@ pub struct RegistrationState {
     pub lost: u64,
     /// How often the registry held another pod's record under this id.
     pub conflicts: u64,
+    /// The status that the registry listed when the record was last read back, about every two minutes; `None` before
+    /// that. It differs from `status` while an operator's override is set in the registry.
+    pub listed: Option<Status>,
     /// The error of the latest request, if it failed.
     pub error: Option<Error>,
     /// The registration has ended.
@@ -27,6 +30,14 @@ pub struct RegistrationState {
 }
 
 impl RegistrationState {
+    /// Returns the status that the registry lists instead of this pod's own, such as an operator's OUT_OF_SERVICE.
+    /// [`Registration::set_status`](crate::Registration::set_status) with UP removes it.
+    #[must_use]
+    pub fn overridden(&self) -> Option<Status> {
+        let settled = self.listed.filter(|_| !self.pending);
+        settled.filter(|listed| *listed != self.status && *listed != Status::Unknown)
+    }
+
     /// Returns true if the registry holds the current record and no request is outstanding.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -105,7 +105,8 @@ impl Call {
             (Self::Register { .. }, 302 | 400 | 404) => true,
             (Self::Heartbeat { .. } | Self::FetchInstance { .. }, 404) => true,
             (Self::PutOverride { .. } | Self::RemoveOverride { .. } | Self::SetMetadata { .. }, 404) => true,
-            (Self::FetchDelta, 403 | 404) => true,
+            // Deltas are disabled, or the server does not have them.
+            (Self::FetchDelta, 403 | 404 | 405 | 410 | 501) => true,
             (Self::Deregister { .. }, status) => status < 500,
             _ => false,
         }

@@ -68,8 +68,11 @@ impl RegistryUrl {
     /// Returns the URL of a resource below the base, with credentials. For requests only, which move them to a header.
     pub(super) fn join(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+        let segments: Vec<_> = path.iter().map(|segment| encode(segment)).collect();
+        // The encoded segments contain nothing that `set_path` would change.
+        url.set_path(&format!("{}{}", self.base.path(), segments.join("/")));
+        if segments.is_empty() {
+            url.set_path(self.base.path().trim_end_matches('/'));
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -85,6 +88,19 @@ impl RegistryUrl {
         origin.set_path("");
         origin
     }
+}
+
+/// Encodes all but the `pchar`s of RFC 3986. `Url` leaves `[`, `]`, `|` and `^` in a path, which Tomcat rejects.
+fn encode(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 impl fmt::Display for RegistryUrl {
@@ -117,6 +133,14 @@ mod tests {
         assert_eq!(one("http://eureka").join(&path[..1], &[]).as_str(), "http://eureka/apps");
         let query = [("value", "a&b".to_owned())];
         assert_eq!(one("http://eureka/v2").join(&[], &query).as_str(), "http://eureka/v2?value=a%26b");
+    }
+
+    /// Issue 12, 15: Tomcat responds with 400 to a path with a character that RFC 3986 does not allow there.
+    #[test]
+    fn encodes_every_character_that_a_path_may_not_contain() {
+        let url = one("http://eureka/eureka").join(&["apps", "A", "a[0]|^`{}\"<>\\%#?é_~!$&'()*+,;=:@/"], &[]);
+        let id = "a%5B0%5D%7C%5E%60%7B%7D%22%3C%3E%5C%25%23%3F%C3%A9_~!$&'()*+,;=:@%2F";
+        assert_eq!(url.as_str(), format!("http://eureka/eureka/apps/A/{id}"));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct FetchCounts {
 pub(super) struct RegistryCache {
     settings: FetchSettings,
     current: Applications,
+    /// False after the server refused a delta.
+    server_has_deltas: bool,
     lost: Option<LostInstances>,
     counts: FetchCounts,
     /// The error of the latest fetch, if it failed.
@@ -72,6 +74,7 @@ impl RegistryCache {
         Self {
             settings,
             current: Applications::default(),
+            server_has_deltas: true,
             lost: None,
             counts: FetchCounts::default(),
             error: None,
@@ -140,7 +143,8 @@ impl RegistryCache {
         // A restarted registry is empty, and its instances return with their heartbeats. With deltas on, removals
         // arrive as deltas, so a full fetch without most instances means that the registry lost them.
         let missing = self.current.missing_from(&fetched);
-        if self.settings.delta && missing * 2 > self.current.len() && !self.settings.max_stale.is_zero() {
+        let deltas = self.settings.delta && self.server_has_deltas;
+        if deltas && missing * 2 > self.current.len() && !self.settings.max_stale.is_zero() {
             self.keep_lost_instances(now);
         }
         if fetched != self.current {
@@ -153,6 +157,7 @@ impl RegistryCache {
 
     /// Applies a delta; returns false if the hash shows that changes are missing.
     pub(super) fn on_delta(&mut self, delta: Page, now: Instant, jitter: f64) -> bool {
+        self.server_has_deltas = true;
         let hash = delta.hash.clone();
         self.version += u64::from(!delta.entries.is_empty());
         if let Some(lost) = &mut self.lost {
@@ -170,6 +175,12 @@ impl RegistryCache {
             self.merge(now);
         }
         matches
+    }
+
+    /// Takes in that the server refused a delta, or sent one that cannot be read. Until it sends one, removals arrive
+    /// with full fetches only.
+    pub(super) fn on_delta_refused(&mut self) {
+        self.server_has_deltas = false;
     }
 
     /// Takes in a failed fetch.

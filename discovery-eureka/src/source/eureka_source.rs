@@ -146,8 +146,9 @@ impl EurekaSourceBuilder {
     }
 
     /// Sets how long instances are kept after a registry lost more than half of them between two fetches; 90 s by
-    /// default. Instances that register again are current at once. With 0, or without deltas, the loss takes effect
-    /// immediately: without deltas, only a full fetch reports removals.
+    /// default. Instances that register again are current at once. With 0, or without deltas (by
+    /// [`disable_delta`](Self::disable_delta) or by the server's `disable-delta`), the loss takes effect immediately:
+    /// without deltas, only a full fetch reports removals.
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.settings.max_stale = max_stale;
         self

@@ -84,7 +84,7 @@ impl Feed {
                     tracing::debug!("registry hash differs after a delta, starting a full fetch");
                 }
                 // The server has deltas disabled, or the response is not a list of applications.
-                Ok(None) => {}
+                Ok(None) => self.cache().on_delta_refused(),
                 Err(error) => return self.on_failure(error, jitter()),
             }
         }

@@ -181,6 +181,43 @@ async fn sends_status_override_and_metadata_to_their_paths() {
     assert_eq!(urls, expected);
 }
 
+/// Issue 12, 15: heartbeats of such an id got 400 from Tomcat, and the pod vanished.
+#[tokio::test]
+async fn an_id_with_any_character_is_encoded_in_the_path() {
+    let registry = Registry::start().await;
+    registry.accepts_all(PORT).await;
+    let registration = builder(&registry.url()).instance_id("rates[0]|^:1").register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    until("a heartbeat", || async { registry.count("PUT").await >= 1 }).await;
+    within("shut down", registration.shutdown(Duration::ZERO)).await.unwrap();
+    let requests = registry.requests().await;
+    let body: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!(body["instance"]["instanceId"], "rates[0]|^:1");
+    for request in &requests[1..] {
+        assert_eq!(request.url.path(), "/eureka/apps/RATES/rates%5B0%5D%7C%5E:1", "{}", request.method);
+    }
+}
+
+/// Issue 12, 15: the registry listed OUT_OF_SERVICE while the state said UP, and setting UP did nothing.
+#[tokio::test]
+async fn shows_an_operators_override_and_setting_up_removes_it() {
+    let registry = Registry::start().await;
+    registry.accepts_all(PORT).await;
+    let registration = builder(&registry.url()).register().await.unwrap();
+    within("settled", registration.settled()).await.unwrap();
+    assert_eq!((registration.state().listed, registration.state().overridden()), (Some(Status::Up), None));
+    let listed = |status| script::json(format!(r#"{{"instance":{}}}"#, script::record("RATES", "any", PORT, status)));
+    registry.on("GET", "apps/[^/]+/.+", listed("OUT_OF_SERVICE")).await;
+    until("the override", || async { registration.state().overridden() == Some(Status::OutOfService) }).await;
+    assert!(registration.state().is_settled() && registration.status() == Status::Up);
+    assert_eq!(registry.count("DELETE").await, 0, "the operator's override stays until the application wants UP");
+    registration.set_status(Status::Up);
+    within("settled", registration.settled()).await.unwrap();
+    let asked = registry.asked().await;
+    assert!(asked.contains(&format!("PUT apps/RATES/{ID}/status")), "{asked:?}");
+    assert!(asked.contains(&format!("DELETE apps/RATES/{ID}/status")), "{asked:?}");
+}
+
 #[tokio::test]
 async fn registers_again_when_metadata_cannot_be_put() {
     let registry = Registry::start().await;

@@ -241,6 +241,24 @@ async fn keeps_endpoints_for_a_while_when_the_registry_was_emptied() {
     until_addrs(&rates, &[]).await;
 }
 
+/// Issue 12, 15: `disable-delta=true` on the server. A removed instance stayed for `max_stale`.
+#[tokio::test]
+async fn a_server_without_deltas_removes_instances_at_once() {
+    for delta in [status(403), status(404), status(405), status(501), json("<applications/>")] {
+        let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+        registry.on("GET", "apps", json(page("UP_2_", &[("RATES", &[up(1), up(2), up(3)])]))).await;
+        registry.on("GET", "apps/delta", delta).await;
+        let source = source(&registry).max_stale(Duration::from_secs(600)).build().unwrap();
+        let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+        assert_eq!(rates.endpoints().len(), 3);
+        registry.on("GET", "apps", json(page("UP_1_", &[("RATES", &[up(1)])]))).await;
+        until_addrs(&rates, &["127.0.0.1:1"]).await;
+        registry.on("GET", "apps", json(page("", &[]))).await;
+        until_addrs(&rates, &[]).await;
+        assert_eq!((source.counts().emptied, source.counts().failed), (0, 0));
+    }
+}
+
 /// The name must match exactly, and every fetch is a full one.
 #[tokio::test]
 async fn fetches_one_vip_alone() {

@@ -106,6 +106,18 @@ async fn reports_a_failed_deregistration_after_the_drain() {
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 
+/// Issue 12, 15: Tomcat's 400 to an id counted as success. 404 is one: the registry does not know the pod.
+#[tokio::test(start_paused = true)]
+async fn a_refused_deregistration_is_an_error() {
+    for (answer, error) in [(200, None), (404, None), (400, Some(400)), (401, Some(401)), (302, Some(302))] {
+        let script = Script::answering([("DELETE", answer)]);
+        let registration = start(&script, None);
+        registration.settled().await.unwrap();
+        let result = registration.shutdown(Duration::ZERO).await;
+        assert_eq!(result.err().and_then(|error| error.status()), error, "{answer}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn registers_when_the_registry_becomes_available() {
     let script = Script::answering([("POST", 0), ("POST", 503), ("POST", 0)]);

@@ -227,11 +227,112 @@ fn registers_status_changes_and_delays_those_beyond_the_limit() {
 }
 
 #[test]
-fn ignores_an_unchanged_status_and_unknown() {
+fn ignores_unknown_and_an_unchanged_status_other_than_up() {
     let mut sim = Sim::settled();
-    sim.set_status(Status::Up);
     sim.set_status(Status::Unknown);
     assert_eq!(sim.step(), (30, Step::Heartbeat { dirty: WALL }));
+    sim.set_status(Status::OutOfService);
+    sim.expect(Step::PutOverride(Status::OutOfService), Outcome::Done);
+    sim.set_status(Status::OutOfService);
+    assert!(sim.machine.state.is_settled());
+}
+
+/// The record as the registry lists it, at second 0.
+fn listed(status: Status) -> Outcome {
+    let Outcome::Held(mut held) = ours() else { panic!("not a record") };
+    held.status = status;
+    Outcome::Held(held)
+}
+
+/// Issue 12, 15. The registry may list another status, so the record is read back before anything is sent.
+#[test]
+fn setting_an_unchanged_up_reads_the_record_back() {
+    let mut sim = Sim::settled();
+    sim.set_status(Status::Up);
+    assert!(sim.machine.state.pending);
+    sim.expect(Step::Verify, listed(Status::Up));
+    assert!(sim.machine.state.is_settled());
+    assert_eq!(sim.step(), (30, Step::Heartbeat { dirty: WALL }));
+}
+
+#[test]
+fn setting_up_removes_an_operators_override() {
+    let mut sim = Sim::settled();
+    sim.set_status(Status::Up);
+    sim.expect(Step::Verify, listed(Status::OutOfService));
+    sim.expect(Step::PutOverride(Status::Up), Outcome::Done);
+    sim.expect(Step::RemoveOverride(Status::Up), Outcome::Done);
+    assert_eq!((sim.machine.state.listed, sim.machine.state.is_settled()), (Some(Status::Up), true));
+
+    // Also when the status was another one before.
+    sim.set_status(Status::Down);
+    let (_, step) = sim.step();
+    sim.answer(&step, Outcome::Done);
+    sim.expect(Step::Verify, listed(Status::Down));
+    sim.now += Duration::from_secs(20);
+    sim.set_status(Status::Up);
+    let (_, step) = sim.step();
+    sim.answer(&step, Outcome::Done);
+    sim.expect(Step::Verify, listed(Status::OutOfService));
+    sim.expect(Step::PutOverride(Status::Up), Outcome::Done);
+    sim.expect(Step::RemoveOverride(Status::Up), Outcome::Done);
+    assert!(sim.machine.state.is_settled());
+}
+
+/// Netflix's client compares the remote status with each fetch; this one reads its record back now and then.
+#[test]
+fn shows_an_override_after_a_few_heartbeats_and_leaves_it_alone() {
+    let mut sim = Sim::settled();
+    for _ in 0..4 {
+        sim.expect(Step::Heartbeat { dirty: WALL }, Outcome::Done);
+        assert!(sim.machine.state.is_settled(), "reading back does not unsettle the registration");
+    }
+    assert_eq!(sim.seconds(), 120);
+    sim.expect(Step::Verify, listed(Status::OutOfService));
+    assert_eq!(sim.machine.state.overridden(), Some(Status::OutOfService));
+    assert_eq!((sim.machine.state.status, sim.machine.state.is_settled()), (Status::Up, true));
+    for _ in 0..4 {
+        sim.expect(Step::Heartbeat { dirty: WALL }, Outcome::Done);
+    }
+    sim.expect(Step::Verify, listed(Status::Up));
+    assert_eq!(sim.machine.state.overridden(), None);
+}
+
+/// The check says how the process is; it does not overrule an operator.
+#[test]
+fn the_health_check_leaves_an_operators_override() {
+    let mut sim = Sim::settled();
+    for status in [Status::Down, Status::Up] {
+        sim.now += Duration::from_secs(20);
+        let (now, wall) = (sim.now, sim.wall());
+        assert!(sim.machine.on_health(status, now, wall));
+        let (_, step) = sim.step();
+        assert!(matches!(step, Step::Register { .. }), "{step:?}");
+        sim.answer(&step, Outcome::Done);
+        sim.expect(Step::Verify, listed(if status == Status::Up { Status::OutOfService } else { status }));
+    }
+    assert_eq!(sim.machine.state.overridden(), Some(Status::OutOfService));
+    assert!(sim.machine.state.is_settled());
+}
+
+#[test]
+fn reads_back_for_an_unchanged_up_at_most_as_often_as_it_changes() {
+    let mut sim = Sim::settled();
+    let mut seconds = Vec::new();
+    for _ in 0..3 {
+        sim.now += Duration::from_secs(1);
+        sim.set_status(Status::Up);
+        for _ in 0..5 {
+            let (second, step) = sim.step();
+            let verified = step == Step::Verify;
+            sim.answer(&step, if verified { listed(Status::Up) } else { Outcome::Done });
+            if verified {
+                seconds.push(second);
+                break;
+            }
+        }
+    }
+    assert_eq!(seconds, [1, 2, 30], "the third one waits for the next heartbeat");
 }
 
 /// A registry ignores a registration that changes UP to OUT_OF_SERVICE or back.

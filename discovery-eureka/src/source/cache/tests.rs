@@ -159,6 +159,32 @@ fn drops_lost_instances_after_max_stale() {
     assert!(ids(&cache).is_empty() && cache.version > version);
 }
 
+/// Issue 12, 15: a server with `disable-delta=true` reports a removal by a full fetch only.
+#[test]
+fn drops_instances_at_once_when_the_server_has_no_deltas() {
+    let (mut cache, start) = fetched();
+    cache.on_delta_refused();
+    cache.on_full(page("UP_1_", &["1"], &[]), at(start, 30), 1.0);
+    assert_eq!((ids(&cache), cache.counts.emptied), (vec!["1"], 0));
+    cache.on_delta_refused();
+    cache.on_full(page("", &[], &[]), at(start, 60), 1.0);
+    assert!(ids(&cache).is_empty());
+    // A full fetch without a delta before it, after an outage.
+    cache.on_full(page("UP_1_", &["1"], &[]), at(start, 90), 1.0);
+    cache.on_full(page("", &[], &[]), at(start, 300), 1.0);
+    assert!(ids(&cache).is_empty());
+}
+
+#[test]
+fn keeps_lost_instances_once_the_server_has_deltas_again() {
+    let (mut cache, start) = fetched();
+    cache.on_delta_refused();
+    cache.on_full(page("UP_3_", &["1", "2", "3"], &[]), at(start, 30), 1.0);
+    assert!(cache.on_delta(page("UP_3_", &[], &[]), at(start, 60), 1.0));
+    cache.on_full(page("", &[], &[]), at(start, 90), 1.0);
+    assert_eq!((ids(&cache).len(), cache.counts.emptied), (3, 1));
+}
+
 #[test]
 fn drops_a_few_missing_instances_at_once() {
     let (mut cache, start) = fetched();
