@@ -135,12 +135,14 @@
 //! resolver: that of the client which the source is built with.
 //!
 //! **Names.** The whole host of a target is looked up as a VIP, in any case, and then as an application. Only instances
-//! that are UP and have an address become endpoints.
+//! that are UP and have an address become endpoints. The address is the `ipAddr` of the record, else its `hostName`;
+//! [`EurekaSourceBuilder::prefer_ip_address`] reverses the order.
 //!
 //! | target | instances | port |
 //! |---|---|---|
-//! | `http://rates`, `rates:http` | VIP `rates`, else application `RATES` | the port without TLS |
-//! | `https://rates`, `rates:https` | the same, or the secure VIP | the port with TLS |
+//! | `http://rates` | VIP `rates`, else application `RATES` | the port without TLS if enabled, else the port with TLS |
+//! | `rates:http` | as in the first row | the port without TLS |
+//! | `https://rates`, `rates:https` | as in the first row, or the secure VIP | the port with TLS |
 //! | `rates` | as in the first row | the port without TLS if enabled, else the port with TLS |
 //! | `rates:management` | as in the first row | `management.port` of the metadata |
 //! | `http://rates:8080` | as in the first row | the registered port; 8080 only for a record without a port |
@@ -161,6 +163,7 @@
 //! | the registry cannot be fetched | the endpoints stay and are stale; retried after 1, 2, 4 ... s |
 //! | the registry restarted empty | the known instances stay until they register again, for at most 90 s |
 //! | the server has no deltas (`disable-delta`) | every fetch is full; instances that it no longer lists go at once |
+//! | a host name of an instance cannot be resolved | its last addresses stay; without any, the instance is left out |
 //! | a registry node lags behind the others | the hash differs: one full fetch, counted but not logged |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

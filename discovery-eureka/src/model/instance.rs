@@ -24,6 +24,9 @@ pub struct Instance {
     pub vip_addresses: Vec<String>,
     /// The VIPs of its TLS port.
     pub secure_vip_addresses: Vec<String>,
+    /// A port is registered as 0, which is not a port: the application had not bound its port yet
+    /// (spring-cloud-netflix #843).
+    pub(crate) has_port_0: bool,
     /// The metadata that the application registered.
     pub metadata: BTreeMap<String, String>,
     /// The time of the last change of the record, in milliseconds since 1970.
@@ -43,6 +46,29 @@ impl Instance {
     pub fn ip(&self) -> Option<IpAddr> {
         let parse = |text: &str| text.trim_matches(['[', ']']).parse().ok();
         self.ip_addr.as_deref().and_then(parse).or_else(|| parse(&self.host_name))
+    }
+
+    /// Returns `ipAddr` if a connection to it can lead to an instance: not `0.0.0.0`, for example.
+    pub(crate) fn usable_ip(&self) -> Option<IpAddr> {
+        let ip: IpAddr = self.ip_addr.as_deref()?.trim().trim_matches(['[', ']']).parse().ok()?;
+        let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+        (!ip.is_unspecified() && !ip.is_multicast() && !is_link_local && !is_broadcast).then_some(ip)
+    }
+
+    /// Returns `hostName` without brackets and without the port that some clients register in it; `None` if it is
+    /// empty.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let text = self.host_name.trim();
+        let host = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((v6, _)) => v6,
+            None => match text.split_once(':') {
+                // More than one colon: an IPv6 address without brackets.
+                Some((host, port)) if !port.contains(':') => host,
+                _ => text,
+            },
+        };
+        Some(host).filter(|host| !host.is_empty())
     }
 }
 

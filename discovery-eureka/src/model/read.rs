@@ -79,6 +79,7 @@ fn read_instance(value: &Value, app: Option<&str>) -> Instance {
         status: text_of(value, "status").map_or(Status::Unknown, |status| Status::from_wire(&status)),
         port: port(&value["port"], true),
         secure_port: port(&value["securePort"], false),
+        has_port_0: is_port_0(&value["port"]) || is_port_0(&value["securePort"]),
         vip_addresses: names(&value["vipAddress"]),
         secure_vip_addresses: names(&value["secureVipAddress"]),
         metadata,
@@ -95,6 +96,12 @@ fn port(value: &Value, enabled_by_default: bool) -> Option<InstancePort> {
     };
     let number = number(inner).and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0)?;
     Some(InstancePort { number, enabled: enabled.unwrap_or(enabled_by_default) })
+}
+
+/// Returns whether the port is registered as 0, and is not disabled.
+fn is_port_0(value: &Value) -> bool {
+    let enabled = value.get("@enabled").and_then(boolean).unwrap_or(true);
+    enabled && number(value.get("$").unwrap_or(value)) == Some(0)
 }
 
 fn names(value: &Value) -> Vec<String> {

@@ -12,7 +12,7 @@ use super::{
     FetchSettings,
     cache::{FetchCounts, RegistryCache},
     feed::Feed,
-    lookup,
+    lookup::{self, LookupSettings},
 };
 use crate::{Error, Instance, entropy::seed, registry::Registry};
 
@@ -52,9 +52,7 @@ const MAX_STALE: Duration = Duration::from_secs(90);
 #[derive(Clone, Debug)]
 pub struct EurekaSource {
     feed: Arc<Feed>,
-    /// Only this VIP is fetched.
-    vip: Option<String>,
-    zone: Option<String>,
+    settings: LookupSettings,
 }
 
 impl EurekaSource {
@@ -67,7 +65,8 @@ impl EurekaSource {
             max_stale: MAX_STALE,
             delta: true,
         };
-        EurekaSourceBuilder { client: client.clone(), url: url.into(), vip: None, zone: None, settings }
+        let (client, url) = (client.clone(), url.into());
+        EurekaSourceBuilder { client, url, vip: None, zone: None, prefer_ip_address: true, settings }
     }
 
     /// Returns the instances of a VIP, else of an application, from the latest fetch: with every status, and with their
@@ -98,7 +97,7 @@ impl Source for EurekaSource {
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
-        lookup::open(&self.feed, &plan.target, self.vip.as_deref(), self.zone.clone())
+        lookup::open(&self.feed, &plan.target, &self.settings)
     }
 }
 
@@ -109,6 +108,7 @@ pub struct EurekaSourceBuilder {
     url: String,
     vip: Option<String>,
     zone: Option<String>,
+    prefer_ip_address: bool,
     settings: FetchSettings,
 }
 
@@ -123,6 +123,18 @@ impl EurekaSourceBuilder {
     /// Prefers instances of this zone (`metadata.zone`). The others are used when all of these have failed.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets whether an instance is reached by its `ipAddr`, which is the default: pods register with their IP, and a
+    /// pod's name does not resolve. An instance without a usable `ipAddr` is reached by its `hostName`.
+    ///
+    /// With `false`, the `hostName` comes first, as for Spring's clients: for instances whose `ipAddr` is an inner
+    /// address, such as that of a container or of a machine behind NAT. An instance is then reached by its `ipAddr`
+    /// only if it has no `hostName`, or if that does not exist. Host names are resolved by the resolver of the client
+    /// that this source is built with, and kept up to date.
+    pub fn prefer_ip_address(mut self, prefer: bool) -> Self {
+        self.prefer_ip_address = prefer;
         self
     }
 
@@ -166,7 +178,13 @@ impl EurekaSourceBuilder {
         // A delta covers the whole registry, not a single VIP.
         let settings = FetchSettings { delta: self.settings.delta && self.vip.is_none(), ..self.settings };
         let feed = Feed::new(Arc::new(registry), self.vip.clone(), RegistryCache::new(settings));
-        Ok(EurekaSource { feed: Arc::new(feed), vip: self.vip, zone: self.zone })
+        let settings = LookupSettings {
+            vip: self.vip,
+            zone: self.zone,
+            prefer_ip_address: self.prefer_ip_address,
+            resolver: self.client.resolver().clone(),
+        };
+        Ok(EurekaSource { feed: Arc::new(feed), settings })
     }
 }
 

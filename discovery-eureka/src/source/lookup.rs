@@ -1,15 +1,23 @@
 //! The lookup of one target: from instances to endpoints.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use discovery_core::{
-    Error,
+    Error, Resolver,
     endpoint::Endpoint,
     name::{Host, Port, Protocol, Target},
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };
 
-use super::feed::{Feed, FeedReader};
+use super::{
+    feed::{Feed, FeedReader},
+    host_names::{HostNames, HostPort, Resolved, ResolvedNames},
+};
 use crate::{Instance, InstancePort, Status, model::Applications};
 
 /// How long the first query waits for the first fetch. After that, the resolver asks the sources that follow.
@@ -18,10 +26,29 @@ const FIRST_FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The TTL of instances from before the latest fetch failed.
 const STALE_TTL: Duration = Duration::from_secs(1);
 
-/// Opens the lookup of a target. `vip` is the only VIP that is fetched.
-pub(super) fn open(feed: &Arc<Feed>, target: &Target, vip: Option<&str>, zone: Option<String>) -> Box<dyn Lookup> {
-    match Query::from_target(target, zone).filter(|query| vip.is_none_or(|vip| vip.eq_ignore_ascii_case(&query.name))) {
-        Some(query) => Box::new(EurekaLookup { reader: feed.reader(), query, has_answered: false }),
+/// How soon the source is asked again while a host name is not resolved.
+const UNRESOLVED_TTL: Duration = Duration::from_secs(5);
+
+/// The settings of each lookup. The builder fills them.
+#[derive(Clone, Debug)]
+pub(super) struct LookupSettings {
+    /// The only VIP that is fetched.
+    pub(super) vip: Option<String>,
+    pub(super) zone: Option<String>,
+    pub(super) prefer_ip_address: bool,
+    /// Resolves host names.
+    pub(super) resolver: Resolver,
+}
+
+/// Opens the lookup of a target.
+pub(super) fn open(feed: &Arc<Feed>, target: &Target, settings: &LookupSettings) -> Box<dyn Lookup> {
+    let vip = settings.vip.as_deref();
+    let query = Query::from_target(target, settings.zone.clone(), settings.prefer_ip_address);
+    match query.filter(|query| vip.is_none_or(|vip| vip.eq_ignore_ascii_case(&query.name))) {
+        Some(query) => {
+            let names = HostNames::new(settings.resolver.clone());
+            Box::new(EurekaLookup { reader: feed.reader(), names, query, has_answered: false })
+        }
         None => Box::new(NotApplicable),
     }
 }
@@ -29,6 +56,8 @@ pub(super) fn open(feed: &Arc<Feed>, target: &Target, vip: Option<&str>, zone: O
 #[derive(Debug)]
 struct EurekaLookup {
     reader: FeedReader,
+    /// The instances that are dialed by their host name.
+    names: HostNames,
     query: Query,
     /// Endpoints were returned, and no negative answer since.
     has_answered: bool,
@@ -40,7 +69,9 @@ impl EurekaLookup {
         loop {
             self.reader.refresh();
             if !self.reader.cache().is_awaited() {
-                return self.read();
+                let wanted = self.reader.cache().applications().map(|all| self.query.host_names(all));
+                let resolved = self.names.resolve(wanted.unwrap_or_default(), deadline).await;
+                return self.read(&resolved);
             }
             if tokio::time::timeout_at(deadline, self.reader.changed()).await.is_err() {
                 let evidence = Evidence::new(&*self.query.name, "no response yet");
@@ -50,11 +81,11 @@ impl EurekaLookup {
         }
     }
 
-    fn read(&mut self) -> Update {
+    fn read(&mut self, resolved: &ResolvedNames) -> Update {
         let cache = self.reader.cache();
         let error = cache.error().cloned();
         let (state, summary) = match cache.applications() {
-            Some(all) => self.query.answer(all),
+            Some(all) => self.query.answer(all, resolved),
             None => (State::NotFound, "not fetched yet".to_owned()),
         };
         let stale = match cache.stale_instances() {
@@ -62,6 +93,7 @@ impl EurekaLookup {
             stale => format!("; {stale} instances are kept although the registry lost them"),
         };
         drop(cache);
+        let was_failing = error.is_some();
         let failing = if error.is_some() { "; the latest fetch failed" } else { "" };
         let evidence = Evidence::new(&*self.query.name, format!("{summary}{stale}{failing}"));
         let update = match (state, error) {
@@ -81,7 +113,9 @@ impl EurekaLookup {
                 Update::new(state)
             }
         };
-        update.with_evidence([evidence])
+        let update = update.with_evidence([evidence]);
+        let is_unresolved = resolved.values().any(|resolved| !matches!(resolved, Resolved::At(_)));
+        if is_unresolved && !was_failing { update.with_ttl(UNRESOLVED_TTL) } else { update }
     }
 }
 
@@ -91,7 +125,12 @@ impl Lookup for EurekaLookup {
     }
 
     fn changed(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.reader.changed())
+        Box::pin(async move {
+            tokio::select! {
+                () = self.reader.changed() => {}
+                () = self.names.changed() => {}
+            }
+        })
     }
 }
 
@@ -114,6 +153,18 @@ struct Query {
     target_port: Option<u16>,
     /// The preferred zone.
     zone: Option<String>,
+    prefer_ip_address: bool,
+}
+
+/// How to connect to an instance.
+#[derive(Debug, PartialEq, Eq)]
+enum Dial {
+    Addr(SocketAddr),
+    /// By a host name; `fallback` is used if the name does not exist.
+    Name {
+        name: HostPort,
+        fallback: Option<SocketAddr>,
+    },
 }
 
 /// Which port of an instance is used.
@@ -121,6 +172,8 @@ struct Query {
 enum PortChoice {
     /// The port without TLS.
     Plain,
+    /// The port without TLS if it is enabled, else the port with TLS, which Spring finds for `http://` too.
+    Http,
     /// The port with TLS.
     Secure,
     /// The port without TLS if it is enabled, else the port with TLS.
@@ -131,7 +184,7 @@ enum PortChoice {
 
 impl Query {
     /// Returns `None` for an address, a name with a trailing dot, and a protocol other than TCP.
-    fn from_target(target: &Target, zone: Option<String>) -> Option<Self> {
+    fn from_target(target: &Target, zone: Option<String>, prefer_ip_address: bool) -> Option<Self> {
         let Host::Name { name, absolute: false, .. } = target.host() else { return None };
         if target.protocol() != Protocol::Tcp {
             return None;
@@ -140,34 +193,83 @@ impl Query {
             (Port::Name(name), _) if name.as_str() == "http" => PortChoice::Plain,
             (Port::Name(name), _) if name.as_str() == "https" => PortChoice::Secure,
             (Port::Name(name), _) => PortChoice::Metadata(format!("{}.port", name.as_str())),
-            (_, Some("http" | "ws")) => PortChoice::Plain,
+            (_, Some("http" | "ws")) => PortChoice::Http,
             (_, Some("https" | "wss")) => PortChoice::Secure,
             _ => PortChoice::Either,
         };
         let target_port = target.port().number().map(u16::from);
-        Some(Self { name: name.as_str().to_owned(), port, target_port, zone })
+        Some(Self { name: name.as_str().to_owned(), port, target_port, zone, prefer_ip_address })
+    }
+
+    fn named<'a>(&self, all: &'a Applications) -> Vec<&'a Instance> {
+        all.named(&self.name, self.port == PortChoice::Secure)
+    }
+
+    /// Returns the host names that have to be resolved.
+    fn host_names(&self, all: &Applications) -> BTreeSet<HostPort> {
+        let up = self.named(all).into_iter().filter(|instance| instance.status == Status::Up);
+        let dialed = up.filter_map(|instance| self.dial(instance));
+        dialed.filter_map(|dial| if let Dial::Name { name, .. } = dial { Some(name) } else { None }).collect()
     }
 
     /// Returns the state of the target, and a summary for the explanation.
-    fn answer(&self, all: &Applications) -> (State, String) {
-        let named = all.named(&self.name, self.port == PortChoice::Secure);
+    fn answer(&self, all: &Applications, resolved: &ResolvedNames) -> (State, String) {
+        let named = self.named(all);
         if named.is_empty() {
             return (State::NotFound, "neither a VIP nor an application".to_owned());
         }
         let up: Vec<_> = named.iter().filter(|instance| instance.status == Status::Up).collect();
-        let endpoints: Vec<_> = up.iter().filter_map(|instance| self.endpoint(instance)).collect();
-        let summary =
+        let endpoints: Vec<_> = up.iter().filter_map(|instance| self.endpoint(instance, resolved)).collect();
+        let mut summary =
             format!("{} instances, {} up, {} with an address and the port", named.len(), up.len(), endpoints.len());
+        let unresolved = resolved.iter().filter(|(_, resolved)| !matches!(resolved, Resolved::At(_)));
+        if let Some(((host, _), _)) = unresolved.clone().next() {
+            summary.push_str(&format!("; {} host names have no address, such as `{host}`", unresolved.count()));
+        }
+        let is_unknown = resolved.values().any(|resolved| *resolved == Resolved::Unknown);
         match endpoints.is_empty() {
+            // Instances are up, so the set is not empty: their names may resolve later.
+            true if is_unknown => (State::Failed(Error::transient(summary.clone())), summary),
             true => (State::Empty, summary),
             false => (State::Ready(endpoints), summary),
         }
     }
 
-    fn endpoint(&self, instance: &Instance) -> Option<Endpoint> {
-        let addr = SocketAddr::new(instance.ip()?, self.port(instance)?);
+    /// Returns how to connect to an instance; `None` without an address or without the port.
+    fn dial(&self, instance: &Instance) -> Option<Dial> {
+        let port = self.port(instance)?;
+        let addr = |ip| SocketAddr::new(ip, port);
+        let by_ip = instance.usable_ip().map(addr);
+        if let Some(addr) = by_ip.filter(|_| self.prefer_ip_address) {
+            return Some(Dial::Addr(addr));
+        }
+        match instance.host() {
+            Some(host) => Some(match host.parse::<IpAddr>() {
+                Ok(ip) => Dial::Addr(addr(ip)),
+                Err(_) => Dial::Name { name: (host.to_lowercase(), port), fallback: by_ip },
+            }),
+            None => by_ip.map(Dial::Addr),
+        }
+    }
+
+    fn addrs(&self, instance: &Instance, resolved: &ResolvedNames) -> Vec<SocketAddr> {
+        match self.dial(instance) {
+            Some(Dial::Addr(addr)) => vec![addr],
+            Some(Dial::Name { name, fallback }) => match resolved.get(&name) {
+                Some(Resolved::At(addrs)) => addrs.clone(),
+                Some(Resolved::Missing) => fallback.into_iter().collect(),
+                Some(Resolved::Unknown) | None => Vec::new(),
+            },
+            None => Vec::new(),
+        }
+    }
+
+    fn endpoint(&self, instance: &Instance, resolved: &ResolvedNames) -> Option<Endpoint> {
+        let mut addrs = self.addrs(instance, resolved).into_iter();
+        let addr = addrs.next()?;
         let in_other_zone = self.zone.as_deref().is_some_and(|own| instance.zone() != Some(own));
         let mut endpoint = Endpoint::new(addr).with_uid(instance.id.as_str()).with_priority(u16::from(in_other_zone));
+        endpoint = addrs.fold(endpoint, Endpoint::with_addr);
         if let Some(node) = instance.metadata.get("kubernetes.node") {
             endpoint = endpoint.with_node(node.as_str());
         }
@@ -179,14 +281,19 @@ impl Query {
 
     fn port(&self, instance: &Instance) -> Option<u16> {
         let (plain, secure) = (instance.port, instance.secure_port);
-        // The port in the target applies only to a record without a port.
-        let or_target = |port: Option<InstancePort>| port.map_or(self.target_port, InstancePort::in_use);
+        // The port in the target applies only to a record without a port. Port 0 says that nothing listens yet.
+        let target_port = self.target_port.filter(|_| !instance.has_port_0);
+        let or_target = |port: Option<InstancePort>| port.map_or(target_port, InstancePort::in_use);
         match &self.port {
             PortChoice::Plain => or_target(plain),
+            PortChoice::Http => match plain.and_then(InstancePort::in_use) {
+                Some(port) => Some(port),
+                None => secure.and_then(InstancePort::in_use).or_else(|| or_target(plain)),
+            },
             PortChoice::Secure => or_target(secure),
             PortChoice::Either => {
                 let registered = plain.and_then(InstancePort::in_use).or(secure.and_then(InstancePort::in_use));
-                registered.or(self.target_port.filter(|_| plain.is_none() && secure.is_none()))
+                registered.or(target_port.filter(|_| plain.is_none() && secure.is_none()))
             }
             PortChoice::Metadata(key) => instance.metadata.get(key)?.trim().parse().ok().filter(|port| *port != 0),
         }

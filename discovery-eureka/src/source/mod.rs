@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `cache` | the fetched registry, and what to fetch next; pure |
 //! | `feed` | the task that fetches, for any number of names |
+//! | `host_names` | the addresses of instances that are dialed by their host name |
 //! | `lookup` | instances to the endpoints of one target |
 //! | `eureka_source` | the public source and its builder |
 
 mod cache;
 mod eureka_source;
 mod feed;
+mod host_names;
 mod lookup;
 
 use std::time::Duration;

@@ -29,6 +29,7 @@ fn reads_a_current_servers_response() {
         status: Status::Up,
         port: Some(InstancePort { number: 8080, enabled: true }),
         secure_port: Some(InstancePort { number: 443, enabled: false }),
+        has_port_0: false,
         vip_addresses: vec!["foo".to_owned()],
         secure_vip_addresses: vec!["foo".to_owned()],
         metadata: BTreeMap::new(),

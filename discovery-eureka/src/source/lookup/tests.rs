@@ -9,11 +9,16 @@ fn all(instances: &str) -> Applications {
 }
 
 fn query(target: &str, zone: Option<&str>) -> Option<Query> {
-    Query::from_target(&Target::new(target).unwrap(), zone.map(str::to_owned))
+    Query::from_target(&Target::new(target).unwrap(), zone.map(str::to_owned), true)
 }
 
 fn addrs(target: &str, instances: &str) -> Vec<String> {
-    match query(target, None).unwrap().answer(&all(instances)).0 {
+    addrs_of(&query(target, None).unwrap(), instances, &ResolvedNames::new())
+}
+
+fn addrs_of(query: &Query, instances: &str, resolved: &ResolvedNames) -> Vec<String> {
+    match query.answer(&all(instances), resolved).0 {
+        State::Failed(_) => vec!["failed".to_owned()],
         State::Ready(endpoints) => endpoints.iter().map(|endpoint| endpoint.addr().to_string()).collect(),
         State::Empty => vec!["empty".to_owned()],
         State::NotFound => vec!["not found".to_owned()],
@@ -60,7 +65,8 @@ fn uses_the_target_port_only_if_the_record_has_no_port() {
     assert_eq!(addrs("rates", bare), ["empty"]);
     let only_tls = r#"{"instanceId":"1","ipAddr":"10.0.0.1","status":"UP","port":{"$":80,"@enabled":"false"},
         "securePort":{"$":8443,"@enabled":"true"}}"#;
-    assert_eq!(addrs("http://rates:81", only_tls), ["empty"]);
+    assert_eq!(addrs("http://rates:81", only_tls), ["10.0.0.1:8443"]);
+    assert_eq!(addrs("rates:http", only_tls), ["empty"], "a named port is exactly that port");
     assert_eq!(addrs("rates", only_tls), ["10.0.0.1:8443"]);
     assert_eq!(addrs("https://rates", only_tls), ["10.0.0.1:8443"]);
 }
@@ -83,8 +89,64 @@ fn endpoint_carries_id_zone_and_node_of_its_instance() {
         .replace(r#""instanceId":"1""#, r#""instanceId":"2""#)
         .replace(r#""zone":"a""#, r#""zone":"b","kubernetes.node":"n1""#);
     let all = all(&format!("{BOTH},{other}"));
-    let (state, _) = query("rates", Some("b")).unwrap().answer(&all);
+    let (state, _) = query("rates", Some("b")).unwrap().answer(&all, &ResolvedNames::new());
     let State::Ready(endpoints) = state else { panic!("{state:?}") };
     let fields: Vec<_> = endpoints.iter().map(|e| (e.identity().uid(), e.zone(), e.node(), e.priority())).collect();
     assert_eq!(fields, [(Some("1"), Some("a"), None, 1), (Some("2"), Some("b"), Some("n1"), 0)]);
+}
+
+/// Issue 12, 21: an application on a random port registers before the port is bound (spring-cloud-netflix #843).
+#[test]
+fn port_0_of_a_record_is_not_a_port() {
+    let with = |plain: &str, secure: &str, metadata: &str| {
+        format!(
+            r#"{{"instanceId":"1","ipAddr":"10.0.0.1","status":"UP","port":{plain},"securePort":{secure},
+            "metadata":{{"management.port":"{metadata}"}}}}"#
+        )
+    };
+    let zero = r#"{"$":0,"@enabled":"true"}"#;
+    let tls = r#"{"$":8443,"@enabled":"true"}"#;
+    for (target, instance, wanted) in [
+        ("http://rates", with(zero, zero, "0"), "empty"),
+        ("https://rates", with("8080", zero, "0"), "empty"),
+        ("rates", with(zero, tls, "0"), "10.0.0.1:8443"),
+        ("http://rates:81", with(zero, tls, "0"), "10.0.0.1:8443"),
+        ("http://rates:81", with(zero, "null", "0"), "empty"),
+        ("http://rates:81", with("null", r#"{"$":0,"@enabled":"false"}"#, "0"), "10.0.0.1:81"),
+        ("rates:management", with("8080", tls, "0"), "empty"),
+    ] {
+        assert_eq!(addrs(target, &instance), [wanted], "{target} {instance}");
+    }
+}
+
+/// Issue 12, 14: Spring dials `hostName` unless `prefer-ip-address` is set.
+#[test]
+fn dials_the_host_name_or_the_address_as_configured() {
+    let instance = |host: &str, ip: &str| {
+        format!(r#"{{"instanceId":"1","hostName":"{host}","ipAddr":"{ip}","status":"UP","port":8080}}"#)
+    };
+    let known = |host: &str, resolved: Resolved| ResolvedNames::from([((host.to_owned(), 8080), resolved)]);
+    let at = Resolved::At(vec!["192.0.2.1:8080".parse().unwrap(), "192.0.2.2:8080".parse().unwrap()]);
+    let by_ip = query("http://rates", None).unwrap();
+    let by_name = Query { prefer_ip_address: false, ..by_ip.clone() };
+    for (query, host, ip, resolved, wanted) in [
+        (&by_ip, "vm.example.com", "10.0.0.1", at.clone(), "10.0.0.1:8080"),
+        (&by_name, "vm.example.com", "10.0.0.1", at.clone(), "192.0.2.1:8080"),
+        (&by_name, "vm.example.com", "10.0.0.1", Resolved::Missing, "10.0.0.1:8080"),
+        (&by_name, "vm.example.com", "10.0.0.1", Resolved::Unknown, "failed"),
+        (&by_name, "192.0.2.7", "10.0.0.1", Resolved::Missing, "192.0.2.7:8080"),
+        (&by_name, "", "10.0.0.1", Resolved::Missing, "10.0.0.1:8080"),
+        // No usable `ipAddr`.
+        (&by_ip, "vm.example.com", "", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "vm.example.com", "0.0.0.0", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "vm.example.com", "fe80::1", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "vm.example.com", "unknown", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "VM.example.com:9999", "::", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "[2001:db8::1]:9999", "", at.clone(), "[2001:db8::1]:8080"),
+        (&by_ip, "vm.example.com", "", Resolved::Unknown, "failed"),
+        (&by_ip, "vm.example.com", "", Resolved::Missing, "empty"),
+    ] {
+        let found = addrs_of(query, &instance(host, ip), &known("vm.example.com", resolved.clone()));
+        assert_eq!(found, [wanted], "{host} {ip} {resolved:?}, prefer_ip_address {}", query.prefer_ip_address);
+    }
 }
