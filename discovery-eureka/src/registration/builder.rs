@@ -97,7 +97,8 @@ impl RegistrationBuilder {
         self
     }
 
-    /// Sets the host that other clients connect to. The address by default, because a pod's name does not resolve.
+    /// Sets the host that other clients connect to: a name or an address, without a port. The address by default,
+    /// because a pod's name does not resolve.
     pub fn host_name(mut self, name: impl Into<String>) -> Self {
         self.record.host_name = Some(name.into());
         self
@@ -123,19 +124,20 @@ impl RegistrationBuilder {
         self
     }
 
-    /// Sets the path of the home page; `/` by default.
+    /// Sets the home page: a path, or an absolute URL; `/` by default.
     pub fn home_page(mut self, path: impl Into<String>) -> Self {
         self.record.home_page = path.into();
         self
     }
 
-    /// Sets the path of the status page; none by default.
+    /// Sets the status page: a path, or an absolute URL; none by default.
     pub fn status_page(mut self, path: impl Into<String>) -> Self {
         self.record.status_page = Some(path.into());
         self
     }
 
-    /// Sets the path of the health check; none by default.
+    /// Sets the health check that other systems call: a path, or an absolute URL, such as one of a management port;
+    /// none by default. An absolute `https` URL is registered as `secureHealthCheckUrl`.
     pub fn health_check(mut self, path: impl Into<String>) -> Self {
         self.record.health_check = Some(path.into());
         self

@@ -186,7 +186,7 @@ fn outcome(step: &Step, call: &Call, response: &Response<Bytes>) -> Outcome {
     match (step, response.status().as_u16()) {
         (Step::Verify, 200..300) => match instance(response.body()) {
             Ok(held) => Outcome::Held(Box::new(held)),
-            Err(error) => Outcome::Failed(Error::unreadable(format!("invalid response to {call}: {error}"))),
+            Err(error) => Outcome::Failed(call.not_understood(&response.clone().into_parts().0, error)),
         },
         (_, 200..300) => Outcome::Done,
         (Step::Register { .. }, _) => rejection(),

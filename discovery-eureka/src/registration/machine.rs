@@ -137,8 +137,9 @@ impl Machine {
     /// Takes in the outcome of a step.
     pub(super) fn done(&mut self, step: &Step, outcome: Outcome, now: Instant, wall: u64) {
         self.state.requests += 1;
-        // Whatever the response was, the request may have arrived.
-        self.override_sent |= matches!(step, Step::PutOverride(_));
+        // Without a response the request may have arrived.
+        let refused = matches!(&outcome, Outcome::Failed(error) if is_refusal(error));
+        self.override_sent |= matches!(step, Step::PutOverride(_)) && !refused;
         self.state.error = match &outcome {
             Outcome::Failed(error) => Some(error.clone()),
             _ => None,
@@ -241,10 +242,13 @@ impl Machine {
         self.update_state();
     }
 
-    /// Lets a change beyond the limit wait for the next heartbeat.
+    /// Sends a change now. A change beyond the limit waits for the next heartbeat, and every change waits while no
+    /// registry responds; but a change that is allowed does not wait behind an earlier one that was refused.
     fn limit_updates(&mut self, now: Instant) {
-        if self.failures == 0 && !self.update_limit.take(now) {
-            self.paused_until = self.heartbeat_at;
+        let responds = self.failures == 0 || self.state.error.as_ref().is_some_and(is_refusal);
+        if responds {
+            let allowed = self.update_limit.take(now);
+            self.paused_until = if allowed { now } else { self.heartbeat_at };
         }
     }
 
@@ -392,6 +396,11 @@ impl Machine {
         let is_routine = |step: &Step| *step == Step::Verify && !self.unverified;
         self.state.pending = self.pending_step().is_some_and(|step| !is_routine(&step));
     }
+}
+
+/// Returns whether a registry responded, and refused the request for good.
+fn is_refusal(error: &Error) -> bool {
+    error.status().is_some_and(|status| (400..500).contains(&status))
 }
 
 /// How often a status change is sent at once: a bucket of two tokens that fills within one interval, as in the Java

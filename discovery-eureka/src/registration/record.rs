@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     time::Duration,
 };
 
 use serde::Serialize;
+use url::Url;
 
 use super::{RecordSettings, machine::Step};
 use crate::{Error, Instance, InstancePort, Status, identity::PodEnvironment, registry::Call};
@@ -55,6 +56,12 @@ impl RecordSettings {
             let app = &self.app;
             return Err(Error::config(format!("invalid application `{app}`: use letters, digits, `-`, `_` and `.`")));
         }
+        if let Some(host) = &self.host_name {
+            check_host(host)?;
+        }
+        check_page("home page", Some(&self.home_page))?;
+        check_page("status page", self.status_page.as_deref())?;
+        check_page("health check", self.health_check.as_deref())?;
         if self.port.is_none() && self.secure_port.is_none() {
             return Err(Error::config("no port: pass the listener's port to `port` or `secure_port`"));
         }
@@ -74,7 +81,10 @@ impl RecordSettings {
     pub(super) fn into_record(self, ip: IpAddr, environment: &PodEnvironment) -> Result<Record, Error> {
         let id = self.instance_id.clone().unwrap_or_else(|| self.default_id(ip, environment));
         check_id(&id)?;
-        let host_name = self.host_name.clone().unwrap_or_else(|| url_host(ip));
+        let host_name = match &self.host_name {
+            Some(name) => name.parse().map_or_else(|_| name.clone(), url_host),
+            None => url_host(ip),
+        };
         let urls = self.urls(&host_name);
         let variables = environment.metadata().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut metadata: BTreeMap<_, _> = variables.collect();
@@ -108,15 +118,56 @@ impl RecordSettings {
             let path = path.trim_start_matches('/');
             port.map(|port| format!("{scheme}://{host_name}:{port}/{path}"))
         };
-        let page = |path: &str| url("http", self.port, path).or_else(|| url("https", self.secure_port, path));
-        let health_check = self.health_check.as_deref();
+        let below = |path: &str| url("http", self.port, path).or_else(|| url("https", self.secure_port, path));
+        let page = |page: &str| absolute(page).map(String::from).or_else(|| below(page));
+        // An absolute URL belongs to the field of its scheme.
+        let health_check = |scheme, port| {
+            let page = self.health_check.as_deref()?;
+            match absolute(page) {
+                Some(absolute) => (absolute.scheme() == scheme).then(|| absolute.into()),
+                None => url(scheme, port, page),
+            }
+        };
         Urls {
             home_page_url: page(&self.home_page),
             status_page_url: self.status_page.as_deref().and_then(page),
-            health_check_url: health_check.and_then(|path| url("http", self.port, path)),
-            secure_health_check_url: health_check.and_then(|path| url("https", self.secure_port, path)),
+            health_check_url: health_check("http", self.port),
+            secure_health_check_url: health_check("https", self.secure_port),
         }
     }
+}
+
+/// Returns a page that is given as an absolute URL; `None` for a path.
+fn absolute(page: &str) -> Option<Url> {
+    Url::parse(page).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// Accepts a path, or an absolute URL of http or https.
+fn check_page(what: &str, page: Option<&str>) -> Result<(), Error> {
+    let Some(page) = page else { return Ok(()) };
+    let rule = if page.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        "it contains a space or a control character"
+    } else if page.contains("://") && !page.starts_with('/') && absolute(page).is_none() {
+        "it is neither a path nor an http or https URL"
+    } else {
+        return Ok(());
+    };
+    let remedy = "pass a path such as `/health`, or a URL such as `http://10.0.0.1:9090/health`";
+    Err(Error::config(format!("invalid {what} `{page}`: {rule}; {remedy}")))
+}
+
+/// Accepts a name or an address without a port.
+fn check_host(host: &str) -> Result<(), Error> {
+    let is_v6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if is_name || is_v6(host) || in_brackets.is_some_and(is_v6) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "invalid host name `{host}`: it is neither a name nor an address; leave out scheme, port and path, and pass the \
+         port to `port` or `secure_port`"
+    )))
 }
 
 /// Accepts an id that a server can address as one segment of a path.

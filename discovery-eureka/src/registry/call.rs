@@ -121,6 +121,18 @@ impl Call {
         Error::rejected(status, format!("{registry} responded to {self} with {status}{quote}"))
     }
 
+    /// Returns an error for a response that is not one of a registry, such as a login page.
+    pub(crate) fn not_understood(&self, response: &http::response::Parts, reason: impl fmt::Display) -> Error {
+        let status = response.status.as_u16();
+        let url = response.extensions.get::<RespondingUrl>().map_or("the registry", |url| &url.0);
+        let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.map_or("no content type".to_owned(), |text| format!("content type `{text}`"));
+        Error::unreadable(format!(
+            "invalid response to {self}: {url} responded with {status} and {content_type}: {reason}; check the \
+             registry URL, and whether a login page answers in its place"
+        ))
+    }
+
     fn request(&self, client: &Client, registry: &RegistryUrl, from: Option<&str>) -> RequestBuilder {
         let mut request = client
             .request(self.method(), registry.join(&self.path(), &self.query()))
@@ -198,6 +210,20 @@ impl fmt::Display for Call {
     }
 }
 
+/// The URL that a response came from, after redirects, without credentials and query.
+#[derive(Clone, Debug)]
+struct RespondingUrl(String);
+
+fn without_secrets(url: &url::Url) -> String {
+    let mut shown = url.clone();
+    // Neither call fails for a URL with a host.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.into()
+}
+
 /// Why a response could not be read to its end.
 enum ReadError {
     Broken(reqwest::Error),
@@ -235,6 +261,10 @@ async fn read(mut response: reqwest::Response) -> Result<Response<Bytes>, ReadEr
     }
     let mut whole = Response::new(body);
     *whole.status_mut() = response.status();
+    if let Some(content_type) = response.headers_mut().remove(header::CONTENT_TYPE) {
+        whole.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    whole.extensions_mut().insert(RespondingUrl(without_secrets(response.url())));
     Ok(whole)
 }
 

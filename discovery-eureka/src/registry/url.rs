@@ -54,10 +54,8 @@ impl RegistryUrl {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(refuse("a query or fragment is not allowed"));
         }
-        if !base.path().ends_with('/') {
-            let path = format!("{}/", base.path());
-            base.set_path(&path);
-        }
+        let path = format!("{}/", base.path().trim_end_matches('/'));
+        base.set_path(&path);
         let mut shown = base.clone();
         // Neither call fails for a URL with a host.
         let _ = shown.set_username("");
@@ -127,9 +125,10 @@ mod tests {
     #[test]
     fn base_may_end_with_or_without_a_slash() {
         let path = ["apps", "RATES", "a b:c?d"];
-        for base in ["http://eureka:8761/eureka", "http://eureka:8761/eureka/"] {
+        for base in ["http://eureka:8761/eureka", "http://eureka:8761/eureka/", "http://eureka:8761/eureka//"] {
             assert_eq!(one(base).join(&path, &[]).as_str(), "http://eureka:8761/eureka/apps/RATES/a%20b:c%3Fd");
         }
+        assert_eq!(one("http://eureka///").join(&path[..1], &[]).as_str(), "http://eureka/apps");
         assert_eq!(one("http://eureka").join(&path[..1], &[]).as_str(), "http://eureka/apps");
         let query = [("value", "a&b".to_owned())];
         assert_eq!(one("http://eureka/v2").join(&[], &query).as_str(), "http://eureka/v2?value=a%26b");

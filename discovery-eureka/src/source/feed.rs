@@ -77,14 +77,14 @@ impl Feed {
         let mut jitter = || 0.9 + 0.1 * (rng.below(1001) as f64 / 1000.0);
         if kind == Fetch::Delta {
             match self.fetch_page(Call::FetchDelta).await {
-                Ok(Some(delta)) => {
+                Ok(Ok(delta)) => {
                     if self.cache().on_delta(delta, now(), jitter()) {
                         return;
                     }
                     tracing::debug!("registry hash differs after a delta, starting a full fetch");
                 }
                 // The server has deltas disabled, or the response is not a list of applications.
-                Ok(None) => self.cache().on_delta_refused(),
+                Ok(Err(_)) => self.cache().on_delta_refused(),
                 Err(error) => return self.on_failure(error, jitter()),
             }
         }
@@ -92,30 +92,24 @@ impl Feed {
             Some(vip) => Call::FetchVip(vip.clone()),
             None => Call::FetchAll,
         };
-        match self.fetch_page(call.clone()).await {
-            Ok(Some(page)) => self.cache().on_full(page, now(), jitter()),
-            Ok(None) => {
-                let text = format!("invalid response to {call}: not a list of applications; check the registry URL");
-                self.on_failure(Error::unreadable(text), jitter());
-            }
-            Err(error) => self.on_failure(error, jitter()),
+        match self.fetch_page(call).await {
+            Ok(Ok(page)) => self.cache().on_full(page, now(), jitter()),
+            Ok(Err(error)) | Err(error) => self.on_failure(error, jitter()),
         }
     }
 
-    /// Returns `None` if the response is not a list of applications.
-    async fn fetch_page(&self, call: Call) -> Result<Option<Page>, Error> {
+    /// Returns the inner error if a registry responded, but not with a list of applications.
+    async fn fetch_page(&self, call: Call) -> Result<Result<Page, Error>, Error> {
         let response = self.registry.send(call.clone()).await?;
         if !response.status().is_success() {
-            return Ok(None);
+            return Ok(Err(call.rejection(&response, "the registry")));
         }
-        let body = response.into_body();
-        match off_thread(body.len(), move || applications(&body)).await? {
-            Ok(page) => Ok(Some(page)),
-            Err(error) => {
-                tracing::debug!(%call, %error, "invalid response of the registry");
-                Ok(None)
-            }
-        }
+        let (parts, body) = response.into_parts();
+        let page = off_thread(body.len(), move || applications(&body)).await?;
+        Ok(page.map_err(|error| {
+            tracing::debug!(%call, %error, "invalid response of the registry");
+            call.not_understood(&parts, error)
+        }))
     }
 
     fn on_failure(&self, error: Error, jitter: f64) {

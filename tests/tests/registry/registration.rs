@@ -83,6 +83,41 @@ async fn a_secure_port_has_its_own_urls() {
     assert_eq!((&sent["vipAddress"], &sent["secureVipAddress"]), (&json!("a,b"), &json!("a,b")));
 }
 
+/// Issue 12, 21: Spring and Steeltoe have absolute URLs, for a management port or another host.
+#[tokio::test]
+async fn absolute_urls_are_registered_as_they_are() {
+    let registry = Registry::start().await;
+    registry.accepts_all(PORT).await;
+    let pages = |health: &str| {
+        let builder = builder(&registry.url()).secure_port(8443).home_page("HTTPS://shop.example.com");
+        builder.status_page("http://10.0.0.1:9090/info?a=b").health_check(health)
+    };
+    drop(pages("http://10.0.0.1:9090/health").register().await.unwrap());
+    drop(pages("https://10.0.0.1:9090/health").register().await.unwrap());
+    let posts: Vec<_> = registry.requests().await.into_iter().filter(|request| request.method == "POST").collect();
+    let sent = |at: usize| serde_json::from_slice::<Value>(&posts[at].body).unwrap()["instance"].clone();
+    assert_eq!(sent(0)["homePageUrl"], "https://shop.example.com/");
+    assert_eq!(sent(0)["statusPageUrl"], "http://10.0.0.1:9090/info?a=b");
+    let health = |at: usize| (sent(at)["healthCheckUrl"].clone(), sent(at)["secureHealthCheckUrl"].clone());
+    assert_eq!(health(0), (json!("http://10.0.0.1:9090/health"), Value::Null));
+    assert_eq!(health(1), (Value::Null, json!("https://10.0.0.1:9090/health")));
+}
+
+#[tokio::test]
+async fn a_host_name_may_be_an_address() {
+    let registry = Registry::start().await;
+    registry.accepts_all(PORT).await;
+    for host in ["2001:db8::7", "[2001:db8::7]", "rates_a.example.com"] {
+        drop(builder(&registry.url()).host_name(host).register().await.unwrap());
+        let requests = registry.requests().await;
+        let post = requests.iter().rev().find(|request| request.method == "POST").unwrap();
+        let sent = serde_json::from_slice::<Value>(&post.body).unwrap()["instance"].clone();
+        let host = if host.contains("::") { "[2001:db8::7]" } else { host };
+        assert_eq!(sent["hostName"], host);
+        assert_eq!(sent["homePageUrl"], format!("http://{host}:8080/"));
+    }
+}
+
 #[tokio::test]
 async fn an_ipv6_host_name_has_brackets() {
     let registry = Registry::start().await;
@@ -279,6 +314,15 @@ async fn reports_invalid_settings_before_it_sends_anything() {
         ("lease of", builder(&url).lease(Duration::from_secs(30), Duration::from_secs(30))),
         ("lease of", builder(&url).lease(Duration::ZERO, Duration::from_secs(30))),
         ("UNKNOWN", builder(&url).status(Status::Unknown)),
+        ("host name `a:80`", builder(&url).host_name("a:80")),
+        ("host name `http://a`", builder(&url).host_name("http://a")),
+        ("host name `a/b`", builder(&url).host_name("a/b")),
+        ("host name ``", builder(&url).host_name("")),
+        ("host name `[a]`", builder(&url).host_name("[a]")),
+        ("health check `ftp://a/b`", builder(&url).health_check("ftp://a/b")),
+        ("health check `http://:80`", builder(&url).health_check("http://:80")),
+        ("status page `in fo`", builder(&url).status_page("in fo")),
+        ("home page `http://[::1/`", builder(&url).home_page("http://[::1/")),
         ("no port", Registration::builder(&client(), &*url, "rates")),
         ("application `a b`", Registration::builder(&client(), &*url, "a b").port(1)),
         ("registry URL", Registration::builder(&client(), "eureka:8761", "rates").port(1)),

@@ -259,6 +259,52 @@ async fn a_server_without_deltas_removes_instances_at_once() {
     }
 }
 
+/// Issue 12, 21: a login page answers 200, at the registry's URL or after a redirect.
+#[tokio::test]
+async fn a_login_page_is_named_with_url_status_and_content_type() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let login = wiremock::ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html;charset=UTF-8");
+    registry.on("GET", "login", login.clone()).await;
+    let location = format!("{}/login?ticket=s3cret", registry.url());
+    for (answer, at) in [(login, "/eureka/apps"), (status(302).insert_header("location", location), "/eureka/login")] {
+        registry.on("GET", "apps", answer).await;
+        let source = source(&registry).build().unwrap();
+        let rates = resolver(&source, &dns).upstream("http://rates").unwrap();
+        let error = rates.first_answer().await.unwrap_err().to_string();
+        let expected = format!("http://{}{at}", registry.addr());
+        for text in [&*expected, "200", "text/html", "GET apps"] {
+            assert!(error.contains(text), "{text}: {error}");
+        }
+        assert!(!error.contains("s3cret") && !error.contains("Sign in"), "{error}");
+    }
+}
+
+/// Issue 12, 14: a record with a host name was dropped, or dialed by its inner address.
+#[tokio::test]
+async fn dials_an_instance_by_its_host_name() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("vm", "rates-a").port("http", 8080).pod(Pod::new("127.0.0.7")));
+    let named = up(1).replace(r#""hostName":"127.0.0.1""#, r#""hostName":"rates-a.vm""#);
+    let without_ip = named.replace(r#""ipAddr":"127.0.0.1""#, r#""ipAddr":null"#);
+    let client = discovery_reqwest::Client::new(in_pod(&dns, "shop").refresh(brisk()).build().unwrap());
+    for (record, prefer_ip_address, wanted) in
+        [(&named, true, "127.0.0.1:1"), (&named, false, "127.0.0.7:1"), (&without_ip, true, "127.0.0.7:1")]
+    {
+        registry.on("GET", "apps", json(page("UP_1_", &[("RATES", std::slice::from_ref(record))]))).await;
+        registry.on("GET", "apps/delta", json(page("UP_1_", &[]))).await;
+        let builder = EurekaSource::builder(&client, registry.url()).fetch_interval(ms(50));
+        let source = builder.prefer_ip_address(prefer_ip_address).build().unwrap();
+        let rates = resolver(&source, &dns).resolve("http://rates").await.unwrap();
+        assert_eq!(addrs(&rates.endpoints()), [wanted], "prefer_ip_address {prefer_ip_address}");
+        assert_eq!(rates.endpoints()[0].identity().uid(), Some("rates-1"));
+        if wanted == "127.0.0.7:1" && prefer_ip_address {
+            // The host moves.
+            dns.apply(Service::headless("vm", "rates-a").port("http", 8080).pod(Pod::new("127.0.0.8")));
+            until_addrs(&rates, &["127.0.0.8:1"]).await;
+        }
+    }
+}
+
 /// The name must match exactly, and every fetch is a full one.
 #[tokio::test]
 async fn fetches_one_vip_alone() {

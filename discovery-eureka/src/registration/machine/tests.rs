@@ -226,6 +226,60 @@ fn registers_status_changes_and_delays_those_beyond_the_limit() {
     }
 }
 
+/// Issue 12, 21: the change that the limit refused made a later one wait as well.
+#[test]
+fn an_allowed_status_change_does_not_wait_behind_a_refused_one() {
+    let mut sim = Sim::settled();
+    for (after, status) in [(1, Status::Down), (1, Status::Up), (1, Status::Down)] {
+        sim.now += Duration::from_secs(after);
+        sim.set_status(status);
+        if let Step::Register { dirty } = sim.machine.next(sim.now) {
+            sim.answer(&Step::Register { dirty }, Outcome::Done);
+            sim.expect(Step::Verify, ours());
+        }
+    }
+    assert!(matches!(sim.machine.next(sim.now), Step::Wait(_)), "the third change is beyond the limit");
+    // One token every 15 s.
+    sim.now += Duration::from_secs(17);
+    sim.set_status(Status::Starting);
+    let now = sim.now;
+    let (_, step) = sim.step();
+    assert_eq!(sim.now, now);
+    assert!(matches!(step, Step::Register { .. }), "{step:?}");
+}
+
+/// The server refuses overrides, which is no reason to delay a registration.
+#[test]
+fn a_status_change_does_not_wait_behind_one_that_the_server_refused() {
+    let mut sim = Sim::settled();
+    sim.set_status(Status::OutOfService);
+    for _ in 0..4 {
+        sim.expect(Step::PutOverride(Status::OutOfService), Outcome::Failed(Error::rejected(403, "forbidden")));
+    }
+    let now = sim.now;
+    sim.set_status(Status::Down);
+    let (_, step) = sim.step();
+    assert!(matches!(step, Step::Register { .. }) && sim.now == now, "{step:?}");
+    sim.answer(&step, Outcome::Done);
+    sim.expect(Step::Verify, ours());
+    assert!(sim.machine.state.is_settled(), "the refused override did not arrive, so nothing has to be removed");
+}
+
+/// An outage delays every request.
+#[test]
+fn a_status_change_waits_for_the_backoff_in_an_outage() {
+    let mut sim = Sim::settled();
+    sim.set_status(Status::Down);
+    for _ in 0..3 {
+        let (_, step) = sim.step();
+        sim.answer(&step, failed());
+    }
+    let now = sim.now;
+    sim.set_status(Status::Up);
+    sim.step();
+    assert_eq!(sim.now, now + Duration::from_secs(4));
+}
+
 #[test]
 fn ignores_unknown_and_an_unchanged_status_other_than_up() {
     let mut sim = Sim::settled();
