@@ -171,3 +171,36 @@ fn server_stores_status_and_metadata() {
         assert_eq!(registration.state().lost, 0, "the registry refused no heartbeat");
     });
 }
+
+/// An operator takes a pod out of service in the registry: the pod's state shows it, and setting UP ends it.
+#[test]
+fn setting_up_ends_an_operators_override() {
+    on_eureka(1, |world| async move {
+        let pod = world.pod("rates", "rates-1").await;
+        let (registration, server) = (&pod.registration, &world.servers[0]);
+        let url = format!("{}/apps/RATES/{}/status?value=OUT_OF_SERVICE", server.url(), registration.id());
+        reqwest::Client::new().put(url).send().await.unwrap().error_for_status().unwrap();
+        until("the override", || async { registration.state().overridden() == Some(Status::OutOfService) }).await;
+        assert_eq!(registration.status(), Status::Up);
+        registration.set_status(Status::Up);
+        within("the status is sent", registration.settled()).await.unwrap();
+        assert_eq!(server.instance("RATES", registration.id()).await.unwrap()["status"], "UP");
+        assert_eq!(registration.state().lost, 0);
+    });
+}
+
+/// Tomcat responds with 400 to these characters in a path, unless they are encoded.
+#[test]
+fn a_pod_with_special_characters_in_its_id_stays_registered() {
+    on_eureka(1, |world| async move {
+        let id = "rates[0]|^:1";
+        let pod = world.pod_with("rates", "rates-1", |builder| builder.instance_id(id)).await;
+        let (registration, server) = (&pod.registration, &world.servers[0]);
+        let before = registration.state().requests;
+        until("heartbeats", || async { registration.state().requests > before + 8 }).await;
+        assert!(registration.state().lost == 0 && registration.state().error.is_none());
+        assert_eq!(server.ids("RATES").await, [id]);
+        within("deregistered", pod.registration.shutdown(Duration::ZERO)).await.unwrap();
+        assert!(server.ids("RATES").await.is_empty());
+    });
+}
