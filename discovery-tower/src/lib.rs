@@ -84,6 +84,7 @@
 mod balance;
 mod discover;
 mod error;
+mod in_flight;
 #[cfg(feature = "proxy")]
 mod vip;
 
@@ -92,5 +93,6 @@ pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpo
 pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy};
 pub use discover::Discover;
 pub use error::Error;
+pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil};
 #[cfg(feature = "proxy")]
 pub use vip::{VipConnector, VipEndpoint, VipError, VipStream};

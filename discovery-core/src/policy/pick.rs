@@ -50,6 +50,14 @@ impl Pick {
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
     #[inline]
     pub fn complete(self, outcome: Outcome, clock: impl Clock) {
+        self.record(outcome, clock);
+    }
+
+    /// Records an outcome while the request stays in flight, such as a failure in the head of a response whose body is
+    /// still to come.
+    #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
+    #[inline]
+    pub fn record(&self, outcome: Outcome, clock: impl Clock) {
         match outcome {
             Outcome::Success => self.loaded.load().succeeded(&clock),
             outcome => self.failed(outcome, clock.now()),
@@ -111,11 +119,48 @@ impl Outcome {
             _ => Self::Success,
         }
     }
+
+    /// What the status of a gRPC call says about the endpoint.
+    ///
+    /// | status | outcome |
+    /// |---|---|
+    /// | UNKNOWN 2, DEADLINE_EXCEEDED 4, INTERNAL 13, UNAVAILABLE 14, DATA_LOSS 15 | failure |
+    /// | RESOURCE_EXHAUSTED 8 | overload |
+    /// | any other | success: the endpoint answered, and the status is the caller's affair |
+    ///
+    /// `pushback` returns the text of `grpc-retry-pushback-ms`, in milliseconds. It is called only for an overload.
+    /// Source: gRPC, "Status codes and their use in gRPC"; gRFC A6 for the pushback.
+    #[must_use]
+    pub fn from_grpc_status<'a>(status: u32, pushback: impl FnOnce() -> Option<&'a str>) -> Self {
+        match status {
+            8 => {
+                let millis = pushback().and_then(|text| text.trim().parse().ok());
+                Self::Overloaded { retry_after: millis.map(Duration::from_millis) }
+            }
+            2 | 4 | 13..=15 => Self::Failure,
+            _ => Self::Success,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The codes of grpc/grpc `doc/statuscodes.md`; `grpc-retry-pushback-ms` of gRFC A6.
+    #[test]
+    fn grpc_statuses_are_judged_by_whose_fault_they_are() {
+        for status in [2, 4, 13, 14, 15] {
+            assert_eq!(Outcome::from_grpc_status(status, || None), Outcome::Failure, "{status}");
+        }
+        for status in [0, 1, 3, 5, 6, 7, 9, 10, 11, 12, 16, 99] {
+            assert_eq!(Outcome::from_grpc_status(status, || None), Outcome::Success, "{status}");
+        }
+        for (pushback, retry_after) in [(None, None), (Some("250"), Some(250)), (Some("-1"), None), (Some("x"), None)] {
+            let retry_after = retry_after.map(Duration::from_millis);
+            assert_eq!(Outcome::from_grpc_status(8, || pushback), Outcome::Overloaded { retry_after }, "{pushback:?}");
+        }
+    }
 
     #[test]
     fn http_statuses_map_to_outcomes() {

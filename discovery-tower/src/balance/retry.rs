@@ -1,19 +1,29 @@
 //! What an attempt says about its endpoint, and whether the request may be sent again.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, marker::PhantomData};
 
 use discovery_core::policy::{Outcome, retry::is_idempotent_method};
-use http::{Request, Response, header::RETRY_AFTER};
+use http::{Request, Response};
 
 use super::transport::{is_connect, is_interrupted, is_refused};
+use crate::in_flight::{BodyEnd, Head, InFlight, InFlightUntil, head_outcome};
 
 /// Decides for [`Balance`](super::Balance) what a result says about its endpoint, and which requests may be retried.
 ///
 /// The policy only describes an attempt. Where the request goes and how often it is sent is decided by
 /// [`discovery_core::policy::retry`], within the [`RetryBudget`](discovery_core::policy::RetryBudget).
 pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
+    /// What a call returns.
+    type Response;
+
     /// Returns what the result says about the endpoint.
     fn classify(&self, result: &Result<Res, Err>) -> Outcome;
+
+    /// Makes the response of the call from that of the last attempt.
+    ///
+    /// `request` counts in the load of the endpoint until it is dropped: a response with a body holds it until the body has
+    /// ended.
+    fn finish(&self, response: Res, request: InFlight) -> Self::Response;
 
     /// Returns a copy of the request for a retry, or `None` if it cannot be sent twice.
     fn clone_request(&self, request: &Req) -> Option<Req>;
@@ -48,26 +58,48 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 ///
 /// A response is the result of the call and is not retried. An error or a 5xx status counts as a failure of the
 /// endpoint, 429 and 503 count as overload, which `Retry-After` in seconds extends to 5 min at most, and everything
-/// else, 4xx included, as success.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct HttpRetry {}
+/// else, 4xx included, as success. The status of a gRPC call counts as in [`Outcome::from_grpc_status`].
+///
+/// A request is in flight until the body of its response has ended, failed or been dropped, and a body that fails is a
+/// failure of the endpoint. [`head_only`](Self::head_only) changes that.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRetry<Until = BodyEnd>(PhantomData<Until>);
 
 impl HttpRetry {
     /// Creates the policy. It has no settings.
     #[must_use]
     pub const fn new() -> Self {
-        Self {}
+        Self(PhantomData)
+    }
+
+    /// The same policy, with requests in flight until the head of the response has arrived. For services that return a
+    /// response after they have read its body, and for bodies that cost the endpoint nothing.
+    #[must_use]
+    pub const fn head_only(self) -> HttpRetry<Head> {
+        HttpRetry(PhantomData)
     }
 }
 
-impl<R, B, Err> RetryPolicy<Request<R>, Response<B>, Err> for HttpRetry
+impl Default for HttpRetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R, B, Err, Until> RetryPolicy<Request<R>, Response<B>, Err> for HttpRetry<Until>
 where
     R: Clone,
     Err: StdError + 'static,
+    Until: InFlightUntil<B>,
 {
+    type Response = Response<Until::Body>;
+
     fn classify(&self, result: &Result<Response<B>, Err>) -> Outcome {
         http_outcome(result)
+    }
+
+    fn finish(&self, response: Response<B>, request: InFlight) -> Self::Response {
+        Until::finish(response, request)
     }
 
     fn clone_request(&self, request: &Request<R>) -> Option<Request<R>> {
@@ -85,24 +117,42 @@ where
 }
 
 /// Sends every request once. The results count as with [`HttpRetry`]; requests need not be `Clone`.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct NoRetry {}
+#[derive(Clone, Copy, Debug)]
+pub struct NoRetry<Until = BodyEnd>(PhantomData<Until>);
 
 impl NoRetry {
     /// Creates the policy. It has no settings.
     #[must_use]
     pub const fn new() -> Self {
-        Self {}
+        Self(PhantomData)
+    }
+
+    /// As [`HttpRetry::head_only`].
+    #[must_use]
+    pub const fn head_only(self) -> NoRetry<Head> {
+        NoRetry(PhantomData)
     }
 }
 
-impl<Req, B, Err> RetryPolicy<Req, Response<B>, Err> for NoRetry
+impl Default for NoRetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<Req, B, Err, Until> RetryPolicy<Req, Response<B>, Err> for NoRetry<Until>
 where
     Err: StdError + 'static,
+    Until: InFlightUntil<B>,
 {
+    type Response = Response<Until::Body>;
+
     fn classify(&self, result: &Result<Response<B>, Err>) -> Outcome {
         http_outcome(result)
+    }
+
+    fn finish(&self, response: Response<B>, request: InFlight) -> Self::Response {
+        Until::finish(response, request)
     }
 
     fn clone_request(&self, _: &Req) -> Option<Req> {
@@ -114,9 +164,6 @@ fn http_outcome<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Out
     match result {
         Err(error) if is_connect(error) => Outcome::Unreachable,
         Err(_) => Outcome::Failure,
-        Ok(response) => {
-            let retry_after = || response.headers().get(RETRY_AFTER)?.to_str().ok();
-            Outcome::from_http_status(response.status().as_u16(), retry_after)
-        }
+        Ok(response) => head_outcome(response),
     }
 }

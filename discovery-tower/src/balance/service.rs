@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use discovery_core::{
@@ -21,7 +21,10 @@ use discovery_core::{
 use tower::Service;
 
 use super::{HttpRetry, RetryPolicy};
-use crate::Error;
+use crate::{
+    Error,
+    in_flight::{InFlight, now},
+};
 
 /// How long a call waits for an endpoint, unless set otherwise: callers do not notice the rolling restart of a single pod
 /// or a name that is being created, and learn of an outage before they lose patience. linkerd's balancer waits 3 s too.
@@ -85,9 +88,9 @@ where
     S::Future: Send,
     P: RetryPolicy<Req, S::Response, S::Error>,
 {
-    type Response = S::Response;
+    type Response = P::Response;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<P::Response, Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -102,7 +105,7 @@ impl<S, P> Inner<S, P>
 where
     S: Clone + Send + Sync + 'static,
 {
-    async fn run<Req>(self: Arc<Self>, mut request: Req) -> Result<S::Response, Error>
+    async fn run<Req>(self: Arc<Self>, mut request: Req) -> Result<P::Response, Error>
     where
         S: Service<Req>,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -129,10 +132,7 @@ where
             let outcome = self.policy.classify(&result);
             let failure = self.failure(copy.as_ref(), &result);
             let error = match result {
-                Ok(response) => {
-                    pick.complete(outcome, now);
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(self.policy.finish(response, InFlight::new(pick, outcome))),
                 Err(error) => error,
             };
             let endpoint = pick.endpoint().identity().clone();
@@ -181,11 +181,6 @@ where
     fn target(&self) -> &Target {
         self.services.upstream().target()
     }
-}
-
-/// Reads the clock through tokio, so that a test that pauses time drives everything.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl<S, P> Clone for Balance<S, P> {
