@@ -18,7 +18,15 @@ pub struct Error {
 #[derive(Debug)]
 enum Inner {
     Discovery(discovery_core::Error),
-    Service { target: Target, endpoint: Identity, error: Box<dyn StdError + Send + Sync> },
+    Service(Box<FailedCall>),
+}
+
+#[derive(Debug)]
+struct FailedCall {
+    target: Target,
+    /// Of the last attempt.
+    endpoint: Identity,
+    error: Box<dyn StdError + Send + Sync>,
 }
 
 impl Error {
@@ -33,8 +41,8 @@ impl Error {
         endpoint: Identity,
         tried: usize,
     ) -> Self {
-        let inner = Inner::Service { target: target.clone(), endpoint, error: error.into() };
-        Self { inner, tried, over_budget: false }
+        let call = FailedCall { target: target.clone(), endpoint, error: error.into() };
+        Self { inner: Inner::Service(Box::new(call)), tried, over_budget: false }
     }
 
     /// The call was not retried because the budget was exhausted.
@@ -47,7 +55,7 @@ impl Error {
     pub fn as_discovery(&self) -> Option<&discovery_core::Error> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Service { .. } => None,
+            Inner::Service(_) => None,
         }
     }
 
@@ -69,7 +77,8 @@ impl fmt::Display for Error {
         match &self.inner {
             // The resolver's error names the target.
             Inner::Discovery(error) => write!(f, "no endpoint for the request: {error}")?,
-            Inner::Service { target, endpoint, error } => {
+            Inner::Service(call) => {
+                let FailedCall { target, endpoint, error } = &**call;
                 write!(f, "request to {target} failed")?;
                 match self.tried {
                     1 => write!(f, " at endpoint {endpoint}")?,
@@ -89,7 +98,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner {
             Inner::Discovery(error) => Some(error),
-            Inner::Service { error, .. } => Some(&**error),
+            Inner::Service(call) => Some(&*call.error),
         }
     }
 }

@@ -157,8 +157,7 @@ impl<B> InFlightUntil<B> for Head {
 
 /// What the head of a response says about its endpoint: by the HTTP status, and by the status of a gRPC call if the head
 /// has one.
-#[must_use]
-pub fn head_outcome<B>(response: &Response<B>) -> Outcome {
+pub(crate) fn head_outcome<B>(response: &Response<B>) -> Outcome {
     let headers = response.headers();
     match response.status().as_u16() {
         200 if is_grpc(headers) => grpc_outcome(headers).unwrap_or(Outcome::Success),

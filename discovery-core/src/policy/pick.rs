@@ -47,7 +47,6 @@ impl Pick {
 
     /// Records the outcome of the request, and ends it. `clock` is the time, or a function that returns it:
     /// `Instant::now` is called only if the request failed, or if the endpoint has a penalty.
-    #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
     #[inline]
     pub fn complete(self, outcome: Outcome, clock: impl Clock) {
         self.record(outcome, clock);

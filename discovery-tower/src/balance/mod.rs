@@ -1,5 +1,6 @@
 //! A service that balances each call.
 
+mod driven;
 mod retry;
 mod service;
 mod transport;

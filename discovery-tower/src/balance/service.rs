@@ -12,7 +12,6 @@ use std::{
 use discovery_core::{
     EndpointMap, Upstream,
     endpoint::{Endpoint, Identity},
-    name::Target,
     policy::{
         Pick, RetryBudget, Tried,
         retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryContext, RetryDecision},
@@ -20,7 +19,7 @@ use discovery_core::{
 };
 use tower::Service;
 
-use super::{HttpRetry, RetryPolicy};
+use super::{HttpRetry, RetryPolicy, driven::Driven};
 use crate::{
     Error,
     in_flight::{InFlight, now},
@@ -45,7 +44,7 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Balance<S, P = HttpRetry>(Arc<Inner<S, P>>);
 
 struct Inner<S, P> {
-    services: EndpointMap<S>,
+    services: EndpointMap<Driven<S>>,
     policy: Arc<P>,
     endpoint_timeout: Duration,
     budget: RetryBudget,
@@ -55,12 +54,13 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Balances over the endpoints of `upstream`; `make` makes the service of each endpoint, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        Self::from_parts(EndpointMap::new(upstream, make), Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
+        let services = EndpointMap::new(upstream, move |endpoint| Driven::new(make(endpoint)));
+        Self::from_parts(services, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
     }
 }
 
 impl<S, P> Balance<S, P> {
-    fn from_parts(services: EndpointMap<S>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
+    fn from_parts(services: EndpointMap<Driven<S>>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
         Self(Arc::new(Inner { services, policy, endpoint_timeout, budget: RetryBudget::new(now()) }))
     }
 
@@ -123,36 +123,90 @@ where
                     Err(error) => return Err(last.unwrap_or_else(|| Error::discovery(error))),
                 },
             };
+            let (pick, ready) = match poll_fn(|context| Poll::Ready(service.service().poll_ready(context))).await {
+                Poll::Ready(ready) => (pick, ready.map(|()| service.into_service())),
+                Poll::Pending => Box::pin(self.pass_over((pick, service), attempts.tried())).await,
+            };
             attempts.begin();
             let copy = if attempts.is_last() { None } else { self.policy.clone_request(&request) };
-            let result = match poll_fn(|context| service.poll_ready(context)).await {
-                Ok(()) => service.call(request).await,
+            let result = match ready {
+                Ok(mut service) => service.call(request).await,
                 Err(error) => Err(error),
             };
             let outcome = self.policy.classify(&result);
             let failure = self.failure(copy.as_ref(), &result);
-            let error = match result {
+            match result {
                 Ok(response) => return Ok(self.policy.finish(response, InFlight::new(pick, outcome))),
-                Err(error) => error,
-            };
-            let endpoint = pick.endpoint().identity().clone();
-            pick.complete(outcome, now);
-            let attempt = FailedAttempt::new(failure).replayable(copy.is_some());
-            let decision = self.decide(&mut attempts, &endpoint, attempt);
-            let error = Error::service(error, self.target(), endpoint, attempts.endpoints_tried());
-            match (decision, copy) {
-                (RetryDecision::Another | RetryDecision::Same, Some(copy)) => {
+                Err(error) => {
+                    let endpoint = pick.endpoint().identity().clone();
+                    pick.complete(outcome, now);
+                    let (copy, error) = self.next(&mut attempts, endpoint, failure, copy, error.into())?;
                     request = copy;
                     last = Some(error);
                 }
-                (RetryDecision::GiveUp(GiveUp::Budget), _) => return Err(error.over_budget()),
-                _ => return Err(error),
             }
         }
     }
 
+    /// A ready service, or the error of its readiness, and its endpoint. The service of `first` is not ready.
+    ///
+    /// Endpoints that are not ready are passed over, and driven in the background. They are waited for only if no endpoint
+    /// is ready.
+    async fn pass_over<Req>(&self, first: (Pick, Driven<S>), tried: &Tried) -> (Pick, Result<S, S::Error>)
+    where
+        S: Service<Req>,
+    {
+        let mut excluded = tried.clone();
+        excluded.add(first.0.endpoint().identity());
+        let mut pending = vec![first];
+        while let Ok((pick, mut service)) = self.services.pick(&excluded) {
+            match poll_fn(|context| Poll::Ready(service.service().poll_ready(context))).await {
+                Poll::Ready(ready) => {
+                    pending.into_iter().for_each(|(_, service)| service.drive());
+                    return (pick, ready.map(|()| service.into_service()));
+                }
+                Poll::Pending => {
+                    excluded.add(pick.endpoint().identity());
+                    pending.push((pick, service));
+                }
+            }
+        }
+        let (at, ready) = poll_fn(|context| {
+            let polled =
+                |(at, (_, service)): (usize, &mut (Pick, Driven<S>))| match service.service().poll_ready(context) {
+                    Poll::Ready(ready) => Some((at, ready)),
+                    Poll::Pending => None,
+                };
+            pending.iter_mut().enumerate().find_map(polled).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        let (pick, service) = pending.swap_remove(at);
+        (pick, ready.map(|()| service.into_service()))
+    }
+
+    /// The request for the next attempt after a failed one, with the error in case that there is no endpoint for it; or the
+    /// error of the call.
+    fn next<Req>(
+        &self,
+        attempts: &mut Attempts,
+        endpoint: Identity,
+        failure: AttemptFailure,
+        copy: Option<Req>,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Result<(Req, Error), Error> {
+        let has_untried = |tried: &Tried| self.services.upstream().has_untried(tried);
+        let context = RetryContext::new(&self.budget, &now, &has_untried);
+        let decision = attempts.next(&endpoint, FailedAttempt::new(failure).replayable(copy.is_some()), &context);
+        let error = Error::service(error, self.services.upstream().target(), endpoint, attempts.endpoints_tried());
+        match (decision, copy) {
+            (RetryDecision::Another | RetryDecision::Same, Some(copy)) => Ok((copy, error)),
+            (RetryDecision::GiveUp(GiveUp::Budget), _) => Err(error.over_budget()),
+            _ => Err(error),
+        }
+    }
+
     /// An endpoint and its service, as soon as there is one.
-    async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, S), discovery_core::Error> {
+    async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, Driven<S>), discovery_core::Error> {
         match self.services.pick_timeout(attempts.tried(), self.endpoint_timeout).await {
             Err(error) if error.is_all_tried() && attempts.fall_back_to_refused() => {
                 self.services.pick(attempts.tried())
@@ -171,15 +225,6 @@ where
             Err(_) if copy.is_some_and(|copy| self.policy.should_retry(copy, result)) => AttemptFailure::Unsent,
             _ => AttemptFailure::Final,
         }
-    }
-
-    fn decide(&self, attempts: &mut Attempts, endpoint: &Identity, attempt: FailedAttempt) -> RetryDecision {
-        let has_untried = |tried: &Tried| self.services.upstream().has_untried(tried);
-        attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
-    }
-
-    fn target(&self) -> &Target {
-        self.services.upstream().target()
     }
 }
 
