@@ -156,6 +156,10 @@ async fn many<R>(mut service: impl Call<R>, n: u64, request: fn() -> R) {
 struct AcceptAll;
 
 impl<Err> RetryPolicy<(), (), Err> for AcceptAll {
+    type Response = ();
+
+    fn finish(&self, (): (), _: InFlight) {}
+
     fn classify(&self, _: &Result<(), Err>) -> Outcome {
         Outcome::Success
     }

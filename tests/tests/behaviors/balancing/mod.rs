@@ -1,7 +1,9 @@
 //! Which endpoint a request goes to.
 
 mod balance;
+mod bodies;
 mod client;
 mod discover;
 mod endpoint_map;
 mod picks;
+mod readiness;

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_tower::{Balance, Error};
+use discovery_tower::Balance;
 use futures_util::FutureExt;
-use http::{Method, Response};
+use http::Method;
 use tests::{PATIENCE, error_texts, in_pod};
 use tower::ServiceExt;
 
 use crate::support::{
-    balance::{BalanceWorld, ToPod, request},
+    balance::{Answer, BalanceWorld, ToPod, request},
     client::{ClientWorld, within},
 };
 
@@ -64,7 +64,7 @@ async fn balance_fails_only_after_the_endpoint_timeout() {
     assert!(error.as_discovery().is_some_and(|error| error.is_not_found()), "{error:?}: NXDOMAIN, as from CoreDNS");
 }
 
-async fn call_once(balance: Balance<ToPod>) -> Result<Response<()>, Error> {
+async fn call_once(balance: Balance<ToPod>) -> Answer {
     within("an answer", balance.oneshot(request(Method::GET, 0))).await
 }
 

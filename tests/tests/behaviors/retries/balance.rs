@@ -21,7 +21,7 @@ use hyper_util::client::legacy;
 use tower::{ServiceExt, service_fn};
 
 use crate::support::{
-    balance::{BalanceWorld, Call, ToPod, Traffic, failed, received, request, send},
+    balance::{BalanceWorld, Call, NoBody, ToPod, Traffic, failed, received, request, send},
     pods::{kill_during_requests, kill_the_called_pod},
 };
 
@@ -92,7 +92,7 @@ async fn the_budget_bounds_retries_in_an_outage() {
         let counted = counted.clone();
         service_fn(move |_: Call| {
             counted.fetch_add(1, Ordering::Relaxed);
-            ready(Err::<Response<()>, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
+            ready(Err::<Response<NoBody>, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
         })
     });
     let mut over = 0;

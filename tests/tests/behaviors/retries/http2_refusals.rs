@@ -16,7 +16,7 @@ use discovery_core::{
 };
 use discovery_reqwest::{Client, ResponseExt};
 use discovery_testing::{FakeDns, FakePod, ManualSource};
-use discovery_tower::{Balance, HttpRetry, NoRetry, RetryPolicy};
+use discovery_tower::{Balance, HttpRetry, InFlightBody, NoRetry, RetryPolicy};
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -140,12 +140,17 @@ async fn resolver_of(endpoints: impl IntoIterator<Item = Endpoint>) -> Resolver 
 
 /// What `Balance` sends and returns. Each pod has a hyper client over HTTP/2.
 type Call = http::Request<Full<Bytes>>;
-type Answer = Result<http::Response<hyper::body::Incoming>, discovery_tower::Error>;
+type Answer = Result<http::Response<InFlightBody<hyper::body::Incoming>>, discovery_tower::Error>;
 
 /// Sends a POST through a `Balance` with that policy.
 async fn post<P>(upstream: &Upstream, policy: P) -> Answer
 where
-    P: RetryPolicy<Call, http::Response<hyper::body::Incoming>, legacy::Error>,
+    P: RetryPolicy<
+            Call,
+            http::Response<hyper::body::Incoming>,
+            legacy::Error,
+            Response = http::Response<InFlightBody<hyper::body::Incoming>>,
+        >,
 {
     let balance = Balance::new(upstream.clone(), |endpoint: &Endpoint| {
         let client: legacy::Client<HttpConnector, Full<Bytes>> =

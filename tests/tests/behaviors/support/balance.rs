@@ -18,10 +18,10 @@ use discovery_core::{
     policy::{LeastRequest, Policy},
 };
 use discovery_testing::{FakeCluster, FakeDns, FakePod, FakeService};
-use discovery_tower::{Balance, Error};
+use discovery_tower::{Balance, Error, InFlightBody};
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
@@ -29,6 +29,12 @@ use hyper_util::{
 pub(crate) use tests::within_load as within;
 use tests::{brisk, in_pod, until};
 use tower::{Service, ServiceExt};
+
+/// The body of a response that has been read already.
+pub(crate) type NoBody = Empty<bytes::Bytes>;
+
+/// What a call returns.
+pub(crate) type Answer = Result<Response<InFlightBody<NoBody>>, Error>;
 
 pub(crate) type Call = Request<Full<bytes::Bytes>>;
 
@@ -55,9 +61,9 @@ impl ToPod {
 }
 
 impl Service<Call> for ToPod {
-    type Response = Response<()>;
+    type Response = Response<NoBody>;
     type Error = legacy::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<()>, legacy::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<NoBody>, legacy::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), legacy::Error>> {
         Poll::Ready(Ok(()))
@@ -73,7 +79,7 @@ impl Service<Call> for ToPod {
             let (parts, body) = response.await?.into_parts();
             // Reading to the end lets the connection serve the next request.
             let _ = body.collect().await;
-            Ok(Response::from_parts(parts, ()))
+            Ok(Response::from_parts(parts, NoBody::new()))
         })
     }
 }
@@ -124,16 +130,12 @@ impl BalanceWorld {
 }
 
 /// Sends these GET requests, `at_a_time` at once; returns the results in the order of their numbers.
-pub(crate) async fn send(
-    balance: &Balance<ToPod>,
-    numbers: std::ops::Range<usize>,
-    at_a_time: usize,
-) -> Vec<Result<Response<()>, Error>> {
+pub(crate) async fn send(balance: &Balance<ToPod>, numbers: std::ops::Range<usize>, at_a_time: usize) -> Vec<Answer> {
     let calls = numbers.map(|number| balance.clone().oneshot(request(Method::GET, number)));
     within("all answers", stream::iter(calls).buffered(at_a_time).collect()).await
 }
 
-pub(crate) fn failed(results: &[Result<Response<()>, Error>]) -> Vec<String> {
+pub(crate) fn failed(results: &[Answer]) -> Vec<String> {
     results.iter().filter_map(|result| result.as_ref().err().map(|error| format!("{error:?}"))).collect()
 }
 
