@@ -8,7 +8,7 @@ use std::{
 };
 
 use discovery_core::policy::{Outcome, Pick};
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -31,6 +31,13 @@ impl InFlight {
         let mut request = Self { pick, failed: false, grpc: false };
         request.record(outcome);
         request
+    }
+
+    /// Reads the trailers of the response too, if its `headers` say that it is a gRPC call.
+    #[must_use]
+    pub fn with_trailers(mut self, headers: &HeaderMap) -> Self {
+        self.grpc = is_grpc(headers);
+        self
     }
 
     fn record(&mut self, outcome: Outcome) {
@@ -136,8 +143,8 @@ pub enum BodyEnd {}
 impl<B: Body> InFlightUntil<B> for BodyEnd {
     type Body = InFlightBody<B>;
 
-    fn finish(response: Response<B>, mut request: InFlight) -> Response<InFlightBody<B>> {
-        request.grpc = is_grpc(response.headers());
+    fn finish(response: Response<B>, request: InFlight) -> Response<InFlightBody<B>> {
+        let request = request.with_trailers(response.headers());
         response.map(|body| InFlightBody::new(body, request))
     }
 }
@@ -155,11 +162,11 @@ impl<B> InFlightUntil<B> for Head {
     }
 }
 
-/// What the head of a response says about its endpoint: by the HTTP status, and by the status of a gRPC call if the head
-/// has one.
-pub(crate) fn head_outcome<B>(response: &Response<B>) -> Outcome {
-    let headers = response.headers();
-    match response.status().as_u16() {
+/// Returns what the head of a response says about its endpoint: by the HTTP status, and by the status of a gRPC call if the
+/// head has one.
+#[must_use]
+pub fn head_outcome(status: StatusCode, headers: &HeaderMap) -> Outcome {
+    match status.as_u16() {
         200 if is_grpc(headers) => grpc_outcome(headers).unwrap_or(Outcome::Success),
         status => Outcome::from_http_status(status, || headers.get(header::RETRY_AFTER)?.to_str().ok()),
     }

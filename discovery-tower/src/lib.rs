@@ -93,6 +93,6 @@ pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpo
 pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy};
 pub use discover::Discover;
 pub use error::Error;
-pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil};
+pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil, head_outcome};
 #[cfg(feature = "proxy")]
 pub use vip::{VipConnector, VipEndpoint, VipError, VipStream};

@@ -18,8 +18,9 @@ use discovery_core::{
         retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
     },
 };
-use http::{HeaderMap, Method, Version, header};
-use reqwest::{Request, Response, Url, redirect};
+use discovery_tower::{InFlight, InFlightBody, head_outcome};
+use http::{HeaderMap, Method, Version};
+use reqwest::{Request, Response, ResponseBuilderExt as _, Url, redirect};
 use tokio::time::Sleep;
 
 use super::{endpoints::Pool, now};
@@ -65,15 +66,21 @@ impl Attempt {
         }
     }
 
-    /// The endpoint answered: reports the outcome.
-    pub(super) fn answered(self, mut response: Response, attempts: &mut Attempts) -> Response {
+    /// The endpoint answered: reports the outcome. The request is in flight until the body of the response has ended, unless
+    /// `head_only`.
+    pub(super) fn answered(self, mut response: Response, attempts: &mut Attempts, head_only: bool) -> Response {
         if attempts.is_retry() {
             attempts.record(self.pick.endpoint().identity());
             response.extensions_mut().insert(EndpointsTried(attempts.endpoints_tried()));
         }
-        let outcome = if self.redirected { Outcome::Success } else { response_outcome(&response) };
-        self.pick.complete(outcome, now);
-        response
+        if self.redirected {
+            // The body is that of another endpoint.
+            self.pick.complete(Outcome::Success, now);
+            return response;
+        }
+        let outcome = head_outcome(response.status(), response.headers());
+        let request = InFlight::new(self.pick, outcome).with_trailers(response.headers());
+        if head_only || response.content_length() == Some(0) { response } else { in_flight(response, request) }
     }
 
     /// The attempt timeout is over: returns the request for another endpoint, or `None` if the attempt goes on, because
@@ -195,10 +202,15 @@ fn is_refused(error: &reqwest::Error) -> bool {
     false
 }
 
-/// What a response says about its endpoint.
-fn response_outcome(response: &Response) -> Outcome {
-    let retry_after = || response.headers().get(header::RETRY_AFTER)?.to_str().ok();
-    Outcome::from_http_status(response.status().as_u16(), retry_after)
+/// The response, whose body keeps `request` in flight.
+fn in_flight(response: Response, request: InFlight) -> Response {
+    // reqwest keeps the URL beside the response that it wraps, and takes it from an extension.
+    let mut url = http::response::Builder::new().url(response.url().clone());
+    let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    if let Some(url) = url.extensions_mut() {
+        parts.extensions.extend(mem::take(url));
+    }
+    http::Response::from_parts(parts, reqwest::Body::wrap(InFlightBody::new(body, request))).into()
 }
 
 /// What an error says about its endpoint.

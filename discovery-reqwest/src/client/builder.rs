@@ -35,12 +35,18 @@ pub(super) struct Settings {
     proxies: bool,
     endpoint_timeout: Duration,
     attempt_timeout: Option<Duration>,
+    head_only: bool,
 }
 
 impl Settings {
     /// How long a request waits for an endpoint.
     pub(super) fn endpoint_timeout(&self) -> Duration {
         self.endpoint_timeout
+    }
+
+    /// Requests are in flight until the head of the response only.
+    pub(super) fn head_only(&self) -> bool {
+        self.head_only
     }
 
     /// How long an endpoint has to begin its answer.
@@ -86,6 +92,7 @@ impl ClientBuilder {
                 proxies: true,
                 endpoint_timeout: ENDPOINT_TIMEOUT,
                 attempt_timeout: None,
+                head_only: false,
             },
         }
     }
@@ -134,6 +141,16 @@ impl ClientBuilder {
     /// another endpoint, with an exhausted retry budget, or with a body that is a stream.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Counts a request as in flight until the head of its response has arrived.
+    ///
+    /// By default a request is in flight until the body of its response has ended, failed or been dropped, so that streams
+    /// count as load, and a body that breaks counts as a failure of its endpoint. Use this for bodies that cost the endpoint
+    /// nothing.
+    pub fn head_only(mut self) -> Self {
+        self.settings.head_only = true;
         self
     }
 

@@ -61,7 +61,7 @@ async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Resu
         let mut execution = pin!(client.execute(request));
         request = loop {
             match attempt.response(execution.as_mut()).await {
-                Some(Ok(response)) => return Ok(attempt.answered(response, &mut attempts)),
+                Some(Ok(response)) => return Ok(attempt.answered(response, &mut attempts, settings.head_only())),
                 Some(Err(error)) => {
                     let (request, error) = attempt.failed(error, &mut attempts, pool)?;
                     last = Some(error);

@@ -164,6 +164,6 @@ fn http_outcome<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Out
     match result {
         Err(error) if is_connect(error) => Outcome::Unreachable,
         Err(_) => Outcome::Failure,
-        Ok(response) => head_outcome(response),
+        Ok(response) => head_outcome(response.status(), response.headers()),
     }
 }

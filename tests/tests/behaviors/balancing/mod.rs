@@ -3,6 +3,7 @@
 mod balance;
 mod bodies;
 mod client;
+mod client_bodies;
 mod discover;
 mod endpoint_map;
 mod picks;

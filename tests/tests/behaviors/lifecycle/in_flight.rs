@@ -51,11 +51,14 @@ async fn dropping_a_request_in_any_state_takes_it_out_of_flight() {
     clean("before the answer");
     pod.set_behavior(Behavior::Healthy);
 
-    // Once the answer has begun, the request no longer counts, whether its body is read or not.
+    // The request counts until the body of the answer has been read or dropped.
     let response = within("an answer", client.get(world.url()).send()).await.unwrap();
-    clean("with the body unread");
+    assert_eq!(in_flight(&upstream), 1, "with the body unread");
     drop(response);
     clean("with the response dropped");
+    let response = within("an answer", client.get(world.url()).send()).await.unwrap();
+    within("the body", response.bytes()).await.unwrap();
+    clean("with the body read");
 }
 
 /// The connection stays pending: the listener's queue is full, and the kernel drops new connections.
