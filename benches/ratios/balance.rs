@@ -8,7 +8,7 @@ use std::{
 };
 
 use discovery_core::{Resolver, Upstream, policy::Outcome};
-use discovery_tower::{Balance, RetryPolicy};
+use discovery_tower::{Balance, HttpRetry, InFlight, RetryPolicy};
 use http::{Request, Response};
 use tokio::runtime::Runtime;
 use tower::{
@@ -82,7 +82,9 @@ fn ours(runtime: &Runtime) -> (Upstream, impl Call<()>, impl Call<Request<()>>) 
     let orders = runtime.block_on(world::upstream(Resolver::builder(), world::endpoints(PODS)));
     let _guard = runtime.enter();
     let bare = Balance::new(orders.clone(), |_| service_fn(|()| Answer::answer(()))).with_retry_policy(AcceptAll);
-    let default = Balance::new(orders.clone(), |_| service_fn(|request: Request<()>| request.answer()));
+    // The answers have no body.
+    let default = Balance::new(orders.clone(), |_| service_fn(|request: Request<()>| request.answer()))
+        .with_retry_policy(HttpRetry::new().head_only());
     (orders, bare, default)
 }
 
