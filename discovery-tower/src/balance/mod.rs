@@ -1,6 +1,6 @@
 //! A service that balances each call.
 
-mod driven;
+mod drivers;
 mod retry;
 mod service;
 mod transport;

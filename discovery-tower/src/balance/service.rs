@@ -19,7 +19,7 @@ use discovery_core::{
 };
 use tower::Service;
 
-use super::{HttpRetry, RetryPolicy, driven::Driven};
+use super::{HttpRetry, RetryPolicy, drivers::Drivers};
 use crate::{
     Error,
     in_flight::{InFlight, now},
@@ -44,7 +44,8 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Balance<S, P = HttpRetry>(Arc<Inner<S, P>>);
 
 struct Inner<S, P> {
-    services: EndpointMap<Driven<S>>,
+    services: EndpointMap<S>,
+    drivers: Drivers,
     policy: Arc<P>,
     endpoint_timeout: Duration,
     budget: RetryBudget,
@@ -54,14 +55,19 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Balances over the endpoints of `upstream`; `make` makes the service of each endpoint, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        let services = EndpointMap::new(upstream, move |endpoint| Driven::new(make(endpoint)));
-        Self::from_parts(services, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
+        Self::from_parts(EndpointMap::new(upstream, make), Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
     }
 }
 
 impl<S, P> Balance<S, P> {
-    fn from_parts(services: EndpointMap<Driven<S>>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
-        Self(Arc::new(Inner { services, policy, endpoint_timeout, budget: RetryBudget::new(now()) }))
+    fn from_parts(services: EndpointMap<S>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
+        Self(Arc::new(Inner {
+            services,
+            drivers: Drivers::default(),
+            policy,
+            endpoint_timeout,
+            budget: RetryBudget::new(now()),
+        }))
     }
 
     /// Sets the retry policy; [`HttpRetry`] by default.
@@ -123,8 +129,8 @@ where
                     Err(error) => return Err(last.unwrap_or_else(|| Error::discovery(error))),
                 },
             };
-            let (pick, ready) = match poll_fn(|context| Poll::Ready(service.service().poll_ready(context))).await {
-                Poll::Ready(ready) => (pick, ready.map(|()| service.into_service())),
+            let (pick, ready) = match poll_fn(|context| Poll::Ready(service.poll_ready(context))).await {
+                Poll::Ready(ready) => (pick, ready.map(|()| service)),
                 Poll::Pending => Box::pin(self.pass_over((pick, service), attempts.tried())).await,
             };
             attempts.begin();
@@ -152,7 +158,7 @@ where
     ///
     /// Endpoints that are not ready are passed over, and driven in the background. They are waited for only if no endpoint
     /// is ready.
-    async fn pass_over<Req>(&self, first: (Pick, Driven<S>), tried: &Tried) -> (Pick, Result<S, S::Error>)
+    async fn pass_over<Req>(&self, first: (Pick, S), tried: &Tried) -> (Pick, Result<S, S::Error>)
     where
         S: Service<Req>,
     {
@@ -160,10 +166,13 @@ where
         excluded.add(first.0.endpoint().identity());
         let mut pending = vec![first];
         while let Ok((pick, mut service)) = self.services.pick(&excluded) {
-            match poll_fn(|context| Poll::Ready(service.service().poll_ready(context))).await {
+            match poll_fn(|context| Poll::Ready(service.poll_ready(context))).await {
                 Poll::Ready(ready) => {
-                    pending.into_iter().for_each(|(_, service)| service.drive());
-                    return (pick, ready.map(|()| service.into_service()));
+                    let endpoints = self.services.upstream().endpoints().to_arc();
+                    for (pick, service) in pending {
+                        self.drivers.drive(pick.endpoint().identity().clone(), service, &endpoints);
+                    }
+                    return (pick, ready.map(|()| service));
                 }
                 Poll::Pending => {
                     excluded.add(pick.endpoint().identity());
@@ -172,16 +181,15 @@ where
             }
         }
         let (at, ready) = poll_fn(|context| {
-            let polled =
-                |(at, (_, service)): (usize, &mut (Pick, Driven<S>))| match service.service().poll_ready(context) {
-                    Poll::Ready(ready) => Some((at, ready)),
-                    Poll::Pending => None,
-                };
+            let polled = |(at, (_, service)): (usize, &mut (Pick, S))| match service.poll_ready(context) {
+                Poll::Ready(ready) => Some((at, ready)),
+                Poll::Pending => None,
+            };
             pending.iter_mut().enumerate().find_map(polled).map_or(Poll::Pending, Poll::Ready)
         })
         .await;
         let (pick, service) = pending.swap_remove(at);
-        (pick, ready.map(|()| service.into_service()))
+        (pick, ready.map(|()| service))
     }
 
     /// The request for the next attempt after a failed one, with the error in case that there is no endpoint for it; or the
@@ -206,7 +214,7 @@ where
     }
 
     /// An endpoint and its service, as soon as there is one.
-    async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, Driven<S>), discovery_core::Error> {
+    async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, S), discovery_core::Error> {
         match self.services.pick_timeout(attempts.tried(), self.endpoint_timeout).await {
             Err(error) if error.is_all_tried() && attempts.fall_back_to_refused() => {
                 self.services.pick(attempts.tried())
