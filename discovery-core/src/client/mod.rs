@@ -9,11 +9,13 @@
 //! Upstream ── a handle; reading and picking are lock-free and do not allocate
 //! ```
 
+mod attention;
 mod builder;
 mod chain;
 mod context_cell;
 mod endpoint_map;
 mod explain;
+mod lease;
 mod resolver;
 mod state;
 mod task;

@@ -93,7 +93,7 @@ impl Resolver {
         let upstream = inner.upstreams.get_or_insert(&target, &inner.context, || {
             TargetState::new(target.clone(), inner.policy.clone(), inner.refresh.clone(), clock::now())
         });
-        let _ = upstream.revived();
+        upstream.attend();
         Ok(upstream)
     }
 

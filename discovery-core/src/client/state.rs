@@ -14,7 +14,10 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, watch};
 
-use super::explain::Explanation;
+use super::{
+    explain::Explanation,
+    lease::{Lease, Question, Term},
+};
 use crate::{
     Error, ThreadRng, clock,
     endpoint::{Endpoint, EndpointSet, Identity},
@@ -38,7 +41,8 @@ pub(super) struct TargetState {
     refresh: Mutex<Refresh>,
     reports: Arc<RequestReports>,
     waiting: AtomicUsize,
-    running: AtomicBool,
+    watching: AtomicUsize,
+    lease: Lease,
 }
 
 impl TargetState {
@@ -58,7 +62,8 @@ impl TargetState {
             refresh: Mutex::new(Refresh::new(settings, now)),
             reports,
             waiting: AtomicUsize::new(0),
-            running: AtomicBool::new(false),
+            watching: AtomicUsize::new(0),
+            lease: Lease::default(),
         }
     }
 
@@ -112,17 +117,8 @@ impl TargetState {
         self.explanation.load_full()
     }
 
-    pub(super) fn explain(&self, explanation: Explanation) {
-        self.explanation.store(Arc::new(explanation));
-    }
-
-    /// The refresh state machine, locked.
-    pub(super) fn refresh(&self) -> MutexGuard<'_, Refresh> {
-        lock(&self.refresh)
-    }
-
-    /// Replaces what readers see. Only the background task calls it.
-    pub(super) fn publish(&self, view: View, error: Option<Error>) {
+    /// Replaces what readers see. Only [`Held::publish`] calls it.
+    fn publish(&self, view: View, error: Option<Error>) {
         let before = self.current.load();
         let snapshot = before.snapshot.next(view.set.clone(), &*self.policy, entropy::seed());
         let error = error.filter(|_| view.set.is_empty());
@@ -135,43 +131,54 @@ impl TargetState {
     /// Counts a caller that waits for endpoints, until the guard is dropped.
     pub(super) fn wait(&self) -> WaitGuard<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.reports.arrived.notify_one();
+        self.reports.arrive();
         WaitGuard(self)
+    }
+
+    /// Counts a caller that waits for changes, until the guard is dropped.
+    pub(super) fn watch(self: &Arc<Self>) -> WatchGuard {
+        self.watching.fetch_add(1, Ordering::AcqRel);
+        WatchGuard(self.clone())
+    }
+
+    /// Whether callers wait for changes.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watching.load(Ordering::Acquire) > 0
     }
 
     /// Asks the background task to query the sources again soon.
     pub(super) fn request_refresh(&self) {
         self.reports.refresh_requested.store(true, Ordering::Release);
-        self.reports.arrived.notify_one();
+        self.reports.arrive();
     }
 
-    /// Completes when a request has reported something.
+    /// Completes when a request has reported something, or a standby has asked whether the task is driven.
     pub(super) async fn reported(&self) {
         self.reports.arrived.notified().await;
     }
 
-    /// Takes the endpoints that requests could not connect to since the last call.
-    pub(super) fn take_unreachable(&self) -> BTreeSet<Identity> {
-        std::mem::take(&mut lock(&self.reports.unreachable))
-    }
-
-    /// Hands the state machine what else was reported: whether a refresh was requested, whether a caller waits.
-    pub(super) fn apply_requests(&self, now: Instant) {
-        let mut refresh = self.refresh();
-        if self.reports.refresh_requested.swap(false, Ordering::AcqRel) {
-            refresh.on_request(now);
-        }
-        refresh.on_waiting(self.waiting.load(Ordering::Acquire) > 0, now);
-    }
-
     /// Claims the right to be the background task; `None` while another task holds it.
     pub(super) fn claim(self: &Arc<Self>) -> Option<TaskClaim> {
-        (!self.running.swap(true, Ordering::AcqRel)).then(|| TaskClaim(self.clone()))
+        self.lease.claim().map(|term| TaskClaim { state: self.clone(), term })
+    }
+
+    /// Asks the background task whether it is driven; `None` if there is none.
+    pub(super) fn ask(&self) -> Option<Question> {
+        let question = self.lease.ask();
+        self.reports.arrive();
+        question
+    }
+
+    /// Replaces the background task if it has not answered `question`.
+    pub(super) fn seize(self: &Arc<Self>, question: &Question) -> Option<TaskClaim> {
+        // Locked: the task that is replaced publishes nothing from now on.
+        let _refresh = lock(&self.refresh);
+        self.lease.seize(question).map(|term| TaskClaim { state: self.clone(), term })
     }
 
     #[inline]
     pub(super) fn is_running(&self) -> bool {
-        self.running.load(Ordering::Relaxed)
+        self.lease.is_held()
     }
 
     fn notify(&self) {
@@ -264,25 +271,82 @@ struct RequestReports {
 impl Listener for RequestReports {
     fn unreachable(&self, endpoint: &Endpoint) {
         lock(&self.unreachable).insert(endpoint.identity().clone());
+        self.arrive();
+    }
+}
+
+impl RequestReports {
+    /// Wakes the background task. Another task that is not driven any more may still be registered: it must not
+    /// swallow the wake-up, so every registered task is woken, and one that is not registered yet as well.
+    fn arrive(&self) {
+        self.arrived.notify_waiters();
         self.arrived.notify_one();
     }
 }
 
-/// The right to be the background task of a target; one exists at a time. Dropping it gives the right back, even when
-/// the task never ran because its runtime was shutting down.
-pub(super) struct TaskClaim(Arc<TargetState>);
+/// The right to be the background task of a target; at most one task has it. Dropping it gives the right back, even when
+/// the task never ran because its runtime was shutting down. A task that is not driven loses it to another one.
+pub(super) struct TaskClaim {
+    state: Arc<TargetState>,
+    term: Term,
+}
 
 impl TaskClaim {
     pub(super) fn state(&self) -> &Arc<TargetState> {
-        &self.0
+        &self.state
+    }
+
+    /// What only the background task changes, locked; `None` if another task has taken over.
+    pub(super) fn hold(&self) -> Option<Held<'_>> {
+        self.state.lease.answer(self.term);
+        let refresh = lock(&self.state.refresh);
+        self.state.lease.is_held_by(self.term).then_some(Held { state: &self.state, refresh })
     }
 }
 
 impl Drop for TaskClaim {
     fn drop(&mut self) {
-        self.0.running.store(false, Ordering::Release);
+        self.state.lease.release(self.term);
         // Wakes waiting callers: no task works for them any more.
-        self.0.notify();
+        self.state.notify();
+        // A wake-up that this task has taken is for its successor.
+        self.state.reports.arrive();
+    }
+}
+
+/// The state of a target, locked for the background task that holds its claim.
+pub(super) struct Held<'a> {
+    state: &'a TargetState,
+    refresh: MutexGuard<'a, Refresh>,
+}
+
+impl Held<'_> {
+    /// The refresh state machine.
+    pub(super) fn refresh(&mut self) -> &mut Refresh {
+        &mut self.refresh
+    }
+
+    /// Replaces the explanation.
+    pub(super) fn explain(&self, explanation: Explanation) {
+        self.state.explanation.store(Arc::new(explanation));
+    }
+
+    /// Replaces what readers see.
+    pub(super) fn publish(&self, view: View, error: Option<Error>) {
+        self.state.publish(view, error);
+    }
+
+    /// Takes the endpoints that requests could not connect to since the last call.
+    pub(super) fn take_unreachable(&self) -> BTreeSet<Identity> {
+        std::mem::take(&mut lock(&self.state.reports.unreachable))
+    }
+
+    /// Hands the state machine what else was reported: whether a refresh was requested, whether a caller waits.
+    pub(super) fn apply_requests(&mut self, now: Instant) {
+        if self.state.reports.refresh_requested.swap(false, Ordering::AcqRel) {
+            self.refresh.on_request(now);
+        }
+        self.refresh.on_waiting(self.state.waiting.load(Ordering::Acquire) > 0, now);
     }
 }
 
@@ -293,7 +357,16 @@ pub(super) struct WaitGuard<'a>(&'a TargetState);
 impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-        self.0.reports.arrived.notify_one();
+        self.0.reports.arrive();
+    }
+}
+
+/// Counts as a caller that waits for changes until it is dropped.
+pub(super) struct WatchGuard(Arc<TargetState>);
+
+impl Drop for WatchGuard {
+    fn drop(&mut self) {
+        self.0.watching.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,10 +1,14 @@
 //! The background task of one target: queries, decides, publishes, sleeps.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
 use super::{
+    attention::Attention,
     chain::{Chain, IncumbentTrust, RoundResult},
     context_cell::{ContextCell, SourceContext},
     state::{TargetState, TaskClaim},
@@ -18,21 +22,72 @@ use crate::{
     source::Update,
 };
 
-/// Keeps one target up to date until it is aborted, or until its runtime shuts down. Dropping the claim then lets a
-/// handle that is used on another runtime start a new task.
-pub(super) async fn run(claim: TaskClaim, context: Arc<ContextCell>) {
-    let mut task = Task { state: claim.state().clone(), context, open: None };
+/// How long the background task may leave a question unanswered before another runtime's task takes over. It answers
+/// within microseconds while its runtime runs; a worker that is kept busy for longer than this costs a new task.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Keeps one target up to date on one runtime until it is aborted, or until the runtime shuts down: with the claim as
+/// its background task, without it as a standby. A standby ends when the background task of another runtime is driven
+/// and no caller waits for changes; the next use starts another one.
+pub(super) async fn run(
+    state: Arc<TargetState>,
+    mut claim: Option<TaskClaim>,
+    context: Arc<ContextCell>,
+    attention: Arc<Attention>,
+) {
     loop {
-        // The first query is due at once; a task that takes over from another one keeps its schedule.
-        task.sleep().await;
-        task.round().await;
+        match claim.take() {
+            Some(claim) => drive(claim, context.clone()).await,
+            None => match stand_by(&state, &attention).await {
+                Some(taken_over) => claim = Some(taken_over),
+                None => return,
+            },
+        }
     }
+}
+
+/// Waits until this task must take over; `None` if it is not needed.
+async fn stand_by(state: &Arc<TargetState>, attention: &Attention) -> Option<TaskClaim> {
+    let mut changes = state.subscribe();
+    loop {
+        changes.mark_unchanged();
+        if let Some(claim) = state.claim() {
+            return Some(claim);
+        }
+        let Some(question) = state.ask() else { continue };
+        let mut silence = std::pin::pin!(tokio::time::sleep(SILENCE));
+        while state.is_running() {
+            tokio::select! {
+                () = &mut silence => match state.seize(&question) {
+                    Some(claim) => {
+                        tracing::debug!(target = %state.target(), "took over from a runtime that is not running");
+                        return Some(claim);
+                    }
+                    None if !state.is_watched() && attention.expire() => return None,
+                    None => break,
+                },
+                _ = changes.changed() => {}
+            }
+        }
+    }
+}
+
+/// Keeps one target up to date until another task takes over. Dropping the claim lets another runtime's task do so.
+async fn drive(claim: TaskClaim, context: Arc<ContextCell>) {
+    if let Some(mut held) = claim.hold() {
+        held.refresh().on_takeover(clock::now());
+    }
+    let mut task = Task { state: claim.state().clone(), context, open: None, claim };
+    // The first query is due at once.
+    while task.sleep().await.is_some() && task.round().await.is_some() {}
 }
 
 struct Task {
     state: Arc<TargetState>,
     context: Arc<ContextCell>,
     open: Option<OpenChain>,
+    /// The last field, and so dropped last.
+    claim: TaskClaim,
 }
 
 /// A chain, and the context whose sources it queries.
@@ -42,30 +97,29 @@ struct OpenChain {
 }
 
 impl Task {
-    async fn round(&mut self) {
-        let state = self.state.clone();
-        state.refresh().on_query(clock::now());
+    /// Queries the sources once, and publishes the answer; `None` if another task has taken over.
+    async fn round(&mut self) -> Option<()> {
+        self.claim.hold()?.refresh().on_query(clock::now());
         let round = match self.open() {
-            Ok(open) => query(&state, &mut open.chain).await,
+            Ok((claim, open)) => query(claim, &mut open.chain).await?,
             Err(error) => RoundResult::failed(error),
         };
-        let (view, current) = {
-            let mut refresh = state.refresh();
-            let view = refresh.on_update(round.update(), clock::now(), &mut entropy::unit);
-            (view, refresh.view().clone())
-        };
+        let context = self.open.as_ref().map(|open| open.context.evidence()).unwrap_or_default();
+        let mut held = self.claim.hold()?;
+        let view = held.refresh().on_update(round.update(), clock::now(), &mut entropy::unit);
         let error = round.error().cloned();
         // The explanation first: a reader that sees the new set can ask why.
-        let context = self.open.as_ref().map(|open| open.context.evidence()).unwrap_or_default();
-        state.explain(round.explain(&state.explanation(), context, &current));
+        let explanation = round.explain(&self.state.explanation(), context, held.refresh().view());
+        held.explain(explanation);
         if let Some(view) = view {
-            trace(&state, &view);
-            state.publish(view, error);
+            trace(&self.state, &view);
+            held.publish(view, error);
         }
+        Some(())
     }
 
     /// The open chain. Opens it again when the context has changed.
-    fn open(&mut self) -> Result<&mut OpenChain, Error> {
+    fn open(&mut self) -> Result<(&TaskClaim, &mut OpenChain), Error> {
         let context = self.context.current(clock::now())?;
         let plan = Plan::new(self.state.target(), context.scope());
         let open = match self.open.take() {
@@ -75,31 +129,27 @@ impl Task {
                 OpenChain { context, chain }
             }
         };
-        Ok(self.open.insert(open))
+        Ok((&self.claim, self.open.insert(open)))
     }
 
-    /// Sleeps until the next query is due; a change in a source and what requests report may bring it forward.
-    async fn sleep(&mut self) {
-        let state = self.state.clone();
+    /// Sleeps until the next query is due; a change in a source and what requests report may bring it forward. `None` if
+    /// another task has taken over.
+    async fn sleep(&mut self) -> Option<()> {
         // Only once: a source may keep reporting the same change until it is queried.
         let mut changed = false;
         loop {
-            let next_query_at = state.refresh().next_query_at();
-            if next_query_at.is_none() && self.open.is_none() {
-                // The lookup that would have reported a change ended with another runtime.
-                return;
-            }
+            let next_query_at = self.claim.hold()?.refresh().next_query_at();
             tokio::select! {
-                () = until(next_query_at) => return,
-                () = state.reported() => {
-                    let unreachable = handle_reports(&state);
+                () = until(next_query_at) => return Some(()),
+                () = self.state.reported() => {
+                    let unreachable = handle_reports(&self.claim)?;
                     if let Some(open) = &mut self.open {
                         open.chain.on_unreachable(&unreachable);
                     }
                 }
                 () = source_change(self.open.as_mut()), if !changed => {
                     changed = true;
-                    state.refresh().on_change(clock::now());
+                    self.claim.hold()?.refresh().on_change(clock::now());
                 }
             }
         }
@@ -107,13 +157,16 @@ impl Task {
 }
 
 /// One round of queries. Handles early answers, and what requests report meanwhile, at once.
-async fn query(state: &TargetState, chain: &mut Chain) -> RoundResult {
+///
+/// `None` if another task has taken over.
+async fn query(claim: &TaskClaim, chain: &mut Chain) -> Option<RoundResult> {
     let (sender, mut early_updates) = mpsc::unbounded_channel();
     let mut early = move |update: Update| {
         let _ = sender.send(update);
     };
     let trust = {
-        let refresh = state.refresh();
+        let mut held = claim.hold()?;
+        let refresh = held.refresh();
         match (refresh.view().set.is_empty(), refresh.accepts_negative()) {
             (true, _) => IncumbentTrust::None,
             (false, false) => IncumbentTrust::Full,
@@ -126,46 +179,48 @@ async fn query(state: &TargetState, chain: &mut Chain) -> RoundResult {
         loop {
             tokio::select! {
                 biased;
-                Some(update) = early_updates.recv() => publish_early(state, &update),
+                Some(update) = early_updates.recv() => publish_early(claim, &update)?,
                 result = &mut round => break result,
-                () = state.reported() => unreachable.extend(handle_reports(state)),
+                () = claim.state().reported() => unreachable.extend(handle_reports(claim)?),
             }
         }
     };
     chain.on_unreachable(&unreachable);
-    result
+    Some(result)
 }
 
-fn publish_early(state: &TargetState, update: &Update) {
-    let view = state.refresh().on_early(update, clock::now());
-    if let Some(view) = view {
+fn publish_early(claim: &TaskClaim, update: &Update) -> Option<()> {
+    let (state, mut held) = (claim.state(), claim.hold()?);
+    if let Some(view) = held.refresh().on_early(update, clock::now()) {
         trace(state, &view);
         let mut explanation = state.explanation().amended(&view, "waiting for the rest of the answer");
         explanation.name_kind = update.name_kind;
-        state.explain(explanation);
-        state.publish(view, None);
+        held.explain(explanation);
+        held.publish(view, None);
     }
+    Some(())
 }
 
-/// Handles what requests have reported. Returns the endpoints in use that they could not connect to.
-fn handle_reports(state: &TargetState) -> Vec<Endpoint> {
-    let now = clock::now();
+/// Handles what requests have reported. Returns the endpoints in use that they could not connect to; `None` if another
+/// task has taken over.
+fn handle_reports(claim: &TaskClaim) -> Option<Vec<Endpoint>> {
+    let (state, mut held, now) = (claim.state(), claim.hold()?, clock::now());
     let mut unreachable = Vec::new();
-    for identity in state.take_unreachable() {
+    for identity in held.take_unreachable() {
         let view = {
-            let mut refresh = state.refresh();
+            let refresh = held.refresh();
             unreachable.extend(refresh.view().set.get_by_identity(&identity).cloned());
             refresh.on_unreachable(&identity, now)
         };
         if let Some(view) = view {
             tracing::debug!(target = %state.target(), endpoint = %identity, "left out an unreachable endpoint");
             let remark = format!("without {identity}, which is unreachable");
-            state.explain(state.explanation().amended(&view, &remark));
-            state.publish(view, None);
+            held.explain(state.explanation().amended(&view, &remark));
+            held.publish(view, None);
         }
     }
-    state.apply_requests(now);
-    unreachable
+    held.apply_requests(now);
+    Some(unreachable)
 }
 
 async fn until(at: Option<Instant>) {

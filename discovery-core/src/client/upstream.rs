@@ -1,14 +1,19 @@
 //! The handle to one target.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::task::AbortHandle;
+use tokio::{
+    runtime::{self, Handle},
+    task::AbortHandle,
+};
 
 use super::{
+    attention::Attention,
     context_cell::ContextCell,
     explain::Explanation,
     state::{Endpoints, PublishedState, TargetState},
@@ -102,7 +107,8 @@ impl Upstream {
     /// were replaced before it looked, never the latest one.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch::new(self.clone(), self.revived().subscribe())
+        self.attend();
+        Watch::new(self.clone(), self.0.state.subscribe())
     }
 
     /// Returns what was queried, what each source answered, and why this answer won.
@@ -113,32 +119,52 @@ impl Upstream {
 
     /// Queries the sources again soon: at most once a second, however often this is called.
     pub fn refresh(&self) {
-        self.revived().request_refresh();
+        self.attend();
+        self.0.state.request_refresh();
     }
 
-    pub(super) fn state(&self) -> &TargetState {
+    pub(super) fn state(&self) -> &Arc<TargetState> {
         &self.0.state
     }
 
     /// The state, after starting the background task if none is running: for the first use, and when the runtime of
-    /// the previous task has shut down.
+    /// the previous task has shut down. Now and then it also [attends](Self::attend) to a task that is running.
     #[inline]
     pub(super) fn revived(&self) -> &TargetState {
         if !self.0.state.is_running() {
-            self.0.start();
+            self.attend();
+        } else if is_sampled() {
+            self.attend_unlocked();
         }
         &self.0.state
     }
 
+    /// Makes the current runtime drive the background task, unless another runtime does. Returns whether the current
+    /// runtime can.
+    #[cold]
+    pub(super) fn attend(&self) -> bool {
+        Handle::try_current().is_ok_and(|runtime| self.0.attend(&runtime, &mut lock(&self.0.tasks)))
+    }
+
+    /// [Attends](Self::attend), unless another caller does so at this moment.
+    #[cold]
+    fn attend_unlocked(&self) {
+        if let (Ok(runtime), Ok(mut tasks)) = (Handle::try_current(), self.0.tasks.try_lock()) {
+            self.0.attend(&runtime, &mut tasks);
+        }
+    }
+
     async fn until<T>(&self, check: impl Fn(&PublishedState) -> Option<Result<T, Error>>) -> Result<T, Error> {
-        let mut changes = self.0.state.subscribe();
+        let state = &self.0.state;
+        let _watching = state.watch();
+        let mut changes = state.subscribe();
         loop {
             changes.mark_unchanged();
-            let state = self.revived();
+            let is_attended = self.attend();
             if let Some(result) = check(&state.load()) {
                 return result;
             }
-            if !state.is_running() {
+            if !is_attended && !state.is_running() {
                 let text = format!(
                     "`{}` cannot be resolved: the Tokio runtime of its background task has shut down; use the \
                      upstream on a runtime that is running",
@@ -158,29 +184,55 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Owns the background task of one target, and ends it when dropped.
+/// How many uses of upstreams in a thread pass before one of them [attends](Upstream::attend) to its upstream. A prime,
+/// so that a thread that uses several upstreams in turn attends to each of them.
+const SAMPLE: u32 = 61;
+
+fn is_sampled() -> bool {
+    thread_local!(static USES: Cell<u32> = const { Cell::new(0) });
+    let uses = USES.get() + 1;
+    USES.set(if uses == SAMPLE { 0 } else { uses });
+    uses == SAMPLE
+}
+
+/// Owns the tasks of one target, and ends them when dropped.
 struct UpstreamHandle {
     state: Arc<TargetState>,
     context: Arc<ContextCell>,
     table: Weak<UpstreamTable>,
-    task: Mutex<Option<AbortHandle>>,
+    tasks: Mutex<Vec<RuntimeTask>>,
+}
+
+/// The task of one runtime: the background task, or a standby for it.
+struct RuntimeTask {
+    runtime: runtime::Id,
+    task: AbortHandle,
+    attention: Arc<Attention>,
 }
 
 impl UpstreamHandle {
-    #[cold]
-    fn start(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        // Locked until the abort handle is stored: of two callers that start a task, the later one's is running.
-        let mut task = lock(&self.task);
-        let Some(claim) = self.state.claim() else { return };
-        *task = Some(runtime.spawn(task::run(claim, self.context.clone())).abort_handle());
+    /// Starts a task on `runtime` unless it has one: as the background task if there is none, else as a standby, which
+    /// takes over if the background task is not driven. Returns whether `runtime` has a task now.
+    fn attend(&self, runtime: &Handle, tasks: &mut Vec<RuntimeTask>) -> bool {
+        tasks.retain(|running| !running.task.is_finished());
+        let id = runtime.id();
+        if tasks.iter().any(|running| running.runtime == id && running.attention.renew()) {
+            return true;
+        }
+        let attention = Arc::new(Attention::default());
+        let run = task::run(self.state.clone(), self.state.claim(), self.context.clone(), attention.clone());
+        let task = runtime.spawn(run).abort_handle();
+        // A runtime that is shutting down has dropped the task, and the claim with it.
+        let is_running = !task.is_finished();
+        tasks.push(RuntimeTask { runtime: id, task, attention });
+        is_running
     }
 }
 
 impl Drop for UpstreamHandle {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
+        for running in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            running.task.abort();
         }
         if let Some(table) = self.table.upgrade() {
             table.forget(self.state.target());
@@ -208,7 +260,7 @@ impl UpstreamTable {
             state: Arc::new(make()),
             context: context.clone(),
             table: Arc::downgrade(self),
-            task: Mutex::new(None),
+            tasks: Mutex::default(),
         });
         table.insert(target.clone(), Arc::downgrade(&handle));
         Upstream(handle)

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
-use super::upstream::Upstream;
+use super::{state::WatchGuard, upstream::Upstream};
 use crate::endpoint::EndpointSet;
 
 /// A stream of full endpoint sets; see [`Upstream::watch`]. It keeps the upstream alive and never ends.
@@ -19,11 +19,13 @@ pub struct Watch {
     upstream: Upstream,
     changes: WatchStream<u64>,
     last_version: Option<u64>,
+    _watching: WatchGuard,
 }
 
 impl Watch {
     pub(super) fn new(upstream: Upstream, changes: watch::Receiver<u64>) -> Self {
-        Self { upstream, changes: WatchStream::new(changes), last_version: None }
+        let _watching = upstream.state().watch();
+        Self { upstream, changes: WatchStream::new(changes), last_version: None, _watching }
     }
 
     /// Returns the next set: first the current one, as soon as there is an answer, then each one that differs.
@@ -60,9 +62,11 @@ impl Stream for Watch {
     type Item = Arc<EndpointSet>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut is_attended = true;
         loop {
-            // A runtime that shut down has dropped the background task: polling from another one restarts it.
-            let _ = self.upstream.revived();
+            // The background task may be on a runtime that has shut down, or that is not running: polling from another
+            // one restarts it. Not twice in a row on a runtime that is shutting down: each refusal is a change.
+            is_attended = is_attended && self.upstream.attend();
             match Pin::new(&mut self.changes).poll_next(cx) {
                 Poll::Ready(Some(_)) => {
                     if let Some(set) = self.take_new() {

@@ -142,6 +142,20 @@ impl Refresh {
         self.schedule.on_change(now);
     }
 
+    /// Reports that another task queries from now on. A change that a source reported to the task before may be lost, so
+    /// the next query is due as soon as the spacing allows.
+    ///
+    /// `now` may be earlier than times reported before: the tasks' runtimes may have different clocks, such as the paused
+    /// one of a test.
+    pub fn on_takeover(&mut self, now: Instant) {
+        self.schedule.on_takeover(now);
+        self.membership.rewind(now);
+        self.first_negative = self.first_negative.map(|at| at.min(now));
+        if let Some(good) = &mut self.last_good {
+            good.at = good.at.min(now);
+        }
+    }
+
     fn on_endpoints(
         &mut self,
         endpoints: &[Endpoint],

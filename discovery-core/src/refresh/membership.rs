@@ -90,6 +90,12 @@ impl Membership {
         shown.iter().cloned().chain(back).collect()
     }
 
+    /// Moves times that are later than `now` to `now`.
+    pub(super) fn rewind(&mut self, now: Instant) {
+        let times = self.missing.values_mut().chain(self.ejected.iter_mut().map(|(_, at)| at));
+        times.for_each(|at| *at = (*at).min(now));
+    }
+
     /// Returns when the first missing endpoint may be removed.
     pub(super) fn next_removal(&self, hold: Duration) -> Option<Instant> {
         self.missing.values().min()?.checked_add(hold)

@@ -156,6 +156,14 @@ impl Schedule {
         self.demand(CHANGE_SPACING.min(self.spacing), now);
     }
 
+    /// Requests a query because another task queries from now on, on a clock that reads `now`. It is due at once if only
+    /// a change would have brought the next one.
+    pub(super) fn on_takeover(&mut self, now: Instant) {
+        self.last_query = self.last_query.map(|at| at.min(now));
+        let gap = if self.next().is_some() { self.spacing } else { Duration::ZERO };
+        self.demand(gap, now);
+    }
+
     /// Requests a query `gap` after the last one began, but not before `now`. An answer already on its way does not
     /// satisfy the request.
     fn demand(&mut self, gap: Duration, now: Instant) {
