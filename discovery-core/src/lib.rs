@@ -113,7 +113,11 @@
 //!   first used on. When that runtime shuts down, the next use on another runtime restarts the task there, with
 //!   everything that was known. Reads continue meanwhile.
 //! * **The runtime is not driven.** On a runtime that exists but does not run (`new_current_thread` outside of
-//!   `block_on`) nothing is refreshed, and the endpoints grow old. Use upstreams on a runtime that runs.
+//!   `block_on`) no task makes progress. Another runtime that uses the upstream takes over the refreshes: it asks the
+//!   background task for a sign of life, and replaces it after a second without one. A call to
+//!   [`watch`](Upstream::watch), [`refresh`](Upstream::refresh), [`ready`](Upstream::ready) or
+//!   [`first_answer`](Upstream::first_answer) is such a use, and so is one of 61 picks or reads in a thread. With no
+//!   other runtime nothing is refreshed, and the endpoints grow old.
 //! * **The machine is suspended.** On Linux the monotonic clock stops while a machine sleeps. Where the clock goes on,
 //!   nothing is dropped for its age alone: the first answer after the sleep decides.
 //! * **A Service has a thousand endpoints.** A queries find all of them. So do SRV queries, as long as the SRV records

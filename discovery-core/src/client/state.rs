@@ -173,7 +173,10 @@ impl TargetState {
     pub(super) fn seize(self: &Arc<Self>, question: &Question) -> Option<TaskClaim> {
         // Locked: the task that is replaced publishes nothing from now on.
         let _refresh = lock(&self.refresh);
-        self.lease.seize(question).map(|term| TaskClaim { state: self.clone(), term })
+        let term = self.lease.seize(question)?;
+        // The task that is replaced must learn of it as soon as it is driven again, to become a standby.
+        self.reports.arrive();
+        Some(TaskClaim { state: self.clone(), term })
     }
 
     #[inline]

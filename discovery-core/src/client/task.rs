@@ -78,7 +78,6 @@ async fn drive(claim: TaskClaim, context: Arc<ContextCell>) {
         held.refresh().on_takeover(clock::now());
     }
     let mut task = Task { state: claim.state().clone(), context, open: None, claim };
-    // The first query is due at once.
     while task.sleep().await.is_some() && task.round().await.is_some() {}
 }
 
