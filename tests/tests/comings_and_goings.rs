@@ -61,7 +61,7 @@ impl User<'_> {
         for _ in 0..=self.roll(3) {
             runtime.block_on(self.one_use());
         }
-        match self.roll(40) {
+        match self.roll(20) {
             0 => drop(self.idle.replace(runtime)),
             1..10 => runtime.shutdown_background(),
             10..20 => runtime.shutdown_timeout(Duration::from_millis(2)),
