@@ -321,7 +321,7 @@ async fn reports_invalid_settings_before_it_sends_anything() {
         ("host name `[a]`", builder(&url).host_name("[a]")),
         ("health check `ftp://a/b`", builder(&url).health_check("ftp://a/b")),
         ("health check `http://:80`", builder(&url).health_check("http://:80")),
-        ("status page `in fo`", builder(&url).status_page("in fo")),
+        ("status page `in info`", builder(&url).status_page("in info")),
         ("home page `http://[::1/`", builder(&url).home_page("http://[::1/")),
         ("no port", Registration::builder(&client(), &*url, "rates")),
         ("application `a b`", Registration::builder(&client(), &*url, "a b").port(1)),
