@@ -29,11 +29,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // An error names the target and every answer that led to it.
     let error = client.get("http://ordres.shop:80/").send().await.expect_err("there is no such Service");
     println!("GET http://ordres.shop:80/\n  error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        println!("  because: {error}");
-        cause = error.source();
-    }
     Ok(())
 }
 

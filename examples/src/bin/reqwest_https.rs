@@ -62,11 +62,6 @@ async fn main() -> Result<()> {
     // refused.
     let error = client.get(format!("https://impostor.shop:{impostor}/")).send().await.expect_err("the wrong name");
     println!("GET https://impostor.shop:{impostor}/\n  error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        println!("  because: {error}");
-        cause = error.source();
-    }
     Ok(())
 }
 
