@@ -120,7 +120,7 @@ impl Environment {
         &self.env
     }
 
-    /// The text of `resolv.conf`; `None` if there is no such file.
+    /// Returns the text of `resolv.conf`, or `None` if the file does not exist.
     pub(crate) fn resolv_conf(&self) -> Result<Option<String>, Error> {
         self.resolv_conf.read()
     }

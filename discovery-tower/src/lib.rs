@@ -90,7 +90,7 @@ mod vip;
 
 pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpoint::Endpoint, policy::Outcome};
 
-pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy};
+pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy, is_refused};
 pub use discover::Discover;
 pub use error::Error;
 pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil, head_outcome};

@@ -144,13 +144,12 @@ fn live(runtimes: u32, seed: u64) {
     println!("{waits} waits, none of them longer than {BOUND:?}");
 }
 
-/// Issue 12.8.
 #[test]
 fn every_upstream_is_driven_while_runtimes_come_and_go() {
     live(60, 1);
 }
 
-/// Some 60 000 waits in a few minutes. Issue 12.8.
+/// Some 60 000 waits in a few minutes.
 #[test]
 #[ignore = "takes minutes"]
 fn every_upstream_is_driven_for_minutes_while_runtimes_come_and_go() {

@@ -208,7 +208,7 @@ fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Tokio drives the tasks of a current-thread runtime only while a thread blocks on it. Issue 12.8.
+/// Tokio drives the tasks of a current-thread runtime only while a thread blocks on it.
 #[test]
 fn a_runtime_that_nothing_blocks_on_does_not_freeze_the_others() {
     type Use = fn(Upstream) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -241,7 +241,7 @@ async fn until_port_81(mut watch: Watch) {
     while watch.next().await.iter().all(|one| one.addr().port() != 81) {}
 }
 
-/// A watch that waits already is served as well, without another call. Issue 12.8.
+/// A watch that waits already is served as well, without another call.
 #[test]
 fn a_waiting_watch_is_served_when_the_other_runtime_is_left_alone() {
     let (resolver, handle) = pushed();
@@ -297,7 +297,7 @@ fn pushed_with_ttl() -> (Resolver, ManualHandle) {
     (resolver.source(Arc::new(WithTtl(source))).build().unwrap(), handle)
 }
 
-/// The task that would have heard the change has ended; its TTL has not. Issue 12.8.
+/// The task that would have heard the change has ended; its TTL has not.
 #[test]
 fn a_change_between_two_runtimes_is_seen_before_the_ttl_ends() {
     let (resolver, handle) = pushed_with_ttl();
@@ -309,7 +309,7 @@ fn a_change_between_two_runtimes_is_seen_before_the_ttl_ends() {
     second.block_on(within("the change", until_port_81(orders.watch())));
 }
 
-/// A runtime with a clock of its own must not leave times in the future behind. Issue 12.8.
+/// A runtime with a clock of its own must not leave times in the future behind.
 #[test]
 fn the_paused_clock_of_one_runtime_does_not_freeze_another() {
     let (resolver, handle) = pushed_with_ttl();

@@ -122,8 +122,8 @@ impl<T: Send + Sync + 'static> EndpointMap<T> {
         }
     }
 
-    /// As [`pick`](Self::pick), but waits up to `endpoint_timeout` while there is no endpoint. With a timeout of zero
-    /// it only waits for the first answer of the sources.
+    /// Picks as [`pick`](Self::pick) does, after waiting up to `endpoint_timeout` for an endpoint. With a timeout of zero,
+    /// it waits only for the first answer of the sources.
     ///
     /// # Errors
     /// As [`pick`](Self::pick), with the reason why there is still no endpoint after `endpoint_timeout`. Returns at

@@ -162,7 +162,7 @@ impl TargetState {
         self.lease.claim().map(|term| TaskClaim { state: self.clone(), term })
     }
 
-    /// Asks the background task whether it is driven; `None` if there is none.
+    /// Asks the background task whether a runtime polls it. Returns `None` if no task is running.
     pub(super) fn ask(&self) -> Option<Question> {
         let question = self.lease.ask();
         self.reports.arrive();

@@ -4,11 +4,11 @@
 //!
 //! * A request that no endpoint has seen ([`AttemptFailure::Unsent`]) may be sent again, whatever its method.
 //! * So may a request that an HTTP/2 server refused before processing it: `REFUSED_STREAM`, or `GOAWAY` with `NO_ERROR`
-//!   ([`AttemptFailure::Refused`]). It goes to another endpoint, or to the same one if there is no other. A refused
-//!   *connection* is `Unsent`.
+//!   ([`AttemptFailure::Refused`]). The retry goes to another endpoint, or to the same one if the set has no other. A
+//!   refused *connection* is `Unsent`.
 //! * A request that an endpoint may have seen is sent again only if it is idempotent, and only to another endpoint.
 //! * One request makes at most [`Attempts::MAX`] attempts.
-//! * A request of which there is no copy, such as one whose body is a stream, is not sent again.
+//! * A request that cannot be copied, such as one whose body is a stream, is sent only once.
 //! * After a redirect, a request is sent again only if a server refused it and it is idempotent.
 //! * A retry takes one from the [`RetryBudget`], unless the first attempt of the request was refused: a server that shuts
 //!   down gracefully refuses what arrives meanwhile, and that is not the overload that the budget protects from.
@@ -50,7 +50,7 @@ pub struct Attempts {
     begun: usize,
     tried: Tried,
     endpoints_tried: usize,
-    /// The endpoint that refused the request last. The request may go there again when there is no other.
+    /// The endpoint that refused the request last. The request may go there again when the set has no other endpoint.
     refused_by: Option<Identity>,
     /// That endpoint has been taken out of `tried`.
     reopened: bool,
@@ -226,7 +226,7 @@ pub enum AttemptFailure {
     Interrupted,
     /// The endpoint did not answer within the attempt timeout. The attempt can still be waited for.
     TimedOut,
-    /// Any other failure. The same would happen again, or there is no time for another attempt.
+    /// Any other failure. A retry would fail in the same way, or would exceed the time of the request.
     Final,
 }
 
@@ -258,7 +258,7 @@ impl fmt::Debug for RetryContext<'_> {
 pub enum RetryDecision {
     /// Send the request to an endpoint that is not among [`Attempts::tried`].
     Another,
-    /// Send the request to the endpoint that refused it last; it is no longer among [`Attempts::tried`].
+    /// Send the request to the endpoint that refused it last. That endpoint has been removed from [`Attempts::tried`].
     Same,
     /// Return the error. After [`AttemptFailure::TimedOut`]: wait for the attempt, which is still under way.
     GiveUp(GiveUp),
@@ -272,7 +272,7 @@ pub enum GiveUp {
     NotRetryable,
     /// The request has made [`Attempts::MAX`] attempts.
     MaxAttempts,
-    /// There is no copy of the request.
+    /// The request cannot be sent twice: its body is a stream, for example.
     NotReplayable,
     /// Every endpoint has been tried.
     NoOtherEndpoint,

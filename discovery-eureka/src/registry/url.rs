@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(one("http://eureka/v2").join(&[], &query).as_str(), "http://eureka/v2?value=a%26b");
     }
 
-    /// Issue 12, 15: Tomcat responds with 400 to a path with a character that RFC 3986 does not allow there.
+    /// Tomcat responds with 400 to a path with a character that RFC 3986 does not allow there.
     #[test]
     fn encodes_every_character_that_a_path_may_not_contain() {
         let url = one("http://eureka/eureka").join(&["apps", "A", "a[0]|^`{}\"<>\\%#?é_~!$&'()*+,;=:@/"], &[]);

@@ -1,7 +1,5 @@
 //! One attempt: a request on its way to one endpoint, and what it takes to send it again.
 
-#[cfg(feature = "http2")]
-use std::error::Error as StdError;
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
@@ -18,7 +16,7 @@ use discovery_core::{
         retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
     },
 };
-use discovery_tower::{InFlight, InFlightBody, head_outcome};
+use discovery_tower::{InFlight, InFlightBody, head_outcome, is_refused};
 use http::{HeaderMap, Method, Version};
 use reqwest::{Request, Response, ResponseBuilderExt as _, Url, redirect};
 use tokio::time::Sleep;
@@ -180,26 +178,6 @@ fn failure(error: &reqwest::Error) -> AttemptFailure {
         error if error.is_request() && !error.is_timeout() => AttemptFailure::Interrupted,
         _ => AttemptFailure::Final,
     }
-}
-
-/// Returns whether an HTTP/2 server refused the request before it began with it: by GOAWAY without an error, when it
-/// shuts down, or by REFUSED_STREAM, when it is at its limit (RFC 9113, sections 6.8 and 8.7).
-fn is_refused(error: &reqwest::Error) -> bool {
-    #[cfg(feature = "http2")]
-    {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(http2) = error.downcast_ref::<h2::Error>() {
-                let reason = http2.reason();
-                let shuts_down = http2.is_go_away() && reason == Some(h2::Reason::NO_ERROR);
-                let refuses = http2.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM);
-                return http2.is_remote() && (shuts_down || refuses);
-            }
-            cause = error.source();
-        }
-    }
-    let _ = error;
-    false
 }
 
 /// The response, whose body keeps `request` in flight.

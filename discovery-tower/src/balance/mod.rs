@@ -7,3 +7,4 @@ mod transport;
 
 pub use retry::{HttpRetry, NoRetry, RetryPolicy};
 pub use service::Balance;
+pub use transport::is_refused;

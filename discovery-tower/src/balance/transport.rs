@@ -36,9 +36,13 @@ pub(super) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
     }) || chain(error).any(|error| error.downcast_ref().is_some_and(ended))
 }
 
-/// Returns whether an HTTP/2 server refused the request before it began with it: by GOAWAY without an error, when it
-/// shuts down, or by REFUSED_STREAM, when it is at its limit (RFC 9113, sections 6.8 and 8.7).
-pub(super) fn is_refused(error: &(dyn StdError + 'static)) -> bool {
+/// Returns whether an HTTP/2 server refused the request before processing it: by `GOAWAY` with `NO_ERROR` when it shuts
+/// down, or by `REFUSED_STREAM` when it is at its limit (RFC 9113, sections 6.8 and 8.7).
+///
+/// The function looks for the error of `h2` in the chain of sources, so `error` can be that of any client on hyper. Always
+/// `false` without the feature `http2`.
+#[must_use]
+pub fn is_refused(error: &(dyn StdError + 'static)) -> bool {
     #[cfg(feature = "http2")]
     if let Some(http2) = chain(error).find_map(|error| error.downcast_ref::<h2::Error>()) {
         let reason = http2.reason();

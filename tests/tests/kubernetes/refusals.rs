@@ -48,7 +48,7 @@ async fn until_service_watches(server: &ApiServer, count: usize) {
         .await;
 }
 
-/// Issue 12, number 12: kube's `request_events` checks no HTTP status.
+/// kube's `request_events` checks no HTTP status.
 #[tokio::test]
 async fn a_forbidden_watch_names_the_role_whatever_the_body() {
     for body in [
@@ -73,7 +73,7 @@ async fn a_forbidden_watch_names_the_role_whatever_the_body() {
     }
 }
 
-/// Issue 12, number 12: DNS does not take over.
+/// Watches are refused for longer than `max_stale`, although lists succeed.
 #[tokio::test]
 async fn dns_takes_over_from_a_watch_that_is_refused_for_longer_than_max_stale() {
     let unauthorized = answer("watch", 401, status(401, "Unauthorized", ""));
@@ -98,7 +98,7 @@ async fn dns_takes_over_from_a_watch_that_is_refused_for_longer_than_max_stale()
     }
 }
 
-/// Issue 12, number 12: 30 watches in 2.5 s instead of heeding `retryAfterSeconds`; the header `Retry-After` of a 429 or
+/// `retryAfterSeconds` in the Status says how long to wait. The header `Retry-After` of a 429 or
 /// 5xx says the same (client-go `rest/request.go`, `checkWait`).
 #[tokio::test]
 async fn waits_as_long_as_the_api_server_asks() {
@@ -127,8 +127,7 @@ async fn waits_as_long_as_the_api_server_asks() {
     }
 }
 
-/// Issue 12, number 12: two whole lists a second for ever. client-go doubles its wait up to 30 s, and a list between
-/// does not reset that.
+/// client-go doubles its wait up to 30 s, and a list between two watches does not reset the wait.
 #[tokio::test]
 async fn backs_off_while_every_watch_ends_at_once() {
     let mut servers = Vec::new();
@@ -159,7 +158,7 @@ async fn backs_off_while_every_watch_ends_at_once() {
     }
 }
 
-/// Issue 12, number 12: Go writes an empty list as null.
+/// Go writes an empty list as null.
 #[tokio::test]
 async fn a_list_without_items_is_empty() {
     for items in [r#","items":null"#, ""] {

@@ -83,7 +83,7 @@ async fn a_secure_port_has_its_own_urls() {
     assert_eq!((&sent["vipAddress"], &sent["secureVipAddress"]), (&json!("a,b"), &json!("a,b")));
 }
 
-/// Issue 12, 21: Spring and Steeltoe have absolute URLs, for a management port or another host.
+/// Spring and Steeltoe have absolute URLs, for a management port or another host.
 #[tokio::test]
 async fn absolute_urls_are_registered_as_they_are() {
     let registry = Registry::start().await;
@@ -216,7 +216,7 @@ async fn sends_status_override_and_metadata_to_their_paths() {
     assert_eq!(urls, expected);
 }
 
-/// Issue 12, 15: heartbeats of such an id got 400 from Tomcat, and the pod vanished.
+/// Heartbeats of such an id got 400 from Tomcat, and the pod vanished.
 #[tokio::test]
 async fn an_id_with_any_character_is_encoded_in_the_path() {
     let registry = Registry::start().await;
@@ -233,7 +233,7 @@ async fn an_id_with_any_character_is_encoded_in_the_path() {
     }
 }
 
-/// Issue 12, 15: the registry listed OUT_OF_SERVICE while the state said UP, and setting UP did nothing.
+/// The registry listed OUT_OF_SERVICE while the state said UP, and setting UP did nothing.
 #[tokio::test]
 async fn shows_an_operators_override_and_setting_up_removes_it() {
     let registry = Registry::start().await;

@@ -241,7 +241,7 @@ async fn keeps_endpoints_for_a_while_when_the_registry_was_emptied() {
     until_addrs(&rates, &[]).await;
 }
 
-/// Issue 12, 15: `disable-delta=true` on the server. A removed instance stayed for `max_stale`.
+/// `disable-delta=true` on the server. A removed instance stayed for `max_stale`.
 #[tokio::test]
 async fn a_server_without_deltas_removes_instances_at_once() {
     for delta in [status(403), status(404), status(405), status(501), json("<applications/>")] {
@@ -259,7 +259,7 @@ async fn a_server_without_deltas_removes_instances_at_once() {
     }
 }
 
-/// Issue 12, 21: a login page answers 200, at the registry's URL or after a redirect.
+/// A login page answers 200, at the registry's URL or after a redirect.
 #[tokio::test]
 async fn a_login_page_is_named_with_url_status_and_content_type() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
@@ -279,7 +279,7 @@ async fn a_login_page_is_named_with_url_status_and_content_type() {
     }
 }
 
-/// Issue 12, 14: a record with a host name was dropped, or dialed by its inner address.
+/// A record with a host name was dropped, or dialed by its inner address.
 #[tokio::test]
 async fn dials_an_instance_by_its_host_name() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());

@@ -283,7 +283,6 @@ mod tests {
         }
     }
 
-    /// Issue 12, 2.
     #[test]
     fn a_name_does_not_exist_when_both_families_say_so() {
         for (one, other, expected) in [

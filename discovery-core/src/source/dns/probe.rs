@@ -198,7 +198,6 @@ mod tests {
         DomainAnswer::Failed(Error::transient("SERVFAIL"))
     }
 
-    /// Issue 12, 1.
     #[test]
     fn a_failed_query_is_used_for_a_time_that_doubles_up_to_five_seconds() {
         let mut now = clock::now();
@@ -213,7 +212,6 @@ mod tests {
         assert!(memory.answer(now).is_none());
     }
 
-    /// Issue 12, 1.
     #[test]
     fn a_negative_answer_is_used_for_half_a_minute_and_a_known_domain_forever() {
         let now = clock::now();

@@ -106,7 +106,7 @@ async fn reports_a_failed_deregistration_after_the_drain() {
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 
-/// Issue 12, 15: Tomcat's 400 to an id counted as success. 404 is one: the registry does not know the pod.
+/// Tomcat's 400 to an id counted as success. 404 is one: the registry does not know the pod.
 #[tokio::test(start_paused = true)]
 async fn a_refused_deregistration_is_an_error() {
     for (answer, error) in [(200, None), (404, None), (400, Some(400)), (401, Some(401)), (302, Some(302))] {
@@ -213,7 +213,7 @@ fn scripted_check(results: &'static [Status]) -> (HealthCheck, Arc<Mutex<usize>>
     (check, runs)
 }
 
-/// Issue 12, 7: a check that answered OUT_OF_SERVICE or STARTING once was never asked again.
+/// A check that answered OUT_OF_SERVICE or STARTING once was never asked again.
 #[tokio::test(start_paused = true)]
 async fn asks_the_health_check_again_whatever_it_answered() {
     for answer in [

@@ -226,7 +226,7 @@ fn registers_status_changes_and_delays_those_beyond_the_limit() {
     }
 }
 
-/// Issue 12, 21: the change that the limit refused made a later one wait as well.
+/// The change that the limit refused made a later one wait as well.
 #[test]
 fn an_allowed_status_change_does_not_wait_behind_a_refused_one() {
     let mut sim = Sim::settled();
@@ -298,7 +298,7 @@ fn listed(status: Status) -> Outcome {
     Outcome::Held(held)
 }
 
-/// Issue 12, 15. The registry may list another status, so the record is read back before anything is sent.
+/// The registry may list another status, so the record is read back before anything is sent.
 #[test]
 fn setting_an_unchanged_up_reads_the_record_back() {
     let mut sim = Sim::settled();

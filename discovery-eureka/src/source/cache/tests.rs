@@ -159,7 +159,7 @@ fn drops_lost_instances_after_max_stale() {
     assert!(ids(&cache).is_empty() && cache.version > version);
 }
 
-/// Issue 12, 15: a server with `disable-delta=true` reports a removal by a full fetch only.
+/// A server with `disable-delta=true` reports a removal by a full fetch only.
 #[test]
 fn drops_instances_at_once_when_the_server_has_no_deltas() {
     let (mut cache, start) = fetched();

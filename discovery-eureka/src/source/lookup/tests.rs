@@ -95,7 +95,7 @@ fn endpoint_carries_id_zone_and_node_of_its_instance() {
     assert_eq!(fields, [(Some("1"), Some("a"), None, 1), (Some("2"), Some("b"), Some("n1"), 0)]);
 }
 
-/// Issue 12, 21: an application on a random port registers before the port is bound (spring-cloud-netflix #843).
+/// An application on a random port registers before the port is bound (spring-cloud-netflix #843).
 #[test]
 fn port_0_of_a_record_is_not_a_port() {
     let with = |plain: &str, secure: &str, metadata: &str| {
@@ -119,7 +119,7 @@ fn port_0_of_a_record_is_not_a_port() {
     }
 }
 
-/// Issue 12, 14: Spring dials `hostName` unless `prefer-ip-address` is set.
+/// Spring dials `hostName` unless `prefer-ip-address` is set.
 #[test]
 fn dials_the_host_name_or_the_address_as_configured() {
     let instance = |host: &str, ip: &str| {

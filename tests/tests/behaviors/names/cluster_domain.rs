@@ -181,7 +181,7 @@ async fn keeps_the_causes_of_other_sources_when_the_cluster_domain_query_fails()
     }
 }
 
-/// Issue 12, 1: systemd-resolved answers SERVFAIL or REFUSED to everything under `.local`.
+/// Systemd-resolved answers SERVFAIL or REFUSED to everything under `.local`.
 fn refuse_local(dns: &FakeDns, fails: Fails) {
     dns.script(fails(Rule::when(|asked| asked.name.ends_with(".local."))));
 }
@@ -203,7 +203,7 @@ async fn hosts_dns() -> FakeDns {
 
 const FAILURES: [Fails; 4] = [Rule::servfail, Rule::refuse, Rule::garbage, Rule::drop];
 
-/// Issue 12, 1. The cluster domain is unknown, which is not a failure of the host.
+/// The cluster domain is unknown, which is not a failure of the host.
 #[tokio::test]
 async fn resolves_hosts_while_the_query_for_the_cluster_domain_fails() {
     join_all(FAILURES.map(|fails| async move {
@@ -219,7 +219,6 @@ async fn resolves_hosts_while_the_query_for_the_cluster_domain_fails() {
     .await;
 }
 
-/// Issue 12, 1.
 #[tokio::test]
 async fn explains_which_readings_an_unknown_cluster_domain_rules_out() {
     join_all(FAILURES.map(|fails| async move {
@@ -233,7 +232,7 @@ async fn explains_which_readings_an_unknown_cluster_domain_rules_out() {
     .await;
 }
 
-/// Issue 12, 1. A host that does not exist is not found: the failed query was about another name.
+/// A host that does not exist is not found: the failed query was about another name.
 #[tokio::test]
 async fn a_host_that_does_not_exist_is_not_found_while_the_query_for_the_cluster_domain_fails() {
     join_all(FAILURES.map(|fails| async move {
@@ -246,7 +245,7 @@ async fn a_host_that_does_not_exist_is_not_found_while_the_query_for_the_cluster
     .await;
 }
 
-/// Issue 12, 1. The host's own failure stays a failure.
+/// The host's own failure stays a failure.
 #[tokio::test]
 async fn a_host_whose_query_fails_is_a_transient_error_while_the_cluster_domain_is_unknown() {
     let dns = hosts_dns().await;
@@ -254,7 +253,7 @@ async fn a_host_whose_query_fails_is_a_transient_error_while_the_cluster_domain_
     assert!(refusal(&laptop(&dns, &[]), "example.com:80").await.is_transient());
 }
 
-/// Issue 12, 1. A name that can only be a Service cannot be read at all; the error says what to set.
+/// A name that can only be a Service cannot be read at all; the error says what to set.
 #[tokio::test]
 async fn a_service_is_a_transient_error_that_says_what_to_set_while_the_cluster_domain_query_fails() {
     let dns = hosts_dns().await;
@@ -269,7 +268,7 @@ async fn a_service_is_a_transient_error_that_says_what_to_set_while_the_cluster_
     }
 }
 
-/// Issue 12, 1. Without the own namespace, the cluster domain changes nothing for a bare name.
+/// Without the own namespace, the cluster domain changes nothing for a bare name.
 #[tokio::test]
 async fn a_bare_name_without_a_namespace_does_not_query_for_the_cluster_domain() {
     let dns = hosts_dns().await;
@@ -279,7 +278,7 @@ async fn a_bare_name_without_a_namespace_does_not_query_for_the_cluster_domain()
     assert_eq!(dns.total(), 0);
 }
 
-/// Issue 12, 1. The first successful query turns the other readings on.
+/// The first successful query turns the other readings on.
 #[tokio::test]
 async fn a_later_answer_about_the_cluster_domain_turns_on_the_readings_that_need_it() {
     for fails in FAILURES {
@@ -295,7 +294,7 @@ async fn a_later_answer_about_the_cluster_domain_turns_on_the_readings_that_need
     }
 }
 
-/// Issue 12, 1. A slow answer about the cluster domain still comes before the host's.
+/// A slow answer about the cluster domain still comes before the host's.
 #[tokio::test]
 async fn waits_for_the_host_and_the_cluster_domain_at_the_same_time() {
     let dns = cluster_dns("cluster.local").await;
@@ -308,7 +307,7 @@ async fn waits_for_the_host_and_the_cluster_domain_at_the_same_time() {
     assert!(dns.count("orders.billing", QType::A) > 0, "the host is queried meanwhile");
 }
 
-/// Issue 12, 1. A server that never answers the query costs one query for all names.
+/// A server that never answers the query costs one query for all names.
 #[tokio::test]
 async fn one_unanswered_query_for_the_cluster_domain_serves_all_hosts() {
     let dns = hosts_dns().await;
@@ -320,7 +319,7 @@ async fn one_unanswered_query_for_the_cluster_domain_serves_all_hosts() {
     assert_eq!(txt_queries(&dns), 1);
 }
 
-/// Issue 12, 1. A domain that is set is not queried for, whatever DNS says about it.
+/// A domain that is set is not queried for, whatever DNS says about it.
 #[tokio::test]
 async fn a_cluster_domain_that_is_set_is_not_queried_for() {
     let dns = hosts_dns().await;
@@ -331,7 +330,7 @@ async fn a_cluster_domain_that_is_set_is_not_queried_for() {
     assert_eq!(txt_queries(&dns), 0);
 }
 
-/// Issue 12, 1. A query that ends with the runtime that sent it is sent again on the next one.
+/// A query that ends with the runtime that sent it is sent again on the next one.
 #[test]
 fn a_runtime_that_shuts_down_during_the_query_for_the_cluster_domain_leaves_it_to_the_next_one() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -368,7 +367,7 @@ async fn without_txt(socket: UdpSocket, dns: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Issue 12, 1. A nameserver that does not implement TXT.
+/// A nameserver that does not implement TXT.
 #[tokio::test]
 async fn resolves_hosts_while_the_query_for_the_cluster_domain_is_answered_with_notimp() {
     let dns = hosts_dns().await;

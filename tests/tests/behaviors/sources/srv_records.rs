@@ -222,7 +222,7 @@ async fn bad_srv_records_do_not_hide_good_ones() {
     assert_eq!(upstream.endpoints().version(), 1);
 }
 
-/// Issue 12, 2. A target of which one family does not exist and the other one fails is not left out: the set would be
+/// A target of which one family does not exist and the other one fails is not left out: the set would be
 /// incomplete.
 #[tokio::test]
 async fn a_target_with_nxdomain_of_one_family_and_a_failure_of_the_other_is_not_left_out() {
@@ -239,7 +239,7 @@ async fn a_target_with_nxdomain_of_one_family_and_a_failure_of_the_other_is_not_
     }
 }
 
-/// Issue 12, 2. Later the last known addresses of the target stay.
+/// Later the last known addresses of the target stay.
 #[tokio::test]
 async fn a_target_keeps_its_addresses_beside_nxdomain_of_the_other_family() {
     for fails in [Rule::servfail as Fails, Rule::refuse, Rule::garbage, Rule::drop] {

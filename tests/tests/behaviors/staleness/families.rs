@@ -170,7 +170,7 @@ async fn denied(denied: QType) -> FakeDns {
 
 const DENIED: [(QType, QType); 2] = [(QType::AAAA, QType::A), (QType::A, QType::AAAA)];
 
-/// Issue 12, 2. Five refreshes in which one family is denied and the other one fails leave the set as it is.
+/// Five refreshes in which one family is denied and the other one fails leave the set as it is.
 #[tokio::test]
 async fn nxdomain_of_one_family_beside_a_failure_of_the_other_keeps_the_endpoints() {
     let cases = DENIED.iter().flat_map(|case| FAILURES.map(|fails| (*case, fails)));
@@ -188,7 +188,7 @@ async fn nxdomain_of_one_family_beside_a_failure_of_the_other_keeps_the_endpoint
     join_all(cases.map(kept)).await;
 }
 
-/// Issue 12, 2. The walk ends at the name whose query failed: `orders.shop` is not looked up outside of the cluster.
+/// The walk ends at the name whose query failed: `orders.shop` is not looked up outside of the cluster.
 #[tokio::test]
 async fn nxdomain_of_one_family_beside_a_failure_of_the_other_does_not_lead_out_of_the_cluster() {
     let cases = DENIED.iter().flat_map(|case| FAILURES.map(|fails| (*case, fails)));
@@ -204,7 +204,7 @@ async fn nxdomain_of_one_family_beside_a_failure_of_the_other_does_not_lead_out_
     join_all(cases.map(stays)).await;
 }
 
-/// Issue 12, 2. Whichever answer comes first.
+/// Whichever answer comes first.
 #[tokio::test]
 async fn nxdomain_of_one_family_beside_records_of_the_other_is_nodata() {
     for (absent, present) in DENIED {
@@ -225,7 +225,7 @@ fn slowness(qtype: QType, slow: QType) -> Duration {
     if qtype == slow { Duration::from_millis(70) } else { Duration::ZERO }
 }
 
-/// Issue 12, 2. The family that was empty so far is asked again before the other one's NXDOMAIN counts.
+/// The family that was empty so far is asked again before the other one's NXDOMAIN counts.
 #[tokio::test]
 async fn a_family_that_was_empty_is_asked_before_nxdomain_of_the_other_counts() {
     for (absent, present) in DENIED {
@@ -240,7 +240,7 @@ async fn a_family_that_was_empty_is_asked_before_nxdomain_of_the_other_counts() 
     }
 }
 
-/// Issue 12, 2. A name that both families deny does not exist.
+/// A name that both families deny does not exist.
 #[tokio::test]
 async fn nxdomain_of_both_families_is_not_found() {
     let dns = dns().await;
@@ -252,7 +252,7 @@ async fn nxdomain_of_both_families_is_not_found() {
     }
 }
 
-/// Issue 12, 2. AAAA is denied for every name, so that it says nothing about the pod that is tried first.
+/// AAAA is denied for every name, so that it says nothing about the pod that is tried first.
 #[tokio::test]
 async fn nxdomain_of_aaaa_beside_a_failure_of_a_ends_the_walk() {
     let dns = denied(QType::AAAA).await;

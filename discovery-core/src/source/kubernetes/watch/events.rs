@@ -133,7 +133,6 @@ mod tests {
         assert_eq!(all(" \n\n"), Vec::<String>::new());
     }
 
-    /// Issue 12, number 12.
     #[test]
     fn a_bare_status_of_several_lines_is_the_failure_that_it_names() {
         let status = "{\n \"kind\": \"Status\",\n \"status\": \"Failure\",\n \"message\": \"m\",\n \"code\": 410\n}\n";

@@ -184,7 +184,7 @@ mod tests {
         format!("{:?}", Failure::from_refusal(Denial::Watch, &Refusal::new(code, name, retry_after, body.as_bytes())))
     }
 
-    /// Issue 12, number 12; client-go `rest/request.go`, `checkWait` and `retryAfterSeconds`.
+    /// client-go `rest/request.go`, `checkWait` and `retryAfterSeconds`.
     #[test]
     fn sorts_a_refusal_by_its_status_whatever_its_body() {
         let status =

@@ -102,7 +102,7 @@ mod tests {
         pace.failed(Kind::Watch, failure)
     }
 
-    /// Issue 12, number 12; client-go backs off to 30 s over any number of lists.
+    /// client-go backs off to 30 s over any number of lists.
     #[test]
     fn a_list_does_not_reset_the_count_of_refused_watches() {
         let mut pace = Pace::default();
