@@ -9,10 +9,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::task::AbortHandle;
 
-use super::{
-    state::{PublishedState, TargetState},
-    upstream::Upstream,
-};
+use super::{published::PublishedState, state::TargetState, upstream::Upstream};
 use crate::{
     Error,
     endpoint::Endpoint,

@@ -3,28 +3,28 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{
     explain::Explanation,
     lease::{Lease, Question, Term},
+    published::PublishedState,
+    reports::RequestReports,
 };
 use crate::{
-    Error, ThreadRng, clock,
-    endpoint::{Endpoint, EndpointSet, Identity},
-    entropy,
+    Error,
+    endpoint::Identity,
     name::Target,
-    policy::{Listener, Pick, PickArgs, PickError, Policy, Snapshot, Tried},
-    refresh::{Freshness, Refresh, RefreshSettings, View},
+    policy::{Pick, Policy, Tried},
+    refresh::{Refresh, RefreshSettings, View},
 };
 
 /// The state of one target.
@@ -47,13 +47,10 @@ pub(super) struct TargetState {
 
 impl TargetState {
     pub(super) fn new(target: Target, policy: Arc<dyn Policy>, settings: RefreshSettings, now: Instant) -> Self {
-        let set = Arc::new(EndpointSet::default());
         let reports = Arc::new(RequestReports::default());
-        let listener: Arc<dyn Listener> = reports.clone();
-        let snapshot = Snapshot::new(set.clone(), &*policy, now, entropy::seed(), Some(listener));
-        let unknown = PublishedState { generation: 0, snapshot, freshness: Freshness::Unknown, error: None };
+        let unknown = PublishedState::unknown(&*policy, now, reports.clone());
         Self {
-            explanation: ArcSwap::from_pointee(Explanation::new(target.clone(), set)),
+            explanation: ArcSwap::from_pointee(Explanation::new(target.clone(), unknown.set().clone())),
             target,
             policy,
             current: ArcSwap::from_pointee(unknown),
@@ -79,7 +76,7 @@ impl TargetState {
     /// answer `false` a moment before the newer state is there.
     #[inline]
     pub(super) fn is_current(&self, published: &PublishedState) -> bool {
-        self.generation.load(Ordering::Acquire) == published.generation
+        self.generation.load(Ordering::Acquire) == published.generation()
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
@@ -89,28 +86,7 @@ impl TargetState {
     /// Picks an endpoint of `published` and starts a request to it; returns its index in the set as well.
     #[inline]
     pub(super) fn pick(&self, published: &PublishedState, tried: &Tried) -> Result<(usize, Pick), Error> {
-        published
-            .snapshot
-            .pick_indexed(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried))
-            .map_err(|error| self.pick_error(published, error))
-    }
-
-    #[cold]
-    fn pick_error(&self, published: &PublishedState, error: PickError) -> Error {
-        let target = &self.target;
-        if !error.is_no_endpoints() {
-            let error = Error::from(error);
-            return Error::new(error.kind(), format!("`{target}`: {error}"));
-        }
-        published.error.clone().unwrap_or_else(|| {
-            Error::transient(match published.set().len() {
-                0 => format!(
-                    "`{target}` is not resolved yet: no source has answered; await `Upstream::first_answer` or \
-                     `Upstream::ready` before the first pick"
-                ),
-                count => format!("`{target}` has no usable endpoint: none of the {count} known is ready or serving"),
-            })
-        })
+        published.pick(&self.target, tried)
     }
 
     pub(super) fn explanation(&self) -> Arc<Explanation> {
@@ -119,19 +95,16 @@ impl TargetState {
 
     /// Replaces what readers see. Only [`Held::publish`] calls it.
     fn publish(&self, view: View, error: Option<Error>) {
-        let before = self.current.load();
-        let snapshot = before.snapshot.next(view.set.clone(), &*self.policy, entropy::seed());
-        let error = error.filter(|_| view.set.is_empty());
-        let generation = before.generation + 1;
-        self.generation.store(generation, Ordering::Release);
-        self.current.store(Arc::new(PublishedState { generation, snapshot, freshness: view.freshness, error }));
+        let next = self.current.load().next(view, &*self.policy, error);
+        self.generation.store(next.generation(), Ordering::Release);
+        self.current.store(Arc::new(next));
         self.notify();
     }
 
     /// Counts a caller that waits for endpoints, until the guard is dropped.
     pub(super) fn wait(&self) -> WaitGuard<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.reports.arrive();
+        self.reports.wake();
         WaitGuard(self)
     }
 
@@ -148,13 +121,12 @@ impl TargetState {
 
     /// Asks the background task to query the sources again soon.
     pub(super) fn request_refresh(&self) {
-        self.reports.refresh_requested.store(true, Ordering::Release);
-        self.reports.arrive();
+        self.reports.request_refresh();
     }
 
     /// Completes when a request has reported something, or a standby has asked whether the task is driven.
     pub(super) async fn reported(&self) {
-        self.reports.arrived.notified().await;
+        self.reports.arrived().await;
     }
 
     /// Claims the right to be the background task; `None` while another task holds it.
@@ -165,7 +137,7 @@ impl TargetState {
     /// Asks the background task whether a runtime polls it. Returns `None` if no task is running.
     pub(super) fn ask(&self) -> Option<Question> {
         let question = self.lease.ask();
-        self.reports.arrive();
+        self.reports.wake();
         question
     }
 
@@ -175,7 +147,7 @@ impl TargetState {
         let _refresh = lock(&self.refresh);
         let term = self.lease.seize(question)?;
         // The task that is replaced must learn of it as soon as it is driven again, to become a standby.
-        self.reports.arrive();
+        self.reports.wake();
         Some(TaskClaim { state: self.clone(), term })
     }
 
@@ -192,98 +164,6 @@ impl TargetState {
 impl fmt::Debug for TargetState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TargetState").field("target", &self.target).field("current", &self.current.load()).finish()
-    }
-}
-
-/// One published state: immutable, replaced as a whole.
-#[derive(Debug)]
-pub(super) struct PublishedState {
-    /// Counts publications.
-    generation: u64,
-    snapshot: Snapshot,
-    freshness: Freshness,
-    /// Why the set is empty; `None` while it is not, or before the first answer.
-    error: Option<Error>,
-}
-
-impl PublishedState {
-    pub(super) fn set(&self) -> &Arc<EndpointSet> {
-        self.snapshot.set()
-    }
-
-    /// Whether there are endpoints, or why not; `None` before the first answer.
-    pub(super) fn answer(&self) -> Option<Result<(), &Error>> {
-        if !self.set().is_empty() {
-            return Some(Ok(()));
-        }
-        self.error.as_ref().map(Err)
-    }
-
-    /// Whether the last query failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.freshness.error().is_some()
-    }
-}
-
-/// The current endpoints of an [`Upstream`](crate::Upstream).
-///
-/// Taking this view takes no lock and does not allocate. The view does not change while you hold it, so do not hold it
-/// across an `.await` for long: take a new one instead.
-pub struct Endpoints(Guard<Arc<PublishedState>>);
-
-impl Endpoints {
-    pub(super) fn new(state: &TargetState) -> Self {
-        Self(state.load())
-    }
-
-    /// The set, to keep for longer.
-    #[must_use]
-    pub fn to_arc(&self) -> Arc<EndpointSet> {
-        self.0.set().clone()
-    }
-
-    /// Whether the set is stale: the last query failed, and these are the last known endpoints.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        matches!(self.0.freshness, Freshness::Stale { .. })
-    }
-}
-
-impl Deref for Endpoints {
-    type Target = EndpointSet;
-
-    fn deref(&self) -> &EndpointSet {
-        self.0.set()
-    }
-}
-
-impl fmt::Debug for Endpoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-/// What requests report to the background task.
-#[derive(Debug, Default)]
-struct RequestReports {
-    unreachable: Mutex<BTreeSet<Identity>>,
-    refresh_requested: AtomicBool,
-    arrived: Notify,
-}
-
-impl Listener for RequestReports {
-    fn unreachable(&self, endpoint: &Endpoint) {
-        lock(&self.unreachable).insert(endpoint.identity().clone());
-        self.arrive();
-    }
-}
-
-impl RequestReports {
-    /// Wakes the background task. Another task that is not driven any more may still be registered: it must not
-    /// swallow the wake-up, so every registered task is woken, and one that is not registered yet as well.
-    fn arrive(&self) {
-        self.arrived.notify_waiters();
-        self.arrived.notify_one();
     }
 }
 
@@ -313,7 +193,7 @@ impl Drop for TaskClaim {
         // Wakes waiting callers: no task works for them any more.
         self.state.notify();
         // A wake-up that this task has taken is for its successor.
-        self.state.reports.arrive();
+        self.state.reports.wake();
     }
 }
 
@@ -341,12 +221,12 @@ impl Held<'_> {
 
     /// Takes the endpoints that requests could not connect to since the last call.
     pub(super) fn take_unreachable(&self) -> BTreeSet<Identity> {
-        std::mem::take(&mut lock(&self.state.reports.unreachable))
+        self.state.reports.take_unreachable()
     }
 
     /// Hands the state machine what else was reported: whether a refresh was requested, whether a caller waits.
     pub(super) fn apply_requests(&mut self, now: Instant) {
-        if self.state.reports.refresh_requested.swap(false, Ordering::AcqRel) {
+        if self.state.reports.take_refresh_request() {
             self.refresh.on_request(now);
         }
         self.refresh.on_waiting(self.state.waiting.load(Ordering::Acquire) > 0, now);
@@ -360,7 +240,7 @@ pub(super) struct WaitGuard<'a>(&'a TargetState);
 impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-        self.0.reports.arrive();
+        self.0.reports.wake();
     }
 }
 

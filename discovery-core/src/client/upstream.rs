@@ -16,7 +16,8 @@ use super::{
     attention::Attention,
     context_cell::ContextCell,
     explain::Explanation,
-    state::{Endpoints, PublishedState, TargetState},
+    published::{Endpoints, PublishedState},
+    state::TargetState,
     task,
     watch::Watch,
 };
@@ -50,7 +51,7 @@ impl Upstream {
     /// Returns the current endpoints. Never blocks: see [what a use costs](Self#what-a-use-costs).
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {
-        Endpoints::new(self.revived())
+        Endpoints::new(self.revived().load())
     }
 
     /// Picks an endpoint for one request. Never blocks: see [what a use costs](Self#what-a-use-costs).
