@@ -1,6 +1,10 @@
 //! Whether a standby is still needed.
 
+#[cfg(not(all(test, discovery_loom)))]
 use std::sync::atomic::{AtomicU8, Ordering};
+
+#[cfg(all(test, discovery_loom))]
+use loom::sync::atomic::{AtomicU8, Ordering};
 
 const UNUSED: u8 = 0;
 const USED: u8 = 1;
@@ -26,7 +30,30 @@ impl Attention {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, discovery_loom))]
+mod models {
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+
+    /// A use that relies on the standby, and the standby's end at the same moment, exclude each other.
+    #[test]
+    fn a_use_and_the_end_of_the_standby_exclude_each_other() {
+        loom::model(|| {
+            let attention = Arc::new(Attention::default());
+            let standby = thread::spawn({
+                let attention = attention.clone();
+                move || attention.expire()
+            });
+            let is_attended = attention.renew();
+            let has_ended = standby.join().unwrap();
+            assert!(!(is_attended && has_ended), "the use relies on a standby that has ended");
+            assert!(is_attended || has_ended, "the use starts a second standby beside a running one");
+        });
+    }
+}
+
+#[cfg(all(test, not(discovery_loom)))]
 mod tests {
     use super::*;
 

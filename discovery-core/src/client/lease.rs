@@ -1,6 +1,10 @@
 //! Which of several tasks drives a target.
 
+#[cfg(not(all(test, discovery_loom)))]
 use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(all(test, discovery_loom))]
+use loom::sync::atomic::{AtomicU64, Ordering};
 
 /// The right to drive one target: at most one task has it. A holder that does not answer loses it, because Tokio drives
 /// a task only while its runtime runs: a current-thread runtime that nothing blocks on keeps its tasks and polls none.
@@ -86,7 +90,10 @@ impl Lease {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, discovery_loom))]
+mod models;
+
+#[cfg(all(test, not(discovery_loom)))]
 mod tests {
     use super::*;
 
