@@ -111,6 +111,7 @@ fn nonzero(input: &str, number: u16) -> Result<NonZeroU16, NameError> {
 
 fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>) -> Result<Target, NameError> {
     let (srv, host) = split_srv(input, host)?;
+    let is_srv_name = srv.is_some();
     let (port, protocol) = match (port, srv) {
         (Some(_), Some(_)) => {
             let rule = "the port is given twice, by the SRV labels and after `:`";
@@ -125,7 +126,8 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
         let rule = "an address has no named ports";
         return Err(NameError::new(input, WHAT, rule, "write the port as a number"));
     }
-    Ok(Target::from_parts(scheme, host, port, protocol))
+    let target = Target::from_parts(scheme, host, port, protocol);
+    Ok(if is_srv_name { target.as_srv_name() } else { target })
 }
 
 type SrvLabels = Option<(PortName, Protocol)>;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use url::Url;
 
-use super::{Host, NameError, Port, Protocol, Scheme, parse};
+use super::{DomainName, Host, NameError, Port, Protocol, Scheme, parse};
 
 /// What an application asked for: scheme, logical name and port. Equal targets share one upstream.
 ///
@@ -17,6 +17,8 @@ use super::{Host, NameError, Port, Protocol, Scheme, parse};
 ///
 /// let named: Target = "_grpc._tcp.rates".parse()?;
 /// assert_eq!(named, "rates:grpc".parse()?);
+/// // An SRV name is never a pod; `web-0.rates:grpc` may be one.
+/// assert_ne!("_grpc._tcp.web-0.rates".parse::<Target>()?, "web-0.rates:grpc".parse()?);
 ///
 /// let error = "orders_v2.shop".parse::<Target>().unwrap_err();
 /// assert!(error.to_string().contains("'_' is not allowed"));
@@ -28,6 +30,8 @@ pub struct Target {
     host: Host,
     port: Port,
     protocol: Protocol,
+    /// The target is an SRV name, and its host could also be read as a pod.
+    excludes_pods: bool,
 }
 
 impl Target {
@@ -49,7 +53,14 @@ impl Target {
     }
 
     pub(super) fn from_parts(scheme: Option<Scheme>, host: Host, port: Port, protocol: Protocol) -> Self {
-        Self { scheme, host, port, protocol }
+        Self { scheme, host, port, protocol, excludes_pods: false }
+    }
+
+    /// The target as an SRV name, `_port._protocol.host`. In DNS its host is a Service or a host: SRV records of a pod do
+    /// not exist (Kubernetes DNS specification, 2.4.2).
+    pub(super) fn as_srv_name(mut self) -> Self {
+        self.excludes_pods = matches!(&self.host, Host::Name { name, absolute: false } if may_be_pod(name));
+        self
     }
 
     /// The scheme, if the target is a URL.
@@ -70,10 +81,25 @@ impl Target {
         &self.port
     }
 
+    /// Whether the host must not be read as a pod, although it could be by its form: the target is an SRV name.
+    #[must_use]
+    pub(crate) fn excludes_pods(&self) -> bool {
+        self.excludes_pods
+    }
+
     /// The transport protocol; TCP unless the target is an SRV name with another one.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+}
+
+/// Whether a name is read as a pod, and as something else too. `pod.service.namespace.svc` is a pod in any case.
+fn may_be_pod(name: &DomainName) -> bool {
+    match name.label_count() {
+        2 => true,
+        3 => name.labels().next_back() != Some("svc"),
+        _ => false,
     }
 }
 
@@ -128,7 +154,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Port::Name(port) = &self.port {
             return match (&self.scheme, self.protocol) {
-                (None, Protocol::Tcp) => write!(f, "{}:{port}", self.host),
+                (None, Protocol::Tcp) if !self.excludes_pods => write!(f, "{}:{port}", self.host),
                 (None, protocol) => write!(f, "_{port}._{protocol}.{}", self.host),
                 (Some(scheme), protocol) => write!(f, "{scheme}://_{port}._{protocol}.{}", self.host),
             };

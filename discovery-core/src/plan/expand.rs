@@ -35,7 +35,9 @@ pub(super) fn wants_cluster_domain(target: &Target) -> bool {
     match target.host() {
         // A name of four or more labels is a host, or already has the domain; `a.b.c.svc` is the exception.
         Host::Name { name, absolute: false } => {
-            name.label_count() <= 3 || (name.label_count() == 4 && name.labels().next_back() == Some("svc"))
+            let is_host = name.label_count() == 3 && target.excludes_pods();
+            (name.label_count() <= 3 && !is_host)
+                || (name.label_count() == 4 && name.labels().next_back() == Some("svc"))
         }
         _ => false,
     }
@@ -65,12 +67,14 @@ impl Expansion<'_> {
         match *labels.as_slice() {
             [service] => self.own_namespace(service),
             [service, namespace] => {
-                self.pod_of_own_namespace(service, namespace);
+                if !self.plan.target.excludes_pods() {
+                    self.pod_of_own_namespace(service, namespace);
+                }
                 self.service(service, namespace);
                 self.push(NameKind::Host, self.name.as_str(), None, false);
             }
             [service, namespace, "svc"] => self.service(service, namespace),
-            [pod, service, namespace] => {
+            [pod, service, namespace] if !self.plan.target.excludes_pods() => {
                 self.pod(pod, service, namespace);
                 self.push(NameKind::Host, self.name.as_str(), None, false);
             }
@@ -229,6 +233,7 @@ mod tests {
             ("web-0.nginx.default", vec!["web-0.nginx.default.svc.cluster.local", "web-0.nginx.default"]),
             ("_http._tcp.orders", vec!["SRV _http._tcp.orders.shop.svc.cluster.local"]),
             ("_http._tcp.orders.billing.svc", vec!["SRV _http._tcp.orders.billing.svc.cluster.local"]),
+            ("_http._tcp.web-0.nginx.shop.svc", vec!["SRV _http._tcp.nginx.shop.svc.cluster.local only web-0"]),
             (
                 "http://rates-eureka.platform-team-a.svc:8080/eureka",
                 vec!["rates-eureka.platform-team-a.svc.cluster.local"],
@@ -240,6 +245,40 @@ mod tests {
             ("localhost:80", vec![]),
         ] {
             assert_eq!(queries(target, &in_pod()), expected, "{target}");
+        }
+    }
+
+    /// A search list would append its entries to the labels, and `_http._tcp.web-0.nginx.shop.svc.cluster.local` does not
+    /// exist by the Kubernetes DNS specification.
+    #[test]
+    fn the_srv_form_of_a_name_is_not_read_as_a_pod() {
+        for (target, expected, services) in [
+            (
+                "_http._tcp.orders.billing",
+                vec!["SRV _http._tcp.orders.billing.svc.cluster.local", "SRV _http._tcp.orders.billing"],
+                vec!["orders.billing"],
+            ),
+            (
+                "http://_http._tcp.orders.billing/v1",
+                vec!["SRV _http._tcp.orders.billing.svc.cluster.local", "SRV _http._tcp.orders.billing"],
+                vec!["orders.billing"],
+            ),
+            (
+                "_dns._udp.kube-dns.kube-system",
+                vec!["SRV _dns._udp.kube-dns.kube-system.svc.cluster.local", "SRV _dns._udp.kube-dns.kube-system"],
+                vec!["kube-dns.kube-system"],
+            ),
+            ("_sip._tcp.voice.example.com", vec!["SRV _sip._tcp.voice.example.com"], vec![]),
+            ("_http._tcp.orders.billing.", vec!["SRV _http._tcp.orders.billing"], vec![]),
+        ] {
+            assert_eq!(queries(target, &in_pod()), expected, "{target}");
+            let planned = plan_for(target, &in_pod()).services;
+            assert_eq!(planned.iter().map(ToString::to_string).collect::<Vec<_>>(), services, "{target}");
+        }
+        let laptop = plan_for("_sip._tcp.voice.example.com", &Scope::default());
+        assert!(laptop.refused.is_empty(), "{:?}", laptop.refused);
+        for (target, wants) in [("_http._tcp.orders.billing", true), ("_sip._tcp.voice.example.com", false)] {
+            assert_eq!(Plan::wants_cluster_domain(&Target::new(target).expect(target)), wants, "{target}");
         }
     }
 

@@ -143,12 +143,7 @@ const TABLE: &[Row] = &[
     a("orders.shop.svc.cluster.local:8080", &[], "orders.shop.svc.cluster.local.", ORDERS),
     a("orders.shop.svc.cluster.local.:8080", &[], "orders.shop.svc.cluster.local.", ORDERS),
     srv("_http._tcp.orders", &[], "_http._tcp.orders.shop.svc.cluster.local.", ORDERS),
-    srv(
-        "_http._tcp.orders.shop",
-        &["_http._tcp.shop.shop.svc.cluster.local."],
-        "_http._tcp.orders.shop.svc.cluster.local.",
-        ORDERS,
-    ),
+    srv("_http._tcp.orders.shop", &[], "_http._tcp.orders.shop.svc.cluster.local.", ORDERS),
     srv("_http._tcp.nginx.shop.svc", &[], "_http._tcp.nginx.shop.svc.cluster.local.", WEB),
     a("http://nginx:8080", &[], "nginx.shop.svc.cluster.local.", WEB),
     a("web-0.nginx:8080", &[], "web-0.nginx.shop.svc.cluster.local.", WEB_0),

@@ -65,6 +65,23 @@ fn a_scheme_gives_a_default_port_and_a_port_name() {
 }
 
 #[test]
+fn an_srv_name_is_another_target_where_its_host_could_be_a_pod() {
+    for (srv, named, is_same) in [
+        ("_http._tcp.orders", "orders:http", true),
+        ("_http._tcp.orders.billing", "orders.billing:http", false),
+        ("_http._tcp.orders.billing.svc", "orders.billing.svc:http", true),
+        ("_http._tcp.web-0.nginx.shop", "web-0.nginx.shop:http", false),
+        ("_http._tcp.web-0.nginx.shop.svc", "web-0.nginx.shop.svc:http", true),
+        ("_http._tcp.orders.billing.", "orders.billing.:http", true),
+    ] {
+        assert_eq!(ok(srv) == ok(named), is_same, "{srv}");
+        for text in [srv, named] {
+            assert_eq!(ok(&ok(text).to_string()), ok(text), "{text}");
+        }
+    }
+}
+
+#[test]
 fn the_error_of_a_malformed_target_has_rule_and_remedy() {
     for (input, rule) in [
         ("", "the host is empty"),

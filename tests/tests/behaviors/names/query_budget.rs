@@ -41,8 +41,9 @@ const TABLE: &[NameForm] = &[
     row("my-service.my-ns.svc.cluster.local.:80", &[], "my-service.my-ns.svc.cluster.local."),
     row("web-0.nginx.shop.svc.cluster.local:80", &[], "web-0.nginx.shop.svc.cluster.local."),
     srv("_http._tcp.my-service", &[], "_http._tcp.my-service.shop.svc.cluster.local."),
+    srv("_http._tcp.my-service.my-ns", &[], "_http._tcp.my-service.my-ns.svc.cluster.local."),
     srv(
-        "_http._tcp.my-service.my-ns",
+        "my-service.my-ns:http",
         &["_http._tcp.my-ns.shop.svc.cluster.local."],
         "_http._tcp.my-service.my-ns.svc.cluster.local.",
     ),
