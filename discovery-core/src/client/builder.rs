@@ -186,10 +186,14 @@ impl Setup {
         self.detect_with(self.environment.resolv_conf()?.as_deref())
     }
 
-    /// As [`detect`](Self::detect), after a change; `None` if there is no `resolv.conf` or nothing in it, as for a moment
-    /// while a tool writes it.
+    /// As [`detect`](Self::detect), after a change; `None` if there is no `resolv.conf` or nothing in it but comments, as
+    /// for a moment while a tool writes it, or if it cannot be read.
     pub(super) fn detect_again(&self) -> Result<Option<SourceContext>, Error> {
-        let text = self.environment.resolv_conf()?.filter(|text| !text.trim().is_empty());
+        let text = self.environment.resolv_conf().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read resolv.conf again");
+            None
+        });
+        let text = text.filter(|text| ResolvConf::has_entries(text));
         text.map(|text| self.detect_with(Some(&text))).transpose()
     }
 

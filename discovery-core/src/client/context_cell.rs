@@ -51,7 +51,9 @@ impl ContextCell {
                         current.context = Arc::new(context);
                         tracing::info!("reloaded resolv.conf after a change");
                     }
-                    None => tracing::warn!("resolv.conf is missing or empty: what it said before stays in use"),
+                    None => {
+                        tracing::warn!("resolv.conf is missing, empty or unreadable: what it said before stays in use")
+                    }
                 }
                 current.stamp = stamp;
             }

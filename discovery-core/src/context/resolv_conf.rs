@@ -52,6 +52,11 @@ impl ResolvConf {
         parsed
     }
 
+    /// Whether the text has a line that is neither empty nor a comment.
+    pub(crate) fn has_entries(text: &str) -> bool {
+        text.lines().any(|text| Line { number: 1, text }.words().next().is_some())
+    }
+
     fn line(&mut self, line: Line<'_>, interfaces: Interfaces<'_>) {
         let mut words = line.words();
         match words.next() {
