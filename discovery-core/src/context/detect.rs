@@ -5,7 +5,7 @@ mod tests;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Families, ResolvConf, Settings};
+use super::{Families, ResolvConf, Settings, nameserver::canonical};
 use crate::{
     Error,
     name::{ClusterDomain, DomainName, NameError, Namespace},
@@ -75,8 +75,8 @@ impl Context {
     ///
     /// * own namespace: `explicit`, `DISCOVERY_NAMESPACE`, `POD_NAMESPACE`, the service account's file, the first
     ///   search entry `<namespace>.svc.<cluster domain>`;
-    /// * cluster domain: `explicit`, `DISCOVERY_CLUSTER_DOMAIN`, the search entry `svc.<domain>` if another entry
-    ///   `<namespace>.svc.<domain>` confirms it;
+    /// * cluster domain: `explicit`, `DISCOVERY_CLUSTER_DOMAIN`, the search entry `svc.<domain>` if another entry,
+    ///   `<namespace>.svc.<domain>` or `<domain>`, confirms it;
     /// * nameservers: `explicit`, `DISCOVERY_NAMESERVERS`, `resolv.conf`;
     /// * families: `explicit`, `DISCOVERY_IP_FAMILIES`, IPv4 if `resolv.conf` has the option `no-aaaa`, `POD_IPS`
     ///   (downward API, `status.podIPs`; ignored if it is not a list of addresses);
@@ -144,20 +144,26 @@ fn cluster_domain(explicit: &Settings, settings: &Settings, around: &Inputs<'_>)
         .or_else(|| searched_cluster_domain(&around.resolv_conf.search).map(|domain| (domain, SEARCH_LIST)))
 }
 
-/// The cluster domain in a search list: `<domain>` of the first entry `svc.<domain>` that another entry
-/// `<namespace>.svc.<domain>` confirms.
+/// The cluster domain in a search list: `<domain>` of the first entry `svc.<domain>` that another entry confirms,
+/// `<namespace>.svc.<domain>` or `<domain>` itself.
 ///
-/// The kubelet writes `<ns>.svc.<domain> svc.<domain> <domain>` (`pkg/kubelet/network/dns/dns.go`). If several entries
-/// qualify, one whose `<domain>` is an entry too comes first; a list that was deduplicated or cut may lack that entry.
+/// The kubelet writes `<ns>.svc.<domain> svc.<domain> <domain>` (`pkg/kubelet/network/dns/dns.go`). A list that was cut
+/// or deduplicated may lack the domain, and one of `dnsConfig` the namespace. If several entries qualify, an entry with
+/// both comes first, then one with the namespace.
 ///
 /// Names are never expanded with the search list. A node's search domain may have wildcard records, which would answer
 /// for names of the cluster.
 fn searched_cluster_domain(search: &[DomainName]) -> Option<ClusterDomain> {
-    let confirmed = |rest: &&str| search.iter().any(|entry| namespace_below(entry, rest).is_some());
-    let mut candidates = search.iter().filter_map(|entry| entry.as_str().strip_prefix("svc.")).filter(confirmed);
-    let first = candidates.clone().next();
-    let listed = candidates.find(|rest| search.iter().any(|entry| entry.as_str() == *rest));
-    ClusterDomain::new(listed.or(first)?).ok()
+    let evidence = |domain: &str| {
+        let has_namespace = search.iter().any(|entry| namespace_below(entry, domain).is_some());
+        let is_listed = search.iter().any(|entry| entry.as_str() == domain);
+        (has_namespace, is_listed)
+    };
+    let candidates = search.iter().filter_map(|entry| entry.as_str().strip_prefix("svc."));
+    let confirmed = candidates.map(|domain| (evidence(domain), domain)).filter(|(found, _)| *found != (false, false));
+    // Of several with the same evidence, `max_by_key` would return the last one.
+    let (_, domain) = confirmed.rev().max_by_key(|(found, _)| *found)?;
+    ClusterDomain::new(domain).ok()
 }
 
 /// The namespace in the first entry `<namespace>.svc.<domain>`.
@@ -173,7 +179,7 @@ fn namespace_below(entry: &DomainName, domain: &str) -> Option<Namespace> {
 
 fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> WithOrigin<Vec<SocketAddr>> {
     match (&explicit.nameservers, &settings.nameservers) {
-        (Some(servers), _) => (servers.clone(), IN_CODE),
+        (Some(servers), _) => (servers.iter().copied().map(canonical).collect(), IN_CODE),
         (None, Some(servers)) => (servers.clone(), "DISCOVERY_NAMESERVERS"),
         (None, None) => (around.resolv_conf.nameservers.clone(), "resolv.conf"),
     }

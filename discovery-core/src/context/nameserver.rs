@@ -24,12 +24,20 @@ pub(super) fn nameserver(text: &str, interfaces: Interfaces<'_>) -> Result<Socke
     let (text, zone) = without_zone(text)?;
     let addr = address(&text)?;
     match (zone, addr) {
-        (None, _) => Ok(SocketAddr::new(addr.ip().to_canonical(), addr.port())),
+        (None, _) => Ok(canonical(addr)),
         (Some(zone), SocketAddr::V6(v6)) => {
             let index = zone.parse().ok().or_else(|| interfaces(zone)).ok_or(NO_INTERFACE)?;
             Ok(SocketAddrV6::new(*v6.ip(), v6.port(), 0, index).into())
         }
         (Some(_), SocketAddr::V4(_)) => Err(NOT_AN_ADDRESS),
+    }
+}
+
+/// An IPv4-mapped IPv6 address is the IPv4 address. The zone of any other address stays.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
     }
 }
 

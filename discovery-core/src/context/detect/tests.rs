@@ -49,9 +49,23 @@ fn detects_namespace_and_domain_in_resolv_conf() {
         ("custom domain", "search shop.svc.k8s.corp.eu svc.k8s.corp.eu k8s.corp.eu corp.eu", "shop", "k8s.corp.eu"),
         ("domain of one label", "search shop.svc.k8s svc.k8s k8s", "shop", "k8s"),
         ("the domain itself was cut", "search shop.svc.cluster.local svc.cluster.local", "shop", "cluster.local"),
-        ("a node's `svc.` entry alone", "search svc.corp.example corp.example", "-", "-"),
+        ("without the namespace", "search svc.k8s.example.com k8s.example.com", "-", "k8s.example.com"),
+        ("without the namespace, in another order", "search corp.eu k8s svc.k8s", "-", "k8s"),
+        (
+            "without the namespace, behind a node's",
+            "search svc.corp.example svc.k8s.corp.eu k8s.corp.eu corp.eu",
+            "-",
+            "k8s.corp.eu",
+        ),
+        (
+            "the namespace is better evidence than the domain",
+            "search svc.a.example a.example shop.svc.b.example svc.b.example",
+            "shop",
+            "b.example",
+        ),
+        ("a node's `svc.` entry alone", "search svc.corp.example example", "-", "-"),
         ("a namespaced entry alone", "search shop.svc.corp.example corp.example", "-", "-"),
-        ("not one label", "search a.b.svc.corp.example svc.corp.example corp.example", "-", "-"),
+        ("not one label", "search a.b.svc.corp.example svc.corp.example", "-", "-"),
         (
             "a node's wildcard domain behind",
             "search shop.svc.cluster.local svc.cluster.local cluster.local svc.wild.example wild.example",
@@ -140,6 +154,10 @@ fn settings_override_nameservers_and_options_of_resolv_conf() {
     let set = Context::detect(&Settings::default(), &settings, &around).expect("context");
     assert_eq!(set.origins[2].to_string(), "nameservers: 127.0.0.1:5353 (DISCOVERY_NAMESERVERS)");
     assert_eq!(set.options, DnsOptions { attempts: Some(1), tcp: false, ..all });
+    let mapped = ["[::ffff:127.0.0.1]:5353", "[fe80::1%3]:53"].map(|addr| addr.parse().expect(addr));
+    let explicit = Settings { nameservers: Some(mapped.into()), ..Settings::default() };
+    let in_code = Context::detect(&explicit, &settings, &around).expect("context");
+    assert_eq!(in_code.origins[2].to_string(), "nameservers: 127.0.0.1:5353, [fe80::1%3]:53 (set in code)");
     let local = TestInputs::default().context().expect("context");
     assert_eq!(local.origins[2].to_string(), "nameservers: 127.0.0.1:53, [::1]:53 (resolv.conf)");
     let no_file = ResolvConf::default();

@@ -37,6 +37,7 @@ async fn takes_the_cluster_domain_from_the_first_place_that_names_one() {
         // The node's own domains come after those of the cluster, and look like them.
         ("search list with the node's", None, &format!("{kubelet} svc.other.example node.example"), None),
         ("search list out of order", None, "search node.example svc.corp.example shop.svc.corp.example", None),
+        ("search list without the namespace", None, "search svc.corp.example corp.example", None),
     ] {
         let vars = env.map(|domain| ("DISCOVERY_CLUSTER_DOMAIN", domain));
         let environment = Environment::empty().with_env(vars).with_namespace("shop").with_resolv_conf(resolv_conf);
