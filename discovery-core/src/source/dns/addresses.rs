@@ -1,13 +1,22 @@
 //! The addresses of one name: A and AAAA are queried separately, at the same time, and published as they arrive.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::{Either, select};
 
-use super::{DnsSource, answer::Answer, message::Rtype, nameservers::QueryOutcome};
+use super::{
+    DnsSource,
+    answer::Answer,
+    message::{Records, Rtype},
+    nameservers::QueryOutcome,
+};
 use crate::{Error, clock, endpoint::Endpoint, plan::Families, source::Evidence};
 
 /// How long the addresses of the first family wait for the other family before they are published alone.
@@ -18,9 +27,11 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(25);
 const EMPTY_FAMILY_EVERY: u32 = 10;
 
 /// The addresses of a name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AddressSet {
     pub(super) ips: Vec<IpAddr>,
+    /// The targets of the CNAMEs between the name and its addresses, in their order.
+    pub(super) aliases: Vec<Arc<str>>,
     /// Why the query for one family failed, if it did; the last known addresses of that family are among `ips`.
     pub(super) failed: Option<Error>,
 }
@@ -32,6 +43,12 @@ pub(super) struct AddressFailure {
     /// Whether A was answered with NXDOMAIN, so that only AAAA failed: the name most likely does not exist. The reverse
     /// says nothing, because some servers deny AAAA for every name.
     pub(super) a_denied: bool,
+}
+
+impl From<&Records> for AddressSet {
+    fn from(records: &Records) -> Self {
+        Self { ips: records.ips().collect(), aliases: records.aliases().to_vec(), failed: None }
+    }
 }
 
 impl From<Error> for AddressFailure {
@@ -53,6 +70,9 @@ pub(super) struct AddressMemory {
     v6: FamilyMemory,
 }
 
+/// Gets the addresses of the first family, with their TTL, while the other family is slow.
+pub(super) type Early<'a> = &'a mut (dyn FnMut(&AddressSet, Duration) + Send);
+
 impl DnsSource {
     /// Queries each wanted family once. If one family is slow, `early` gets the addresses of the other.
     pub(super) async fn addresses(
@@ -61,7 +81,7 @@ impl DnsSource {
         memory: &mut AddressMemory,
         max_stale: Duration,
         evidence: &mut Vec<Evidence>,
-        early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
+        early: Early<'_>,
     ) -> Result<Answer<AddressSet>, AddressFailure> {
         let (wanted, skipped) = memory.wanted(self.families);
         let ask = |rtype: Rtype, memory: &AddressMemory| self.nameservers.query(name, rtype, memory.of(rtype).large);
@@ -82,8 +102,23 @@ impl DnsSource {
         for outcome in outcomes {
             merged.add(outcome, memory, clock::now(), max_stale, evidence);
         }
-        merged.finish()
+        let answer = merged.finish();
+        if matches!(answer, Ok(Answer::NoData { .. })) {
+            evidence.extend(not_asked(name, self.families));
+        }
+        answer
     }
+}
+
+/// A name without records of the only family that this process has may have records of the other one.
+fn not_asked(name: &str, families: Families) -> Option<Evidence> {
+    let rtype = match (families.v4(), families.v6()) {
+        (true, false) => Rtype::Aaaa,
+        (false, true) => Rtype::A,
+        _ => return None,
+    };
+    let why = format!("not asked: the address families of this process are {families} (DISCOVERY_IP_FAMILIES)");
+    Some(Evidence::new(format!("{rtype} {name}."), why))
 }
 
 fn is_found(outcome: &QueryOutcome) -> bool {
@@ -95,11 +130,7 @@ fn is_found(outcome: &QueryOutcome) -> bool {
 /// By RFC 8020, NXDOMAIN for one type says that there are no records of the other type either. It is not relied on:
 /// CoreDNS's `template ANY AAAA` and the resolvers of Docker and of VPNs answer one type with it although the name
 /// exists.
-async fn both<F: Future<Output = QueryOutcome>>(
-    one: F,
-    other: F,
-    early: &mut (dyn FnMut(&[IpAddr], Duration) + Send),
-) -> Vec<QueryOutcome> {
+async fn both<F: Future<Output = QueryOutcome>>(one: F, other: F, early: Early<'_>) -> Vec<QueryOutcome> {
     let (one, other) = (Box::pin(one), Box::pin(other));
     let (first, mut rest) = match select(one, other).await {
         Either::Left((first, rest)) | Either::Right((first, rest)) => (first, rest),
@@ -108,7 +139,10 @@ async fn both<F: Future<Output = QueryOutcome>>(
         if let Ok(second) = tokio::time::timeout(RESOLUTION_DELAY, &mut rest).await {
             return vec![first, second];
         }
-        early(&value.ips().collect::<Vec<_>>(), *ttl);
+        let set = AddressSet::from(value);
+        if !set.ips.is_empty() {
+            early(&set, *ttl);
+        }
     }
     let second = rest.await;
     vec![first, second]
@@ -118,6 +152,7 @@ async fn both<F: Future<Output = QueryOutcome>>(
 #[derive(Debug, Default)]
 struct Merged {
     ips: Vec<IpAddr>,
+    aliases: Vec<Arc<str>>,
     found: bool,
     exists: bool,
     a_denied: bool,
@@ -142,7 +177,10 @@ impl Merged {
         let shortest = |known: Option<Duration>, ttl| Some(known.map_or(ttl, |known: Duration| known.min(ttl)));
         match outcome.result {
             Ok(Answer::Found { value, ttl }) => {
-                let ips: Vec<IpAddr> = value.ips().collect();
+                let AddressSet { ips, aliases, .. } = AddressSet::from(&value);
+                if self.aliases.is_empty() {
+                    self.aliases = aliases;
+                }
                 self.found |= !ips.is_empty();
                 self.exists = true;
                 self.ips.extend(&ips);
@@ -171,7 +209,9 @@ impl Merged {
     fn finish(self) -> Result<Answer<AddressSet>, AddressFailure> {
         let ttl = self.ttl.or(self.negative_ttl).unwrap_or_default();
         match (self.found, self.failed) {
-            (true, failed) => Ok(Answer::Found { value: AddressSet { ips: self.ips, failed }, ttl }),
+            (true, failed) => {
+                Ok(Answer::Found { value: AddressSet { ips: self.ips, aliases: self.aliases, failed }, ttl })
+            }
             (false, Some(error)) => Err(AddressFailure { error, a_denied: self.a_denied }),
             (false, None) if self.exists => Ok(Answer::NoData { ttl }),
             (false, None) => Ok(Answer::NxDomain { ttl }),
@@ -253,101 +293,5 @@ pub(super) fn endpoints(ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
     match ips.as_slice() {
         [v4 @ IpAddr::V4(_), v6 @ IpAddr::V6(_)] => vec![Endpoint::new(at(v4)).with_addr(at(v6))],
         ips => ips.iter().map(|ip| Endpoint::new(at(ip))).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::dns::message::tests::addresses;
-
-    /// What two families say together: `+` records, `0` NODATA, `-` NXDOMAIN, `!` a failure.
-    fn merged(answers: [(Rtype, char); 2]) -> char {
-        let (mut merged, mut memory) = (Merged::default(), AddressMemory::default());
-        for (rtype, answer) in answers {
-            let ttl = Duration::from_secs(5);
-            let result = match answer {
-                '+' => Ok(Answer::Found { value: addresses(rtype), ttl }),
-                '0' => Ok(Answer::NoData { ttl }),
-                '-' => Ok(Answer::NxDomain { ttl }),
-                _ => Err(Error::transient("SERVFAIL")),
-            };
-            let outcome = QueryOutcome { rtype, result, large: false, evidence: Vec::new() };
-            merged.add(outcome, &mut memory, clock::now(), Duration::ZERO, &mut Vec::new());
-        }
-        match merged.finish() {
-            Ok(Answer::Found { .. }) => '+',
-            Ok(Answer::NoData { .. }) => '0',
-            Ok(Answer::NxDomain { .. }) => '-',
-            Err(_) => '!',
-        }
-    }
-
-    #[test]
-    fn a_name_does_not_exist_when_both_families_say_so() {
-        for (one, other, expected) in [
-            ('+', '+', '+'),
-            ('+', '0', '+'),
-            ('+', '-', '+'),
-            ('+', '!', '+'),
-            ('0', '0', '0'),
-            ('0', '-', '0'),
-            ('0', '!', '!'),
-            ('-', '-', '-'),
-            ('-', '!', '!'),
-            ('!', '!', '!'),
-        ] {
-            for (one, other) in [(one, other), (other, one)] {
-                assert_eq!(merged([(Rtype::A, one), (Rtype::Aaaa, other)]), expected, "A {one}, AAAA {other}");
-                assert_eq!(merged([(Rtype::Aaaa, one), (Rtype::A, other)]), expected, "AAAA {one}, A {other}");
-            }
-        }
-    }
-
-    /// `docs/failure-modes.md`, F10.
-    #[test]
-    fn a_family_that_loses_its_addresses_is_queried_again_before_it_is_skipped() {
-        let now = clock::now();
-        let mut memory = AddressMemory::default();
-        memory.v4.on_found(vec![[10, 0, 0, 1].into()], now);
-        memory.v6.on_found(vec![std::net::Ipv6Addr::LOCALHOST.into()], now);
-        memory.v6.on_empty();
-        assert_eq!(memory.wanted(Families::Both).1, None);
-        memory.v6.on_empty();
-        assert_eq!(memory.wanted(Families::Both).1, Some(Rtype::Aaaa));
-    }
-
-    /// A server may send one record twice, and some map IPv4 into AAAA.
-    #[test]
-    fn one_address_of_each_family_is_one_endpoint_however_often_it_is_listed() {
-        let endpoints = |ips: &[&str]| {
-            let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-            let shown = |e: &Endpoint| e.addrs().map(|addr| addr.to_string()).collect::<Vec<_>>().join(" ");
-            endpoints(&ips, 80).iter().map(shown).collect::<Vec<_>>()
-        };
-        assert_eq!(endpoints(&["10.0.0.1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
-        assert_eq!(endpoints(&["fd00::1", "10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
-        assert_eq!(endpoints(&["10.0.0.1", "::ffff:10.0.0.1"]), ["10.0.0.1:80"]);
-        assert_eq!(endpoints(&["10.0.0.1", "::ffff:10.0.0.1", "fd00::1"]), ["10.0.0.1:80 [fd00::1]:80"]);
-        assert_eq!(endpoints(&["10.0.0.2", "10.0.0.1", "10.0.0.2"]), ["10.0.0.1:80", "10.0.0.2:80"]);
-    }
-
-    #[test]
-    fn an_empty_family_is_queried_in_every_tenth_round() {
-        let now = clock::now();
-        let mut memory = AddressMemory::default();
-        let mut queries = 0;
-        for _ in 0..31 {
-            let (wanted, skipped) = memory.wanted(Families::Both);
-            memory.v4.on_found(vec![[10, 0, 0, 1].into()], now);
-            if wanted.contains(&Rtype::Aaaa) {
-                queries += 1;
-                memory.v6.on_empty();
-            }
-            if let Some(rtype) = skipped {
-                memory.of_mut(rtype).on_skipped();
-            }
-        }
-        assert_eq!(queries, 4, "rounds 1, 11, 21, 31");
     }
 }

@@ -1,17 +1,17 @@
 //! The lookup of one target in DNS: tries its candidate names and remembers which one has endpoints.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     DnsSource,
-    addresses::{AddressFailure, AddressMemory, AddressSet, endpoints},
+    addresses::{AddressFailure, AddressMemory, AddressSet},
     answer::Answer,
+    reading::Reading,
     services::ServiceMemory,
 };
 use crate::{
     Error,
     endpoint::Endpoint,
-    name::Hostname,
     plan::{Candidate, NameKind, Plan, Question},
     source::{BoxFuture, Evidence, Lookup, State, Update},
 };
@@ -39,8 +39,9 @@ pub(super) struct DnsLookup {
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// The candidate that had endpoints last. Only this one is queried until its answer is negative.
-    winner: Option<usize>,
+    /// How the last answer with endpoints reads the name. Only its winner is queried until the winner's answer is
+    /// negative.
+    reading: Option<Reading>,
     /// The winner gave a negative answer once; the confirming round tries all candidates.
     doubted: bool,
     addresses: AddressMemory,
@@ -75,7 +76,7 @@ impl DnsLookup {
         evidence.extend(self.refused.iter().map(|what| Evidence::new("not asked", what)));
         let mut update = Update::new(state).with_evidence(evidence);
         if matches!(update.state, State::Ready(_)) {
-            update.name_kind = self.memory.winner.and_then(|at| self.candidates.get(at)).and_then(name_kind);
+            update.name_kind = self.memory.reading.as_ref().and_then(Reading::name_kind);
         }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
@@ -100,8 +101,8 @@ impl DnsLookup {
             if failed.is_some() && !candidate.in_cluster {
                 break;
             }
-            let remembered = self.memory.winner == Some(at);
-            let answer = match self.query(&candidate, remembered, evidence, early).await {
+            let remembered = self.memory.winner() == Some(at);
+            let answer = match self.query(at, &candidate, evidence, early).await {
                 Ok(answer) => answer,
                 Err(failure) if failure.a_denied && !remembered => {
                     failed.get_or_insert(failure.error);
@@ -110,10 +111,10 @@ impl DnsLookup {
                 Err(failure) => return Err(failure.error),
             };
             match answer {
-                Answer::Found { value, ttl } => {
-                    self.memory.winner = Some(at);
+                Answer::Found { value: (endpoints, reading), ttl } => {
+                    self.memory.reading = reading;
                     self.memory.doubted = false;
-                    return Ok((State::Ready(value), ttl));
+                    return Ok((State::Ready(endpoints), ttl));
                 }
                 Answer::NoData { ttl } => {
                     exists = true;
@@ -133,10 +134,11 @@ impl DnsLookup {
     /// Service may have been created.
     fn next_candidates(&mut self) -> Vec<(usize, Candidate)> {
         let memory = &mut self.memory;
-        let in_cluster = memory.winner.and_then(|at| self.candidates.get(at)).is_some_and(|winner| winner.in_cluster);
+        let winner = memory.winner();
+        let in_cluster = winner.and_then(|at| self.candidates.get(at)).is_some_and(|winner| winner.in_cluster);
         memory.rounds = (memory.rounds + 1) % TRY_CLUSTER_EVERY;
         let try_cluster = !in_cluster && memory.rounds == 0;
-        let alone = memory.winner.filter(|_| !memory.doubted && !try_cluster);
+        let alone = winner.filter(|_| !memory.doubted && !try_cluster);
         // A deleted Service must not be looked up outside the cluster, where its name may belong to a stranger.
         let is_allowed = |candidate: &Candidate| !(in_cluster && candidate.name_kind == NameKind::Host);
         let all = self.candidates.iter().enumerate();
@@ -145,18 +147,19 @@ impl DnsLookup {
             .collect()
     }
 
-    /// Queries one candidate. The memory is used only for the name that it comes from.
+    /// Queries the candidate at index `at`. The memory is used only for the name that it comes from.
     async fn query(
         &mut self,
+        at: usize,
         candidate: &Candidate,
-        remembered: bool,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(Update) + Send),
-    ) -> Result<Answer<Vec<Endpoint>>, AddressFailure> {
+    ) -> Result<Answer<(Vec<Endpoint>, Option<Reading>)>, AddressFailure> {
+        let remembered = self.memory.winner() == Some(at);
         match &candidate.question {
             Question::Addresses(_) => {
                 let mut memory = if remembered { self.memory.addresses.clone() } else { AddressMemory::default() };
-                let answer = self.query_addresses(candidate, &mut memory, evidence, early).await?;
+                let answer = self.query_addresses(at, candidate, &mut memory, evidence, early).await?;
                 if matches!(answer, Answer::Found { .. }) {
                     self.memory.addresses = memory;
                 }
@@ -169,30 +172,42 @@ impl DnsLookup {
                 if matches!(answer, Answer::Found { .. }) {
                     self.memory.services = memory;
                 }
-                Ok(answer)
+                // The target of an SRV record names the pod.
+                let reading = Reading::new(&self.candidates, at, &[]);
+                Ok(answer.map(|endpoints| (endpoints, reading)))
             }
         }
     }
 
     async fn query_addresses(
         &mut self,
+        at: usize,
         candidate: &Candidate,
         memory: &mut AddressMemory,
         evidence: &mut Vec<Evidence>,
         early: &mut (dyn FnMut(Update) + Send),
-    ) -> Result<Answer<Vec<Endpoint>>, AddressFailure> {
-        let (port, max_stale) = (self.port, self.source.max_stale);
-        let mut publish = |ips: &[IpAddr], ttl: Duration| {
-            let mut update = Update::new(State::Ready(hosts(candidate, ips, port))).with_ttl(ttl);
-            update.name_kind = name_kind(candidate);
+    ) -> Result<Answer<(Vec<Endpoint>, Option<Reading>)>, AddressFailure> {
+        let (port, max_stale, candidates) = (self.port, self.source.max_stale, &self.candidates);
+        let read = |set: &AddressSet| {
+            let reading = Reading::new(candidates, at, &set.aliases);
+            let endpoints = reading.as_ref().map(|reading| reading.endpoints(set, port)).unwrap_or_default();
+            (endpoints, reading)
+        };
+        let mut publish = |set: &AddressSet, ttl: Duration| {
+            let (endpoints, reading) = read(set);
+            let mut update = Update::new(State::Ready(endpoints)).with_ttl(ttl);
+            update.name_kind = reading.as_ref().and_then(Reading::name_kind);
             early(update);
         };
         let name = candidate.question.name().as_str();
-        let mut answer = self.source.addresses(name, memory, max_stale, evidence, &mut publish).await?;
-        if let Answer::Found { value, ttl } = &mut answer {
-            *ttl = self.retry_failed_family(value, *ttl);
-        }
-        Ok(answer.map(|set| hosts(candidate, &set.ips, port)))
+        let answer = self.source.addresses(name, memory, max_stale, evidence, &mut publish).await?;
+        Ok(match answer.into_found() {
+            Ok((set, ttl)) => {
+                let value = read(&set);
+                Answer::Found { value, ttl: self.retry_failed_family(&set, ttl) }
+            }
+            Err(negative) => negative,
+        })
     }
 
     /// Shortens the TTL if one family failed, so that the family is queried again soon.
@@ -214,20 +229,8 @@ impl Lookup for DnsLookup {
     }
 }
 
-/// Returns how a candidate reads the name. A host within the cluster domain is not a Service name, so its kind is
-/// unknown.
-fn name_kind(candidate: &Candidate) -> Option<NameKind> {
-    (candidate.name_kind != NameKind::Host || !candidate.in_cluster).then_some(candidate.name_kind)
-}
-
-/// Returns the endpoints of a name; those of a pod's name carry the pod's hostname.
-fn hosts(candidate: &Candidate, ips: &[IpAddr], port: u16) -> Vec<Endpoint> {
-    let mut endpoints = endpoints(ips, port);
-    if candidate.name_kind == NameKind::Pod {
-        let label = candidate.question.name().labels().next().and_then(|label| Hostname::new(label).ok());
-        if let Some(hostname) = label {
-            endpoints = endpoints.into_iter().map(|e| e.with_hostname(hostname.clone())).collect();
-        }
+impl Memory {
+    fn winner(&self) -> Option<usize> {
+        self.reading.as_ref().map(Reading::winner)
     }
-    endpoints
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Plan ─▶ lookup          tries the candidates, remembers the winner
+//!           ├ reading       what the name stands for, by the answer (pure)
 //!           ├ addresses     A and AAAA, queried separately, published as they arrive
 //!           └ services      SRV with its Additional section; missing addresses are looked up
 //!               └ nameservers   one query: follows CNAMEs, chooses the nameserver, keeps the evidence
@@ -19,6 +20,7 @@ mod message;
 mod nameservers;
 mod probe;
 mod probing;
+mod reading;
 mod services;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

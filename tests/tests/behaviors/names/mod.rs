@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cluster_domain;
+mod corefile;
 mod external_names;
 mod host_header;
 mod machine;

@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod client;
+pub(crate) mod corefile;
 pub(crate) mod dns;
 pub(crate) mod environment;
 pub(crate) mod pods;

@@ -20,15 +20,15 @@ use crate::Error;
 pub(super) struct Query {
     name: Arc<str>,
     rtype: Rtype,
-    /// The number of CNAMEs that led to this name.
-    cnames: usize,
+    /// The targets of the CNAMEs that led to this name, in their order; the last one is the name.
+    aliases: Vec<Arc<str>>,
     /// The shortest TTL of those CNAMEs.
     max_ttl: Duration,
 }
 
 impl Query {
     pub(super) fn new(name: impl Into<Arc<str>>, rtype: Rtype) -> Self {
-        Self { name: name.into(), rtype, cnames: 0, max_ttl: Duration::MAX }
+        Self { name: name.into(), rtype, aliases: Vec::new(), max_ttl: Duration::MAX }
     }
 }
 
@@ -84,6 +84,11 @@ pub(super) enum Resolution {
     Answer(Answer<Records>),
     /// The name is an alias, and the response does not say what its target has: send this query next.
     Alias(Query),
+    /// NODATA, although the response has records of the queried type: they belong to this other name.
+    OtherName {
+        owner: Arc<str>,
+        ttl: Duration,
+    },
 }
 
 /// The response codes, as far as the resolver distinguishes them.
@@ -99,11 +104,18 @@ enum Rcode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Records {
     records: Vec<Record>,
+    /// The targets of the CNAMEs between the queried name and the records, in their order.
+    aliases: Vec<Arc<str>>,
     additionals: Vec<Record>,
     truncated: bool,
 }
 
 impl Records {
+    /// The targets of the CNAMEs between the queried name and the records, in their order.
+    pub(super) fn aliases(&self) -> &[Arc<str>] {
+        &self.aliases
+    }
+
     /// The addresses that requests can be sent to. `0.0.0.0` and `::` would lead back to this machine.
     pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
         self.records.iter().filter_map(Record::ip)

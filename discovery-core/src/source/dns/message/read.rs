@@ -50,15 +50,20 @@ impl Response {
             return Ok(Resolution::Answer(Answer::NxDomain { ttl: negative_ttl.min(query.max_ttl) }));
         }
         let has_soa = self.authorities.iter().any(|record| matches!(record.data, Data::Soa(_)));
-        let is_answer = |record: &Record| record.name == target.name && record.data.is(query.rtype);
-        let records: Vec<Record> = self.answers.into_iter().filter(is_answer).collect();
+        let of_type = self.answers.into_iter().filter(|record| record.data.is(query.rtype));
+        let (records, others): (Vec<Record>, Vec<Record>) = of_type.partition(|record| record.name == target.name);
+        let ttl = negative_ttl.min(target.max_ttl);
         Ok(if let Some(ttl) = records.iter().map(|record| record.ttl).min() {
-            let value = Records { records, additionals: self.additionals, truncated: self.truncated };
-            Resolution::Answer(Answer::Found { value, ttl: seconds(ttl).min(target.max_ttl) })
-        } else if target.cnames > query.cnames && !has_soa {
+            let ttl = seconds(ttl).min(target.max_ttl);
+            let (additionals, truncated) = (self.additionals, self.truncated);
+            let value = Records { records, aliases: target.aliases, additionals, truncated };
+            Resolution::Answer(Answer::Found { value, ttl })
+        } else if target.aliases.len() > query.aliases.len() && !has_soa {
             Resolution::Alias(target)
+        } else if let Some(other) = others.into_iter().next() {
+            Resolution::OtherName { owner: other.name, ttl }
         } else {
-            Resolution::Answer(Answer::NoData { ttl: negative_ttl.min(target.max_ttl) })
+            Resolution::Answer(Answer::NoData { ttl })
         })
     }
 
@@ -71,8 +76,8 @@ impl Response {
                 _ => None,
             });
             let Some((name, ttl)) = next else { return Ok(target) };
-            target.cnames += 1;
-            if target.cnames > MAX_CNAMES {
+            target.aliases.push(name.clone());
+            if target.aliases.len() > MAX_CNAMES {
                 return Err(Error::transient(format!(
                     "gave up on {query} after {MAX_CNAMES} CNAMEs: the chain is too long or a loop"
                 )));

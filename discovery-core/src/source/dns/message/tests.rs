@@ -20,7 +20,7 @@ pub(in super::super) fn addresses(rtype: Rtype) -> Records {
         Rtype::Aaaa => Data::Aaaa(Ipv6Addr::LOCALHOST),
         _ => Data::A(Ipv4Addr::LOCALHOST),
     };
-    Records { records: vec![record(NAME, 5, data)], additionals: Vec::new(), truncated: false }
+    Records { records: vec![record(NAME, 5, data)], aliases: Vec::new(), additionals: Vec::new(), truncated: false }
 }
 
 fn cname(name: &str, ttl: u32, target: &str) -> Record {
@@ -43,7 +43,7 @@ fn read(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Result<
 fn answer(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Answer<Records> {
     match read(rcode, answers, authorities).expect("an answer") {
         Resolution::Answer(answer) => answer,
-        Resolution::Alias(query) => panic!("an alias: {query}"),
+        other => panic!("not an answer: {other:?}"),
     }
 }
 
@@ -55,7 +55,8 @@ fn secs(n: u64) -> Duration {
 #[test]
 fn the_smallest_ttl_of_a_cname_chain_counts() {
     let chain = vec![a("c.example", 30), cname(NAME, 5, "b.example"), cname("b.example", 60, "c.example")];
-    let value = Records { records: vec![a("c.example", 30)], additionals: vec![], truncated: false };
+    let aliases = vec!["b.example".into(), "c.example".into()];
+    let value = Records { records: vec![a("c.example", 30)], aliases, additionals: vec![], truncated: false };
     assert_eq!(answer(Rcode::NoError, chain, vec![]), Answer::Found { value, ttl: secs(5) });
 }
 
@@ -63,7 +64,7 @@ fn the_smallest_ttl_of_a_cname_chain_counts() {
 #[test]
 fn a_cname_without_its_target_leads_to_another_query() {
     let resolution = read(Rcode::NoError, vec![cname(NAME, 5, "b.example")], vec![]).expect("an alias");
-    let next = Query { cnames: 1, max_ttl: secs(5), ..Query::new("b.example", Rtype::A) };
+    let next = Query { aliases: vec!["b.example".into()], max_ttl: secs(5), ..Query::new("b.example", Rtype::A) };
     assert_eq!(resolution, Resolution::Alias(next));
 }
 
@@ -77,8 +78,15 @@ fn a_cname_loop_is_an_error() {
 
 #[test]
 fn records_of_other_names_are_not_answers() {
-    let answer = answer(Rcode::NoError, vec![a("evil.example", 5)], vec![soa(5, 5)]);
-    assert_eq!(answer, Answer::NoData { ttl: secs(5) });
+    for authorities in [vec![soa(5, 5)], vec![]] {
+        let resolution = read(Rcode::NoError, vec![a("evil.example", 5)], authorities).expect("an answer");
+        assert_eq!(resolution, Resolution::OtherName { owner: "evil.example".into(), ttl: secs(5) });
+    }
+    let chain = vec![cname(NAME, 3, "b.example"), a("evil.example", 5)];
+    let resolution = read(Rcode::NoError, chain, vec![soa(5, 5)]).expect("an answer");
+    assert_eq!(resolution, Resolution::OtherName { owner: "evil.example".into(), ttl: secs(3) });
+    let other_type = answer(Rcode::NoError, vec![record("evil.example", 5, Data::Other)], vec![soa(5, 5)]);
+    assert_eq!(other_type, Answer::NoData { ttl: secs(5) });
 }
 
 #[test]
@@ -96,7 +104,7 @@ fn a_negative_answer_lasts_as_long_as_its_soa_says() {
 fn an_ipv4_mapped_address_is_the_ipv4_address() {
     let aaaa = |ip: &str| record(NAME, 5, Data::Aaaa(ip.parse().expect("an address")));
     let records = vec![aaaa("::ffff:10.0.0.1"), aaaa("::ffff:0.0.0.0"), aaaa("::"), aaaa("fd00::1"), aaaa("::1")];
-    let found = Records { additionals: records.clone(), records, truncated: false };
+    let found = Records { additionals: records.clone(), aliases: vec![], records, truncated: false };
     let expected = ["10.0.0.1", "fd00::1", "::1"];
     assert_eq!(found.ips().map(|ip| ip.to_string()).collect::<Vec<_>>(), expected);
     assert_eq!(found.glue().map(|(_, ip, _)| ip.to_string()).collect::<Vec<_>>(), expected);

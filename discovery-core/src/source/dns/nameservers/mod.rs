@@ -101,6 +101,7 @@ impl Nameservers {
             match resolution {
                 Ok(Resolution::Alias(target)) => query = target,
                 Ok(Resolution::Answer(answer)) => break Ok(answer),
+                Ok(Resolution::OtherName { ttl, .. }) => break Ok(Answer::NoData { ttl }),
                 Err(error) => break Err(error),
             }
         };
@@ -171,9 +172,17 @@ impl Server {
 /// The text of an explanation.
 fn describe(resolution: &Result<Resolution, Error>) -> String {
     match resolution {
-        Ok(Resolution::Answer(Answer::Found { value, ttl })) => format!("{value}, TTL {}s", ttl.as_secs()),
+        Ok(Resolution::Answer(Answer::Found { value, ttl })) => match value.aliases().last() {
+            Some(target) => format!("{value}, TTL {}s, alias of {target}.", ttl.as_secs()),
+            None => format!("{value}, TTL {}s", ttl.as_secs()),
+        },
         Ok(Resolution::Answer(Answer::NoData { ttl })) => format!("no such records (NODATA), TTL {}s", ttl.as_secs()),
         Ok(Resolution::Answer(Answer::NxDomain { ttl })) => format!("no such name (NXDOMAIN), TTL {}s", ttl.as_secs()),
+        Ok(Resolution::OtherName { owner, ttl }) => format!(
+            "no such records (NODATA), TTL {}s: the response has records of {owner}., another name; a `rewrite` in the \
+             Corefile needs `answer auto`",
+            ttl.as_secs()
+        ),
         Ok(Resolution::Alias(target)) => format!("an alias; next query: {target}"),
         Err(error) => error.to_string(),
     }
