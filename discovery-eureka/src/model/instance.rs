@@ -41,19 +41,16 @@ impl Instance {
         zone.map(String::as_str).filter(|zone| !zone.is_empty())
     }
 
-    /// Returns the address: `ipAddr`, else the host name if that is an address.
+    /// Returns the address: `ipAddr`, else the host name if that is an address. An IPv4-mapped IPv6 address is the IPv4
+    /// address.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        let parse = |text: &str| text.trim_matches(['[', ']']).parse().ok();
-        self.ip_addr.as_deref().and_then(parse).or_else(|| parse(&self.host_name))
+        self.ip_addr.as_deref().and_then(parse_ip).or_else(|| parse_ip(&self.host_name))
     }
 
     /// Returns `ipAddr` if a connection to it can lead to an instance: not `0.0.0.0`, for example.
     pub(crate) fn usable_ip(&self) -> Option<IpAddr> {
-        let ip: IpAddr = self.ip_addr.as_deref()?.trim().trim_matches(['[', ']']).parse().ok()?;
-        let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-        (!ip.is_unspecified() && !ip.is_multicast() && !is_link_local && !is_broadcast).then_some(ip)
+        self.ip_addr.as_deref().and_then(parse_ip).filter(can_lead_to_instance)
     }
 
     /// Returns `hostName` without brackets and without the port that some clients register in it; `None` if it is
@@ -70,6 +67,21 @@ impl Instance {
         };
         Some(host).filter(|host| !host.is_empty())
     }
+}
+
+/// Parses an address, with or without brackets; an IPv4-mapped IPv6 address is the IPv4 address.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    text.trim().trim_matches(['[', ']']).parse().ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// Returns whether a connection to the address can lead to an instance on another machine or on this one, whatever the
+/// reader's own addresses are.
+pub(crate) fn can_lead_to_instance(ip: &IpAddr) -> bool {
+    let is_special = match ip {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !is_special && !ip.is_unspecified() && !ip.is_multicast()
 }
 
 /// A port of an instance.

@@ -11,5 +11,6 @@ mod instance;
 mod read;
 
 pub(crate) use applications::Applications;
+pub(crate) use instance::can_lead_to_instance;
 pub use instance::{Instance, InstancePort, Status};
 pub(crate) use read::{Action, Page, applications, instance};

@@ -82,7 +82,7 @@ impl RecordSettings {
         let id = self.instance_id.clone().unwrap_or_else(|| self.default_id(ip, environment));
         check_id(&id)?;
         let host_name = match &self.host_name {
-            Some(name) => name.parse().map_or_else(|_| name.clone(), url_host),
+            Some(name) => name.parse().map_or_else(|_| name.clone(), |ip: IpAddr| url_host(ip.to_canonical())),
             None => url_host(ip),
         };
         let urls = self.urls(&host_name);
@@ -139,15 +139,18 @@ impl RecordSettings {
 
 /// Returns a page that is given as an absolute URL; `None` for a path.
 fn absolute(page: &str) -> Option<Url> {
-    Url::parse(page).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https");
+    page.split_once("://").and_then(|_| Url::parse(page).ok()).filter(is_web)
 }
 
 /// Accepts a path, or an absolute URL of http or https.
 fn check_page(what: &str, page: Option<&str>) -> Result<(), Error> {
     let Some(page) = page else { return Ok(()) };
+    // `localhost:8080/health` is a host with a port, and `//localhost/health` one without a scheme.
+    let has_host = page.starts_with("//") || page.split('/').next().is_some_and(|first| first.contains(':'));
     let rule = if page.contains(|c: char| c.is_whitespace() || c.is_control()) {
         "it contains a space or a control character"
-    } else if page.contains("://") && !page.starts_with('/') && absolute(page).is_none() {
+    } else if has_host && absolute(page).is_none() {
         "it is neither a path nor an http or https URL"
     } else {
         return Ok(());

@@ -18,7 +18,10 @@ use super::{
     feed::{Feed, FeedReader},
     host_names::{HostNames, HostPort, Resolved, ResolvedNames},
 };
-use crate::{Instance, InstancePort, Status, model::Applications};
+use crate::{
+    Instance, InstancePort, Status,
+    model::{Applications, can_lead_to_instance},
+};
 
 /// How long the first query waits for the first fetch. After that, the resolver asks the sources that follow.
 const FIRST_FETCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -244,10 +247,10 @@ impl Query {
             return Some(Dial::Addr(addr));
         }
         match instance.host() {
-            Some(host) => Some(match host.parse::<IpAddr>() {
-                Ok(ip) => Dial::Addr(addr(ip)),
-                Err(_) => Dial::Name { name: (host.to_lowercase(), port), fallback: by_ip },
-            }),
+            Some(host) => match host.parse::<IpAddr>() {
+                Ok(ip) => Some(ip.to_canonical()).filter(can_lead_to_instance).map(addr).or(by_ip).map(Dial::Addr),
+                Err(_) => Some(Dial::Name { name: (host.to_lowercase(), port), fallback: by_ip }),
+            },
             None => by_ip.map(Dial::Addr),
         }
     }

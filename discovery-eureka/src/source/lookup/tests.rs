@@ -139,6 +139,11 @@ fn dials_the_host_name_or_the_address_as_configured() {
         // No usable `ipAddr`.
         (&by_ip, "vm.example.com", "", at.clone(), "192.0.2.1:8080"),
         (&by_ip, "vm.example.com", "0.0.0.0", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "vm.example.com", "::ffff:0.0.0.0", at.clone(), "192.0.2.1:8080"),
+        (&by_ip, "vm.example.com", "::ffff:10.0.0.1", at.clone(), "10.0.0.1:8080"),
+        (&by_name, "::ffff:192.0.2.7", "10.0.0.1", Resolved::Missing, "192.0.2.7:8080"),
+        (&by_name, "0.0.0.0", "10.0.0.1", Resolved::Missing, "10.0.0.1:8080"),
+        (&by_ip, "[::ffff:0.0.0.0]:9999", "", Resolved::Missing, "empty"),
         (&by_ip, "vm.example.com", "fe80::1", at.clone(), "192.0.2.1:8080"),
         (&by_ip, "vm.example.com", "unknown", at.clone(), "192.0.2.1:8080"),
         (&by_ip, "VM.example.com:9999", "::", at.clone(), "192.0.2.1:8080"),
