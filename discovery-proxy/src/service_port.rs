@@ -7,9 +7,10 @@
 //! * The cluster IP of a family is `clusterIPs[i]` where `ipFamilies[i]` is that family. Without `ipFamilies`, it is
 //!   `clusterIP` if its family matches. The proxy of a family ignores a Service without a cluster IP of that family.
 //! * External IPs, load balancer addresses and source ranges of the other family are left out.
+//! * Of several ports with one name and protocol, the last one counts (`serviceMap[svcPortName] = info`).
 //! * `nodePort` is used as it is: the API server checks its range.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Cidr,
@@ -127,6 +128,8 @@ impl ServicePortInfo {
 }
 
 /// Returns the ports of a Service that the proxy of a family serves; none if the Service is not proxied.
+///
+/// Of several ports with one name and protocol, which an API server rejects, kube-proxy serves the last one.
 #[must_use]
 pub fn service_ports(service: &Service, family: IpFamily) -> Vec<(ServicePortName, ServicePortInfo)> {
     if should_skip(service) {
@@ -145,7 +148,12 @@ pub fn service_ports(service: &Service, family: IpFamily) -> Vec<(ServicePortNam
         };
         Some((ServicePortName::new(name.clone(), &port.name, port.protocol), info))
     };
-    service.ports.iter().filter_map(named).collect()
+    let mut ports: Vec<_> = service.ports.iter().filter_map(named).collect();
+    let mut later = BTreeSet::new();
+    ports.reverse();
+    ports.retain(|(name, _)| later.insert(name.clone()));
+    ports.reverse();
+    ports
 }
 
 fn should_skip(service: &Service) -> bool {

@@ -31,14 +31,15 @@ pub enum KubeProxyFallback {
     Historical,
 }
 
-/// The mode to run, and the warning that kube-proxy would log.
+/// The mode to run, and the warnings that kube-proxy would log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModeSelection {
     /// The mode to run.
     pub mode: Mode,
-    /// Why `mode` is not the requested one.
-    pub warning: Option<String>,
+    /// Why `mode` is not the requested one, one warning for each step to another mode, in their order; empty if it is the
+    /// requested one.
+    pub warnings: Vec<String>,
 }
 
 impl ModeSelection {
@@ -49,7 +50,7 @@ impl ModeSelection {
     /// With [`KubeProxyFallback::Current`], fails if the mode is unknown or the kernel does not support it.
     pub fn from_flag(flag: &str, kernel: Kernel, fallback: KubeProxyFallback) -> Result<Self, ModeError> {
         match fallback {
-            KubeProxyFallback::Current => current(flag, kernel).map(|mode| Self { mode, warning: None }),
+            KubeProxyFallback::Current => current(flag, kernel).map(|mode| Self { mode, warnings: Vec::new() }),
             KubeProxyFallback::Historical => Ok(historical(flag, kernel)),
         }
     }
@@ -87,23 +88,23 @@ fn current(flag: &str, kernel: Kernel) -> Result<Mode, ModeError> {
 
 fn historical(flag: &str, kernel: Kernel) -> ModeSelection {
     let iptables = || Mode::Iptables(IptablesConfig::default());
-    let mut warning = None;
+    let mut warnings = Vec::new();
     let mut mode = match flag {
         "userspace" => Mode::Userspace,
         "ipvs" => Mode::Ipvs(IpvsConfig::default()),
         "" | "iptables" => iptables(),
         unknown => {
-            warning = Some(format!("Unknown proxy mode {unknown:?}, assuming iptables proxy"));
+            warnings.push(format!("Unknown proxy mode {unknown:?}, assuming iptables proxy"));
             iptables()
         }
     };
     if matches!(mode, Mode::Ipvs(_)) && !kernel.ipvs {
-        warning = Some("Can't use ipvs proxier, trying iptables proxier".to_owned());
+        warnings.push("Can't use ipvs proxier, trying iptables proxier".to_owned());
         mode = iptables();
     }
     if matches!(mode, Mode::Iptables(_)) && !kernel.iptables {
-        warning = Some("Can't use iptables proxy, using userspace proxier".to_owned());
+        warnings.push("Can't use iptables proxy, using userspace proxier".to_owned());
         mode = Mode::Userspace;
     }
-    ModeSelection { mode, warning }
+    ModeSelection { mode, warnings }
 }

@@ -40,11 +40,8 @@ impl FromStr for Protocol {
 
     /// Parses the API's spelling in capitals. The empty string is TCP.
     fn from_str(text: &str) -> Result<Self, Unsupported> {
-        if text.is_empty() {
-            return Ok(Self::Tcp);
-        }
-        let supported = || Unsupported { value: text.to_owned(), supported: "\"SCTP\", \"TCP\", \"UDP\"" };
-        Self::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(supported)
+        let supported = "\"SCTP\", \"TCP\", \"UDP\"";
+        if text.is_empty() { Ok(Self::Tcp) } else { Unsupported::or_one_of(text, &Self::ALL, Self::as_str, supported) }
     }
 }
 
@@ -56,6 +53,17 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
+    /// Returns the value that is spelled as `text`. `supported` lists all spellings, in the order of the API server.
+    pub(super) fn or_one_of<T: Copy>(
+        text: &str,
+        all: &[T],
+        spelling: fn(T) -> &'static str,
+        supported: &'static str,
+    ) -> Result<T, Self> {
+        let unsupported = || Self { value: text.to_owned(), supported };
+        all.iter().copied().find(|one| spelling(*one) == text).ok_or_else(unsupported)
+    }
+
     /// Returns the unsupported value.
     #[must_use]
     pub fn value(&self) -> &str {
@@ -89,6 +97,15 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
+    /// Returns the family as the API writes it, such as `IPv4`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// Returns the family of an address. An IPv4-mapped IPv6 address is IPv4.
     #[must_use]
     pub const fn from_ip(ip: IpAddr) -> Self {
@@ -101,9 +118,15 @@ impl IpFamily {
 
 impl fmt::Display for IpFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for IpFamily {
+    type Err = Unsupported;
+
+    /// Parses the API's spelling of one entry of `ipFamilies`.
+    fn from_str(text: &str) -> Result<Self, Unsupported> {
+        Unsupported::or_one_of(text, &[Self::V4, Self::V6], Self::as_str, "\"IPv4\", \"IPv6\"")
     }
 }

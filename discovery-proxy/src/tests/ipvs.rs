@@ -159,8 +159,17 @@ fn unsupported_mode_is_an_error_today_and_a_fallback_before_1_27() {
     assert_eq!(historical("ipvs", Kernel { iptables: false, ..kernel }).mode, Mode::Userspace);
     assert_eq!(historical("ipvs", Kernel { ipvs: true, ..kernel }).mode, ipvs(RoundRobin));
     let unknown = historical("fast", kernel);
-    assert_eq!((unknown.mode, unknown.warning.is_some()), (iptables(), true));
-    assert_eq!(historical("", kernel).warning, None);
+    assert_eq!((unknown.mode, unknown.warnings.len()), (iptables(), 1));
+    assert!(historical("", kernel).warnings.is_empty());
+    let nothing = Kernel { iptables: false, ..kernel };
+    for (flag, first) in [
+        ("fast", "Unknown proxy mode \"fast\", assuming iptables proxy"),
+        ("ipvs", "Can't use ipvs proxier, trying iptables proxier"),
+    ] {
+        let selected = historical(flag, nothing);
+        assert_eq!(selected.mode, Mode::Userspace);
+        assert_eq!(selected.warnings, [first, "Can't use iptables proxy, using userspace proxier"]);
+    }
     assert_eq!(ModeSelection::from_flag("", kernel, KubeProxyFallback::Current).unwrap().mode, iptables());
 }
 

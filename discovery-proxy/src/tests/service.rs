@@ -29,6 +29,22 @@ fn ports_are_identified_by_service_name_and_protocol() {
     );
 }
 
+/// An API server rejects such a Service. kube-proxy keeps its ports in a map by name and protocol.
+#[test]
+fn of_two_ports_with_one_name_the_last_one_is_served_in_every_mode() {
+    let port = |port| ServicePort { port, ..ServicePort::default() };
+    let twice = Service { ports: vec![port(80), port(81)], ..service() };
+    assert_eq!(ports(&twice, IpFamily::V4), ["default/web/TCP 10.96.0.10:81"]);
+    for mode in all_modes() {
+        let mut world = World::new(mode.clone()).service(&twice).slice(&slice(pods(1)));
+        assert_eq!(world.reached(POD, "10.96.0.10:81").len(), 1, "{mode:?}");
+        assert_eq!(world.to(POD, "10.96.0.10:80"), "", "{mode:?}");
+        world.proxy.apply_endpoint_slice(&slice(pods(2)));
+        assert!(world.sync().published, "{mode:?}");
+        assert_eq!(world.reached(POD, "10.96.0.10:81").len(), 2, "{mode:?}");
+    }
+}
+
 #[test]
 fn headless_service_is_not_proxied() {
     assert!(ports(&named("web", "None"), IpFamily::V4).is_empty());

@@ -1,7 +1,7 @@
 //! Addresses and ranges.
 
 use super::world::cidr;
-use crate::{Cidr, object::IpFamily, parse_ip};
+use crate::{Cidr, object::*, parse_ip};
 
 fn canonical(text: &str) -> String {
     parse_ip(text).map_or_else(String::new, |ip| ip.to_string())
@@ -54,4 +54,31 @@ fn range_contains_addresses_with_its_prefix() {
     assert!(!cidr("0.0.0.0/0").contains("::1".parse().unwrap()));
     assert!(cidr("::/0").contains("fd00::1".parse().unwrap()) && cidr("::/0").is_zero());
     assert!(cidr("10.0.0.1/32").contains([10, 0, 0, 1].into()));
+}
+
+/// Every enum of the API parses from its `Display`, and an unknown spelling is the API server's error.
+#[test]
+fn enums_parse_from_the_spelling_of_the_api() {
+    fn spellings<T>(texts: &[&str], default: Option<&str>)
+    where
+        T: std::str::FromStr<Err = Unsupported> + std::fmt::Display + std::fmt::Debug,
+    {
+        for text in texts {
+            assert_eq!(text.parse::<T>().unwrap().to_string(), *text);
+            let error = text.to_lowercase().parse::<T>().unwrap_err();
+            assert!(error.supported().contains(&format!("{text:?}")), "{error}");
+        }
+        let empty = "".parse::<T>();
+        assert_eq!(empty.ok().map(|value| value.to_string()).as_deref(), default);
+    }
+    spellings::<Protocol>(&["TCP", "UDP", "SCTP"], Some("TCP"));
+    spellings::<IpFamily>(&["IPv4", "IPv6"], None);
+    spellings::<ServiceType>(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], Some("ClusterIP"));
+    spellings::<TrafficPolicy>(&["Cluster", "Local"], Some("Cluster"));
+    spellings::<Affinity>(&["None", "ClientIP"], Some("None"));
+    spellings::<IpMode>(&["VIP", "Proxy"], None);
+    spellings::<AddressType>(&["IPv4", "IPv6", "FQDN"], None);
+    let error = "Cluster".parse::<ServiceType>().unwrap_err().to_string();
+    let supported = "supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"";
+    assert_eq!(error, format!("Unsupported value: \"Cluster\": {supported}"));
 }

@@ -104,6 +104,122 @@ fn rejects_names_that_are_not_labels() {
 }
 
 #[test]
+fn an_empty_name_is_missing() {
+    assert_eq!(refused(&named("", "10.96.0.10")), ["metadata.name: Required value: name or generateName is required"]);
+    let nowhere = Service { namespace: String::new(), ..service() };
+    assert_eq!(refused(&nowhere), ["metadata.namespace: Required value"]);
+    let unnamed = EndpointSlice { name: String::new(), ..slice(pods(1)) };
+    assert_eq!(refused_slice(&unnamed), ["metadata.name: Required value: name or generateName is required"]);
+    let badly_named = EndpointSlice { name: "Web_1".into(), ..slice(pods(1)) };
+    assert!(
+        refused_slice(&badly_named)[0].starts_with("metadata.name: Invalid value: \"Web_1\": a lowercase RFC 1123")
+    );
+}
+
+/// The error shows the address, although `clusterIPs` is not set.
+#[test]
+fn an_error_about_cluster_ips_shows_the_only_one() {
+    let service = Service { cluster_ips: vec![], ..named("web", "10.244.0.1") };
+    assert!(refused(&service)[0].starts_with("spec.clusterIPs: Invalid value: [\"10.244.0.1\"]:"));
+}
+
+#[test]
+fn rejects_two_addresses_or_two_families_of_one_kind() {
+    for (family, name) in [(IpFamily::V4, "IPv4"), (IpFamily::V6, "IPv6")] {
+        let headless = Service { ip_families: vec![family, family], ..named("web", "None") };
+        assert_eq!(refused(&headless), [format!("spec.ipFamilies[1]: Duplicate value: {name:?}")]);
+    }
+    let dual = Service { ip_families: vec![IpFamily::V6, IpFamily::V4], ..named("web", "None") };
+    assert!(refused(&dual).is_empty());
+    let twice = Service { cluster_ips: ["10.96.0.10", "10.96.0.11"].map(Into::into).into(), ..service() };
+    assert_eq!(
+        refused(&twice),
+        [
+            "spec.clusterIPs: Invalid value: [\"10.96.0.10\", \"10.96.0.11\"]: may specify no more than one IP for each IP \
+          family"
+        ]
+    );
+}
+
+#[test]
+fn rejects_target_ports_that_are_neither_number_nor_name() {
+    for target in ["", "8080", "1", "65535", "http", "http-2", "8a"] {
+        assert!(refused(&with_port(ServicePort { target_port: target.into(), ..http() })).is_empty(), "{target}");
+    }
+    for (target, value, details) in [
+        ("0", "0", &["must be between 1 and 65535, inclusive"][..]),
+        ("-1", "-1", &["must be between 1 and 65535, inclusive"]),
+        ("65536", "65536", &["must be between 1 and 65535, inclusive"]),
+        ("this_is_bad", "\"this_is_bad\"", &["must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"]),
+        (
+            "HTTP",
+            "\"HTTP\"",
+            &[
+                "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+                "must contain at least one letter (a-z)",
+            ],
+        ),
+        ("a-name-of-sixteen", "\"a-name-of-sixteen\"", &["must be no more than 15 characters"]),
+        ("a--b", "\"a--b\"", &["must not contain consecutive hyphens"]),
+        ("a-", "\"a-\"", &["must not begin or end with a hyphen"]),
+    ] {
+        let field = "spec.ports[0].targetPort: Invalid value";
+        let expected: Vec<_> = details.iter().map(|detail| format!("{field}: {value}: {detail}")).collect();
+        assert_eq!(refused(&with_port(ServicePort { target_port: target.into(), ..http() })), expected, "{target}");
+    }
+}
+
+#[test]
+fn rejects_external_names_that_are_not_host_names() {
+    let alias = |name: &str| Service {
+        service_type: ServiceType::ExternalName,
+        external_name: name.into(),
+        cluster_ip: String::new(),
+        cluster_ips: vec![],
+        ..service()
+    };
+    for name in ["db.example.com", "db.example.com.", "db", "10.0.0.1", "1a"] {
+        assert!(refused(&alias(name)).is_empty(), "{name}");
+    }
+    for name in ["Not A Name", "DB.example.com", "a..b", "-a.b", "a-.b", "a_b.c", ".a", "a.b..", "http://a"] {
+        let shown = format!("{:?}", name.strip_suffix('.').unwrap_or(name));
+        let error = &refused(&alias(name))[..];
+        let expected =
+            format!("spec.externalName: Invalid value: {shown}: a lowercase RFC 1123 subdomain must consist");
+        assert!(error.len() == 1 && error[0].starts_with(&expected), "{name}: {error:?}");
+    }
+    for name in ["", "."] {
+        assert_eq!(refused(&alias(name)), ["spec.externalName: Required value"], "{name}");
+    }
+    let long = format!("{}a", "a.".repeat(127));
+    assert!(refused(&alias(&long))[0].ends_with("must be no more than 253 characters"));
+}
+
+#[test]
+fn rejects_a_health_check_node_port_outside_the_range() {
+    let balanced = |port: i32| Service {
+        service_type: ServiceType::LoadBalancer,
+        external_traffic_policy: TrafficPolicy::Local,
+        health_check_node_port: port,
+        ..service()
+    };
+    assert!(refused(&balanced(30_100)).is_empty() && refused(&balanced(0)).is_empty());
+    for port in [80, 29_999, 32_768, 99_999] {
+        assert_eq!(
+            refused(&balanced(port)),
+            [format!(
+                "spec.healthCheckNodePort: Invalid value: {port}: provided port is not in the valid range. The range of \
+                 valid ports is 30000-32767"
+            )]
+        );
+    }
+    assert_eq!(
+        refused(&balanced(-1)),
+        ["spec.healthCheckNodePort: Invalid value: -1: HealthCheckNodePort must be not less than 0"]
+    );
+}
+
+#[test]
 fn rejects_missing_and_duplicate_ports() {
     assert_eq!(refused(&Service { ports: vec![], ..service() }), ["spec.ports: Required value"]);
     let zero = with_port(ServicePort { port: 0, ..http() });

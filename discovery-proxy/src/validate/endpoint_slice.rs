@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{FieldError, dns_1123_label, non_special_ip, port_number};
+use super::{FieldError, NAME_REQUIRED, dns_1123_label, dns_1123_subdomain, missing, non_special_ip, port_number};
 use crate::{
     object::{AddressType, EndpointSlice, IpFamily, SliceEndpoint},
     parse_ip,
@@ -19,9 +19,8 @@ const MAX_HINTS: usize = 8;
 
 pub(super) fn validate(slice: &EndpointSlice) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if slice.name.is_empty() {
-        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
-    }
+    let name = &slice.name;
+    errors.extend(missing("metadata.name", name, NAME_REQUIRED).or_else(|| dns_1123_subdomain("metadata.name", name)));
     errors.extend(too_many("endpoints", slice.endpoints.len(), MAX_ENDPOINTS));
     errors.extend(too_many("ports", slice.ports.len(), MAX_PORTS));
     for (at, endpoint) in slice.endpoints.iter().enumerate().take(MAX_ENDPOINTS) {

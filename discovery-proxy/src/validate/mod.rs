@@ -156,6 +156,14 @@ impl error::Error for FieldError {}
 // The checks that several objects share. Source: apimachinery pkg/util/validation/validation.go (`IsDNS1035Label`,
 // `IsDNS1123Label`, `IsValidPortNum`), k/k `ValidateEndpointIP` (`ValidateNonSpecialIP`).
 
+/// Checks that a name is there at all.
+fn missing(field: &str, text: &str, detail: &str) -> Option<FieldError> {
+    text.is_empty().then(|| FieldError::required(field, detail))
+}
+
+/// What the API server says of an object without a name.
+const NAME_REQUIRED: &str = "name or generateName is required";
+
 /// Checks `metadata.name` of a Service: RFC 1035, where a label does not begin with a digit.
 fn dns_1035_label(field: &str, text: &str) -> Option<FieldError> {
     const RULE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
@@ -181,6 +189,40 @@ fn label(field: &str, text: &str, starts_well: bool, rule: &str) -> Option<Field
     }
     let is_label = starts_well && text.chars().all(is_part) && !text.ends_with('-');
     (!is_label).then(|| FieldError::invalid(field, text, rule))
+}
+
+/// Checks a host name: RFC 1123 (`IsDNS1123Subdomain`).
+fn dns_1123_subdomain(field: &str, text: &str) -> Option<FieldError> {
+    const RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+                        and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+                        validation is \
+                        '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    if text.len() > 253 {
+        return Some(FieldError::invalid(field, text, "must be no more than 253 characters"));
+    }
+    let is_end = |end: Option<char>| end.is_some_and(|end| end.is_ascii_lowercase() || end.is_ascii_digit());
+    let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '-';
+    let is_label =
+        |label: &str| is_end(label.chars().next()) && is_end(label.chars().next_back()) && label.chars().all(is_part);
+    (!text.split('.').all(is_label)).then(|| FieldError::invalid(field, text, RULE))
+}
+
+/// Checks a port that is a number or a name (`ValidatePortNumOrName`, `IsValidPortName`; RFC 6335).
+fn port_number_or_name(field: &str, text: &str) -> Vec<FieldError> {
+    if let Ok(number) = text.parse() {
+        return port_number(field, number).into_iter().collect();
+    }
+    let is_allowed = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '-';
+    let has_letter = text.contains(|part: char| part.is_ascii_lowercase());
+    let rules = [
+        (text.len() <= 15, "must be no more than 15 characters"),
+        (text.chars().all(is_allowed), "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"),
+        (has_letter, "must contain at least one letter (a-z)"),
+        (!text.contains("--"), "must not contain consecutive hyphens"),
+        (!text.starts_with('-') && !text.ends_with('-'), "must not begin or end with a hyphen"),
+    ];
+    let broken = rules.into_iter().filter(|(is_kept, _)| !is_kept);
+    broken.map(|(_, rule)| FieldError::invalid(field, text, rule)).collect()
 }
 
 /// Checks that a port can be dialed.

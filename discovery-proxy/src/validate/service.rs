@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{FieldError, Rules, dns_1035_label, dns_1123_label, non_special_ip, not_an_ip, port_number};
+use super::{
+    FieldError, NAME_REQUIRED, Rules, dns_1035_label, dns_1123_label, dns_1123_subdomain, missing, non_special_ip,
+    not_an_ip, port_number, port_number_or_name,
+};
 use crate::{
     Cidr,
     object::{Affinity, IpFamily, IpMode, Service, ServicePort, ServiceType, TrafficPolicy},
@@ -11,8 +14,12 @@ use crate::{
 };
 
 pub(super) fn validate(service: &Service, rules: &Rules) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = dns_1035_label("metadata.name", &service.name).into_iter().collect();
-    errors.extend(dns_1123_label("metadata.namespace", &service.namespace));
+    let (name, namespace) = (&service.name, &service.namespace);
+    let mut errors = Vec::new();
+    errors.extend(missing("metadata.name", name, NAME_REQUIRED).or_else(|| dns_1035_label("metadata.name", name)));
+    errors.extend(
+        missing("metadata.namespace", namespace, "").or_else(|| dns_1123_label("metadata.namespace", namespace)),
+    );
     if service.service_type == ServiceType::ExternalName {
         alias(service, &mut errors);
     } else {
@@ -20,7 +27,7 @@ pub(super) fn validate(service: &Service, rules: &Rules) -> Vec<FieldError> {
     }
     ports(service, rules, &mut errors);
     affinity(service, &mut errors);
-    external(service, &mut errors);
+    external(service, rules, &mut errors);
     errors
 }
 
@@ -33,12 +40,26 @@ fn alias(service: &Service, errors: &mut Vec<FieldError>) {
     if !service.cluster_ip.is_empty() {
         errors.push(FieldError::forbidden("spec.clusterIP", "may not be set for ExternalName services"));
     }
-    if service.external_name.is_empty() {
-        errors.push(FieldError::required("spec.externalName", ""));
-    }
+    // A final dot makes the name absolute.
+    let name = service.external_name.strip_suffix('.').unwrap_or(&service.external_name);
+    let field = "spec.externalName";
+    errors.extend(missing(field, name, "").or_else(|| dns_1123_subdomain(field, name)));
 }
 
 fn cluster_ips(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
+    for (at, family) in service.ip_families.iter().enumerate() {
+        if service.ip_families.iter().take(at).any(|earlier| earlier == family) {
+            errors.push(FieldError::duplicate(format!("spec.ipFamilies[{at}]"), family.as_str()));
+        }
+    }
+    let of_one_family = |all: &[String]| {
+        let mut families = all.iter().filter_map(|text| parse_ip(text)).map(IpFamily::from_ip);
+        families.next().is_some_and(|first| families.next() == Some(first))
+    };
+    if service.cluster_ips.len() == 2 && of_one_family(&service.cluster_ips) {
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
+    }
     if service.cluster_ips.len() > 2 {
         let detail = "may only hold up to 2 values";
         errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
@@ -66,7 +87,7 @@ fn cluster_ips(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
                 "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
                 valid.join(", ")
             );
-            errors.push(FieldError::invalid("spec.clusterIPs", &service.cluster_ips, detail));
+            errors.push(FieldError::invalid("spec.clusterIPs", all, detail));
         }
     }
     if is_headless(service) && service.service_type != ServiceType::ClusterIp {
@@ -100,6 +121,9 @@ fn ports(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
             }
         }
         errors.extend(port_number(&field("port"), port.port));
+        if !port.target_port.is_empty() {
+            errors.extend(port_number_or_name(&field("targetPort"), &port.target_port));
+        }
         if !numbers.insert((port.port, port.protocol)) {
             errors.push(FieldError::duplicate(format!("spec.ports[{at}]"), port.port));
         }
@@ -116,9 +140,14 @@ fn node_port(service: &Service, port: &ServicePort, field: &str, rules: &Rules) 
     if matches!(service.service_type, ServiceType::ClusterIp | ServiceType::ExternalName) {
         return Some(FieldError::forbidden(field, "may not be used when `type` is 'ClusterIP'"));
     }
+    in_range(field, port.node_port, rules)
+}
+
+/// Checks that the allocator of node ports could give out the port.
+fn in_range(field: &str, node_port: i32, rules: &Rules) -> Option<FieldError> {
     let (first, last) = (rules.node_ports.start(), rules.node_ports.end());
     let detail = format!("provided port is not in the valid range. The range of valid ports is {first}-{last}");
-    (!rules.node_ports.contains(&port.node_port)).then(|| FieldError::invalid(field, port.node_port, detail))
+    (!rules.node_ports.contains(&node_port)).then(|| FieldError::invalid(field, node_port, detail))
 }
 
 fn affinity(service: &Service, errors: &mut Vec<FieldError>) {
@@ -136,7 +165,7 @@ fn affinity(service: &Service, errors: &mut Vec<FieldError>) {
 }
 
 /// Everything that concerns traffic from outside the cluster.
-fn external(service: &Service, errors: &mut Vec<FieldError>) {
+fn external(service: &Service, rules: &Rules, errors: &mut Vec<FieldError>) {
     let is_load_balancer = service.service_type == ServiceType::LoadBalancer;
     addresses(service, is_load_balancer, errors);
     let is_external = is_load_balancer
@@ -147,9 +176,25 @@ fn external(service: &Service, errors: &mut Vec<FieldError>) {
         let detail = "may only be set for externally-accessible services";
         errors.push(FieldError::invalid("spec.externalTrafficPolicy", "Local", detail));
     }
-    if service.health_check_node_port != 0 && !(is_load_balancer && is_local) {
+    health_check_node_port(service, is_load_balancer && is_local, rules, errors);
+}
+
+/// `spec.healthCheckNodePort`, which comes from the range of node ports. The API server reports one out of range as an
+/// internal error of its allocator.
+fn health_check_node_port(service: &Service, is_allowed: bool, rules: &Rules, errors: &mut Vec<FieldError>) {
+    const FIELD: &str = "spec.healthCheckNodePort";
+    let number = service.health_check_node_port;
+    if number == 0 {
+        return;
+    }
+    if number < 0 {
+        errors.push(FieldError::invalid(FIELD, number, "HealthCheckNodePort must be not less than 0"));
+    }
+    if !is_allowed {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.push(FieldError::invalid("spec.healthCheckNodePort", service.health_check_node_port, detail));
+        errors.push(FieldError::invalid(FIELD, number, detail));
+    } else if number > 0 {
+        errors.extend(in_range(FIELD, number, rules));
     }
 }
 

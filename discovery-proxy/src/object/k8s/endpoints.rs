@@ -21,11 +21,8 @@ impl From<&discovery::EndpointSlice> for EndpointSlice {
             namespace,
             name,
             labels: slice.metadata.labels.clone().unwrap_or_default(),
-            address_type: match slice.address_type.as_str() {
-                "IPv4" => AddressType::V4,
-                "IPv6" => AddressType::V6,
-                _ => AddressType::Fqdn,
-            },
+            // kube-proxy ignores a slice of an unknown type, as it does one of host names.
+            address_type: slice.address_type.parse().unwrap_or(AddressType::Fqdn),
             ports: list(slice.ports.as_ref(), port),
             endpoints: endpoints(slice),
         }

@@ -1,12 +1,14 @@
 //! `v1.Service`.
 
+use std::str::FromStr;
+
 use k8s_openapi::{
     api::core::v1::{self, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
 use super::{
-    super::{Affinity, IpFamily, IpMode, LoadBalancerIngress, Service, ServicePort, ServiceType, TrafficPolicy},
+    super::{IpFamily, IpMode, LoadBalancerIngress, Service, ServicePort},
     list, names, protocol, text,
 };
 
@@ -23,19 +25,16 @@ impl From<&v1::Service> for Service {
         Self {
             namespace,
             name,
-            service_type: service_type(spec),
+            service_type: spelled(spec.type_.as_deref()),
             cluster_ip: text(spec.cluster_ip.as_ref()),
             cluster_ips: spec.cluster_ips.clone().unwrap_or_default(),
             ip_families: ip_families(spec),
             ports: list(spec.ports.as_ref(), port),
             external_ips: spec.external_ips.clone().unwrap_or_default(),
             external_name: text(spec.external_name.as_ref()),
-            external_traffic_policy: policy(spec.external_traffic_policy.as_deref()),
-            internal_traffic_policy: policy(spec.internal_traffic_policy.as_deref()),
-            session_affinity: match spec.session_affinity.as_deref() {
-                Some("ClientIP") => Affinity::ClientIp,
-                _ => Affinity::None,
-            },
+            external_traffic_policy: spelled(spec.external_traffic_policy.as_deref()),
+            internal_traffic_policy: spelled(spec.internal_traffic_policy.as_deref()),
+            session_affinity: spelled(spec.session_affinity.as_deref()),
             session_affinity_timeout: config.and_then(|config| config.timeout_seconds),
             load_balancer_ip: text(spec.load_balancer_ip.as_ref()),
             load_balancer_source_ranges: spec.load_balancer_source_ranges.clone().unwrap_or_default(),
@@ -50,31 +49,14 @@ impl From<&v1::LoadBalancerIngress> for LoadBalancerIngress {
         Self {
             ip: text(ingress.ip.as_ref()),
             hostname: text(ingress.hostname.as_ref()),
-            ip_mode: ingress.ip_mode.as_deref().map(|mode| match mode {
-                "Proxy" => IpMode::Proxy,
-                _ => IpMode::Vip,
-            }),
+            ip_mode: ingress.ip_mode.as_deref().map(|mode| mode.parse().unwrap_or(IpMode::Vip)),
         }
-    }
-}
-
-fn service_type(spec: &ServiceSpec) -> ServiceType {
-    match spec.type_.as_deref() {
-        Some("NodePort") => ServiceType::NodePort,
-        Some("LoadBalancer") => ServiceType::LoadBalancer,
-        Some("ExternalName") => ServiceType::ExternalName,
-        _ => ServiceType::ClusterIp,
     }
 }
 
 /// The families up to the first unknown one: each belongs to the address with the same index.
 fn ip_families(spec: &ServiceSpec) -> Vec<IpFamily> {
-    let known = |family: &String| match family.as_str() {
-        "IPv4" => Some(IpFamily::V4),
-        "IPv6" => Some(IpFamily::V6),
-        _ => None,
-    };
-    spec.ip_families.iter().flatten().map_while(known).collect()
+    spec.ip_families.iter().flatten().map_while(|family| family.parse().ok()).collect()
 }
 
 fn port(port: &v1::ServicePort) -> Option<ServicePort> {
@@ -91,9 +73,7 @@ fn port(port: &v1::ServicePort) -> Option<ServicePort> {
     })
 }
 
-fn policy(text: Option<&str>) -> TrafficPolicy {
-    match text {
-        Some("Local") => TrafficPolicy::Local,
-        _ => TrafficPolicy::Cluster,
-    }
+/// The value of an enum; the default if the text is absent or unknown.
+fn spelled<T: FromStr + Default>(text: Option<&str>) -> T {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
