@@ -127,7 +127,7 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
         return Err(NameError::new(input, WHAT, rule, "write the port as a number"));
     }
     let target = Target::from_parts(scheme, host, port, protocol);
-    Ok(if is_srv_name { target.as_srv_name() } else { target })
+    Ok(if is_srv_name { target.written_as_srv_name() } else { target })
 }
 
 type SrvLabels = Option<(PortName, Protocol)>;

@@ -58,7 +58,7 @@ impl Target {
 
     /// The target as an SRV name, `_port._protocol.host`. In DNS its host is a Service or a host: SRV records of a pod do
     /// not exist (Kubernetes DNS specification, 2.4.2).
-    pub(super) fn as_srv_name(mut self) -> Self {
+    pub(super) fn written_as_srv_name(mut self) -> Self {
         self.excludes_pods = matches!(&self.host, Host::Name { name, absolute: false } if may_be_pod(name));
         self
     }

@@ -1,6 +1,6 @@
 //! What one response says about one query.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Answer, Data, Error, Query, Rcode, Record, Records, Resolution, Response, seconds};
 
@@ -50,8 +50,9 @@ impl Response {
             return Ok(Resolution::Answer(Answer::NxDomain { ttl: negative_ttl.min(query.max_ttl) }));
         }
         let has_soa = self.authorities.iter().any(|record| matches!(record.data, Data::Soa(_)));
-        let of_type = self.answers.into_iter().filter(|record| record.data.is(query.rtype));
-        let (records, others): (Vec<Record>, Vec<Record>) = of_type.partition(|record| record.name == target.name);
+        let other_name = self.other_name(query, &target);
+        let is_answer = |record: &Record| record.name == target.name && record.data.is(query.rtype);
+        let records: Vec<Record> = self.answers.into_iter().filter(is_answer).collect();
         let ttl = negative_ttl.min(target.max_ttl);
         Ok(if let Some(ttl) = records.iter().map(|record| record.ttl).min() {
             let ttl = seconds(ttl).min(target.max_ttl);
@@ -60,11 +61,20 @@ impl Response {
             Resolution::Answer(Answer::Found { value, ttl })
         } else if target.aliases.len() > query.aliases.len() && !has_soa {
             Resolution::Alias(target)
-        } else if let Some(other) = others.into_iter().next() {
-            Resolution::OtherName { owner: other.name, ttl }
+        } else if let Some(owner) = other_name {
+            Resolution::OtherName { owner, ttl }
         } else {
             Resolution::Answer(Answer::NoData { ttl })
         })
+    }
+
+    /// The owner of records in the answer section that could answer the query, if they were not another name's: neither the
+    /// queried one nor one that it is an alias of.
+    fn other_name(&self, query: &Query, target: &Query) -> Option<Arc<str>> {
+        let leads_on = |data: &Data| data.is(query.rtype) || matches!(data, Data::Cname(_));
+        let is_known = |name: &Arc<str>| *name == query.name || target.aliases.contains(name);
+        let other = self.answers.iter().find(|record| leads_on(&record.data) && !is_known(&record.name))?;
+        Some(other.name.clone())
     }
 
     /// Follows the CNAMEs in the answer section, in whatever order they are.

@@ -85,6 +85,11 @@ fn records_of_other_names_are_not_answers() {
     let chain = vec![cname(NAME, 3, "b.example"), a("evil.example", 5)];
     let resolution = read(Rcode::NoError, chain, vec![soa(5, 5)]).expect("an answer");
     assert_eq!(resolution, Resolution::OtherName { owner: "evil.example".into(), ttl: secs(3) });
+    let of_another = vec![cname("evil.example", 5, "c.example")];
+    let resolution = read(Rcode::NoError, of_another, vec![soa(5, 5)]).expect("an answer");
+    assert_eq!(resolution, Resolution::OtherName { owner: "evil.example".into(), ttl: secs(5) });
+    let alias_alone = answer(Rcode::NoError, vec![cname(NAME, 5, "b.example")], vec![soa(5, 5)]);
+    assert_eq!(alias_alone, Answer::NoData { ttl: secs(5) });
     let other_type = answer(Rcode::NoError, vec![record("evil.example", 5, Data::Other)], vec![soa(5, 5)]);
     assert_eq!(other_type, Answer::NoData { ttl: secs(5) });
 }
