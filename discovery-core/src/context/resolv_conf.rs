@@ -52,8 +52,10 @@ impl ResolvConf {
         parsed
     }
 
-    /// Whether the text has a line that is neither empty nor a comment.
-    pub(crate) fn has_entries(text: &str) -> bool {
+    /// Whether the text has a line that is neither empty nor a comment. A file without one may be half written: keep what
+    /// an earlier text said.
+    #[must_use]
+    pub fn has_entries(text: &str) -> bool {
         text.lines().any(|text| Line { number: 1, text }.words().next().is_some())
     }
 
