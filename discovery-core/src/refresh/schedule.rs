@@ -22,6 +22,12 @@ const CHANGE_SPACING: Duration = Duration::from_millis(20);
 /// the refresh interval (`docs/failure-modes.md`, F4, F14).
 const REFRESH_FRACTION: RangeInclusive<f64> = 0.80..=0.90;
 
+/// The same for an answer that ends a time without answers: the first one of a target, or the first one after a failure or
+/// a negative answer. Such answers come to many targets at the same time, when a program starts or a server returns. If
+/// their refreshes shared the narrow range above, all of them would be sent within a tenth of the TTL. Over the wide
+/// range they come at the mean rate of all later ones (`docs/failure-modes.md`, F14).
+const FIRST_REFRESH_FRACTION: RangeInclusive<f64> = 0.10..=0.90;
+
 /// The jitter of a backoff. It only shortens the wait, so that the maximum is never exceeded (`docs/failure-modes.md`,
 /// F5, F6: "up to 5 s").
 const BACKOFF_FRACTION: RangeInclusive<f64> = 0.80..=1.00;
@@ -46,6 +52,8 @@ pub(super) struct Schedule {
     urgent: Option<Instant>,
     failures: Backoff,
     negatives: Backoff,
+    /// Whether the last answer had endpoints, so that the time of the last query differs from that of other targets.
+    is_steady: bool,
 }
 
 /// A source of uniform numbers in `[0, 1)`.
@@ -62,6 +70,7 @@ impl Schedule {
             urgent: None,
             failures: Backoff::default(),
             negatives: Backoff::default(),
+            is_steady: false,
         }
     }
 
@@ -103,7 +112,12 @@ impl Schedule {
         self.failures.reset();
         self.negatives.reset();
         let (min, max) = (settings.min_refresh(), settings.max_refresh());
-        let refresh = ttl.and_then(|ttl| now.checked_add(spread(ttl.clamp(min, max), &REFRESH_FRACTION, min, jitter)));
+        let is_steady = std::mem::replace(&mut self.is_steady, true);
+        let mut wait = |ttl: Duration| match ttl.clamp(min, max) {
+            ttl if is_steady => spread(ttl, &REFRESH_FRACTION, min, jitter),
+            ttl => spread_first(ttl, min, jitter),
+        };
+        let refresh = ttl.and_then(|ttl| now.checked_add(wait(ttl)));
         self.due = earlier(refresh, removal.map(|at| self.spaced(at.max(now))));
     }
 
@@ -125,6 +139,7 @@ impl Schedule {
         jitter: Jitter<'_>,
     ) {
         self.failures.reset();
+        self.is_steady = false;
         let max = settings.negative_max();
         let backoff = self.negatives.next(self.spacing, max);
         let cap = if waiting { settings.negative_max_waiting() } else { backoff };
@@ -134,6 +149,7 @@ impl Schedule {
 
     /// Schedules the retry after a failure.
     pub(super) fn after_failure(&mut self, settings: &RefreshSettings, now: Instant, jitter: Jitter<'_>) {
+        self.is_steady = false;
         let backoff = self.failures.next(settings.backoff_initial(), settings.backoff_max());
         self.due = now.checked_add(spread(backoff, &BACKOFF_FRACTION, Duration::ZERO, jitter));
     }
@@ -208,6 +224,18 @@ fn spread(wait: Duration, fraction: &RangeInclusive<f64>, floor: Duration, jitte
     } else {
         scaled(wait, fraction.start() + (fraction.end() - fraction.start()) * roll).min(wait)
     }
+}
+
+/// Returns a random time until the first refresh of an answer: over as much of the TTL as `floor` leaves.
+fn spread_first(ttl: Duration, floor: Duration, jitter: Jitter<'_>) -> Duration {
+    let latest = scaled(ttl, *FIRST_REFRESH_FRACTION.end());
+    if scaled(ttl, *REFRESH_FRACTION.start()) < floor {
+        // The TTL is so short that there is no room below.
+        return spread(ttl, &REFRESH_FRACTION, floor, jitter);
+    }
+    let earliest = scaled(ttl, *FIRST_REFRESH_FRACTION.start()).max(floor);
+    let room = latest.saturating_sub(earliest);
+    earliest.saturating_add(spread(room, &(0.0..=1.0), Duration::ZERO, jitter))
 }
 
 /// Multiplies and saturates at the maximum, where `Duration::mul_f64` panics.

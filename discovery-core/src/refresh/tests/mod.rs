@@ -2,6 +2,7 @@
 
 mod early;
 mod failure;
+mod fleet;
 mod model;
 mod negative;
 mod property;
