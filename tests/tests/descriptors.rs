@@ -62,7 +62,7 @@ async fn keeps_endpoints_without_descriptors_and_refreshes_when_there_are_some()
         let late = resolver.upstream("late:80").unwrap();
         let error = within("an answer", late.first_answer()).await.unwrap_err();
         assert!(error.is_transient() && !error.is_not_found(), "{error}");
-        assert!(error.to_string().contains("os error 24"), "{error}");
+        assert!(error.to_string().contains("os error 24") && error.to_string().contains("ulimit -n"), "{error}");
 
         taken.clear();
         dns.restart().await.unwrap();

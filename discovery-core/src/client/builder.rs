@@ -226,6 +226,7 @@ impl Setup {
             nameservers: context.nameservers.clone(),
             timeout: context.options.timeout,
             attempts: context.options.attempts,
+            in_flight: context.options.in_flight,
             tcp: context.options.tcp,
             families: context.families.unwrap_or_else(routes::families),
             max_stale: self.max_stale,

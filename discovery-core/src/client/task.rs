@@ -19,7 +19,7 @@ use crate::{
     entropy,
     plan::Plan,
     refresh::{Freshness, View},
-    source::Update,
+    source::{RoundUrgency, Update, Urgency},
 };
 
 /// How long the background task may leave a question unanswered before another runtime's task takes over. It answers
@@ -98,9 +98,14 @@ struct OpenChain {
 impl Task {
     /// Queries the sources once, and publishes the answer; `None` if another task has taken over.
     async fn round(&mut self) -> Option<()> {
-        self.claim.hold()?.refresh().on_query(clock::now());
+        let urgency = {
+            let mut held = self.claim.hold()?;
+            let urgency = held.refresh().urgency();
+            held.refresh().on_query(clock::now());
+            urgency
+        };
         let round = match self.open() {
-            Ok((claim, open)) => query(claim, &mut open.chain).await?,
+            Ok((claim, open)) => query(claim, &mut open.chain, urgency).await?,
             Err(error) => RoundResult::failed(error),
         };
         let context = self.open.as_ref().map(|open| open.context.evidence()).unwrap_or_default();
@@ -158,7 +163,7 @@ impl Task {
 /// One round of queries. Handles early answers, and what requests report meanwhile, at once.
 ///
 /// `None` if another task has taken over.
-async fn query(claim: &TaskClaim, chain: &mut Chain) -> Option<RoundResult> {
+async fn query(claim: &TaskClaim, chain: &mut Chain, urgency: Urgency) -> Option<RoundResult> {
     let (sender, mut early_updates) = mpsc::unbounded_channel();
     let mut early = move |update: Update| {
         let _ = sender.send(update);
@@ -172,15 +177,19 @@ async fn query(claim: &TaskClaim, chain: &mut Chain) -> Option<RoundResult> {
             (false, true) => IncumbentTrust::UnlessNegative,
         }
     };
+    let urgency = RoundUrgency::new(urgency);
     let mut unreachable = Vec::new();
     let result = {
-        let mut round = std::pin::pin!(chain.query(trust, &mut early));
+        let mut round = std::pin::pin!(urgency.scope(chain.query(trust, &mut early)));
         loop {
             tokio::select! {
                 biased;
                 Some(update) = early_updates.recv() => publish_early(claim, &update)?,
                 result = &mut round => break result,
-                () = claim.state().reported() => unreachable.extend(handle_reports(claim)?),
+                () = claim.state().reported() => {
+                    unreachable.extend(handle_reports(claim)?);
+                    urgency.raise(claim.hold()?.refresh().urgency());
+                }
             }
         }
     };

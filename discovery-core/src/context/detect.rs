@@ -38,6 +38,8 @@ pub struct DnsOptions {
     pub timeout: Option<Duration>,
     /// How many times a query is sent in all; 1 to 5 if it was parsed from text.
     pub attempts: Option<u32>,
+    /// How many queries to one nameserver are in flight at most; 1 to 1024 if it was parsed from text.
+    pub in_flight: Option<u32>,
     /// Whether to query over TCP from the start.
     pub tcp: bool,
 }
@@ -211,6 +213,7 @@ fn options(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Dns
     DnsOptions {
         timeout: explicit.dns_timeout.or(settings.dns_timeout).or(file.timeout),
         attempts: explicit.dns_attempts.or(settings.dns_attempts).or(file.attempts),
+        in_flight: explicit.dns_in_flight.or(settings.dns_in_flight),
         tcp: explicit.dns_tcp.or(settings.dns_tcp).unwrap_or(file.use_vc),
     }
 }

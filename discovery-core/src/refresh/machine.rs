@@ -3,6 +3,8 @@
 use std::{mem, sync::Arc, time::Instant};
 
 use super::{Freshness, RefreshSettings, View, membership::Membership, schedule::Schedule};
+#[cfg(feature = "resolver")]
+use crate::source::Urgency;
 use crate::{
     Error,
     endpoint::{Endpoint, EndpointSet, Identity},
@@ -69,6 +71,19 @@ impl Refresh {
     pub fn accepts_negative(&self) -> bool {
         let confirms = |first| self.schedule.queried_after(first, self.settings.confirm_after());
         self.view.set.is_empty() || self.first_negative.is_some_and(confirms)
+    }
+
+    /// How urgently the next query is needed, or the one in flight if events since it began call for another.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn urgency(&self) -> Urgency {
+        let no_answer = matches!(self.view.freshness, Freshness::Unknown);
+        if no_answer || (self.waiting && self.view.set.is_empty()) {
+            Urgency::FirstAnswer
+        } else if self.schedule.is_urgent() || matches!(self.view.freshness, Freshness::Failed(_)) {
+            Urgency::Requested
+        } else {
+            Urgency::Refresh
+        }
     }
 
     /// Reports that a query begins.

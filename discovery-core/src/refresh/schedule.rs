@@ -74,6 +74,12 @@ impl Schedule {
         }
     }
 
+    /// Whether events since the last query began call for the next one.
+    #[cfg(feature = "resolver")]
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent.is_some()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         earlier(self.due, self.urgent)
     }

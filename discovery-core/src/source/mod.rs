@@ -15,6 +15,10 @@ pub mod kubernetes;
 #[cfg(feature = "resolver")]
 pub(crate) mod routes;
 mod update;
+#[cfg(feature = "resolver")]
+mod urgency;
 
 pub use contract::{BoxFuture, Lookup, Source};
 pub use update::{Evidence, State, Update};
+#[cfg(feature = "resolver")]
+pub(crate) use urgency::{RoundUrgency, Urgency};

@@ -143,7 +143,7 @@ fn settings_override_nameservers_and_options_of_resolv_conf() {
     let file = Context::detect(&Settings::default(), &Settings::default(), &around).expect("context");
     assert_eq!(file.nameservers, resolv_conf.nameservers);
     assert_eq!(file.origins[2].to_string(), "nameservers: 10.96.0.10:53 (resolv.conf)");
-    let all = DnsOptions { timeout: Some(Duration::from_secs(2)), attempts: Some(3), tcp: true };
+    let all = DnsOptions { timeout: Some(Duration::from_secs(2)), attempts: Some(3), in_flight: None, tcp: true };
     assert_eq!(file.options, all);
     let settings = Settings {
         nameservers: Some(vec![([127, 0, 0, 1], 5353).into()]),

@@ -29,6 +29,8 @@ pub struct Settings {
     pub dns_timeout: Option<Duration>,
     /// How many times one DNS query is sent in all; 1 to 5.
     pub dns_attempts: Option<u32>,
+    /// How many DNS queries to one nameserver are in flight at most; 1 to 1024. The others wait.
+    pub dns_in_flight: Option<u32>,
     /// Whether the environment variables of Services are read.
     pub service_env: Option<bool>,
     /// The shortest time between two queries for one name; 100 ms to 1 h.
@@ -60,6 +62,7 @@ impl Settings {
             dns_tcp: self.dns_tcp.or(others.dns_tcp),
             dns_timeout: self.dns_timeout.or(others.dns_timeout),
             dns_attempts: self.dns_attempts.or(others.dns_attempts),
+            dns_in_flight: self.dns_in_flight.or(others.dns_in_flight),
             service_env: self.service_env.or(others.service_env),
             min_refresh: self.min_refresh.or(others.min_refresh),
             max_refresh: self.max_refresh.or(others.max_refresh),

@@ -62,6 +62,37 @@ fn an_unreachable_endpoint_of_a_stale_set_is_ejected() {
     assert_eq!(sim.shown(), [1, 2], "an answer contains it again");
 }
 
+/// F18.
+#[cfg(feature = "resolver")]
+#[test]
+fn a_first_answer_is_more_urgent_than_a_requested_round_and_that_than_a_refresh() {
+    use crate::source::Urgency;
+
+    let mut sim = Sim::new();
+    assert_eq!(sim.refresh.urgency(), Urgency::FirstAnswer);
+    sim.begin();
+    assert_eq!(sim.refresh.urgency(), Urgency::FirstAnswer, "the query in flight");
+    sim.answer(&ready(&[1, 2]));
+    assert_eq!(sim.refresh.urgency(), Urgency::Refresh);
+    sim.begin();
+    sim.refresh.on_unreachable(endpoint(1).identity(), sim.now);
+    assert_eq!(sim.refresh.urgency(), Urgency::Requested, "a connect error during a refresh");
+    sim.answer(&ready(&[1, 2]));
+    assert_eq!(sim.refresh.urgency(), Urgency::Requested, "the answer was already on its way");
+    sim.begin();
+    assert_eq!(sim.refresh.urgency(), Urgency::Refresh);
+    sim.answer(&failed());
+    assert_eq!(sim.refresh.urgency(), Urgency::Refresh, "there are endpoints to use");
+
+    let mut sim = Sim::new();
+    sim.ask(&failed());
+    assert_eq!(sim.refresh.urgency(), Urgency::Requested);
+    sim.ask(&not_found());
+    assert_eq!(sim.refresh.urgency(), Urgency::Refresh);
+    sim.refresh.on_waiting(true, sim.now);
+    assert_eq!(sim.refresh.urgency(), Urgency::FirstAnswer, "a caller waits");
+}
+
 /// F9: if the network is cut, every endpoint looks dead. The set must not shrink to the endpoint that failed last.
 #[test]
 fn at_most_half_of_a_stale_set_is_ejected() {

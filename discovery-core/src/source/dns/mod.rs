@@ -6,6 +6,7 @@
 //!           ├ addresses     A and AAAA, queried separately, published as they arrive
 //!           └ services      SRV with its Additional section; missing addresses are looked up
 //!               └ nameservers   one query: follows CNAMEs, chooses the nameserver, keeps the evidence
+//!                   ├ gate          bounds the queries in flight; the others wait, by urgency
 //!                   ├ message       what one response says (pure)
 //!                   └ transport     UDP and TCP on hickory-net
 //! ```
@@ -15,6 +16,7 @@
 
 mod addresses;
 mod answer;
+mod gate;
 mod lookup;
 mod message;
 mod nameservers;
@@ -27,6 +29,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::probing::ProbingDns;
 use self::{
+    gate::{DEFAULT_IN_FLIGHT, Gate},
     lookup::DnsLookup,
     nameservers::{Nameservers, Sockets},
 };
@@ -54,6 +57,8 @@ pub(crate) struct DnsConfig {
     /// The timeout of one query to one nameserver.
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Option<u32>,
+    /// How many queries to one nameserver are in flight at most.
+    pub(crate) in_flight: Option<u32>,
     /// Use TCP only (`use-vc`).
     pub(crate) tcp: bool,
     pub(crate) families: Families,
@@ -71,10 +76,13 @@ struct DnsSource {
 
 impl DnsSource {
     fn new(config: &DnsConfig) -> Self {
-        let sockets = Sockets::new(config.timeout.unwrap_or(DEFAULT_TIMEOUT));
+        let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let attempts = config.attempts.unwrap_or(DEFAULT_ATTEMPTS);
+        let in_flight = config.in_flight.and_then(|count| usize::try_from(count).ok()).unwrap_or(DEFAULT_IN_FLIGHT);
+        let gate = |server: &SocketAddr| Gate::new(*server, in_flight, timeout);
+        let gates = config.nameservers.iter().map(gate);
         Self {
-            nameservers: Arc::new(Nameservers::new(sockets, &config.nameservers, attempts, config.tcp)),
+            nameservers: Arc::new(Nameservers::new(Sockets::new(timeout), gates, attempts, config.tcp)),
             families: config.families,
             max_stale: config.max_stale,
         }

@@ -4,6 +4,7 @@ mod custom;
 mod environment;
 mod explanation;
 mod large_answers;
+mod load;
 mod lost_packets;
 mod nameservers;
 mod outdated_variables;

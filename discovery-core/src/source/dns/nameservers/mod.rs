@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     answer::Answer,
+    gate::{Gate, exhausted},
     message::{Query, Records, Resolution, Response, Rtype},
 };
 use crate::{
@@ -26,6 +27,9 @@ pub(super) use transport::Sockets;
 
 /// How long a nameserver moves to the end of the order after it did not answer.
 const AVOID_FOR: Duration = Duration::from_secs(10);
+
+/// A query that waited for less than this to be sent has no remark about it in its evidence.
+const REMARKABLE: Duration = Duration::from_millis(10);
 
 /// The nameservers in their configured order.
 #[derive(Debug)]
@@ -69,17 +73,34 @@ struct Reply {
 #[derive(Debug)]
 struct Server {
     addr: SocketAddr,
+    gate: Gate,
     avoid_until: Mutex<Option<Instant>>,
 }
 
+/// Why a nameserver gave no response.
+#[derive(Debug)]
+enum Failure {
+    /// The query was not sent: too many others were in flight. It waited long enough already.
+    Queue(Error),
+    /// No socket could be opened, for which the nameserver is not to blame.
+    Socket(Error),
+    Nameserver(Error),
+}
+
 impl Nameservers {
-    pub(super) fn new(sockets: Sockets, addrs: &[SocketAddr], attempts: u32, tcp_only: bool) -> Self {
-        Self::with_transport(Arc::new(sockets), addrs, attempts, tcp_only)
+    /// The gates are those of the nameservers, in their order.
+    pub(super) fn new(sockets: Sockets, gates: impl Iterator<Item = Gate>, attempts: u32, tcp_only: bool) -> Self {
+        Self::with_transport(Arc::new(sockets), gates, attempts, tcp_only)
     }
 
-    fn with_transport(transport: Arc<dyn Transport>, addrs: &[SocketAddr], attempts: u32, tcp_only: bool) -> Self {
-        let server = |addr: &SocketAddr| Server { addr: *addr, avoid_until: Mutex::new(None) };
-        Self { transport, servers: addrs.iter().map(server).collect(), attempts: attempts.max(1), tcp_only }
+    fn with_transport(
+        transport: Arc<dyn Transport>,
+        gates: impl Iterator<Item = Gate>,
+        attempts: u32,
+        tcp_only: bool,
+    ) -> Self {
+        let server = |gate: Gate| Server { addr: gate.server(), gate, avoid_until: Mutex::new(None) };
+        Self { transport, servers: gates.map(server).collect(), attempts: attempts.max(1), tcp_only }
     }
 
     /// Queries one type of record of one name. If the name is an alias and the response lacks its target, queries the
@@ -91,13 +112,15 @@ impl Nameservers {
         let mut query = Query::new(name, rtype);
         let result = loop {
             let began = clock::now();
-            let reply = self.exchange(&query, via).await;
+            let mut waited = Duration::ZERO;
+            let reply = self.exchange(&query, via, &mut waited).await;
             let took = clock::now().saturating_duration_since(began);
             let resolution = reply.and_then(|reply| {
                 large |= reply.large;
                 reply.response.read(&query)
             });
-            evidence.push(Evidence::new(query.to_string(), describe(&resolution)).taking(took));
+            let remark = if waited >= REMARKABLE { format!("; waited {waited:.1?} to be sent") } else { String::new() };
+            evidence.push(Evidence::new(query.to_string(), describe(&resolution) + &remark).taking(took));
             match resolution {
                 Ok(Resolution::Alias(target)) => query = target,
                 Ok(Resolution::Answer(answer)) => break Ok(answer),
@@ -113,15 +136,20 @@ impl Nameservers {
     /// A negative answer counts from the first nameserver, or from one that is authoritative for the cluster zone. The
     /// node's resolver does not know the cluster's names and would deny them all whenever the first nameserver is slow,
     /// not ready, or just restarted. A nameserver that answers with a failure is not asked again. One that does not
-    /// answer is asked up to `attempts` times.
-    async fn exchange(&self, query: &Query, via: Via) -> Result<Reply, Error> {
+    /// answer is asked up to `attempts` times. Adds the time that the query waits for its places to `waited`.
+    async fn exchange(&self, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Error> {
         let mut failures: Vec<Error> = Vec::new();
         let mut pending: Vec<usize> = self.order(clock::now());
         for _ in 0..self.attempts {
             for at in std::mem::take(&mut pending) {
                 let Some(server) = self.servers.get(at) else { continue };
-                match self.transport.exchange(server.addr, query, via).await {
-                    Err(error) => {
+                match self.ask(server, query, via, waited).await {
+                    Err(Failure::Queue(error)) => failures.push(error),
+                    Err(Failure::Socket(error)) => {
+                        pending.push(at);
+                        failures.push(error);
+                    }
+                    Err(Failure::Nameserver(error)) => {
                         server.avoid_until(clock::now().checked_add(AVOID_FOR));
                         pending.push(at);
                         failures.push(error);
@@ -137,6 +165,17 @@ impl Nameservers {
             }
         }
         Err(self.failed(query, failures))
+    }
+
+    /// Waits for a place of the nameserver, and sends the query.
+    async fn ask(&self, server: &Server, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Failure> {
+        let place = server.gate.enter(query, waited).await.map_err(Failure::Queue)?;
+        let reply = self.transport.exchange(server.addr, query, via).await;
+        drop(place);
+        reply.map_err(|error| match exhausted(&error) {
+            Some(error) => Failure::Socket(error),
+            None => Failure::Nameserver(error),
+        })
     }
 
     /// The order to ask in: as configured, but with nameservers that did not answer recently at the end.

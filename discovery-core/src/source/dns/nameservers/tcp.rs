@@ -15,7 +15,7 @@ use hickory_net::{
     xfer::{DnsExchange, DnsHandle, FirstAnswer},
 };
 
-use crate::clock;
+use crate::{clock, source::dns::gate::KeptConnection};
 
 /// How long a connection may be idle before it is closed: a connection pins one replica of the DNS service.
 const IDLE: Duration = Duration::from_secs(10);
@@ -39,6 +39,7 @@ struct Connection {
     _provider: TokioRuntimeProvider,
     opened: Instant,
     used: Instant,
+    _kept: Arc<KeptConnection>,
 }
 
 impl TcpConnections {
@@ -78,8 +79,9 @@ impl TcpConnections {
     }
 
     fn insert(&self, server: SocketAddr, exchange: DnsExchange<TokioRuntimeProvider>, provider: TokioRuntimeProvider) {
-        let now = clock::now();
-        self.lock().insert(server, Connection { exchange, _provider: provider, opened: now, used: now });
+        let (now, Some(kept)) = (clock::now(), KeptConnection::new()) else { return };
+        let kept = Arc::new(kept);
+        self.lock().insert(server, Connection { exchange, _provider: provider, opened: now, used: now, _kept: kept });
         tokio::spawn(close_when_idle(Arc::downgrade(&self.0), server, now));
     }
 

@@ -37,7 +37,8 @@ impl Transport for Scripted {
 fn lookup(transport: Arc<Scripted>, target: &str) -> DnsLookup {
     let scope = Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok());
     let plan = Plan::new(&Target::new(target).unwrap(), &scope);
-    let nameservers = Arc::new(Nameservers::with_transport(transport, &[NAMESERVER], 2, false));
+    let gate = Gate::new(NAMESERVER, 64, Duration::from_secs(1));
+    let nameservers = Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), 2, false));
     let source = DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300) };
     DnsLookup::new(source, &plan)
 }
