@@ -1,21 +1,48 @@
 //! The configuration that a kubelet provides to a pod.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{name::DnsName, zone::Service};
 
+/// The port of DNS (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+/// kubernetes `pkg/apis/core/validation`: `MaxDNSSearchPathsExpanded`.
+const MAX_SEARCH_DOMAINS: usize = 32;
+/// kubernetes `pkg/apis/core/validation`: `MaxDNSSearchListCharsExpanded`, spaces included.
+const MAX_SEARCH_CHARS: usize = 2048;
+
 /// Returns the file for `dnsPolicy: ClusterFirst` (kubernetes `pkg/kubelet/network/dns/dns.go`): names without a
-/// trailing dot and without duplicates.
-pub(crate) fn resolv_conf(namespace: &str, domain: &str, nameserver: IpAddr, node_search: &[DnsName]) -> String {
+/// trailing dot and without duplicates, within the limits of the kubelet.
+///
+/// A kubelet cannot write a port. The port is written as `ip:port` unless it is 53.
+pub(crate) fn resolv_conf(namespace: &str, domain: &str, nameserver: SocketAddr, node_search: &[DnsName]) -> String {
     let domain = domain.trim_end_matches('.');
     let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
-    for name in node_search {
-        let name = name.as_str().trim_end_matches('.').to_owned();
-        if !search.contains(&name) {
-            search.push(name);
+    for name in node_search.iter().map(DnsName::as_str) {
+        let name = if name == "." { name } else { name.trim_end_matches('.') };
+        if !search.iter().any(|known| known == name) {
+            search.push(name.to_owned());
         }
     }
+    fit(&mut search);
+    let nameserver = if nameserver.port() == DNS_PORT { nameserver.ip().to_string() } else { nameserver.to_string() };
     format!("search {}\nnameserver {nameserver}\noptions ndots:5\n", search.join(" "))
+}
+
+/// Cuts domains from the end until the list is within the limits (kubernetes `formDNSSearchFitsLimits`). A valid name is
+/// within the limit for one domain.
+fn fit(search: &mut Vec<String>) {
+    search.truncate(MAX_SEARCH_DOMAINS);
+    let mut chars = 0;
+    // Every domain but the first has a space before it.
+    let fits = |name: &&String| {
+        chars += name.len() + usize::from(chars > 0);
+        chars <= MAX_SEARCH_CHARS
+    };
+    search.truncate(search.iter().take_while(fits).count());
 }
 
 /// Returns the variables of Services with a virtual address (kubernetes `pkg/kubelet/envvars/envvars.go`).
@@ -101,14 +128,62 @@ mod tests {
         assert!(service_env([&headless].into_iter()).is_empty());
     }
 
+    /// The words of the `search` line.
+    fn search(node: &[&str]) -> Vec<String> {
+        let node: Vec<DnsName> = node.iter().map(|name| DnsName::require("search domain", name)).collect();
+        let text = resolv_conf("a", "cluster.local.", ([10, 0, 0, 10], 53).into(), &node);
+        let line = text.lines().find_map(|line| line.strip_prefix("search ")).expect("a search line");
+        line.split(' ').map(str::to_owned).collect()
+    }
+
     #[test]
     fn node_search_follows_the_cluster_without_duplicates() {
-        let node = ["corp.example", "cluster.local"].map(|n| DnsName::require("n", n));
-        let text = resolv_conf("a", "cluster.local.", IpAddr::from([10, 0, 0, 10]), &node);
+        let node = ["corp.example", "cluster.local", "corp.example."].map(|n| DnsName::require("n", n));
+        let text = resolv_conf("a", "cluster.local.", ([10, 0, 0, 10], 53).into(), &node);
         assert_eq!(
             text,
             "search a.svc.cluster.local svc.cluster.local cluster.local corp.example\n\
              nameserver 10.0.0.10\noptions ndots:5\n"
         );
+        assert_eq!(search(&["."])[3..], ["."]);
+    }
+
+    #[test]
+    fn writes_a_port_only_if_it_is_not_the_port_of_dns() {
+        for (addr, written) in [
+            ("127.0.0.1:53", "127.0.0.1"),
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("[::1]:53", "::1"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            let text = resolv_conf("a", "cluster.local.", addr.parse().expect(addr), &[]);
+            assert_eq!(text.lines().nth(1), Some(&*format!("nameserver {written}")));
+        }
+    }
+
+    /// kubernetes `validation.MaxDNSSearchPathsExpanded`.
+    #[test]
+    fn keeps_at_most_32_search_domains() {
+        let node: Vec<String> = (0..40).map(|n| format!("n{n}.example")).collect();
+        let node: Vec<&str> = node.iter().map(String::as_str).collect();
+        assert_eq!(search(&node[..29]).len(), 32);
+        let cut = search(&node);
+        assert_eq!((cut.len(), cut[31].as_str()), (32, "n28.example"));
+    }
+
+    /// kubernetes `validation.MaxDNSSearchListCharsExpanded`: whole domains are cut from the end.
+    #[test]
+    fn keeps_at_most_2048_characters_of_search_domains() {
+        let node: Vec<String> = (0..20).map(|n| format!("n{n:02}.{}.{}", "a".repeat(60), "b".repeat(60))).collect();
+        let node: Vec<&str> = node.iter().map(String::as_str).collect();
+        let cut = search(&node);
+        let length = cut.join(" ").len();
+        assert!(length <= 2048 && length + 1 + node[0].len() > 2048, "{length}");
+        assert_eq!(cut[3..], node[..cut.len() - 3]);
+        // Exactly 2048 characters fit.
+        let room = 2048 - cut.join(" ").len() - 1;
+        let last = format!("{}.{}", "c".repeat(60), "d".repeat(room - 61));
+        let exact: Vec<&str> = node[..cut.len() - 3].iter().copied().chain([&*last]).collect();
+        assert_eq!(search(&exact).join(" ").len(), 2048);
     }
 }

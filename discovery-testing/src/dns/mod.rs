@@ -167,7 +167,11 @@ impl FakeDns {
 impl FakeDns {
     /// Returns the `resolv.conf` that a kubelet writes for a pod of `namespace` with `dnsPolicy: ClusterFirst`.
     ///
-    /// The format has no port: pass the port of [`addr`](Self::addr) to the resolver by other means.
+    /// The search list is cut as the kubelet cuts it: at 32 domains, and at 2,048 characters.
+    ///
+    /// The kubelet cannot write a port. Unless the port of [`addr`](Self::addr) is 53, the nameserver is written as
+    /// `ip:port`, which the discovery crates accept. The C libraries and most other resolvers do not: give those a
+    /// server on port 53 ([`FakeDnsBuilder::address`]), or pass the port by other means.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -175,9 +179,12 @@ impl FakeDns {
     /// let dns = discovery_testing::FakeDns::start().await?;
     /// assert_eq!(
     ///     dns.resolv_conf("shop"),
-    ///     "search shop.svc.cluster.local svc.cluster.local cluster.local\n\
-    ///      nameserver 127.0.0.1\n\
-    ///      options ndots:5\n"
+    ///     format!(
+    ///         "search shop.svc.cluster.local svc.cluster.local cluster.local\n\
+    ///          nameserver {}\n\
+    ///          options ndots:5\n",
+    ///         dns.addr()
+    ///     )
     /// );
     /// # Ok(())
     /// # }
@@ -192,7 +199,7 @@ impl FakeDns {
         let namespace = require_label("namespace", namespace);
         let state = self.shared.lock();
         let domain = state.zone.domain();
-        kubelet::resolv_conf(&namespace, domain, self.addr.ip(), &self.node_search)
+        kubelet::resolv_conf(&namespace, domain, self.addr, &self.node_search)
     }
 }
 

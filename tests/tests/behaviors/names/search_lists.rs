@@ -194,3 +194,15 @@ async fn resolves_a_service_named_like_its_namespace() {
     let nginx = in_pod(&dns, "shop").build().unwrap().resolve("nginx.nginx:http").await.unwrap();
     assert_eq!(addrs(&nginx.endpoints()), ["10.96.0.7:80"]);
 }
+
+/// F13. A kubelet writes up to 32 search domains, and a node may have more.
+#[tokio::test]
+async fn a_search_list_of_32_domains_costs_no_queries() {
+    let node = (0..40).map(|n| format!("n{n}.corp.example"));
+    let dns = node.fold(FakeDns::builder(), |builder, domain| builder.node_search(&domain)).start().await.unwrap();
+    dns.record("*.corp.example", "192.0.2.66");
+    dns.apply(orders(&["10.0.0.1"]));
+    assert_eq!(dns.resolv_conf("shop").matches(".corp.example").count(), 29);
+    let upstream = within("an answer", pod(&dns).resolve("orders.shop.svc:80")).await.unwrap();
+    assert_eq!((addrs(&upstream.endpoints()), dns.total()), (vec!["10.0.0.1:80".to_owned()], 1));
+}

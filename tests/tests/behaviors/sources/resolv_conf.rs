@@ -15,9 +15,9 @@ async fn dns() -> FakeDns {
     cluster_dns("cluster.local").await
 }
 
-/// The file of a pod, except that ours may name a port as `ip:port`.
+/// The file of a pod, with the port of the server.
 fn resolv_conf(dns: &FakeDns) -> String {
-    format!("{SEARCH_SHOP}\nnameserver {}\noptions ndots:5\n", dns.addr())
+    dns.resolv_conf("shop")
 }
 
 /// As on a laptop that changes its network.
