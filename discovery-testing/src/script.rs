@@ -1,5 +1,8 @@
 //! Rules that change or suppress answers. Pure: a rule counts the queries that it is shown.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, time::Duration};
 
 use crate::{
@@ -61,6 +64,8 @@ pub(crate) enum Action {
     NoData,
     Garbage,
     Raw(Vec<u8>),
+    /// Octets that get the id of the query.
+    RawWithId(Vec<u8>),
 }
 
 /// An instruction to the server: which queries it applies to, how many of them, and what happens to the answer.
@@ -216,8 +221,33 @@ impl Rule {
     }
 
     /// Sends exactly these bytes; over TCP after the length prefix.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes are longer than a DNS message can be: 65,535 octets.
+    #[track_caller]
     pub fn raw(self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.action(Action::Raw(bytes.into()))
+        self.action(Action::Raw(message(bytes.into(), 0)))
+    }
+
+    /// Sends these bytes with the id of the query in their first two octets; over TCP after the length prefix.
+    ///
+    /// A client ignores a message with another id, and waits. With the right id the message reaches its parser.
+    ///
+    /// ```
+    /// use discovery_testing::Rule;
+    ///
+    /// // A header that counts one answer, and ends there (RFC 1035 section 4.1.1).
+    /// let cut_off = Rule::any().raw_with_id([0, 0, 0x81, 0x80, 0, 0, 0, 1, 0, 0, 0, 0]);
+    /// # let _ = cut_off;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the bytes are shorter than an id, or longer than a DNS message can be: 2 to 65,535 octets.
+    #[track_caller]
+    pub fn raw_with_id(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.action(Action::RawWithId(message(bytes.into(), ID)))
     }
 
     fn action(mut self, action: Action) -> Self {
@@ -248,6 +278,22 @@ impl Rule {
     }
 }
 
+/// Octets of the id of a message (RFC 1035 section 4.1.1).
+const ID: usize = 2;
+/// The longest message: TCP has two octets for its length (RFC 1035 section 4.2.2).
+const MAX_MESSAGE: usize = u16::MAX as usize;
+
+/// Panics if no message can be that long.
+#[track_caller]
+fn message(bytes: Vec<u8>, shortest: usize) -> Vec<u8> {
+    let length = bytes.len();
+    assert!(
+        (shortest..=MAX_MESSAGE).contains(&length),
+        "a raw answer of {length} octets cannot be sent: it must have {shortest} to {MAX_MESSAGE}"
+    );
+    bytes
+}
+
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rule")
@@ -258,68 +304,5 @@ impl fmt::Debug for Rule {
             .field("left", &self.left)
             .field("verdict", &self.verdict)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    fn query(name: &str, qtype: QType, transport: Transport) -> ReceivedQuery {
-        ReceivedQuery { name: name.to_owned(), qtype, transport, from: ([127, 0, 0, 1], 9).into(), dropped: false }
-    }
-
-    fn udp(name: &str) -> ReceivedQuery {
-        query(name, QType::A, Transport::Udp)
-    }
-
-    #[test]
-    fn empty_script_changes_nothing() {
-        assert_eq!(Script::default().decide(&udp("a.")), Verdict::default());
-    }
-
-    #[test]
-    fn matches_by_name_type_and_transport() {
-        let mut script = Script::default();
-        let rule = Rule::any().name("A.b").qtype(QType::SRV);
-        script.add(rule.over(Transport::Tcp).drop());
-        for (name, qtype, transport, action) in [
-            ("a.b.", QType::SRV, Transport::Tcp, Action::Drop),
-            ("b.", QType::SRV, Transport::Tcp, Action::Answer),
-            ("a.b.", QType::A, Transport::Tcp, Action::Answer),
-            ("a.b.", QType::SRV, Transport::Udp, Action::Answer),
-        ] {
-            assert_eq!(script.decide(&query(name, qtype, transport)).action, action);
-        }
-    }
-
-    #[test]
-    fn rules_apply_one_after_another_as_they_are_used_up() {
-        let mut script = Script::default();
-        script.add(Rule::any().after(1).times(2).drop());
-        script.add(Rule::any().times(2).servfail());
-        script.add(Rule::any().refuse());
-        let seen: Vec<Action> = (0..5).map(|_| script.decide(&udp("a.")).action).collect();
-        let (drop, fail) = (Action::Drop, Action::ServFail);
-        assert_eq!(seen, [fail.clone(), drop.clone(), drop, fail, Action::Refuse]);
-    }
-
-    #[test]
-    fn truncation_applies_to_udp_only() {
-        let mut script = Script::default();
-        script.add(Rule::any().truncate());
-        let over_tcp = query("a.", QType::A, Transport::Tcp);
-        assert_eq!(script.decide(&over_tcp).action, Action::Answer);
-        assert_eq!(script.decide(&udp("a.")).action, Action::Truncate(0));
-    }
-
-    #[test]
-    fn delay_and_ttl_combine_with_any_action() {
-        let mut script = Script::default();
-        let id = script.add(Rule::any().delay(Duration::from_secs(1)).ttl(7).nodata());
-        let verdict = script.decide(&udp("a."));
-        assert_eq!(verdict.delay, Duration::from_secs(1));
-        assert_eq!((verdict.ttl, verdict.action), (Some(7), Action::NoData));
-        assert!(script.remove(id));
-        assert!(!script.remove(id));
     }
 }

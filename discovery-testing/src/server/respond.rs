@@ -61,6 +61,7 @@ pub(super) fn respond(shared: &Shared, packet: &[u8], transport: Transport, from
         Action::Disconnect => return Reply::Disconnect,
         Action::Garbage => Some(garbage(request.id)),
         Action::Raw(bytes) => Some(bytes),
+        Action::RawWithId(bytes) => Some(with_id(bytes, request.id)),
         Action::Truncate(kept) => encode(&request, &answer, Some(kept), transport),
         _ => encode(&request, &answer, None, transport),
     };
@@ -131,6 +132,14 @@ fn keep(message: &Message, records: usize) -> Message {
 fn garbage(id: u16) -> Vec<u8> {
     let mut bytes = id.to_be_bytes().to_vec();
     bytes.extend([0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 0x3f, 0xff, 0xff]);
+    bytes
+}
+
+/// Overwrites the first two octets with the id of the query.
+fn with_id(mut bytes: Vec<u8>, id: u16) -> Vec<u8> {
+    for (octet, of_id) in bytes.iter_mut().zip(id.to_be_bytes()) {
+        *octet = of_id;
+    }
     bytes
 }
 
