@@ -13,7 +13,13 @@ use crate::{
 /// Objects of the cluster.
 impl FakeDns {
     /// Declares a Service, and replaces one of the same name. Its namespace exists from then on.
+    ///
+    /// # Panics
+    ///
+    /// If a pod sets a port that the Service does not have: see [`Pod::port`].
+    #[track_caller]
     pub fn apply(&self, service: Service) {
+        service.require_ports();
         self.zone(|zone| zone.apply(service));
     }
 
@@ -42,11 +48,18 @@ impl FakeDns {
     ///
     /// # Panics
     ///
-    /// If the Service is not declared.
+    /// If the Service is not declared, or does not have a port that the pod sets: see [`Pod::port`].
     #[track_caller]
     pub fn add_pod(&self, namespace: &str, name: &str, pod: Pod) {
-        let known = self.service(namespace, name, |service| service.add_pod(pod));
-        assert!(known.is_some(), "Service {name:?} is not declared in namespace {namespace:?}");
+        let known = self.service(namespace, name, |service| {
+            service.add_pod(pod);
+            service.clone()
+        });
+        let Some(changed) = known else {
+            panic!("Service {name:?} is not declared in namespace {namespace:?}");
+        };
+        // Panics here and not under the lock, so that the server keeps answering.
+        changed.require_ports();
     }
 
     /// Removes the pod with this first address; returns false if the pod or Service does not exist.
@@ -69,6 +82,34 @@ impl FakeDns {
     pub fn set_ready(&self, namespace: &str, name: &str, ip: impl IntoIp, ready: bool) -> bool {
         let ip = ip.into_ip();
         self.service(namespace, name, |service| service.set_ready(ip, ready)).unwrap_or(false)
+    }
+
+    /// Makes a Service the one in front of this server, as `kube-dns` is in front of CoreDNS: the NS records of a zone name
+    /// it, and `ns.dns.<domain>` has its addresses. For a headless Service these are the names and addresses of its pods.
+    ///
+    /// While the Service is not declared, or has no address, the server names itself `ns.dns.<domain>`, as CoreDNS does
+    /// without such a Service (`plugin/kubernetes/ns.go`).
+    ///
+    /// ```
+    /// use discovery_testing::{FakeDns, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let dns = FakeDns::start().await?;
+    /// dns.apply(Service::cluster_ip("kube-system", "kube-dns").ip("10.96.0.10").udp_port("dns", 53));
+    /// dns.fronted_by("kube-system", "kube-dns");
+    /// // NS of cluster.local. is now kube-dns.kube-system.svc.cluster.local.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a name is not a DNS label.
+    #[track_caller]
+    pub fn fronted_by(&self, namespace: &str, name: &str) {
+        let (namespace, name) = (require_label("namespace", namespace), require_label("Service name", name));
+        self.zone(|zone| zone.set_front(&namespace, &name));
     }
 
     /// Returns the variables that a kubelet sets for the ClusterIP Services of a namespace (`ORDERS_SERVICE_HOST`,
@@ -95,7 +136,26 @@ impl FakeDns {
     }
 }
 
-/// Names outside the cluster, answered like an upstream resolver would.
+/// Names that are not Services.
+///
+/// Names outside the cluster are answered like an upstream resolver would. A name inside the cluster domain is answered
+/// as the `hosts` plugin of CoreDNS does, which comes before `kubernetes`: authoritative, also instead of a Service of that
+/// name, and NODATA without an SOA for every type that is not declared. A wildcard inside the cluster domain answers the
+/// names that are denied otherwise, as with the option `fallthrough` of `kubernetes`.
+///
+/// ```
+/// use discovery_testing::FakeDns;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let dns = FakeDns::start().await?;
+/// dns.record("db.example.com", "10.9.9.9");
+/// dns.record("legacy.cluster.local", "10.9.9.10");
+/// dns.cname("reports.shop.svc.cluster.local", "legacy.cluster.local");
+/// dns.record("*.apps.cluster.local", "10.9.9.11");
+/// # Ok(())
+/// # }
+/// ```
 impl FakeDns {
     /// Declares an A or AAAA record. A name may have several. A first label of `*` is a wildcard.
     ///
@@ -194,8 +254,8 @@ impl FakeDns {
         self.zone(|zone| zone.glue = glue);
     }
 
-    /// Simulates a CoreDNS that has just started and has not synced with the API yet: names of the cluster answer
-    /// SERVFAIL instead of NXDOMAIN.
+    /// Simulates a CoreDNS that has just started and has not synced with the API yet: names of the cluster and reverse
+    /// names answer SERVFAIL instead of NXDOMAIN, with the SOA of their zone (CoreDNS `TestNotSyncedServeDNS`).
     pub fn not_synced(&self, not_synced: bool) {
         self.zone(|zone| zone.synced = !not_synced);
     }

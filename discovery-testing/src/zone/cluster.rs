@@ -36,9 +36,9 @@ impl Zone {
             QType::SOA => Some(self.apex_soa(name, is_apex)),
             // Case-sensitive, unlike all other types.
             QType::NS if name == self.domain => {
-                let (answer, glue) = self.apex_ns(name);
-                additionals.push(glue);
-                Some(vec![answer])
+                let (answers, glue) = self.apex_ns(name);
+                additionals = glue;
+                Some(answers)
             }
             // CoreDNS: "a fake A lookup, so we can distinguish between NODATA and NXDOMAIN".
             _ => self.find(key).map(|_| Vec::new()),
@@ -46,8 +46,7 @@ impl Zone {
         match records {
             Some(answers) if answers.is_empty() => self.negative(name, ResponseCode::NoError),
             Some(answers) => Answer { additionals, ..Answer::from_records(answers) },
-            None if self.synced => self.negative(name, ResponseCode::NXDomain),
-            None => Answer::from_code(ResponseCode::ServFail),
+            None => self.denied(name, key, qtype),
         }
     }
 

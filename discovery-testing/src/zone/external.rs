@@ -1,4 +1,4 @@
-//! Names outside the cluster, answered like an upstream resolver would.
+//! Declared names, and the answers for those outside the cluster: like an upstream resolver would.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,16 @@ pub(crate) struct External {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+pub(super) struct Entry {
     data: Vec<Data>,
     /// Seconds; the TTL of the zone if absent.
     ttl: Option<u32>,
+}
+
+impl Entry {
+    pub(super) fn is_alias(&self) -> bool {
+        self.data.iter().any(|data| matches!(data, Data::Cname(_)))
+    }
 }
 
 impl External {
@@ -43,16 +49,18 @@ impl External {
         self.names.remove(&name.key()).is_some()
     }
 
-    /// Returns the entry itself, or the wildcard at the closest encloser (RFC 4592 section 3.3.1).
-    fn entry(&self, key: &str) -> Option<&Entry> {
-        if let Some(entry) = self.names.get(key) {
-            return Some(entry);
-        }
+    /// Returns the entry of this name, if it has records.
+    pub(super) fn exact(&self, key: &str) -> Option<&Entry> {
+        self.names.get(key).filter(|entry| !entry.data.is_empty())
+    }
+
+    /// Returns the entry of the wildcard at the closest encloser within `zone` (RFC 4592 section 3.3.1).
+    pub(super) fn wildcard(&self, key: &str, zone: &str) -> Option<&Entry> {
         if self.is_non_terminal(key) {
             return None;
         }
         let mut rest = key;
-        while let Some((_, parent)) = rest.split_once('.') {
+        while let Some((_, parent)) = rest.split_once('.').filter(|(_, parent)| is_within(parent, zone)) {
             if let Some(entry) = self.names.get(&format!("*.{parent}")) {
                 return Some(entry);
             }
@@ -92,14 +100,19 @@ impl Zone {
         let mut current = name.to_owned();
         for _ in 0..=MAX_ALIASES {
             let key = normalize(&current);
-            if is_within(&key, &self.domain) {
-                let inside = self.addresses(&current, &key, qtype, &[]);
-                let exists = inside.is_some();
-                records.extend(inside.unwrap_or_default());
-                return (records, exists);
-            }
-            let Some(entry) = self.external.entry(&key) else {
-                let exists = self.external.is_non_terminal(&key);
+            let entry = match self.external.exact(&key) {
+                None if is_within(&key, &self.domain) => match self.addresses(&current, &key, qtype, &[]) {
+                    Some(inside) => {
+                        records.extend(inside);
+                        return (records, true);
+                    }
+                    None => self.external.wildcard(&key, &self.domain),
+                },
+                None => self.external.wildcard(&key, "."),
+                exact => exact,
+            };
+            let Some(entry) = entry else {
+                let exists = self.external.is_non_terminal(&key) && !is_within(&key, &self.domain);
                 return (records, exists);
             };
             let ttl = entry.ttl.unwrap_or(self.ttl);
@@ -120,7 +133,7 @@ impl Zone {
     }
 
     /// Returns the addresses of the SRV targets, as far as they are declared.
-    fn external_glue(&self, records: &[Record]) -> Vec<Record> {
+    pub(super) fn external_glue(&self, records: &[Record]) -> Vec<Record> {
         let mut glue: Vec<Record> = Vec::new();
         for record in records {
             let Data::Srv { target, .. } = &record.data else {

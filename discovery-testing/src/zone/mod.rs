@@ -5,17 +5,21 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `service` | Services and their pods, as declared by a test |
+//! | `service`, `pod` | Services and their pods, as declared by a test |
 //! | `names` | what a name of the cluster domain refers to |
 //! | `cluster`, `reverse`, `external` | the answers for the cluster domain, for PTR, and for all other names |
+//! | `apex`, `inside` | SOA and NS of a zone; declared names inside the cluster domain that are not Services |
 //! | `glue`, `order` | the Additional section, and the order of addresses |
 //! | `wire` | records to hickory-proto's types |
 
+mod apex;
 mod cluster;
 mod external;
 mod glue;
+mod inside;
 mod names;
 mod order;
+mod pod;
 mod reverse;
 mod service;
 #[cfg(test)]
@@ -31,11 +35,7 @@ use hickory_proto::op::ResponseCode;
 
 use self::external::External;
 pub(crate) use self::order::Order;
-pub use self::{
-    glue::Glue,
-    names::PodRecords,
-    service::{Pod, Service},
-};
+pub use self::{glue::Glue, names::PodRecords, pod::Pod, service::Service};
 use crate::{
     name::{DnsName, is_within, normalize},
     query::QType,
@@ -60,6 +60,8 @@ pub(crate) struct Zone {
     pod_records: PodRecords,
     /// The server's own address, for `ns.dns.<domain>`.
     server: IpAddr,
+    /// Namespace and name of the Service in front of the server.
+    front: Option<(String, String)>,
     namespaces: BTreeSet<String>,
     services: BTreeMap<(String, String), Service>,
     pub(crate) external: External,
@@ -76,6 +78,7 @@ impl Zone {
             glue: Glue::Full,
             pod_records,
             server,
+            front: None,
             namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             external: External::default(),
@@ -90,9 +93,11 @@ impl Zone {
         }
         let key = normalize(name);
         let mut answer = if is_within(&key, &self.domain) {
-            self.cluster_answer(name, &key, qtype)
+            let declared = self.inside_answer(name, &key, qtype);
+            declared.unwrap_or_else(|| self.cluster_answer(name, &key, qtype))
         } else if reverse::zone_of(&key).is_some() {
-            self.reverse_answer(name, &key, qtype)
+            let declared = self.inside_answer(name, &key, qtype);
+            declared.unwrap_or_else(|| self.reverse_answer(name, &key, qtype))
         } else {
             self.external_answer(name, qtype)
         };
@@ -102,7 +107,7 @@ impl Zone {
         answer
     }
 
-    /// Returns NXDOMAIN or NODATA as the server of `name` would send it, regardless of the declarations.
+    /// Returns NXDOMAIN, NODATA or another code as the server of `name` would send it, regardless of the declarations.
     pub(crate) fn negative(&self, name: &str, code: ResponseCode) -> Answer {
         let key = normalize(name);
         if is_within(&key, &self.domain) {
@@ -134,18 +139,6 @@ impl Zone {
             minimum: self.ttl,
         };
         Record::new(".", self.ttl, data)
-    }
-
-    /// Returns the SOA of a zone; NODATA for every name below it, whether the name exists or not.
-    fn apex_soa(&self, name: &str, is_apex: bool) -> Vec<Record> {
-        if is_apex { vec![self.soa(name)] } else { Vec::new() }
-    }
-
-    /// Returns the NS record of a zone and its address. CoreDNS names the Service in front of itself.
-    fn apex_ns(&self, name: &str) -> (Record, Record) {
-        let server = format!("ns.dns.{name}");
-        let glue = Record::new(&server, self.ttl, self.server.into());
-        (Record::new(name, self.ttl, Data::Ns(server)), glue)
     }
 
     /// Returns the cluster domain in the case of the query.
@@ -230,7 +223,7 @@ impl Answer {
         Self { code, authoritative: true, answers, authorities: Vec::new(), additionals: Vec::new() }
     }
 
-    /// NXDOMAIN or NODATA, with the SOA that limits how long it may be cached.
+    /// NXDOMAIN, NODATA or SERVFAIL, with the SOA that limits how long it may be cached.
     fn negative(code: ResponseCode, soa: Record) -> Self {
         Self { code, authorities: vec![soa], ..Self::from_records(Vec::new()) }
     }

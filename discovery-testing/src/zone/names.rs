@@ -40,7 +40,8 @@ impl Zone {
     pub(super) fn find(&self, key: &str) -> Option<Vec<Found>> {
         let base = key.strip_suffix(self.domain.as_str()).unwrap_or(key);
         if self.is_own_name(key) {
-            return Some(vec![Found::Address { target: "ns.dns".to_owned(), ip: self.server, port: None }]);
+            let own = |ip| Found::Address { target: "ns.dns".to_owned(), ip, port: None };
+            return Some(self.own_addresses().map(own).collect());
         }
         let Some(request) = parse(base).ok()? else {
             return Some(Vec::new());
@@ -98,7 +99,7 @@ impl Zone {
 /// Returns every virtual address once per matching port. NXDOMAIN if no port matches, even for A and AAAA; a Service
 /// without ports matches as a whole.
 fn virtual_addresses(service: &Service, ips: &[IpAddr], part: &Part<'_>) -> Option<Vec<Found>> {
-    let ports = matching_ports(service, part);
+    let ports = matching_ports(service.ports(), part);
     if ports.is_empty() {
         return None;
     }
@@ -106,26 +107,30 @@ fn virtual_addresses(service: &Service, ips: &[IpAddr], part: &Part<'_>) -> Opti
     Some(ports.into_iter().flat_map(|port| ips.iter().map(move |ip| address(ip, port))).collect())
 }
 
-/// Returns every published address with the label, once per matching port.
+/// Returns every published address with the label, once per matching port of its pod.
 fn pod_addresses(service: &Service, part: &Part<'_>) -> Vec<Found> {
-    let ports = matching_ports(service, part);
-    service
-        .endpoints()
-        .filter(|(label, _)| !matches!(part, Part::Endpoint(wanted) if wanted != label))
-        .flat_map(|(label, ip)| {
+    let mut found = Vec::new();
+    for pod in service.published() {
+        let ports = matching_ports(service.ports_of(pod), part);
+        for (label, ip) in pod.addresses() {
+            if matches!(part, Part::Endpoint(wanted) if *wanted != label) {
+                continue;
+            }
             let target = format!("{label}.{}", service.dns_name());
-            ports.iter().map(move |port| Found::Address { target: target.clone(), ip, port: *port })
-        })
-        .collect()
+            found.extend(ports.iter().map(|port| Found::Address { target: target.clone(), ip, port: *port }));
+        }
+    }
+    found
 }
 
 /// CoreDNS `matchPortAndProtocol`. `None` stands for "no ports declared", where CoreDNS uses port -1.
-fn matching_ports(service: &Service, part: &Part<'_>) -> Vec<Option<u16>> {
+fn matching_ports<'a>(ports: impl Iterator<Item = (&'a str, &'a str, u16)>, part: &Part<'_>) -> Vec<Option<u16>> {
     let wanted = match *part {
         Part::Port { name, protocol } => Some((name, protocol)),
         Part::Whole | Part::Endpoint(_) => None,
     };
-    if service.ports().next().is_none() && wanted.is_none() {
+    let mut ports = ports.peekable();
+    if ports.peek().is_none() && wanted.is_none() {
         return vec![None];
     }
     let matches = |port: &(&str, &str, u16)| {
@@ -133,7 +138,7 @@ fn matching_ports(service: &Service, part: &Part<'_>) -> Vec<Option<u16>> {
             (name.is_empty() || name == port.0) && (protocol.is_empty() || protocol == port.1)
         })
     };
-    service.ports().filter(matches).map(|(_, _, number)| Some(number)).collect()
+    ports.filter(matches).map(|(_, _, number)| Some(number)).collect()
 }
 
 /// `10-1-2-3` is 10.1.2.3, and any other label is an IPv6 address (CoreDNS `findPods`).

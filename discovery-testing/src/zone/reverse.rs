@@ -30,10 +30,10 @@ impl Zone {
                 };
             }
             QType::NS if ZONES.contains(&name) => {
-                let (answer, glue) = self.apex_ns(name);
-                return Answer { additionals: vec![glue], ..Answer::from_records(vec![answer]) };
+                let (answers, additionals) = self.apex_ns(name);
+                return Answer { additionals, ..Answer::from_records(answers) };
             }
-            QType::TXT => return self.negative(name, ResponseCode::NXDomain),
+            QType::TXT => return self.denied(name, key, qtype),
             _ if is_apex => return self.negative(name, ResponseCode::NoError),
             _ => {}
         }
@@ -42,7 +42,7 @@ impl Zone {
             _ => BTreeSet::new(),
         };
         if targets.is_empty() {
-            return self.negative(name, ResponseCode::NXDomain);
+            return self.denied(name, key, qtype);
         }
         let records = targets.into_iter().map(|target| Record::new(name, self.ttl, Data::Ptr(target)));
         Answer::from_records(records.collect())

@@ -1,7 +1,8 @@
-//! Services and their pods, as a test declares them.
+//! Services, as a test declares them.
 
 use std::net::IpAddr;
 
+use super::Pod;
 use crate::{
     ip::IntoIp,
     name::{DnsName, require_label},
@@ -196,7 +197,7 @@ impl Service {
     pub(crate) fn set_ready(&mut self, ip: IpAddr, ready: bool) -> bool {
         match self.pods.iter_mut().find(|pod| pod.ip() == ip) {
             Some(pod) => {
-                pod.ready = ready;
+                pod.set_ready(ready);
                 true
             }
             None => false,
@@ -230,80 +231,50 @@ impl Service {
 
     /// Returns the addresses that DNS publishes, each with its label.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = (String, IpAddr)> {
-        let published = self.pods.iter().filter(|pod| pod.ready || self.publish_not_ready);
-        published.flat_map(|pod| pod.ips.iter().map(|ip| (pod.label(*ip), *ip)))
+        self.published().flat_map(Pod::addresses)
+    }
+
+    /// Returns the pods that DNS publishes.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| pod.is_ready() || self.publish_not_ready)
+    }
+
+    /// Returns name, protocol and number of each port of one pod: its own number, else that of the Service.
+    pub(super) fn ports_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = (&'a str, &'a str, u16)> {
+        self.ports()
+            .filter_map(|(name, protocol, number)| pod.port_number(name, number).map(|number| (name, protocol, number)))
+    }
+
+    /// Panics if a pod sets a port that the Service does not have.
+    #[track_caller]
+    pub(crate) fn require_ports(&self) {
+        for pod in &self.pods {
+            for name in pod.port_names() {
+                let known: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+                assert!(
+                    known.contains(&name),
+                    "pod {} sets port {name:?}, which Service {:?} does not have: it has {known:?}",
+                    pod.ip(),
+                    self.name
+                );
+            }
+        }
+    }
+
+    /// Returns the names without the cluster domain and the addresses of the Service itself: its virtual addresses, or
+    /// those of its published pods.
+    pub(super) fn addresses(&self) -> Vec<(String, IpAddr)> {
+        match &self.kind {
+            Kind::ClusterIp(ips) => ips.iter().map(|ip| (self.dns_name(), *ip)).collect(),
+            Kind::Headless => {
+                self.endpoints().map(|(label, ip)| (format!("{label}.{}", self.dns_name()), ip)).collect()
+            }
+            Kind::ExternalName(_) => Vec::new(),
+        }
     }
 
     /// Returns whether a pod has this address.
     pub(super) fn has_pod(&self, ip: IpAddr) -> bool {
-        self.pods.iter().any(|pod| pod.ips.contains(&ip))
-    }
-}
-
-/// A pod behind a [`Service`], as the DNS server sees it: addresses, host name, readiness.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a Pod does nothing until it is given to a Service"]
-pub struct Pod {
-    ips: Vec<IpAddr>,
-    hostname: Option<String>,
-    ready: bool,
-}
-
-impl Pod {
-    /// Creates a ready pod with one address and without a host name.
-    ///
-    /// # Panics
-    ///
-    /// If the text is not an IP address.
-    #[track_caller]
-    pub fn new(ip: impl IntoIp) -> Self {
-        Self { ips: vec![ip.into_ip()], hostname: None, ready: true }
-    }
-
-    /// Adds an address of the other family.
-    ///
-    /// # Panics
-    ///
-    /// If the text is not an IP address.
-    #[track_caller]
-    pub fn with_ip(mut self, ip: impl IntoIp) -> Self {
-        self.ips.push(ip.into_ip());
-        self
-    }
-
-    /// Sets the host name (`web-0` in a StatefulSet). Several pods may share a host name.
-    ///
-    /// # Panics
-    ///
-    /// If the name is not a DNS label.
-    #[track_caller]
-    pub fn hostname(mut self, hostname: &str) -> Self {
-        self.hostname = Some(require_label("host name", hostname));
-        self
-    }
-
-    /// Makes the pod not ready, or terminating: DNS does not list it.
-    pub fn not_ready(mut self) -> Self {
-        self.ready = false;
-        self
-    }
-
-    /// Returns the first address, which identifies the pod within its Service.
-    #[must_use]
-    pub fn ip(&self) -> IpAddr {
-        self.ips[0]
-    }
-
-    /// Returns the label below the Service: the host name, else the address with dashes. As in CoreDNS
-    /// `endpointHostname`, `fd00::` becomes `fd00--0`, because a label must not end in a dash.
-    fn label(&self, ip: IpAddr) -> String {
-        if let Some(hostname) = &self.hostname {
-            return hostname.clone();
-        }
-        let mut label = ip.to_string().replace(['.', ':'], "-");
-        if label.ends_with('-') {
-            label.push('0');
-        }
-        label
+        self.pods.iter().any(|pod| pod.has(ip))
     }
 }

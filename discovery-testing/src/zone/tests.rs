@@ -1,5 +1,10 @@
 //! One test per rule of the DNS specification, with the cases of CoreDNS' `handler_test.go` where one exists.
 
+mod apex;
+mod inside;
+mod pods;
+mod unsynced;
+
 use hickory_proto::op::ResponseCode;
 
 use super::*;
@@ -406,16 +411,6 @@ fn apex_answers_soa_and_ns() {
     assert_answer(&zone, "cluster.local.", QType::NS, &[&format!("cluster.local. NS {ns}")]);
     assert_answer(&zone, ns, QType::A, &[&format!("{ns} A 127.0.0.1")]);
     assert_nodata(&zone, &svc("orders.shop"), QType::SOA);
-}
-
-#[test]
-fn unsynced_server_answers_servfail_instead_of_nxdomain() {
-    let mut zone = zone([orders()]);
-    zone.synced = false;
-    assert_eq!(zone.answer(&svc("none.shop"), QType::A).code, ResponseCode::ServFail);
-    let name = svc("orders.shop");
-    assert_answer(&zone, &name, QType::A, &[&format!("{name} A 10.0.0.1")]);
-    assert_nxdomain(&zone, "none.example.com.", QType::A);
 }
 
 #[test]
