@@ -49,6 +49,36 @@ fn pod_ips(service: &FakeService) -> BTreeSet<String> {
     service.pods().iter().map(|pod| pod.ip().to_string()).collect()
 }
 
+/// A headless Service with a named `targetPort`.
+#[tokio::test]
+async fn srv_shows_the_port_of_each_pod() {
+    let cluster = FakeCluster::start().await.expect("start");
+    let builder = cluster.service("shop", "orders").replicas(3).port_per_pod().stateful();
+    let orders = builder.start().await.expect("start");
+    let name = "_http._tcp.orders.shop.svc.cluster.local.";
+    let listed = async || -> BTreeSet<(String, u16)> {
+        let answer = tcp(cluster.dns().addr(), &query(name, RecordType::SRV)).await;
+        let srv = answer.answers.iter().filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some((srv.target.to_ascii(), srv.port)),
+            _ => None,
+        });
+        srv.collect()
+    };
+    let running = || -> BTreeSet<(String, u16)> {
+        let pods = orders.pods();
+        let name = |pod: &FakePod| format!("{}.orders.shop.svc.cluster.local.", pod.name());
+        pods.iter().map(|pod| (name(pod), pod.addr().port())).collect()
+    };
+    let before = running();
+    assert_eq!(listed().await, before);
+    let ports: BTreeSet<u16> = before.iter().map(|(_, port)| *port).chain([orders.port()]).collect();
+    assert_eq!(ports.len(), 4, "three pods and the Service");
+    orders.rolling_restart().await.expect("restart");
+    assert_ne!(running(), before);
+    assert_eq!(listed().await, running());
+    assert_eq!(text(get(orders.pods()[2].addr()).await).await, "orders-2");
+}
+
 #[tokio::test]
 async fn responds_with_its_name_over_http1() {
     let pod = FakePod::start("web-0").await.expect("start");

@@ -206,12 +206,75 @@ async fn garbage_has_the_id_of_the_query_and_does_not_parse() {
     let dns = dns().await;
     let question = query(ORDERS, RecordType::A);
     dns.script(Rule::any().times(1).garbage());
-    dns.script(Rule::any().raw(*b"hello"));
+    dns.script(Rule::any().times(1).raw(*b"hello"));
+    dns.script(Rule::any().raw_with_id(*b"??hello"));
     let packet = question.to_vec().expect("encode");
     let garbage = udp_bytes(dns.addr(), &packet).await;
     assert_eq!(garbage[..2], question.id.to_be_bytes());
     Message::from_vec(&garbage).expect_err("must not parse");
     assert_eq!(udp_bytes(dns.addr(), &packet).await, b"hello");
+    assert_eq!(udp_bytes(dns.addr(), &packet).await, [&question.id.to_be_bytes()[..], b"hello"].concat());
+}
+
+/// A whole message that the server would never send, under the id of each query.
+#[tokio::test]
+async fn custom_message_has_the_id_of_the_query_over_both_transports() {
+    let dns = dns().await;
+    let mut message = query(ORDERS, RecordType::A);
+    message.metadata.message_type = hickory_proto::op::MessageType::Response;
+    message.metadata.response_code = ResponseCode::BADVERS;
+    dns.script(Rule::any().raw_with_id(message.to_vec().expect("encode")));
+    let (first, second) = (query(ORDERS, RecordType::A), query(ORDERS, RecordType::A));
+    assert_ne!(first.id, second.id);
+    let answers = [udp(dns.addr(), &first).await, tcp(dns.addr(), &second).await];
+    assert_eq!(answers.each_ref().map(|answer| answer.id), [first.id, second.id]);
+    assert!(answers.iter().all(|answer| answer.queries == first.queries && answer.answers.is_empty()));
+}
+
+#[tokio::test]
+async fn names_inside_the_cluster_domain_need_not_be_services() {
+    let dns = dns().await;
+    dns.record("legacy.cluster.local", "192.0.2.7");
+    dns.record_ttl("legacy.cluster.local", 60);
+    // A TTL without a record declares nothing.
+    dns.record_ttl(ORDERS, 60);
+    let (addr, legacy) = (dns.addr(), query("legacy.cluster.local.", RecordType::A));
+    let answer = udp(addr, &legacy).await;
+    assert_eq!((addresses(&answer), answer.answers[0].ttl), (vec!["192.0.2.7".to_owned()], 60));
+    assert!(answer.authoritative);
+    assert_eq!(addresses(&udp(addr, &query(ORDERS, RecordType::A)).await), ["10.0.0.1"]);
+    assert!(dns.remove_record("legacy.cluster.local"));
+    assert_eq!(udp(addr, &legacy).await.response_code, ResponseCode::NXDomain);
+}
+
+#[tokio::test]
+async fn unsynced_server_sends_its_soa_with_servfail() {
+    let dns = dns().await;
+    dns.not_synced(true);
+    let answer = udp(dns.addr(), &query(NGINX, RecordType::A)).await;
+    assert_eq!((answer.response_code, answer.authoritative), (ResponseCode::ServFail, true));
+    assert!(matches!(&answer.authorities[0].data, RData::SOA(soa) if soa.minimum == 5));
+    dns.not_synced(false);
+    assert_eq!(udp(dns.addr(), &query(NGINX, RecordType::A)).await.response_code, ResponseCode::NXDomain);
+}
+
+#[tokio::test]
+async fn ns_records_name_the_service_in_front_of_the_server() {
+    let dns = dns().await;
+    dns.fronted_by("kube-system", "kube-dns");
+    let ns = query("cluster.local.", RecordType::NS);
+    let names = async || udp(dns.addr(), &ns).await.answers.iter().map(|r| r.data.to_string()).collect::<Vec<_>>();
+    assert_eq!(names().await, ["ns.dns.cluster.local."]);
+    dns.apply(Service::cluster_ip("kube-system", "kube-dns").ip("10.96.0.10").udp_port("dns", 53));
+    assert_eq!(names().await, ["kube-dns.kube-system.svc.cluster.local."]);
+    assert!(dns.remove("kube-system", "kube-dns"));
+    assert_eq!(names().await, ["ns.dns.cluster.local."]);
+}
+
+#[tokio::test]
+#[should_panic(expected = "sets port \"grpc\", which Service \"nginx\" does not have")]
+async fn panic_names_the_unknown_port_of_an_added_pod() {
+    dns_with_pods(1).await.add_pod("shop", "nginx", Pod::new("10.1.0.9").port("grpc", 9090));
 }
 
 #[tokio::test]
@@ -319,11 +382,14 @@ async fn supports_another_domain_and_pod_names() {
     dns.namespace("empty");
     let pod = query("10-1-2-3.empty.pod.corp.example.", RecordType::A);
     assert_eq!(addresses(&udp(dns.addr(), &pod).await), ["10.1.2.3"]);
-    assert_eq!(
-        dns.resolv_conf("empty"),
+    let written = format!(
         "search empty.svc.corp.example svc.corp.example corp.example corp.test\n\
-         nameserver 127.0.0.1\noptions ndots:5\n"
+         nameserver {}\noptions ndots:5\n",
+        dns.addr()
     );
+    assert_eq!(dns.resolv_conf("empty"), written);
+    dns.restart().await.expect("restart");
+    assert_eq!(dns.resolv_conf("empty"), written);
 }
 
 #[test]

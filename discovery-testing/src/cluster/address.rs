@@ -1,4 +1,5 @@
-//! Loopback addresses for pods: each pod has its own address, and all pods of a Service have the same port.
+//! Loopback addresses for pods: each pod has its own address, and all pods of a Service have the same port unless a test wants
+//! otherwise.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -22,6 +23,16 @@ pub(super) async fn start_pod(name: &str, port: u16, handler: Option<&Handler>) 
                 attempt += 1;
             }
             started => return started,
+        }
+    }
+}
+
+/// Starts a pod on any free port but this one.
+pub(super) async fn start_pod_beside(port: u16, name: &str, handler: Option<&Handler>) -> io::Result<FakePod> {
+    loop {
+        let pod = start_pod(name, 0, handler).await?;
+        if pod.addr().port() != port {
+            return Ok(pod);
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::dns::FakeDns;
 /// A cluster on loopback: a [`FakeDns`], and Services backed by [`FakePod`](crate::FakePod)s.
 ///
 /// Each pod has its own address in 127.0.0.0/8, and all pods of a Service listen on the same port, so a headless
-/// Service works as it does in Kubernetes. This requires a system where all of 127.0.0.0/8 is loopback without setup:
+/// Service works as it does in Kubernetes; [`port_per_pod`](FakeServiceBuilder::port_per_pod) gives each pod another
+/// port. This requires a system where all of 127.0.0.0/8 is loopback without setup:
 /// Linux, not macOS.
 ///
 /// ```

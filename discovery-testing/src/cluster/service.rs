@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::address::start_pod;
+use super::address::{start_pod, start_pod_beside};
 use crate::{
     dns::FakeDns,
     name::require_label,
@@ -29,6 +29,7 @@ pub struct FakeServiceBuilder {
     name: String,
     port_name: String,
     stateful: bool,
+    port_per_pod: bool,
     handler: Option<Handler>,
     /// How long a stopping pod may finish its requests in flight.
     grace: Duration,
@@ -44,6 +45,7 @@ impl FakeServiceBuilder {
             name: require_label("Service name", name),
             port_name: "http".to_owned(),
             stateful: false,
+            port_per_pod: false,
             handler: None,
             grace: GRACE,
             replicas: 1,
@@ -77,6 +79,26 @@ impl FakeServiceBuilder {
     /// Publishes the pods' names as host names in DNS (`orders-0.orders.shop.svc...`), as a StatefulSet does.
     pub fn stateful(mut self) -> Self {
         self.stateful = true;
+        self
+    }
+
+    /// Gives each pod a port of its own, as a Service with a named `targetPort` may. Clients find the port with the name
+    /// of the port (`orders.shop:http`), in SRV records.
+    ///
+    /// ```
+    /// use discovery_testing::FakeCluster;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let cluster = FakeCluster::start().await?;
+    /// let orders = cluster.service("shop", "orders").replicas(2).port_per_pod().start().await?;
+    /// let pods = orders.pods();
+    /// assert_ne!(pods[0].addr().port(), pods[1].addr().port());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn port_per_pod(mut self) -> Self {
+        self.port_per_pod = true;
         self
     }
 
@@ -117,6 +139,7 @@ impl fmt::Debug for FakeServiceBuilder {
             .field("name", &self.name)
             .field("port_name", &self.port_name)
             .field("stateful", &self.stateful)
+            .field("port_per_pod", &self.port_per_pod)
             .field("replicas", &self.replicas)
             .finish_non_exhaustive()
     }
@@ -149,7 +172,8 @@ impl FakeService {
         self.lock().clone()
     }
 
-    /// Returns the port of every pod.
+    /// Returns the port of every pod. With [`port_per_pod`](FakeServiceBuilder::port_per_pod) it is the port of the
+    /// Service, on which no pod listens: ask each pod for its [`addr`](FakePod::addr).
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -248,10 +272,14 @@ impl FakeService {
     }
 
     async fn start_pod(&self, name: &str) -> io::Result<FakePod> {
-        let FakeServiceBuilder { dns, namespace, name: service, handler, stateful, .. } = &self.settings;
-        let pod = start_pod(name, self.port, handler.as_ref()).await?;
-        let listed = Pod::new(pod.ip());
-        let listed = if *stateful { listed.hostname(name) } else { listed };
+        let FakeServiceBuilder { dns, namespace, name: service, handler, port_name, .. } = &self.settings;
+        let pod = if self.settings.port_per_pod {
+            start_pod_beside(self.port, name, handler.as_ref()).await?
+        } else {
+            start_pod(name, self.port, handler.as_ref()).await?
+        };
+        let listed = Pod::new(pod.ip()).port(port_name, pod.addr().port());
+        let listed = if self.settings.stateful { listed.hostname(name) } else { listed };
         dns.add_pod(namespace, service, listed);
         self.lock().push(pod.clone());
         Ok(pod)

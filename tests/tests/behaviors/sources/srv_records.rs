@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use discovery_core::context::Families;
-use discovery_testing::{FakeDns, Glue, Pod, QType, Rule, Service};
-use tests::{addrs, figure, many_orders, orders, question, refusal, within};
+use discovery_testing::{FakeCluster, FakeDns, Glue, Pod, QType, Rule, Service};
+use tests::{addrs, figure, in_cluster, many_orders, orders, question, refusal, within};
 
 use crate::support::dns::{Fails, PATIENT, QUICK, asked_again, dns, evidence, pod, pod_with};
 
@@ -253,4 +253,14 @@ async fn a_target_keeps_its_addresses_beside_nxdomain_of_the_other_family() {
         within("refreshes", dns.asked(question("b.example.com", QType::A), 5)).await;
         assert_eq!(addrs(&upstream.endpoints()), ["192.0.2.1:8080", "192.0.2.2:8080"], "{}", evidence(&upstream));
     }
+}
+
+/// A Service with a named `targetPort`: the port of each pod comes from its SRV record.
+#[tokio::test]
+async fn finds_the_port_of_each_pod() {
+    let cluster = FakeCluster::start().await.unwrap();
+    let orders = cluster.service("shop", "orders").replicas(3).port_per_pod().start().await.unwrap();
+    let running: BTreeSet<String> = orders.pods().iter().map(|pod| pod.addr().to_string()).collect();
+    let found = within("an answer", in_cluster(&cluster, "shop").resolve("orders:http")).await.unwrap();
+    assert_eq!(addrs(&found.endpoints()).into_iter().collect::<BTreeSet<_>>(), running);
 }
