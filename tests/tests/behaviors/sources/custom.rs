@@ -9,7 +9,7 @@ use discovery_core::{
     source::{BoxFuture, Lookup, Source, State, Update},
 };
 use discovery_testing::ManualSource;
-use tests::within;
+use tests::{addrs, refusal, within};
 
 /// Reports a change until it is queried, and again at once.
 #[derive(Debug)]
@@ -52,4 +52,38 @@ async fn an_answer_without_endpoints_is_an_empty_set() {
     let builder = Resolver::builder().environment(Environment::empty()).source(Arc::new(source));
     let error = within("an answer", builder.build().unwrap().resolve("orders:80")).await.unwrap_err();
     assert!(error.is_no_endpoints(), "{error}");
+}
+
+/// Two Services in one test, each with a source of its own.
+#[tokio::test]
+async fn a_source_for_one_name_leaves_the_other_names_to_later_sources() {
+    let (orders, set_orders) = ManualSource::for_name("orders.shop");
+    let (rates, set_rates) = ManualSource::for_name("rates:9090");
+    set_orders.set(["10.0.0.1:80", "10.0.0.2:80"]);
+    set_rates.set(["10.0.0.3:9090"]);
+    let environment = Environment::empty().with_env([
+        ("POD_NAMESPACE", "shop"),
+        ("DISCOVERY_CLUSTER_DOMAIN", "cluster.local"),
+        ("DISCOVERY_NAMESERVERS", "127.0.0.1"),
+    ]);
+    let builder = Resolver::builder().environment(environment).source(Arc::new(orders)).source(Arc::new(rates));
+    let resolver = builder.build().unwrap();
+    for target in ["orders", "orders.shop:80", "http://orders.shop.svc", "orders.shop.svc.cluster.local."] {
+        let found = within("an answer", resolver.resolve(target)).await.unwrap();
+        assert_eq!(addrs(&found.endpoints()), ["10.0.0.1:80", "10.0.0.2:80"], "{target}");
+    }
+    let found = within("an answer", resolver.resolve("rates:9090")).await.unwrap();
+    assert_eq!(addrs(&found.endpoints()), ["10.0.0.3:9090"]);
+    let explained = found.explain().to_string();
+    assert!(explained.contains("the test sets `orders.shop` only"), "{explained}");
+
+    set_orders.fail("down");
+    let error = refusal(&resolver, "orders.shop:8080").await;
+    assert!(error.is_transient() && error.to_string().contains("down"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "or ders")]
+fn panic_names_an_invalid_name() {
+    let _ = ManualSource::for_name("or ders");
 }
