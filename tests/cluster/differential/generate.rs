@@ -42,7 +42,7 @@ impl Generator {
             self.pods += 1;
             let [high, low] = self.pods.to_be_bytes();
             let ips = vec![IpAddr::V4(Ipv4Addr::new(10, 244, 16 + high, low))];
-            Backend { served: ips.clone(), ips, hostname: None, ready: true }
+            Backend { served: ips.clone(), ips, hostname: None, ready: true, own_port: None }
         };
         DnsService {
             namespace: namespace.to_owned(),
@@ -72,7 +72,11 @@ impl Generator {
         };
         let ports = self.ports(matches!(kind, Kind::Headless));
         let manual = self.one_in(3);
-        let mut backends = if matches!(kind, Kind::ExternalName(_)) { Vec::new() } else { self.backends(manual) };
+        let own_ports = manual && !ports.is_empty();
+        let mut backends = match kind {
+            Kind::ExternalName(_) => Vec::new(),
+            Kind::ClusterIp(_) | Kind::Headless => self.backends(manual, own_ports),
+        };
         if let (Kind::ClusterIp(ips), false) = (&kind, manual) {
             // The controller writes slices only for the address families of the Service.
             let has = |ip: &IpAddr| ips.iter().any(|other| other.is_ipv4() == ip.is_ipv4());
@@ -119,7 +123,7 @@ impl Generator {
         }
     }
 
-    fn backends(&mut self, manual: bool) -> Vec<Backend> {
+    fn backends(&mut self, manual: bool, own_ports: bool) -> Vec<Backend> {
         let mut backends = Vec::new();
         for at in 0..[0, 1, 2, 3, 5, 7][self.below(6)] {
             let hostname = match self.below(4) {
@@ -128,7 +132,9 @@ impl Generator {
                 _ => Some("shared".to_owned()),
             };
             let ips = self.pod_ips(manual);
-            backends.push(Backend { served: ips.clone(), ips, hostname, ready: !self.one_in(4) });
+            let ready = !self.one_in(4);
+            let own_port = (own_ports && self.one_in(3)).then_some(20_000 + self.pods % 3);
+            backends.push(Backend { served: ips.clone(), ips, hostname, ready, own_port });
         }
         backends
     }

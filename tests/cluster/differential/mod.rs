@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use discovery_testing::{FakeDns, PodRecords};
+use discovery_testing::{FakeDns, PodRecords, Service};
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use self::{ask::TcpClient, generate::Generator, world::World};
-use crate::harness::{Cluster, Options, on_cluster};
+use crate::harness::{self, Cluster, Options, on_cluster};
 
 /// Where CoreDNS forwards questions about names outside of the cluster: an address of the node.
 const UPSTREAM: ([u8; 4], u16) = ([172, 31, 255, 1], 5300);
@@ -30,18 +31,6 @@ struct Difference {
     ours: ask::Answer,
 }
 
-/// Whether the two answers agree, as far as they can.
-///
-/// CoreDNS names itself after the Service in front of it (1.14.7: in NS records and the address of `ns.dns`). `FakeDns`
-/// has no Service in front of it.
-fn agree(name: &str, rtype: u16, real: &ask::Answer, ours: &ask::Answer) -> bool {
-    let names_itself = rtype == questions::NS || rtype == questions::A && name.starts_with("ns.dns.");
-    if names_itself && !real.answers.is_empty() {
-        return real.code == ours.code && real.answers.len() == ours.answers.len();
-    }
-    real == ours
-}
-
 /// Asks both until they agree on everything or [`SYNC_TIME`] is over; returns the number of questions and the
 /// differences.
 async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec<Difference>) {
@@ -53,7 +42,7 @@ async fn compare(real: SocketAddr, ours: &FakeDns, world: &World) -> (usize, Vec
         let mut differences = Vec::new();
         for (name, rtype) in open {
             let (real, ours) = (real.ask(&name, rtype).await, double.ask(&name, rtype).await);
-            if !agree(&name, rtype, &real, &ours) {
+            if real != ours {
                 differences.push(Difference { name, rtype, real, ours });
             }
         }
@@ -74,6 +63,15 @@ async fn declare(cluster: &Cluster, world: &World) {
         if object["kind"] == "Pod" {
             cluster.apply_status(&object).await;
         }
+    }
+}
+
+/// Declares the Service that the harness puts in front of CoreDNS, and the name in the Corefile.
+fn declare_front(ours: &FakeDns) {
+    ours.apply(Service::cluster_ip("kube-system", "kube-dns").ip(harness::VIRTUAL.ip()).udp_port("dns", 53));
+    ours.fronted_by("kube-system", "kube-dns");
+    for ip in harness::IN_COREFILE {
+        ours.record(questions::IN_COREFILE, ip);
     }
 }
 
@@ -106,6 +104,7 @@ async fn compare_on(cluster: &Cluster, seed: u64) {
     world.declare_outside(&upstream);
     let ours = FakeDns::builder().pod_records(PodRecords::Insecure).start().await.unwrap();
     world.declare(&ours);
+    declare_front(&ours);
     let (questions, differences) = compare(cluster.dns(), &ours, &world).await;
     println!("seed {seed}: {questions} questions, {} differences", differences.len());
     for Difference { name, rtype, real, ours } in &differences {
@@ -114,6 +113,30 @@ async fn compare_on(cluster: &Cluster, seed: u64) {
     assert!(differences.is_empty(), "CoreDNS and FakeDns differ; set DISCOVERY_SEED={seed} to reproduce");
     assert!(questions >= 2000, "only {questions} questions");
     assert_same_truncation(cluster.dns(), ours.addr(), &world).await;
+}
+
+/// A CoreDNS that starts while the API server does not answer.
+#[test]
+fn unsynced_core_dns_and_fake_dns_give_the_same_answers() {
+    on_cluster(Options::default(), |cluster| async move {
+        cluster.stop("apiserver");
+        cluster.kill("coredns-0").await;
+        cluster.start_again("coredns-0");
+        let unsynced = async || cluster.log("coredns-0").iter().any(|line| line.contains("unsynced Kubernetes API"));
+        cluster.until("an unsynced CoreDNS", unsynced).await;
+        cluster.until("its port", async || TcpStream::connect(cluster.dns()).await.is_ok()).await;
+        let ours = FakeDns::start().await.unwrap();
+        ours.not_synced(true);
+        for ip in harness::IN_COREFILE {
+            ours.record(questions::IN_COREFILE, ip);
+        }
+        let (mut real, mut double) = (TcpClient::connect(cluster.dns()).await, TcpClient::connect(ours.addr()).await);
+        for (name, rtype) in questions::unsynced() {
+            let (real, ours) = (real.ask(&name, rtype).await, double.ask(&name, rtype).await);
+            assert_eq!(real, ours, "type {rtype} {name}");
+        }
+        cluster.cont("apiserver");
+    });
 }
 
 /// Asserts that both truncate the same answers over UDP.

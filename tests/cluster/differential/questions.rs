@@ -6,7 +6,7 @@ use super::world::{DnsService, Kind, World};
 
 /// The record types of the questions, with the numbers that IANA assigned.
 pub(super) const A: u16 = 1;
-pub(super) const NS: u16 = 2;
+const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
@@ -19,6 +19,9 @@ const EVERY: [u16; 10] = [A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, HTTPS];
 const USUAL: [u16; 4] = [A, AAAA, SRV, CNAME];
 
 const ZONE: &str = "cluster.local";
+
+/// The name in the Corefile of the harness: inside the cluster domain, and not a Service.
+pub(super) const IN_COREFILE: &str = "legacy.cluster.local";
 
 /// All questions about a world: names with their trailing dot, and types.
 pub(super) fn all(world: &World) -> BTreeSet<(String, u16)> {
@@ -38,6 +41,8 @@ pub(super) fn all(world: &World) -> BTreeSet<(String, u16)> {
         format!("ns.dns.{ZONE}"),
         format!("a.ns.dns.{ZONE}"),
         format!("dns.{ZONE}"),
+        IN_COREFILE.to_owned(),
+        format!("a.{IN_COREFILE}"),
         format!("a.b.c.d.e.f.svc.{ZONE}"),
         "IN-ADDR.ARPA".to_owned(),
         "1.2.3.4.5.in-addr.arpa".to_owned(),
@@ -76,6 +81,17 @@ pub(super) fn all(world: &World) -> BTreeSet<(String, u16)> {
         ask(host.to_owned(), &[A, AAAA]);
     }
     asked
+}
+
+/// Questions to a server that knows no objects, except for those about itself.
+pub(super) fn unsynced() -> impl Iterator<Item = (String, u16)> {
+    let denied = ["orders.shop.svc", "_http._tcp.orders.shop.svc", "shop.svc", "nothing"];
+    let names = denied.into_iter().chain(["svc", "dns-version"]).map(|name| format!("{name}.{ZONE}."));
+    let others = [format!("{ZONE}."), format!("{IN_COREFILE}."), "1.0.96.10.in-addr.arpa.".to_owned()];
+    names.chain(others).flat_map(|name| EVERY.into_iter().map(move |rtype| (name.clone(), rtype))).filter(
+        // NS records name the server itself.
+        |(name, rtype)| !(name.as_str() == format!("{ZONE}.") && *rtype == NS),
+    )
 }
 
 fn about_service(service: &DnsService, ask: &mut impl FnMut(String, &[u16])) {

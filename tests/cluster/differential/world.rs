@@ -1,6 +1,6 @@
 //! A generated cluster, in the two forms that are compared: API objects for CoreDNS, and calls to `FakeDns`.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use discovery_testing::{FakeDns, Pod, Service};
 use serde_json::{Value, json};
@@ -50,6 +50,8 @@ pub(super) struct Backend {
     pub(super) served: Vec<IpAddr>,
     pub(super) hostname: Option<String>,
     pub(super) ready: bool,
+    /// Its number of the Service's first port, if it differs; only in EndpointSlices that the test writes.
+    pub(super) own_port: Option<u16>,
 }
 
 /// A record of the upstream resolver, for a name outside of the cluster.
@@ -110,7 +112,8 @@ impl DnsService {
         if self.publish_not_ready {
             service = service.publish_not_ready_addresses();
         }
-        self.backends.iter().fold(service, |service, backend| service.pod(backend.pod()))
+        let first = self.ports.first().map_or("", |port| port.name.as_str());
+        self.backends.iter().fold(service, |service, backend| service.pod(backend.pod(first)))
     }
 
     fn objects(&self) -> Vec<Value> {
@@ -119,7 +122,10 @@ impl DnsService {
             return objects;
         }
         if self.manual {
-            objects.extend([false, true].into_iter().filter_map(|v6| self.slice(v6)));
+            let own_ports: BTreeSet<Option<u16>> = self.backends.iter().map(|backend| backend.own_port).collect();
+            for own_port in own_ports {
+                objects.extend([false, true].into_iter().filter_map(|v6| self.slice(v6, own_port)));
+            }
         } else {
             objects.extend(self.backends.iter().enumerate().map(|(at, backend)| self.pod_object(at, backend)));
         }
@@ -186,28 +192,33 @@ impl DnsService {
         })
     }
 
-    /// The endpoints of one family.
-    fn slice(&self, v6: bool) -> Option<Value> {
+    /// The endpoints of one family that have the same ports.
+    fn slice(&self, v6: bool, own_port: Option<u16>) -> Option<Value> {
         let endpoints: Vec<Value> = self
             .backends
             .iter()
+            .filter(|backend| backend.own_port == own_port)
             .flat_map(|backend| backend.ips.iter().filter(|ip| ip.is_ipv6() == v6).map(move |ip| backend.endpoint(ip)))
             .collect();
         let (suffix, family) = if v6 { ("v6", "IPv6") } else { ("v4", "IPv4") };
+        let mut ports = self.ports.clone();
+        if let (Some(first), Some(own)) = (ports.first_mut(), own_port) {
+            first.number = own;
+        }
         (!endpoints.is_empty()).then(|| {
             json!({
                 "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
                 "metadata": {
                     "namespace": self.namespace,
-                    "name": format!("{}-{suffix}", self.name),
+                    "name": format!("{}-{suffix}-{}", self.name, own_port.unwrap_or_default()),
                     "labels": {
                         "kubernetes.io/service-name": self.name,
                         "endpointslice.kubernetes.io/managed-by": "differential",
                     },
                 },
                 "addressType": family,
-                "ports": self.ports.iter().map(Port::slice_json).collect::<Vec<_>>(),
+                "ports": ports.iter().map(Port::slice_json).collect::<Vec<_>>(),
                 "endpoints": endpoints,
             })
         })
@@ -229,8 +240,12 @@ impl Port {
 }
 
 impl Backend {
-    fn pod(&self) -> Pod {
+    /// The pod as `FakeDns` takes it; `first` is the name of the Service's first port.
+    fn pod(&self, first: &str) -> Pod {
         let mut pod = Pod::new(self.served[0]);
+        if let Some(number) = self.own_port {
+            pod = pod.port(first, number);
+        }
         for ip in &self.served[1..] {
             pod = pod.with_ip(*ip);
         }

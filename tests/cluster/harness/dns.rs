@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::Command,
     time::Duration,
 };
@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The virtual address in every pod's `resolv.conf`.
-pub(super) const VIRTUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
+pub(crate) const VIRTUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
 
 /// The replicas.
 #[derive(Debug)]
@@ -136,7 +136,12 @@ pub(super) fn logged(node: &Node, name: &str) -> Vec<(String, String)> {
     text.lines().filter_map(question).collect()
 }
 
-/// kubeadm's Corefile without the cache (kubeadm does not cache the cluster's zone either), and with the `log` plugin.
+/// The addresses of `legacy.cluster.local`, a name inside the cluster domain that is not a Service.
+pub(crate) const IN_COREFILE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10))];
+
+/// kubeadm's Corefile without the cache (kubeadm does not cache the cluster's zone either), with the `log` plugin, and
+/// with a name of [`IN_COREFILE`].
 const COREFILE: &str = "\
 .:53 {
     errors
@@ -146,6 +151,12 @@ const COREFILE: &str = "\
         kubeconfig FOLDER/dns.kubeconfig
         pods insecure
         ttl 5
+    }
+    hosts {
+        192.0.2.10 legacy.cluster.local
+        2001:db8::10 legacy.cluster.local
+        ttl 5
+        fallthrough
     }
     forward . NODE:5300
     loadbalance

@@ -18,6 +18,7 @@ mod wait;
 pub(crate) use self::{
     cluster::{Cluster, PATIENCE, on_cluster},
     components::NODE_NAME,
+    dns::{IN_COREFILE, VIRTUAL},
     namespaces::Namespaces,
     neighbor::{GATEWAY, Neighbor},
     node::{MOUNT_TAG, NODE_IP},
