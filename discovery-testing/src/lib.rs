@@ -27,6 +27,41 @@
 //! | [`FakeCluster`], [`FakeService`] | both together: a headless Service whose pods start, stop, and roll |
 //! | [`ManualSource`] | a source of the resolver that a test sets by hand, where DNS does not matter |
 //!
+//! # What a cluster has besides Services
+//!
+//! | case | call |
+//! |---|---|
+//! | a name inside the cluster domain that is not a Service | [`FakeDns::record`], [`FakeDns::cname`], [`FakeDns::srv`], [`FakeDns::txt`] |
+//! | the Service in front of the DNS server, which NS records name | [`FakeDns::fronted_by`] |
+//! | a CoreDNS that has not synced with the API | [`FakeDns::not_synced`] |
+//! | pods with different ports | [`Pod::port`], [`Pod::without_port`]; with HTTP servers, [`FakeServiceBuilder::port_per_pod`] |
+//! | a node with a long search list | [`FakeDnsBuilder::node_search`]; [`FakeDns::resolv_conf`] cuts it as the kubelet does |
+//! | a message that no DNS server should send | [`Rule::raw_with_id`], [`Rule::raw`], [`Rule::garbage`] |
+//! | several Services without DNS | [`ManualSource::for_name`] |
+//!
+//! ```
+//! use discovery_testing::{FakeDns, Pod, Rule, Service};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let dns = FakeDns::start().await?;
+//! dns.record("legacy.cluster.local", "10.9.9.10");
+//! dns.apply(Service::cluster_ip("kube-system", "kube-dns").ip("10.96.0.10").udp_port("dns", 53));
+//! dns.fronted_by("kube-system", "kube-dns");
+//!
+//! let nginx = Service::headless("shop", "nginx").port("web", 8080);
+//! dns.apply(nginx.pod(Pod::new("10.1.0.1")).pod(Pod::new("10.1.0.2").port("web", 8081)));
+//!
+//! // A header without the records that it counts.
+//! let header = [0, 0, 0x81, 0x80, 0, 0, 0, 9, 0, 0, 0, 0];
+//! dns.script(Rule::any().name("broken.example.com").raw_with_id(header));
+//!
+//! // `nameserver 127.0.0.1:<port>`: the discovery crates need nothing else.
+//! assert!(dns.resolv_conf("shop").contains(&dns.addr().to_string()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Wait without sleeping
 //!
 //! A change is in effect when its call returns (or its future resolves): it applies to the next query and the next
