@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{ip::IntoIp, name::require_label};
 
-/// A pod behind a [`Service`], as the DNS server sees it: addresses, host name, readiness.
+/// A pod behind a [`Service`](crate::Service), as the DNS server sees it: addresses, host name, readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a Pod does nothing until it is given to a Service"]
 pub struct Pod {
