@@ -17,6 +17,7 @@ mod endpoint_map;
 mod explain;
 mod lease;
 mod published;
+mod removal;
 mod reports;
 mod resolver;
 mod state;

@@ -22,6 +22,8 @@ use super::Clock;
 #[derive(Debug)]
 pub struct Load {
     in_flight: AtomicU32,
+    /// How often the endpoint has answered; wraps around.
+    answers: AtomicU32,
     /// The failure count in the high [`COUNT_BITS`] bits, the time it expires below, in milliseconds since `epoch`. 0
     /// means without a penalty.
     penalty: AtomicU64,
@@ -32,13 +34,21 @@ impl Load {
     /// Creates an empty load. `epoch` is any moment before the first failure, such as the start of the process.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
-        Self { in_flight: AtomicU32::new(0), penalty: AtomicU64::new(0), epoch }
+        Self { in_flight: AtomicU32::new(0), answers: AtomicU32::new(0), penalty: AtomicU64::new(0), epoch }
     }
 
     /// Returns the number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Returns how often the endpoint has answered, as far as clients report it to
+    /// [`Pick::answered`](super::Pick::answered). Wraps around: two values show only whether there was an answer between
+    /// them.
+    #[must_use]
+    pub fn answers(&self) -> u32 {
+        self.answers.load(Relaxed)
     }
 
     /// Returns the number of failures that count as requests in flight. Reads the clock only if there are some.
@@ -65,6 +75,11 @@ impl Load {
     #[inline]
     pub(super) fn ended(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn answered(&self) {
+        self.answers.fetch_add(1, Relaxed);
     }
 
     #[inline]

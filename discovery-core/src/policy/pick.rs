@@ -52,6 +52,13 @@ impl Pick {
         self.record(outcome, clock);
     }
 
+    /// Records a sign of life, whatever it says: the head of a response, or a part of its body. An endpoint that has left
+    /// the set and shows none is taken for dead: see `Upstream::removed_and_silent`.
+    #[inline]
+    pub fn answered(&self) {
+        self.loaded.load().answered();
+    }
+
     /// Records an outcome while the request stays in flight, such as a failure in the head of a response whose body is
     /// still to come.
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]

@@ -8,6 +8,8 @@
 //!   refused *connection* is `Unsent`.
 //! * A request that an endpoint may have seen is sent again only if it is idempotent, and only to another endpoint.
 //! * One request makes at most [`Attempts::MAX`] attempts.
+//! * A request whose endpoint has left the set and has been silent for [`REMOVED_SILENCE`] since
+//!   ([`AttemptFailure::RemovedSilent`]) is sent to another endpoint if it is idempotent. Any other request keeps waiting.
 //! * A request that cannot be copied, such as one whose body is a stream, is sent only once.
 //! * After a redirect, a request is sent again only if a server refused it and it is idempotent.
 //! * A retry takes one from the [`RetryBudget`], unless the first attempt of the request was refused: a server that shuts
@@ -38,10 +40,19 @@
 //! assert_eq!(attempts.next(set[0].identity(), connect_error, &context), RetryDecision::Another);
 //! ```
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{Clock, RetryBudget, Tried};
 use crate::endpoint::Identity;
+
+/// How long an endpoint that has left the set may be silent before its idempotent requests go elsewhere, unless a client
+/// is set otherwise.
+///
+/// The control plane removes a dead node's pods 40 s or more after the node's last sign of life
+/// (`--node-monitor-grace-period` of kube-controller-manager), so a pod that is silent then is almost certainly dead. A pod
+/// that shuts down gracefully has left DNS as well, and answers most requests within a second. The longer ones are done
+/// twice, which the method allows.
+pub const REMOVED_SILENCE: Duration = Duration::from_secs(1);
 
 /// The attempts of one request.
 #[derive(Clone, Debug)]
@@ -91,7 +102,8 @@ impl Attempts {
         self.begun >= Self::MAX
     }
 
-    /// Returns whether an attempt timeout may end the attempt under way, so that another endpoint gets the request.
+    /// Returns whether the attempt under way may be given up before it has ended, so that another endpoint gets the
+    /// request: at an attempt timeout, or when its endpoint has left the set and is silent.
     #[must_use]
     #[inline]
     pub fn may_time_out(&self) -> bool {
@@ -142,7 +154,7 @@ impl Attempts {
         }
         let decision = if (context.has_untried)(&self.tried) {
             RetryDecision::Another
-        } else if self.refused_by.is_some() && !self.reopened && attempt.failure != AttemptFailure::TimedOut {
+        } else if self.refused_by.is_some() && !self.reopened && !attempt.failure.is_under_way() {
             RetryDecision::Same
         } else {
             return RetryDecision::GiveUp(GiveUp::NoOtherEndpoint);
@@ -177,7 +189,7 @@ impl Attempts {
         match attempt.failure {
             AttemptFailure::Unsent => true,
             AttemptFailure::Refused => !attempt.redirected || self.idempotent,
-            AttemptFailure::Interrupted | AttemptFailure::TimedOut => self.idempotent,
+            AttemptFailure::Interrupted | AttemptFailure::TimedOut | AttemptFailure::RemovedSilent => self.idempotent,
             AttemptFailure::Final => false,
         }
     }
@@ -226,8 +238,18 @@ pub enum AttemptFailure {
     Interrupted,
     /// The endpoint did not answer within the attempt timeout. The attempt can still be waited for.
     TimedOut,
+    /// The endpoint has left the set, and has answered nothing for [`REMOVED_SILENCE`] since, as when its node has died.
+    /// The attempt can still be waited for.
+    RemovedSilent,
     /// Any other failure. A retry would fail in the same way, or would exceed the time of the request.
     Final,
+}
+
+impl AttemptFailure {
+    /// Returns whether the attempt can still be waited for.
+    const fn is_under_way(self) -> bool {
+        matches!(self, Self::TimedOut | Self::RemovedSilent)
+    }
 }
 
 /// What [`Attempts::next`] needs to know of the world.
@@ -260,7 +282,8 @@ pub enum RetryDecision {
     Another,
     /// Send the request to the endpoint that refused it last. That endpoint has been removed from [`Attempts::tried`].
     Same,
-    /// Return the error. After [`AttemptFailure::TimedOut`]: wait for the attempt, which is still under way.
+    /// Return the error. After [`AttemptFailure::TimedOut`] and [`AttemptFailure::RemovedSilent`]: wait for the attempt,
+    /// which is still under way.
     GiveUp(GiveUp),
 }
 
@@ -292,7 +315,7 @@ pub fn is_idempotent_method(method: &str) -> bool {
 mod tests {
     use super::{
         super::tests::epoch,
-        AttemptFailure::{Final, Interrupted, Refused, TimedOut, Unsent},
+        AttemptFailure::{Final, Interrupted, Refused, RemovedSilent, TimedOut, Unsent},
         GiveUp::{Budget, MaxAttempts, NoOtherEndpoint, NotReplayable, NotRetryable},
         RetryDecision::{Another, GiveUp, Same},
         *,
@@ -385,6 +408,16 @@ mod tests {
             ("attempt timeout", case(TimedOut), GiveUp(NotRetryable)),
             ("attempt timeout, idempotent", case(TimedOut).idempotent(), Another),
             ("attempt timeout after a redirect", case(TimedOut).idempotent().redirected(), GiveUp(NotRetryable)),
+            ("removed and silent: the endpoint may have seen it", case(RemovedSilent), GiveUp(NotRetryable)),
+            ("removed and silent, idempotent", case(RemovedSilent).idempotent(), Another),
+            (
+                "removed and silent after a redirect",
+                case(RemovedSilent).idempotent().redirected(),
+                GiveUp(NotRetryable),
+            ),
+            ("removed and silent, a stream", case(RemovedSilent).idempotent().stream(), GiveUp(NotReplayable)),
+            ("removed and silent, no other endpoint", case(RemovedSilent).idempotent().of(1), GiveUp(NoOtherEndpoint)),
+            ("removed and silent, budget exhausted", case(RemovedSilent).idempotent().broke(), GiveUp(Budget)),
             ("any other error", case(Final).idempotent(), GiveUp(NotRetryable)),
             ("a stream", case(Unsent).stream(), GiveUp(NotReplayable)),
             ("a stream that must not be repeated anyway", case(Interrupted).stream(), GiveUp(NotRetryable)),
@@ -403,7 +436,7 @@ mod tests {
 
     #[test]
     fn makes_three_attempts_at_most() {
-        for failure in [Unsent, Refused, Interrupted] {
+        for failure in [Unsent, Refused, Interrupted, TimedOut, RemovedSilent] {
             let (world, mut attempts) = (World::new(9, true), Attempts::new(true));
             let mut decisions = Vec::new();
             for at in 1..=3 {
