@@ -28,6 +28,7 @@ impl InFlight {
     /// A request that was answered, and what the answer says about the endpoint so far.
     #[must_use]
     pub fn new(pick: Pick, outcome: Outcome) -> Self {
+        pick.answered();
         let mut request = Self { pick, failed: false, grpc: false };
         request.record(outcome);
         request
@@ -40,7 +41,12 @@ impl InFlight {
         self
     }
 
-    fn record(&mut self, outcome: Outcome) {
+    /// Records a sign of life.
+    pub(crate) fn answered(&self) {
+        self.pick.answered();
+    }
+
+    pub(crate) fn record(&mut self, outcome: Outcome) {
         if outcome != Outcome::Success && !self.failed {
             self.pick.record(outcome, now);
             self.failed = true;
@@ -81,8 +87,12 @@ impl<B: Body> InFlightBody<B> {
     /// A body that ends `request` with itself.
     #[must_use]
     pub fn new(body: B, request: InFlight) -> Self {
+        Self::of(body, Some(request))
+    }
+
+    fn of(body: B, request: Option<InFlight>) -> Self {
         // Nothing to come: the request has ended, and `request` with it.
-        let request = (!body.is_end_stream()).then_some(request);
+        let request = request.filter(|_| !body.is_end_stream());
         Self { body, request }
     }
 }
@@ -97,6 +107,7 @@ impl<B: Body> Body for InFlightBody<B> {
         if let Some(request) = this.request {
             match &frame {
                 Some(Ok(frame)) => {
+                    request.answered();
                     if let Some(trailers) = frame.trailers_ref() {
                         request.trailers(trailers);
                     }
@@ -135,7 +146,8 @@ pub trait InFlightUntil<B>: Send + Sync + 'static {
     fn finish(response: Response<B>, request: InFlight) -> Response<Self::Body>;
 }
 
-/// Requests are in flight until the body of the response has ended, failed or been dropped.
+/// Requests are in flight until the body of the response has ended, failed or been dropped. A request that switches
+/// protocols is in flight until the connection has ended: see [`upgrade`](crate::upgrade).
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a marker without values")]
 pub enum BodyEnd {}
@@ -144,8 +156,9 @@ impl<B: Body> InFlightUntil<B> for BodyEnd {
     type Body = InFlightBody<B>;
 
     fn finish(response: Response<B>, request: InFlight) -> Response<InFlightBody<B>> {
-        let request = request.with_trailers(response.headers());
-        response.map(|body| InFlightBody::new(body, request))
+        let (mut parts, body) = response.into_parts();
+        let request = request.with_trailers(&parts.headers).hold(&mut parts.extensions);
+        Response::from_parts(parts, InFlightBody::of(body, request))
     }
 }
 

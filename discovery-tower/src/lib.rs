@@ -74,6 +74,18 @@
 //! [`RetryPolicy`] of your own for other bodies, such as those of a gRPC stack, and a [`RetryPolicy`] of your own for a
 //! `BoxError`, such as that of `tower::timeout`.
 //!
+//! # Dead connections
+//!
+//! When a node dies, its connections stay open and nothing arrives any more. [`Balance`] sends an idempotent request
+//! elsewhere when its endpoint has left the set and has been silent for 1 s: [`Balance::with_removed_silence`]. To find a
+//! dead connection before, switch on what your client has: `http2_keep_alive_interval` and `http2_keep_alive_timeout` of
+//! hyper-util's client builder, `set_tcp_user_timeout` of its `HttpConnector`. [`HttpRetry`] retries what they end.
+//!
+//! # Upgrades
+//!
+//! A request is in flight until the connection that it upgraded has ended, if you take that connection over with
+//! [`upgrade`].
+//!
 //! # Features
 //!
 //! * `http2` (on by default): [`HttpRetry`] recognizes requests that an HTTP/2 server refused before processing them.
@@ -85,14 +97,16 @@ mod balance;
 mod discover;
 mod error;
 mod in_flight;
+mod upgraded;
 #[cfg(feature = "proxy")]
 mod vip;
 
 pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpoint::Endpoint, policy::Outcome};
 
-pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy, is_refused};
+pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy, is_interrupted, is_refused};
 pub use discover::Discover;
 pub use error::Error;
 pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil, head_outcome};
+pub use upgraded::{InFlightIo, upgrade};
 #[cfg(feature = "proxy")]
 pub use vip::{VipConnector, VipEndpoint, VipError, VipStream};

@@ -7,4 +7,4 @@ mod transport;
 
 pub use retry::{HttpRetry, NoRetry, RetryPolicy};
 pub use service::Balance;
-pub use transport::is_refused;
+pub use transport::{is_interrupted, is_refused};

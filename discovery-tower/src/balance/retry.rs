@@ -37,6 +37,15 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
         self.classify(result) == Outcome::Unreachable
     }
 
+    /// Returns whether doing the request twice has the effect of doing it once.
+    ///
+    /// Such a request goes to another endpoint while it still waits for its result, if its endpoint has left the set and is
+    /// silent: see [`Balance::with_removed_silence`](super::Balance::with_removed_silence). `false` by default.
+    fn is_idempotent(&self, request: &Req) -> bool {
+        let _ = request;
+        false
+    }
+
     /// Returns whether an HTTP/2 server refused the request before processing it.
     ///
     /// Such a request is retried whatever [`should_retry`](Self::should_retry) says, on the same endpoint if there is no
@@ -53,7 +62,8 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 /// |---|---|
 /// | the connection could not be established | every request: the endpoint has not seen it |
 /// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request. On the same endpoint if there is no other |
-/// | the connection broke before a response | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
+/// | the connection broke before a response, or did not answer an HTTP/2 ping in time | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
+/// | the endpoint has left the set and has been silent for 1 s since ([`Balance::with_removed_silence`](super::Balance::with_removed_silence)) | idempotent methods |
 /// | anything else | no |
 ///
 /// A response is the result of the call and is not retried. An error or a 5xx status counts as a failure of the
@@ -109,6 +119,10 @@ where
     fn should_retry(&self, request: &Request<R>, result: &Result<Response<B>, Err>) -> bool {
         let Err(error) = result else { return false };
         is_connect(error) || is_idempotent_method(request.method().as_str()) && is_interrupted(error)
+    }
+
+    fn is_idempotent(&self, request: &Request<R>) -> bool {
+        is_idempotent_method(request.method().as_str())
     }
 
     fn is_refused(&self, error: &Err) -> bool {

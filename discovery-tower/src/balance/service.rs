@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -13,8 +13,8 @@ use discovery_core::{
     EndpointMap, Upstream,
     endpoint::{Endpoint, Identity},
     policy::{
-        Pick, RetryBudget, Tried,
-        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryContext, RetryDecision},
+        Outcome, Pick, RetryBudget, Tried,
+        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, REMOVED_SILENCE, RetryContext, RetryDecision},
     },
 };
 use tower::Service;
@@ -48,6 +48,7 @@ struct Inner<S, P> {
     drivers: Drivers,
     policy: Arc<P>,
     endpoint_timeout: Duration,
+    removed_silence: Duration,
     budget: RetryBudget,
 }
 
@@ -55,17 +56,24 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Balances over the endpoints of `upstream`; `make` makes the service of each endpoint, once.
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
-        Self::from_parts(EndpointMap::new(upstream, make), Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT)
+        let services = EndpointMap::new(upstream, make);
+        Self::from_parts(services, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT, REMOVED_SILENCE)
     }
 }
 
 impl<S, P> Balance<S, P> {
-    fn from_parts(services: EndpointMap<S>, policy: Arc<P>, endpoint_timeout: Duration) -> Self {
+    fn from_parts(
+        services: EndpointMap<S>,
+        policy: Arc<P>,
+        endpoint_timeout: Duration,
+        removed_silence: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             services,
             drivers: Drivers::default(),
             policy,
             endpoint_timeout,
+            removed_silence,
             budget: RetryBudget::new(now()),
         }))
     }
@@ -73,7 +81,8 @@ impl<S, P> Balance<S, P> {
     /// Sets the retry policy; [`HttpRetry`] by default.
     #[must_use]
     pub fn with_retry_policy<Q>(self, policy: Q) -> Balance<S, Q> {
-        Balance::from_parts(self.0.services.clone(), Arc::new(policy), self.0.endpoint_timeout)
+        let Inner { services, endpoint_timeout, removed_silence, .. } = &*self.0;
+        Balance::from_parts(services.clone(), Arc::new(policy), *endpoint_timeout, *removed_silence)
     }
 
     /// Sets how long a call waits for an endpoint if there is none; 3 s by default.
@@ -81,7 +90,20 @@ impl<S, P> Balance<S, P> {
     /// With zero, a call fails as soon as the sources have answered and none of them knows an endpoint.
     #[must_use]
     pub fn with_endpoint_timeout(self, endpoint_timeout: Duration) -> Self {
-        Self::from_parts(self.0.services.clone(), self.0.policy.clone(), endpoint_timeout)
+        let Inner { services, policy, removed_silence, .. } = &*self.0;
+        Self::from_parts(services.clone(), policy.clone(), endpoint_timeout, *removed_silence)
+    }
+
+    /// Sets how long an endpoint that has left the set may be silent before its requests go to another endpoint;
+    /// [`REMOVED_SILENCE`] by default, which is 1 s.
+    ///
+    /// It applies to requests that wait for their result, are idempotent
+    /// ([`RetryPolicy::is_idempotent`](super::RetryPolicy::is_idempotent)) and can be sent again. Such a request counts as
+    /// a failure of the silent endpoint. A request that has nowhere else to go keeps waiting.
+    #[must_use]
+    pub fn with_removed_silence(self, removed_silence: Duration) -> Self {
+        let Inner { services, policy, endpoint_timeout, .. } = &*self.0;
+        Self::from_parts(services.clone(), policy.clone(), *endpoint_timeout, removed_silence)
     }
 }
 
@@ -117,8 +139,7 @@ where
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         P: RetryPolicy<Req, S::Response, S::Error>,
     {
-        // `RetryPolicy::should_retry` answers for idempotence.
-        let mut attempts = Attempts::new(false);
+        let mut attempts = Attempts::new(self.policy.is_idempotent(&request));
         let mut last: Option<Error> = None;
         self.budget.request();
         loop {
@@ -135,9 +156,17 @@ where
             };
             attempts.begin();
             let copy = if attempts.is_last() { None } else { self.policy.clone_request(&request) };
-            let result = match ready {
-                Ok(mut service) => service.call(request).await,
-                Err(error) => Err(error),
+            let called = match ready {
+                Ok(mut service) => self.result(service.call(request), copy, &pick, &mut attempts).await,
+                Err(error) => Ok((Err(error), copy)),
+            };
+            let (result, copy) = match called {
+                Ok(ended) => ended,
+                Err(copy) => {
+                    pick.complete(Outcome::Failure, now);
+                    request = copy;
+                    continue;
+                }
             };
             let outcome = self.policy.classify(&result);
             let failure = self.failure(copy.as_ref(), &result);
@@ -152,6 +181,43 @@ where
                 }
             }
         }
+    }
+
+    /// Waits for the result of a call, and returns it with the copy of the request. Returns the copy alone if another
+    /// endpoint gets the request, because this one has left the set and is silent.
+    async fn result<Req, F: Future>(
+        &self,
+        call: F,
+        mut copy: Option<Req>,
+        pick: &Pick,
+        attempts: &mut Attempts,
+    ) -> Result<(F::Output, Option<Req>), Req> {
+        let may_leave = copy.is_some() && attempts.may_time_out();
+        let mut call = pin!(call);
+        loop {
+            let silent = async {
+                match may_leave {
+                    true => {
+                        self.services.upstream().removed_and_silent(pick.loaded_endpoint(), self.removed_silence).await
+                    }
+                    false => pending().await,
+                }
+            };
+            if let Some(result) = unless(call.as_mut(), pin!(silent)).await {
+                return Ok((result, copy));
+            }
+            let silent = FailedAttempt::new(AttemptFailure::RemovedSilent);
+            if self.decide(attempts, pick.endpoint().identity(), silent) == RetryDecision::Another
+                && let Some(copy) = copy.take()
+            {
+                return Err(copy);
+            }
+        }
+    }
+
+    fn decide(&self, attempts: &mut Attempts, endpoint: &Identity, attempt: FailedAttempt) -> RetryDecision {
+        let has_untried = |tried: &Tried| self.services.upstream().has_untried(tried);
+        attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
     }
 
     /// A ready service, or the error of its readiness, and its endpoint. The service of `first` is not ready.
@@ -202,9 +268,8 @@ where
         copy: Option<Req>,
         error: Box<dyn std::error::Error + Send + Sync>,
     ) -> Result<(Req, Error), Error> {
-        let has_untried = |tried: &Tried| self.services.upstream().has_untried(tried);
-        let context = RetryContext::new(&self.budget, &now, &has_untried);
-        let decision = attempts.next(&endpoint, FailedAttempt::new(failure).replayable(copy.is_some()), &context);
+        let attempt = FailedAttempt::new(failure).replayable(copy.is_some());
+        let decision = self.decide(attempts, &endpoint, attempt);
         let error = Error::service(error, self.services.upstream().target(), endpoint, attempts.endpoints_tried());
         match (decision, copy) {
             (RetryDecision::Another | RetryDecision::Same, Some(copy)) => Ok((copy, error)),
@@ -234,6 +299,15 @@ where
             _ => AttemptFailure::Final,
         }
     }
+}
+
+/// The output of `work`, or `None` if `end` is there before.
+async fn unless<F: Future>(mut work: Pin<&mut F>, mut end: Pin<&mut impl Future<Output = ()>>) -> Option<F::Output> {
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => end.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 impl<S, P> Clone for Balance<S, P> {

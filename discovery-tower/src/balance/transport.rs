@@ -20,10 +20,16 @@ pub(super) fn is_connect(error: &(dyn StdError + 'static)) -> bool {
     }) || chain(error).any(|error| error.downcast_ref().is_some_and(legacy::Error::is_connect))
 }
 
-/// Returns whether the connection ended before there was a response. The endpoint may have seen the request.
-pub(super) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
-    // hyper does not expose the cause of an HTTP/2 connection's end.
-    let ended = |error: &hyper::Error| !error.is_user() && !error.is_parse() && !error.is_timeout();
+/// Returns whether the connection ended before there was a response: it was closed or reset, an HTTP/2 ping was not
+/// answered in time (RFC 9113, section 6.7), or the kernel gave it up (TCP_USER_TIMEOUT, keep-alive). The endpoint may have
+/// seen the request.
+///
+/// The function looks for the errors of hyper and of I/O in the chain of sources, so `error` can be that of any client on
+/// hyper.
+#[must_use]
+pub fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
+    // hyper does not expose the cause of an HTTP/2 connection's end. A timeout of its client is an unanswered ping.
+    let ended = |error: &hyper::Error| !error.is_user() && !error.is_parse();
     has_io_kind(error, |kind| {
         matches!(
             kind,
