@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, fmt};
 
 use discovery_core::endpoint::Identity;
+use discovery_tower::is_interrupted;
 use url::Position;
 
 /// Why a request has no response: it could not be built, there was no endpoint for it, or the last attempt failed.
@@ -109,7 +110,7 @@ impl Error {
         self.as_reqwest().is_some_and(reqwest::Error::is_connect)
     }
 
-    /// The request or the resolver timed out.
+    /// The request or the resolver timed out. So has a connection that was lost because a ping was not answered in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match &self.inner {
@@ -170,6 +171,8 @@ impl Error {
             None => {}
         }
         let kind = match error {
+            // A ping was not answered, or the kernel gave the connection up.
+            error if error.is_timeout() && !error.is_connect() && is_interrupted(error) => "connection lost: ",
             error if error.is_timeout() => "timeout: ",
             error if error.is_connect() => "connect error: ",
             _ => "",

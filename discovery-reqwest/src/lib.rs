@@ -67,10 +67,24 @@
 //! | [`ClientBuilder::endpoint_timeout`], 3 s by default | the wait for an endpoint |
 //! | [`ClientBuilder::attempt_timeout`], off by default | the time until an endpoint that hangs is given up |
 //! | `connect_timeout` of reqwest, 3 s by default | connecting, in each attempt |
+//! | [`ClientBuilder::removed_silence`], 1 s by default | the silence of an endpoint that has left the set |
+//! | HTTP/2 pings, TCP_USER_TIMEOUT: see [`ClientBuilder::configure`] | the silence of a connection |
 //! | `timeout` and `read_timeout` of reqwest, off by default | each attempt |
 //!
 //! Wrap the call in `tokio::time::timeout` to bound all of it together. Dropping a request in any state leaves nothing
 //! behind.
+//!
+//! # Dead connections
+//!
+//! When a node dies, its connections stay open and nothing arrives any more. HTTP/2 connections are pinged while requests
+//! wait on them, and the kernel closes connections whose data is not acknowledged: [`ClientBuilder::configure`] has the
+//! times. When the endpoint has left the set meanwhile, idempotent requests do not wait for that:
+//! [`ClientBuilder::removed_silence`].
+//!
+//! # Upgrades
+//!
+//! A request is in flight until the connection that it upgraded (101, as for WebSocket) has ended, if you take that
+//! connection over with [`ResponseExt::upgrade_in_flight`].
 //!
 //! # What counts against an endpoint
 //!
@@ -125,4 +139,4 @@ pub use client::{Client, ClientBuilder};
 pub use dns::DiscoveryResolver;
 pub use error::Error;
 pub use request::RequestBuilder;
-pub use response::ResponseExt;
+pub use response::{InFlightIo, ResponseExt};

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,12 +16,12 @@ use discovery_core::{
         retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
     },
 };
-use discovery_tower::{InFlight, InFlightBody, head_outcome, is_refused};
+use discovery_tower::{InFlight, head_outcome, is_interrupted, is_refused};
 use http::{HeaderMap, Method, Version};
-use reqwest::{Request, Response, ResponseBuilderExt as _, Url, redirect};
+use reqwest::{Request, Response, Url, redirect};
 use tokio::time::Sleep;
 
-use super::{endpoints::Pool, now};
+use super::{endpoints::Pool, in_flight::in_flight, now};
 use crate::{Error, error::Note, response::EndpointsTried};
 
 /// A request on its way to the endpoint that was picked for it.
@@ -34,39 +34,47 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt at the picked endpoint, which has `timeout` to begin its answer if the request can be sent again then.
+    /// An attempt at the picked endpoint, which has `timeout` to begin its answer.
     pub(super) fn new(pick: Pick, copy: RequestCopy, timeout: Option<Duration>) -> Self {
-        let timer = timeout.filter(|_| !matches!(copy, RequestCopy::Stream));
-        Self { pick, copy, redirected: false, timer: timer.map(|timeout| Box::pin(tokio::time::sleep(timeout))) }
+        Self { pick, copy, redirected: false, timer: timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout))) }
     }
 
-    /// Waits for the response. `None` once, when the attempt timeout is over; the response may be waited for again.
-    pub(super) fn response<F: Future>(
+    /// Waits for the response, for the attempt timeout, or for the `silence` of an endpoint that has left the set. After the
+    /// latter two the response may be waited for again, with another `silence`.
+    pub(super) fn wait<F: Future>(
         &mut self,
         mut execution: Pin<&mut F>,
-    ) -> impl Future<Output = Option<F::Output>> {
-        poll_fn(move |context| self.poll(context, execution.as_mut()))
+        mut silence: Pin<&mut impl Future<Output = ()>>,
+    ) -> impl Future<Output = Waited<F::Output>> {
+        poll_fn(move |context| {
+            if let Poll::Ready(response) = self.poll(context, execution.as_mut()) {
+                return Poll::Ready(Waited::Response(response));
+            }
+            if let Some(timer) = &mut self.timer
+                && timer.as_mut().poll(context).is_ready()
+            {
+                self.timer = None;
+                return Poll::Ready(Waited::NoAnswer(AttemptFailure::TimedOut));
+            }
+            // Behind a redirect it is another endpoint that is silent.
+            if self.redirected {
+                return Poll::Pending;
+            }
+            silence.as_mut().poll(context).map(|()| Waited::NoAnswer(AttemptFailure::RemovedSilent))
+        })
     }
 
-    fn poll<F: Future>(&mut self, context: &mut Context<'_>, execution: Pin<&mut F>) -> Poll<Option<F::Output>> {
+    fn poll<F: Future>(&mut self, context: &mut Context<'_>, execution: Pin<&mut F>) -> Poll<F::Output> {
         // reqwest asks its redirect policy while it is polled.
         let outer = REDIRECTED.replace(false);
         let polled = execution.poll(context);
         self.redirected |= REDIRECTED.replace(outer);
-        match (polled, &mut self.timer) {
-            (Poll::Ready(response), _) => Poll::Ready(Some(response)),
-            (Poll::Pending, Some(timer)) => {
-                ready!(timer.as_mut().poll(context));
-                self.timer = None;
-                Poll::Ready(None)
-            }
-            (Poll::Pending, None) => Poll::Pending,
-        }
+        polled
     }
 
     /// The endpoint answered: reports the outcome. The request is in flight until the body of the response has ended, unless
     /// `head_only`.
-    pub(super) fn answered(self, mut response: Response, attempts: &mut Attempts, head_only: bool) -> Response {
+    pub(super) fn answered(mut self, mut response: Response, attempts: &mut Attempts, head_only: bool) -> Response {
         if attempts.is_retry() {
             attempts.record(self.pick.endpoint().identity());
             response.extensions_mut().insert(EndpointsTried(attempts.endpoints_tried()));
@@ -77,23 +85,24 @@ impl Attempt {
             return response;
         }
         let outcome = head_outcome(response.status(), response.headers());
+        let url = self.copy.url.take();
         let request = InFlight::new(self.pick, outcome).with_trailers(response.headers());
-        if head_only || response.content_length() == Some(0) { response } else { in_flight(response, request) }
+        if head_only { response } else { in_flight(response, url, request) }
     }
 
-    /// The attempt timeout is over: returns the request for another endpoint, or `None` if the attempt goes on, because
-    /// there is nowhere else to send the request.
-    pub(super) fn timed_out(&mut self, attempts: &mut Attempts, pool: &Pool) -> Option<Request> {
-        let ended = FailedAttempt::new(AttemptFailure::TimedOut).redirected(self.redirected);
-        match pool.decide(attempts, self.pick.endpoint().identity(), ended) {
-            RetryDecision::Another => self.copy.take(None),
-            _ => None,
-        }
-    }
-
-    /// Gives up on the endpoint, because another one gets the request.
-    pub(super) fn abandon(self) {
-        self.pick.complete(Outcome::Failure, now);
+    /// The endpoint does not answer, for the reason `failure`: returns the request for another endpoint, which counts as a
+    /// failure of this one. Returns `None` if the attempt goes on, because there is nowhere else to send the request.
+    pub(super) fn given_up(
+        &mut self,
+        failure: AttemptFailure,
+        attempts: &mut Attempts,
+        pool: &Pool,
+    ) -> Option<Request> {
+        let ended = FailedAttempt::new(failure).redirected(self.redirected);
+        let decision = pool.decide(attempts, self.pick.endpoint().identity(), ended);
+        let request = (decision == RetryDecision::Another).then(|| self.copy.take(None)).flatten()?;
+        self.pick.record(Outcome::Failure, now);
+        Some(request)
     }
 
     /// The attempt failed: returns the request for the next attempt, with the error in case that there is no endpoint for
@@ -121,11 +130,24 @@ impl Attempt {
     }
 }
 
+/// What came of waiting for a response.
+pub(super) enum Waited<R> {
+    Response(R),
+    /// The attempt timeout is over, or the endpoint has left the set and is silent. The attempt is still under way.
+    NoAnswer(AttemptFailure),
+}
+
 /// What is kept of a request in case that it is sent again.
-pub(super) enum RequestCopy {
+pub(super) struct RequestCopy {
+    kept: Kept,
+    /// `None` where only an error leads to a retry, because reqwest's error returns the URL, and in a `Kept::Whole`.
+    url: Option<Url>,
+}
+
+enum Kept {
     /// Nothing: the body is a stream.
     Stream,
-    /// Most requests have neither a body nor a timeout of their own, and reqwest's error returns the URL.
+    /// Most requests have neither a body nor a timeout of their own.
     Head(Method, Version, Option<HeaderMap>),
     Whole(Box<Request>),
 }
@@ -133,24 +155,31 @@ pub(super) enum RequestCopy {
 impl RequestCopy {
     /// A copy that holds the URL as well if `with_url`. Otherwise the error of the attempt has to bring it.
     pub(super) fn new(request: &Request, with_url: bool) -> Self {
-        if with_url || request.body().is_some() || request.timeout().is_some() {
-            return request.try_clone().map_or(Self::Stream, |copy| Self::Whole(Box::new(copy)));
+        if request.body().is_some() || request.timeout().is_some() {
+            let kept = request.try_clone().map_or(Kept::Stream, |copy| Kept::Whole(Box::new(copy)));
+            return Self { kept, url: None };
         }
-        let headers = request.headers();
-        Self::Head(request.method().clone(), request.version(), (!headers.is_empty()).then(|| headers.clone()))
+        let headers = (!request.headers().is_empty()).then(|| request.headers().clone());
+        let kept = Kept::Head(request.method().clone(), request.version(), headers);
+        Self { kept, url: with_url.then(|| request.url().clone()) }
+    }
+
+    /// Returns whether the copy can be sent as it stands.
+    pub(super) fn is_whole(&self) -> bool {
+        self.url.is_some() || matches!(self.kept, Kept::Whole(_))
     }
 
     /// Takes the request out; `url` is where it was sent.
     fn take(&mut self, url: Option<&Url>) -> Option<Request> {
-        match (mem::replace(self, Self::Stream), url) {
-            (Self::Whole(copy), _) => Some(*copy),
-            (Self::Head(method, version, headers), Some(url)) => {
-                let mut request = Request::new(method, url.clone());
+        match mem::replace(&mut self.kept, Kept::Stream) {
+            Kept::Whole(copy) => Some(*copy),
+            Kept::Head(method, version, headers) => {
+                let mut request = Request::new(method, self.url.take().or_else(|| url.cloned())?);
                 *request.version_mut() = version;
                 *request.headers_mut() = headers.unwrap_or_default();
                 Some(request)
             }
-            _ => None,
+            Kept::Stream => None,
         }
     }
 }
@@ -174,21 +203,11 @@ fn failure(error: &reqwest::Error) -> AttemptFailure {
     match error {
         error if is_refused(error) => AttemptFailure::Refused,
         error if error.is_connect() => AttemptFailure::Unsent,
-        // What took too long would take too long again.
-        error if error.is_request() && !error.is_timeout() => AttemptFailure::Interrupted,
+        // reqwest counts unanswered pings and the kernel's timeouts as timeouts, too. What took too long by the caller's own
+        // limit would take too long again.
+        error if error.is_request() && (!error.is_timeout() || is_interrupted(error)) => AttemptFailure::Interrupted,
         _ => AttemptFailure::Final,
     }
-}
-
-/// The response, whose body keeps `request` in flight.
-fn in_flight(response: Response, request: InFlight) -> Response {
-    // reqwest keeps the URL beside the response that it wraps, and takes it from an extension.
-    let mut url = http::response::Builder::new().url(response.url().clone());
-    let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-    if let Some(url) = url.extensions_mut() {
-        parts.extensions.extend(mem::take(url));
-    }
-    http::Response::from_parts(parts, reqwest::Body::wrap(InFlightBody::new(body, request))).into()
 }
 
 /// What an error says about its endpoint.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use discovery_core::Resolver;
+use discovery_core::{Resolver, policy::retry::REMOVED_SILENCE};
 
 use super::{Client, attempt, proxied::SystemProxies};
 use crate::{DiscoveryResolver, Error};
@@ -14,6 +14,27 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connecting may take, unless set otherwise in [`ClientBuilder::configure`]. A node that disappeared does not
 /// refuse connections, and the kernel would try for two minutes. Within 3 s it sends the SYN packet three times.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often an HTTP/2 connection with requests on it is pinged while it is silent, unless set otherwise in
+/// [`ClientBuilder::configure`].
+///
+/// Kubernetes removes the pods of a dead node no sooner than 40 s after the node's last sign of life, and until then only the
+/// client can notice. Shorter intervals cost more than they gain: a gRPC server closes a connection after a few pings with
+/// nothing sent between them (`too_many_pings`), and a shorter interval would break shorter calls.
+#[cfg(feature = "http2")]
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the pod has to answer a ping, unless set otherwise. A pod answers pings whatever its requests do, but not while
+/// a long garbage collection or its CPU limit stops it. Closing the connection fails all of its requests, so it must
+/// not happen for a pause of some seconds.
+#[cfg(feature = "http2")]
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the kernel waits for the acknowledgment of data, or of TCP's own keep-alive probes, before it gives a
+/// connection up (TCP_USER_TIMEOUT, RFC 5482), unless set otherwise. It is what finds dead connections of HTTP/1.1. Not
+/// shorter: a pod that pauses an upload with a closed window for so long would lose the connection.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Configure = Arc<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>;
 
@@ -35,6 +56,7 @@ pub(super) struct Settings {
     proxies: bool,
     endpoint_timeout: Duration,
     attempt_timeout: Option<Duration>,
+    removed_silence: Duration,
     head_only: bool,
 }
 
@@ -54,13 +76,23 @@ impl Settings {
         self.attempt_timeout
     }
 
+    /// How long an endpoint that has left the set may be silent.
+    pub(super) fn removed_silence(&self) -> Duration {
+        self.removed_silence
+    }
+
     /// The builder of one endpoint's client. It does not retry by itself: such a retry would go to the same endpoint, would
     /// not be paid from the budget, and costs a copy of each request.
     pub(super) fn endpoint(&self, proxies: bool) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder();
         // Without this feature the application may still use HTTP/2, and then only reqwest recognizes a refusal.
         #[cfg(feature = "http2")]
-        let builder = builder.retry(reqwest::retry::never().max_retries_per_request(0));
+        let builder = builder
+            .retry(reqwest::retry::never().max_retries_per_request(0))
+            .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let builder = builder.tcp_user_timeout(TCP_USER_TIMEOUT);
         self.configured(builder, proxies)
     }
 
@@ -92,6 +124,7 @@ impl ClientBuilder {
                 proxies: true,
                 endpoint_timeout: ENDPOINT_TIMEOUT,
                 attempt_timeout: None,
+                removed_silence: REMOVED_SILENCE,
                 head_only: false,
             },
         }
@@ -99,8 +132,23 @@ impl ClientBuilder {
 
     /// Configures the `reqwest::Client` of each endpoint. `configure` is called once for each of them.
     ///
-    /// The builder that it receives has a connect timeout of 3 s and reqwest's default redirect policy. With the feature
-    /// `http2`, reqwest's own retries are off, because they would go to the same endpoint.
+    /// The builder that it receives has these settings, and what `configure` sets instead counts:
+    ///
+    /// | setting | value | reason |
+    /// |---|---|---|
+    /// | `connect_timeout` | 3 s | a node that disappeared does not refuse connections |
+    /// | `redirect` | reqwest's default policy | |
+    /// | `retry` (feature `http2`) | never | reqwest's retries go to the same endpoint |
+    /// | `http2_keep_alive_interval` (feature `http2`) | 10 s | a connection to a dead node stays open. `None` switches the pings off |
+    /// | `http2_keep_alive_timeout` (feature `http2`) | 10 s | a pod that pauses for some seconds is not dead |
+    /// | `tcp_user_timeout` (Linux, Android, Fuchsia) | 30 s | finds dead connections of HTTP/1.1 |
+    ///
+    /// A connection is pinged only while requests are on it. A connection that has been idle for longer than the interval is
+    /// pinged when its next request begins.
+    ///
+    /// A gRPC server may close the connection with `too_many_pings` when all calls on it are silent for half a minute or
+    /// longer: by default, grpc-go allows one ping in 5 min and a few more. For such calls, use a longer interval, or allow
+    /// the pings in the server (`MinTime` of grpc-go's `EnforcementPolicy`, `permitKeepAliveTime` of grpc-java).
     ///
     /// Redirects are recognized by the policy that is set here. If you replace it, a redirected request that then fails to
     /// connect may be sent to another endpoint.
@@ -141,6 +189,19 @@ impl ClientBuilder {
     /// another endpoint, with an exhausted retry budget, or with a body that is a stream.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long an endpoint that has left the set may be silent before its requests go to another endpoint;
+    /// [`REMOVED_SILENCE`](discovery_core::policy::retry::REMOVED_SILENCE) by default, which is 1 s. `Duration::MAX` switches
+    /// this off.
+    ///
+    /// It protects from nodes that die: their connections stay open, and nothing arrives any more. It applies to requests
+    /// that wait for the head of their response, are idempotent and have no stream as their body. The endpoint is silent
+    /// when no request at it receives anything. A request that cannot be sent elsewhere, as after three attempts or while
+    /// there is no other endpoint, keeps waiting, and looks again after the same time.
+    pub fn removed_silence(mut self, silence: Duration) -> Self {
+        self.settings.removed_silence = silence;
         self
     }
 

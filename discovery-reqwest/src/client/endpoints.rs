@@ -1,13 +1,13 @@
 //! One `reqwest::Client` for each endpoint of a target.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use discovery_core::{
     EndpointMap, Resolver, Upstream,
     endpoint::{Endpoint, Identity},
     name::{Host, Target},
     policy::{
-        Pick, RetryBudget, Tried,
+        LoadedEndpoint, Pick, RetryBudget, Tried,
         retry::{Attempts, FailedAttempt, RetryContext, RetryDecision},
     },
 };
@@ -82,6 +82,14 @@ impl Pool {
                 let text = format!("could not build the client for endpoint {}: {error}", pick.endpoint());
                 Err(discovery_core::Error::config(text).into())
             }
+        }
+    }
+
+    /// Waits until a picked endpoint has left the set and has been silent for `silence`; without one, for good.
+    pub(super) async fn removed_and_silent(&self, picked: Option<&LoadedEndpoint>, silence: Duration) {
+        match picked {
+            Some(picked) => self.upstream().removed_and_silent(picked, silence).await,
+            None => pending().await,
         }
     }
 

@@ -3,6 +3,7 @@
 mod attempt;
 mod builder;
 mod endpoints;
+mod in_flight;
 mod proxied;
 mod route;
 pub(crate) mod send;
@@ -93,7 +94,8 @@ impl Client {
     /// |---|---|
     /// | the connection could not be established | every request |
     /// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request, on the same endpoint if there is no other |
-    /// | the connection broke before a response | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
+    /// | the connection broke before a response, or did not answer an HTTP/2 ping in time | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
+    /// | the endpoint has left the set and has been silent for [`ClientBuilder::removed_silence`] | idempotent methods |
     /// | no answer within [`ClientBuilder::attempt_timeout`] | idempotent methods |
     ///
     /// A request makes at most three attempts, and retries are paid from the

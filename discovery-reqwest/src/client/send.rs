@@ -8,7 +8,7 @@ use reqwest::{Request, Response, Url};
 
 use super::{
     Client,
-    attempt::{Attempt, RequestCopy},
+    attempt::{Attempt, RequestCopy, Waited},
     builder::Settings,
     endpoints::Pool,
     route::{Destination, Route},
@@ -55,24 +55,26 @@ async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Resu
             },
         };
         attempts.begin();
-        let timeout = settings.attempt_timeout().filter(|_| attempts.may_time_out());
-        let copy = copy_and_aim(&mut request, pick.endpoint().port(), timeout.is_some());
-        let mut attempt = Attempt::new(pick, copy, timeout);
-        let mut execution = pin!(client.execute(request));
+        let may_leave = attempts.may_time_out();
+        let copy = copy_and_aim(&mut request, pick.endpoint().port(), may_leave);
+        let picked = (may_leave && copy.is_whole()).then(|| pick.loaded_endpoint().clone());
+        let silent = || pool.removed_and_silent(picked.as_deref(), settings.removed_silence());
+        let mut attempt = Attempt::new(pick, copy, settings.attempt_timeout().filter(|_| picked.is_some()));
+        let (mut execution, mut silence) = (pin!(client.execute(request)), pin!(silent()));
         request = loop {
-            match attempt.response(execution.as_mut()).await {
-                Some(Ok(response)) => return Ok(attempt.answered(response, &mut attempts, settings.head_only())),
-                Some(Err(error)) => {
+            match attempt.wait(execution.as_mut(), silence.as_mut()).await {
+                Waited::Response(Ok(response)) => {
+                    return Ok(attempt.answered(response, &mut attempts, settings.head_only()));
+                }
+                Waited::Response(Err(error)) => {
                     let (request, error) = attempt.failed(error, &mut attempts, pool)?;
                     last = Some(error);
                     break request;
                 }
-                None => {
-                    if let Some(request) = attempt.timed_out(&mut attempts, pool) {
-                        attempt.abandon();
-                        break request;
-                    }
-                }
+                Waited::NoAnswer(failure) => match attempt.given_up(failure, &mut attempts, pool) {
+                    Some(request) => break request,
+                    None => silence.set(silent()),
+                },
             }
         };
     }
