@@ -8,3 +8,4 @@ mod discover;
 mod endpoint_map;
 mod picks;
 mod readiness;
+mod upgrades;

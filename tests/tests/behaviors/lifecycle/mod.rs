@@ -4,5 +4,6 @@ mod client;
 mod endpoint_timeout;
 mod handles;
 mod in_flight;
+mod removed_endpoints;
 mod rolling_restart;
 mod watches;

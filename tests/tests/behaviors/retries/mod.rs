@@ -2,5 +2,6 @@
 
 mod balance;
 mod client;
+mod dead_connections;
 mod http2_refusals;
 mod redirects;
