@@ -120,8 +120,16 @@ impl Environment {
         &self.env
     }
 
+    /// Returns the variables, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Returns the text of `resolv.conf`, or `None` if the file does not exist.
-    pub(crate) fn resolv_conf(&self) -> Result<Option<String>, Error> {
+    ///
+    /// # Errors
+    /// If the file exists and cannot be read.
+    pub fn resolv_conf(&self) -> Result<Option<String>, Error> {
         self.resolv_conf.read()
     }
 

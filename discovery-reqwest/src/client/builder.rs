@@ -54,6 +54,8 @@ pub(super) struct Settings {
     dns: DiscoveryResolver,
     /// The proxies of the environment may be used.
     proxies: bool,
+    /// Replaces the timeout of `configure`.
+    connect_timeout: Option<Duration>,
     endpoint_timeout: Duration,
     attempt_timeout: Option<Duration>,
     removed_silence: Duration,
@@ -79,6 +81,11 @@ impl Settings {
     /// How long an endpoint that has left the set may be silent.
     pub(super) fn removed_silence(&self) -> Duration {
         self.removed_silence
+    }
+
+    /// The same settings with this connect timeout, which replaces that of `configure`.
+    pub(super) fn with_connect_timeout(&self, timeout: Duration) -> Self {
+        Self { connect_timeout: Some(timeout), ..self.clone() }
     }
 
     /// The builder of one endpoint's client. It does not retry by itself: such a retry would go to the same endpoint, would
@@ -107,6 +114,10 @@ impl Settings {
         let defaults = builder.dns_resolver(self.dns.clone()).connect_timeout(CONNECT_TIMEOUT);
         let defaults = if proxies && self.proxies { defaults } else { defaults.no_proxy() };
         let builder = (self.configure)(attempt::watch_redirects(defaults));
+        let builder = match self.connect_timeout {
+            Some(timeout) => builder.connect_timeout(timeout),
+            None => builder,
+        };
         [&self.tls, &self.cookies].into_iter().flatten().fold(builder, |builder, set| set(builder))
     }
 }
@@ -122,6 +133,7 @@ impl ClientBuilder {
                 cookies: None,
                 dns,
                 proxies: true,
+                connect_timeout: None,
                 endpoint_timeout: ENDPOINT_TIMEOUT,
                 attempt_timeout: None,
                 removed_silence: REMOVED_SILENCE,

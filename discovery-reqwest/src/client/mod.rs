@@ -8,7 +8,7 @@ mod proxied;
 mod route;
 pub(crate) mod send;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use discovery_core::{Resolver, name::Target};
 use http::{Method, header};
@@ -151,6 +151,15 @@ impl Client {
     pub fn with_new_connections(&self) -> Self {
         let Inner { resolver, settings, proxies, template, .. } = &*self.0;
         Self::assemble(resolver.clone(), settings.clone(), proxies.clone(), template.clone())
+    }
+
+    /// Creates a client with the same resolver and settings but for this connect timeout, and with connection pools of its
+    /// own. It replaces the timeout that [`ClientBuilder::configure`] set. Above 0: with 0 no connection is established.
+    #[must_use]
+    pub fn with_connect_timeout(&self, timeout: Duration) -> Self {
+        let Inner { resolver, settings, proxies, template, .. } = &*self.0;
+        let settings = settings.with_connect_timeout(timeout);
+        Self::assemble(resolver.clone(), settings, proxies.clone(), template.clone())
     }
 
     /// The resolver.
