@@ -16,12 +16,11 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
-use discovery_core::context::ResolvConf;
+use discovery_core::{Environment, context::ResolvConf};
 
 use crate::Error;
 
@@ -47,15 +46,24 @@ pub(crate) struct PodEnvironment {
 }
 
 impl PodEnvironment {
-    /// Reads the environment of this process. A file that cannot be read counts as empty.
+    /// Reads the environment of this process.
     pub(crate) fn from_process() -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Self {
-            variables: std::env::vars_os().filter_map(text).collect(),
-            resolv_conf: read("/etc/resolv.conf"),
-            hosts: read("/etc/hosts"),
-        }
+        Self::with_hosts_file(&Environment::from_process())
+    }
+
+    /// Uses the variables and the `resolv.conf` of this environment, and the machine's hosts file if the environment has a
+    /// `resolv.conf`. A file that cannot be read counts as empty.
+    pub(crate) fn with_hosts_file(environment: &Environment) -> Self {
+        let variables = environment.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let resolv_conf = environment.resolv_conf().ok().flatten();
+        let hosts = resolv_conf.as_ref().and_then(|_| std::fs::read_to_string("/etc/hosts").ok()).unwrap_or_default();
+        Self { variables, resolv_conf: resolv_conf.unwrap_or_default(), hosts }
+    }
+
+    /// Returns whether this process runs in a pod, as far as variables and files show it.
+    pub(crate) fn is_pod(&self) -> bool {
+        let names = ["KUBERNETES_SERVICE_HOST", "POD_NAME", "POD_NAMESPACE", "POD_UID", "NODE_NAME", "HOST_IP"];
+        names.iter().any(|name| self.variable(name).is_some()) || self.hosts.starts_with(KUBELET_HEADER)
     }
 
     /// A variable, trimmed. An empty variable counts as absent.
@@ -123,7 +131,8 @@ impl AddressPreference {
     }
 
     /// Finds the address without configuration: the local end of the route to the registry, the API server or the
-    /// nameserver, else the pod's own entry in a hosts file written by the kubelet.
+    /// nameserver, else the pod's own entry in a hosts file written by the kubelet. On a developer's machine whose
+    /// registry is on the same machine, a loopback address will do.
     pub(crate) fn probe(self, environment: &PodEnvironment, registry: &[SocketAddr]) -> Result<IpAddr, Error> {
         self.probe_with(environment, registry, route)
     }
@@ -148,6 +157,14 @@ impl AddressPreference {
             Some(Ok(ip)) => return Ok(ip),
             Some(Err(why)) => skipped.push(format!("/etc/hosts: {why}")),
             None => {}
+        }
+        let is_on_this_machine = !registry.is_empty() && registry.iter().all(|addr| addr.ip().is_loopback());
+        if is_on_this_machine && !environment.is_pod() {
+            // The registry itself is found by processes of this machine only. A route to loopback begins at loopback.
+            if let Some(local) = rules.sorted(registry).into_iter().find_map(|addr| route(addr).ok()) {
+                tracing::info!(%local, "registering a loopback address, since the registry runs on this machine");
+                return Ok(local);
+            }
         }
         let skipped =
             if skipped.is_empty() { "no route or hosts file shows it".to_owned() } else { skipped.join("; ") };

@@ -140,3 +140,30 @@ fn finds_a_route_without_sending_a_packet() {
     // Nothing listens on this port: a packet to it would be answered at once by an ICMP error on loopback.
     assert_eq!(route(addr("127.0.0.1:9")).unwrap(), ip("127.0.0.1"));
 }
+
+/// `http://localhost:8761/eureka` on a developer's machine without a network.
+#[test]
+fn registers_loopback_if_the_registry_is_on_the_same_developers_machine() {
+    let probe = |environment: &PodEnvironment, registry: &[SocketAddr]| {
+        AddressPreference::default().probe_with(environment, registry, |to| Ok(to.ip()))
+    };
+    let (v4, v6) = (addr("127.0.0.1:8761"), addr("[::1]:8761"));
+    let laptop = environment([("HOSTNAME", "laptop")]);
+    assert_eq!(probe(&laptop, &[v6, v4]).unwrap(), ip("127.0.0.1"));
+    assert_eq!(probe(&laptop, &[v6]).unwrap(), ip("::1"));
+    // Another address is reached by other machines too.
+    let nameserver = PodEnvironment { resolv_conf: "nameserver 192.0.2.53".to_owned(), ..laptop.clone() };
+    let from_lan = |to: SocketAddr| Ok(if to.ip() == ip("192.0.2.53") { ip("192.0.2.7") } else { to.ip() });
+    let preference = AddressPreference::default();
+    assert_eq!(preference.probe_with(&nameserver, &[v4], from_lan).unwrap(), ip("192.0.2.7"));
+    // In a pod, and with a registry elsewhere, a loopback address is a mistake.
+    for pod in ["KUBERNETES_SERVICE_HOST", "POD_NAME", "HOST_IP"] {
+        let error = probe(&environment([(pod, "127.0.0.1")]), &[v4]).unwrap_err();
+        assert!(error.to_string().contains("127.0.0.1 is a loopback address"), "{error}");
+    }
+    let kubelet = PodEnvironment { hosts: format!("{KUBELET_HEADER}\n"), ..laptop.clone() };
+    assert!(probe(&kubelet, &[v4]).is_err());
+    let mixed = preference.probe_with(&laptop, &[v4, addr("10.0.0.9:8761")], |_| Ok(ip("127.0.0.1")));
+    assert!(mixed.is_err());
+    assert!(probe(&laptop, &[]).is_err());
+}

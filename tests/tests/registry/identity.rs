@@ -94,3 +94,16 @@ async fn resolves_the_registry_with_the_clients_resolver() {
     let host = registry.requests().await[0].headers["host"].to_str().unwrap().to_owned();
     assert_eq!(host, format!("rates-eureka.rates-test.svc:{port}"));
 }
+
+/// A developer's machine: the registry on localhost, and no downward API.
+#[tokio::test]
+async fn a_registry_on_localhost_works_without_pod_ip() {
+    let registry = Registry::start().await;
+    registry.accepts_all(8080).await;
+    let url = format!("http://localhost:{}/eureka", registry.addr().port());
+    let builder = Registration::builder(&client(), url, "rates").port(8080).env([("HOSTNAME", "laptop")]);
+    let registration = builder.required().register().await.unwrap();
+    assert_eq!(registration.id(), "laptop:rates:8080:127.0.0.1");
+    let body: Value = serde_json::from_slice(&registry.requests().await[0].body).unwrap();
+    assert_eq!(body["instance"]["ipAddr"], "127.0.0.1");
+}
