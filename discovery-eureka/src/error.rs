@@ -23,6 +23,7 @@ enum Kind {
     Status(u16),
     Unreadable,
     Closed,
+    Token,
 }
 
 impl Error {
@@ -60,6 +61,14 @@ impl Error {
         self.0.kind == Kind::Closed
     }
 
+    /// Returns true if there was no token to send: the function that was passed to
+    /// [`RegistryBuilder::bearer_token`](crate::RegistryBuilder::bearer_token) failed, or returned text that is not a
+    /// token. The registry was not asked.
+    #[must_use]
+    pub fn is_token(&self) -> bool {
+        self.0.kind == Kind::Token
+    }
+
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::new(Kind::Config, message)
     }
@@ -84,6 +93,10 @@ impl Error {
 
     pub(crate) fn closed(message: impl Into<String>) -> Self {
         Self::new(Kind::Closed, message)
+    }
+
+    pub(crate) fn token(message: impl Into<String>) -> Self {
+        Self::new(Kind::Token, message)
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {

@@ -182,6 +182,7 @@ pub use discovery_reqwest::Client;
 
 pub use error::Error;
 pub use identity::IpFamily;
-pub use model::{Instance, InstancePort, Status};
-pub use registration::{Registration, RegistrationBuilder, RegistrationState};
+pub use model::{Application, Instance, InstancePort, InstanceUrls, Lease, Status};
+pub use registration::{Registration, RegistrationBuilder, RegistrationEvent, RegistrationEvents, RegistrationState};
+pub use registry::{Registry, RegistryBuilder};
 pub use source::{EurekaSource, EurekaSourceBuilder, FetchCounts};

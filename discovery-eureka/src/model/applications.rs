@@ -4,6 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{Action, Instance, Page};
 
+/// An application, as the registry holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Application {
+    /// The name, in upper case.
+    pub name: String,
+    /// The instances of every status, ordered by id; at least one.
+    pub instances: Vec<Instance>,
+}
+
 /// All instances of a registry, by application and id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applications(BTreeMap<Box<str>, BTreeMap<Box<str>, Instance>>);
@@ -57,6 +67,21 @@ impl Applications {
 
     pub(crate) fn len(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
+    }
+
+    /// Returns all applications, ordered by name.
+    pub(crate) fn into_list(self) -> Vec<Application> {
+        let applications = self.0.into_iter().filter(|(_, instances)| !instances.is_empty());
+        let application = |(name, instances): (Box<str>, BTreeMap<_, _>)| Application {
+            name: name.into(),
+            instances: instances.into_values().collect(),
+        };
+        applications.map(application).collect()
+    }
+
+    /// Returns whether both hold the same instances, apart from the times of heartbeats.
+    pub(crate) fn is_same_but_leases(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().zip(other.iter()).all(|(one, another)| one.is_same_but_lease(another))
     }
 
     /// Returns how many of these instances `other` does not hold.

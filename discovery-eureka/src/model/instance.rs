@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
+use super::Lease;
+
 /// One instance of an application, as the registry holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub struct Instance {
     pub ip_addr: Option<String>,
     /// The status, with an override applied.
     pub status: Status,
+    /// The override that an operator or the application set in the registry; `None` without one.
+    pub overridden_status: Option<Status>,
     /// The port without TLS; `None` if the record has none.
     pub port: Option<InstancePort>,
     /// The port with TLS; `None` if the record has none.
@@ -29,8 +33,18 @@ pub struct Instance {
     pub(crate) has_port_0: bool,
     /// The metadata that the application registered.
     pub metadata: BTreeMap<String, String>,
-    /// The time of the last change of the record, in milliseconds since 1970.
+    /// The lease; `None` if the record has none.
+    pub lease: Option<Lease>,
+    /// The pages that the instance registered.
+    pub urls: InstanceUrls,
+    /// The name of the data center: `MyOwn`, `Amazon` or `Netflix`.
+    pub data_center: Option<String>,
+    /// The group of the application.
+    pub app_group: Option<String>,
+    /// The time of the last change of the record, in milliseconds since 1970, by the clock of the instance.
     pub last_dirty: Option<u64>,
+    /// The time at which the registry last changed the record, in milliseconds since 1970.
+    pub last_updated: Option<u64>,
 }
 
 impl Instance {
@@ -46,6 +60,53 @@ impl Instance {
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip_addr.as_deref().and_then(parse_ip).or_else(|| parse_ip(&self.host_name))
+    }
+
+    /// Returns whether both records are the same but for the lease, which every heartbeat changes.
+    pub(crate) fn is_same_but_lease(&self, other: &Self) -> bool {
+        let Self {
+            app,
+            id,
+            host_name,
+            ip_addr,
+            status,
+            overridden_status,
+            port,
+            secure_port,
+            vip_addresses,
+            secure_vip_addresses,
+            has_port_0,
+            metadata,
+            lease: _,
+            urls,
+            data_center,
+            app_group,
+            last_dirty,
+            last_updated,
+        } = self;
+        let names = (app, id, host_name, ip_addr, vip_addresses, secure_vip_addresses);
+        let rest = (status, overridden_status, port, secure_port, has_port_0, last_dirty, last_updated);
+        names
+            == (
+                &other.app,
+                &other.id,
+                &other.host_name,
+                &other.ip_addr,
+                &other.vip_addresses,
+                &other.secure_vip_addresses,
+            )
+            && rest
+                == (
+                    &other.status,
+                    &other.overridden_status,
+                    &other.port,
+                    &other.secure_port,
+                    &other.has_port_0,
+                    &other.last_dirty,
+                    &other.last_updated,
+                )
+            && (metadata, urls, data_center, app_group)
+                == (&other.metadata, &other.urls, &other.data_center, &other.app_group)
     }
 
     /// Returns `ipAddr` if a connection to it can lead to an instance: not `0.0.0.0`, for example.
@@ -82,6 +143,20 @@ pub(crate) fn can_lead_to_instance(ip: &IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     !is_special && !ip.is_unspecified() && !ip.is_multicast()
+}
+
+/// The pages that an instance registered, as unparsed text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InstanceUrls {
+    /// The home page.
+    pub home_page: Option<String>,
+    /// The status page, such as `/actuator/info` of Spring.
+    pub status_page: Option<String>,
+    /// The health check without TLS, such as `/actuator/health` of Spring.
+    pub health_check: Option<String>,
+    /// The health check with TLS.
+    pub secure_health_check: Option<String>,
 }
 
 /// A port of an instance.

@@ -3,11 +3,11 @@
 //! Servers write the same field in a different shape from version to version, and other clients register arbitrary
 //! content. Everything is therefore read as a JSON value first, and a field of an unexpected shape counts as absent.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::Value;
 
-use super::{Instance, InstancePort, Status};
+use super::{Instance, InstancePort, InstanceUrls, Lease, Status};
 
 /// The response to `GET apps`, `apps/delta` or `vips/…`.
 #[derive(Debug, Default)]
@@ -37,15 +37,24 @@ pub(crate) enum ReadError {
 pub(crate) fn applications(body: &[u8]) -> Result<Page, ReadError> {
     let root = root(body, "applications")?;
     let mut page = Page { hash: text(&root["apps__hashcode"]), entries: Vec::new() };
-    for application in list(&root["application"]) {
-        let app = text_of(application, "name");
-        for value in list(&application["instance"]) {
-            let deleted = text_of(value, "actionType").is_some_and(|action| action == "DELETED");
-            let action = if deleted { Action::Deleted } else { Action::Put };
-            page.entries.push((action, read_instance(value, app.as_deref())));
-        }
-    }
+    list(&root["application"]).iter().for_each(|application| read_application(application, &mut page));
     Ok(page)
+}
+
+/// Reads `{"application": …}`.
+pub(crate) fn application(body: &[u8]) -> Result<Page, ReadError> {
+    let mut page = Page::default();
+    read_application(&root(body, "application")?, &mut page);
+    Ok(page)
+}
+
+fn read_application(application: &Value, page: &mut Page) {
+    let app = text_of(application, "name");
+    for value in list(&application["instance"]) {
+        let deleted = text_of(value, "actionType").is_some_and(|action| action == "DELETED");
+        let action = if deleted { Action::Deleted } else { Action::Put };
+        page.entries.push((action, read_instance(value, app.as_deref())));
+    }
 }
 
 /// Reads `{"instance": …}`.
@@ -83,8 +92,39 @@ fn read_instance(value: &Value, app: Option<&str>) -> Instance {
         vip_addresses: names(&value["vipAddress"]),
         secure_vip_addresses: names(&value["secureVipAddress"]),
         metadata,
-        last_dirty: number(&value["lastDirtyTimestamp"]).and_then(|stamp| u64::try_from(stamp).ok()),
+        overridden_status: overridden_status(value),
+        lease: lease(&value["leaseInfo"]),
+        urls: InstanceUrls {
+            home_page: text_of(value, "homePageUrl"),
+            status_page: text_of(value, "statusPageUrl"),
+            health_check: text_of(value, "healthCheckUrl"),
+            secure_health_check: text_of(value, "secureHealthCheckUrl"),
+        },
+        data_center: text_of(data_center, "name"),
+        app_group: text_of(value, "appGroupName"),
+        last_dirty: unsigned(&value["lastDirtyTimestamp"]),
+        last_updated: unsigned(&value["lastUpdatedTimestamp"]),
     }
+}
+
+/// Servers of different versions write the field with or without a capital `S`; UNKNOWN stands for no override.
+fn overridden_status(value: &Value) -> Option<Status> {
+    let text = text_of(value, "overriddenStatus").or_else(|| text_of(value, "overriddenstatus"))?;
+    Some(Status::from_wire(&text)).filter(|status| *status != Status::Unknown)
+}
+
+/// A time of 0 is absent. `renewalTimestamp` is an older name of `lastRenewalTimestamp`.
+fn lease(value: &Value) -> Option<Lease> {
+    let lease = value.as_object()?;
+    let at = |field: &str| lease.get(field).and_then(unsigned).filter(|number| *number != 0);
+    Some(Lease {
+        renewal_interval: at("renewalIntervalInSecs").map(Duration::from_secs),
+        duration: at("durationInSecs").map(Duration::from_secs),
+        registered_at: at("registrationTimestamp"),
+        renewed_at: at("lastRenewalTimestamp").or_else(|| at("renewalTimestamp")),
+        evicted_at: at("evictionTimestamp"),
+        up_since: at("serviceUpTimestamp"),
+    })
 }
 
 /// Reads `{"$": 8080, "@enabled": "true"}` or a part of it. By default the plain port is enabled, and the TLS port is
@@ -137,6 +177,11 @@ fn number(value: &Value) -> Option<i64> {
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// Reads a number that is not negative, or text that contains one.
+fn unsigned(value: &Value) -> Option<u64> {
+    number(value).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Reads a boolean, or text that contains one.

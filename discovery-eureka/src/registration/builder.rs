@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
-use discovery_reqwest::Client;
-
-use super::{RecordSettings, driver::HealthCheck, handle::Registration};
+use super::{
+    RecordSettings,
+    driver::{Behavior, HealthCheck},
+    handle::Registration,
+};
 use crate::{
     Error, IpFamily, Status,
-    entropy::seed,
     identity::{AddressPreference, PodEnvironment},
-    registry::Registry,
+    registry::{Connections, RegistrySettings},
 };
 
 /// The heartbeat interval, on which a server's self-preservation relies (spring-cloud-netflix #373).
@@ -24,20 +25,20 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Configures a [`Registration`]. In a pod with the downward API, the application's name and a port are enough.
 #[must_use = "call `register`"]
 pub struct RegistrationBuilder {
-    client: Client,
-    url: String,
+    registry: RegistrySettings,
     record: RecordSettings,
     ip: Option<IpAddr>,
     family: IpFamily,
     host_network: bool,
     status: Status,
     health: Option<HealthCheck>,
+    unregister: bool,
     required: bool,
     environment: Option<PodEnvironment>,
 }
 
 impl RegistrationBuilder {
-    pub(super) fn new(client: Client, url: String, app: String) -> Self {
+    pub(super) fn new(registry: RegistrySettings, app: String) -> Self {
         let record = RecordSettings {
             app,
             host_name: None,
@@ -49,22 +50,29 @@ impl RegistrationBuilder {
             home_page: "/".to_owned(),
             status_page: None,
             health_check: None,
+            secure_health_check: None,
             metadata: BTreeMap::new(),
             renewal: RENEWAL,
             lease: LEASE,
         };
         Self {
-            client,
-            url,
+            registry,
             record,
             ip: None,
             family: IpFamily::default(),
             host_network: false,
             status: Status::Up,
             health: None,
+            unregister: true,
             required: false,
             environment: None,
         }
+    }
+
+    /// Sets the name of the application, in any case: letters, digits, `-`, `_` and `.`.
+    pub fn app(mut self, app: impl Into<String>) -> Self {
+        self.record.app = app.into();
+        self
     }
 
     /// Sets the port without TLS: the port of a listener that is already bound. 1 to 65535.
@@ -143,6 +151,13 @@ impl RegistrationBuilder {
         self
     }
 
+    /// Sets the health check of the TLS port: a path, or an absolute URL; by default the path of
+    /// [`health_check`](Self::health_check), if a port with TLS is set. It is registered as `secureHealthCheckUrl`.
+    pub fn secure_health_check(mut self, path: impl Into<String>) -> Self {
+        self.record.secure_health_check = Some(path.into());
+        self
+    }
+
     /// Adds a metadata entry. `kubernetes.namespace`, `kubernetes.pod` and `kubernetes.node` are added from the
     /// downward API. With `management.port` set, other applications can ask for the port `management`.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -184,6 +199,17 @@ impl RegistrationBuilder {
         self
     }
 
+    /// Sets whether the pod is deregistered when the registration ends, by [`Registration::shutdown`] or when it is
+    /// dropped; it is by default.
+    ///
+    /// With `false`, as with Spring's `eureka.client.should-unregister-on-shutdown`, nothing is sent then: the record
+    /// stays in the registry, with its last status, until the lease expires. Use it where another process takes over the
+    /// same instance id, or where a registry must not forget an instance that restarts in place.
+    pub fn unregister_on_shutdown(mut self, unregister: bool) -> Self {
+        self.unregister = unregister;
+        self
+    }
+
     /// Makes [`register`](Self::register) fail if the first attempt fails. By default the pod starts without its
     /// registry, and is registered once the registry responds.
     pub fn required(mut self) -> Self {
@@ -194,6 +220,12 @@ impl RegistrationBuilder {
     /// Uses these environment variables, and no files, instead of those of the process.
     pub fn env<N: Into<String>, V: Into<String>>(mut self, vars: impl IntoIterator<Item = (N, V)>) -> Self {
         self.environment = Some(vars.into_iter().collect());
+        self
+    }
+
+    /// Uses this environment: variables and files.
+    pub(crate) fn environment(mut self, environment: PodEnvironment) -> Self {
+        self.environment = Some(environment);
         self
     }
 
@@ -210,13 +242,14 @@ impl RegistrationBuilder {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config("`register` must be called from within a Tokio runtime"));
         }
-        let registry = Registry::new(&self.client, &self.url, seed())?;
+        let registry = Connections::new(&self.registry)?;
         let environment = self.environment.clone().unwrap_or_else(PodEnvironment::from_process);
         self.check()?;
         let ip = self.find_ip(&registry, &environment).await?;
         let record = self.record.into_record(ip, &environment)?;
         let registry = Arc::new(registry.sending_from(&ip.to_string()));
-        let registration = Registration::start(record, self.status, registry, self.health);
+        let behavior = Behavior::new(self.health, self.unregister);
+        let registration = Registration::start(record, self.status, registry, behavior);
         match registration.first_attempt().await {
             Err(error) if self.required => Err(error),
             _ => Ok(registration),
@@ -238,7 +271,7 @@ impl RegistrationBuilder {
         Ok(())
     }
 
-    async fn find_ip(&self, registry: &Registry, environment: &PodEnvironment) -> Result<IpAddr, Error> {
+    async fn find_ip(&self, registry: &Connections, environment: &PodEnvironment) -> Result<IpAddr, Error> {
         let preference = AddressPreference::new(self.ip, self.family, self.host_network);
         if let Some(ip) = preference.configured(environment)? {
             return Ok(ip);
@@ -246,7 +279,7 @@ impl RegistrationBuilder {
         let mut addrs = Vec::new();
         for origin in registry.origins() {
             let port = origin.port_or_known_default().unwrap_or(80);
-            let Ok(upstream) = self.client.resolver().upstream(origin) else { continue };
+            let Ok(upstream) = self.registry.client().resolver().upstream(origin) else { continue };
             // A name that does not resolve in time is skipped: another route may do.
             let _ = tokio::time::timeout(RESOLVE_TIMEOUT, upstream.first_answer()).await;
             addrs.extend(upstream.endpoints().iter().flat_map(|e| e.addrs().collect::<Vec<_>>()).map(|mut addr| {
@@ -262,7 +295,6 @@ impl RegistrationBuilder {
 
 impl fmt::Debug for RegistrationBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the URL, which may contain a password.
         let RecordSettings { app, port, .. } = &self.record;
         f.debug_struct("RegistrationBuilder").field("app", app).field("port", port).finish_non_exhaustive()
     }

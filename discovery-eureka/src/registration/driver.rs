@@ -31,10 +31,23 @@ pub(super) enum Command {
     Shutdown(oneshot::Sender<Result<(), Error>>),
 }
 
+/// What the application configured besides the record.
+pub(super) struct Behavior {
+    health: Option<HealthCheck>,
+    /// Deregister when the registration ends.
+    unregister: bool,
+}
+
+impl Behavior {
+    pub(super) fn new(health: Option<HealthCheck>, unregister: bool) -> Self {
+        Self { health, unregister }
+    }
+}
+
 pub(super) struct Driver {
     machine: Machine,
     registry: Arc<dyn Transport>,
-    health: Option<HealthCheck>,
+    behavior: Behavior,
     wall: WallClock,
     commands: mpsc::UnboundedReceiver<Command>,
     state: watch::Sender<RegistrationState>,
@@ -46,17 +59,18 @@ impl Driver {
         record: Record,
         status: Status,
         registry: Arc<dyn Transport>,
-        health: Option<HealthCheck>,
+        behavior: Behavior,
     ) -> (mpsc::UnboundedSender<Command>, watch::Receiver<RegistrationState>) {
         let wall = WallClock::new();
         let machine = Machine::new(record, status, now(), wall.now());
         let (sender, commands) = mpsc::unbounded_channel();
         let (state, receiver) = watch::channel(machine.state().clone());
-        tokio::spawn(Self { machine, registry, health, wall, commands, state }.run());
+        tokio::spawn(Self { machine, registry, behavior, wall, commands, state }.run());
         (sender, receiver)
     }
 
-    /// Runs until a shutdown, or until the handle is dropped. Deregisters the pod in both cases.
+    /// Runs until a shutdown, or until the handle is dropped. Deregisters the pod in both cases, unless it stays
+    /// registered on shutdown.
     async fn run(mut self) {
         let done = loop {
             self.publish();
@@ -83,7 +97,7 @@ impl Driver {
                 None => break None,
             }
         };
-        let result = self.deregister().await;
+        let result = if self.behavior.unregister { self.deregister().await } else { self.leave() };
         if let Some(done) = done {
             // Fails only if the caller no longer waits for the result.
             let _ = done.send(result);
@@ -105,7 +119,7 @@ impl Driver {
 
     /// Runs the health check if it is due before `step`; returns true if the result changed the next step.
     async fn check_health(&mut self, step: &Step) -> bool {
-        let Some(health) = self.health.as_ref().filter(|_| self.machine.is_check_due(step, now())) else {
+        let Some(health) = self.behavior.health.as_ref().filter(|_| self.machine.is_check_due(step, now())) else {
             return false;
         };
         let before = self.machine.state().status;
@@ -140,6 +154,14 @@ impl Driver {
         self.machine.end(&result);
         self.publish();
         result
+    }
+
+    /// Ends without a request: the record stays until its lease expires.
+    fn leave(&mut self) -> Result<(), Error> {
+        tracing::info!(id = %self.machine.record().id(), "ended without deregistering, as configured");
+        self.machine.leave();
+        self.publish();
+        Ok(())
     }
 
     fn publish(&self) {

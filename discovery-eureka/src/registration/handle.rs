@@ -7,11 +7,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     RegistrationBuilder,
-    driver::{Command, Driver, HealthCheck},
+    driver::{Behavior, Command, Driver},
+    events::RegistrationEvents,
     record::Record,
     state::RegistrationState,
 };
-use crate::{Error, Status, registry::Transport};
+use crate::{
+    Error, Status,
+    registry::{RegistrySettings, Transport},
+};
 
 /// The registration of this pod: kept alive by heartbeats, and ended by [`shutdown`](Self::shutdown).
 ///
@@ -56,18 +60,17 @@ impl Registration {
     /// like any other name, by the client's resolver. User and password in it are sent, but never shown. Separate
     /// several URLs by commas, in order of preference.
     pub fn builder(client: &Client, url: impl Into<String>, app: impl Into<String>) -> RegistrationBuilder {
-        RegistrationBuilder::new(client.clone(), url.into(), app.into())
+        Self::builder_for(RegistrySettings::of(client, url), app.into())
+    }
+
+    pub(crate) fn builder_for(registry: RegistrySettings, app: String) -> RegistrationBuilder {
+        RegistrationBuilder::new(registry, app)
     }
 
     /// Starts the task of the registration.
-    pub(super) fn start(
-        record: Record,
-        status: Status,
-        registry: Arc<dyn Transport>,
-        health: Option<HealthCheck>,
-    ) -> Self {
+    pub(super) fn start(record: Record, status: Status, registry: Arc<dyn Transport>, behavior: Behavior) -> Self {
         let (id, app) = (record.id().to_owned(), record.app().to_owned());
-        let (commands, state) = Driver::spawn(record, status, registry, health);
+        let (commands, state) = Driver::spawn(record, status, registry, behavior);
         Self { id, app, commands, state }
     }
 
@@ -160,16 +163,26 @@ impl Registration {
         Ok(self.state.borrow_and_update().clone())
     }
 
+    /// Returns the events of this registration, from its beginning: the first event of a registered pod is
+    /// [`Registered`](crate::RegistrationEvent::Registered). Each subscriber gets all events, also after this handle has
+    /// been shut down or dropped.
+    #[must_use]
+    pub fn events(&self) -> RegistrationEvents {
+        RegistrationEvents::new(self.state.clone())
+    }
+
     /// Deregisters the pod, then waits for `drain`. Keep serving during the drain: the registry and other pods cache
     /// this instance for 60 to 95 s.
     ///
     /// The order is fixed. Heartbeats stop; a request in flight is awaited (16 s at most, with one URL); the pod is
-    /// deregistered, with one retry (2 s each); then the drain. Nothing is sent afterwards. All of it has to fit into
-    /// the pod's `terminationGracePeriodSeconds`, which also includes the `preStop` hook.
+    /// deregistered, with one retry (2 s each), unless
+    /// [`unregister_on_shutdown`](RegistrationBuilder::unregister_on_shutdown) is off; then the drain. Nothing is sent
+    /// afterwards. All of it has to fit into the pod's `terminationGracePeriodSeconds`, which also includes the `preStop`
+    /// hook. [`RegistryBuilder`](crate::RegistryBuilder) sets the timeouts.
     ///
     /// # Errors
-    /// If the deregistration failed or was refused. The drain takes place all the same. The registry evicts the pod when its lease
-    /// expires, up to five minutes after the last heartbeat.
+    /// If the deregistration failed or was refused. The drain takes place all the same. The registry evicts the pod when
+    /// its lease expires, up to five minutes after the last heartbeat.
     ///
     /// # Cancel safety
     /// Dropping the future ends the drain; the deregistration continues.

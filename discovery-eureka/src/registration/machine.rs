@@ -281,6 +281,12 @@ impl Machine {
         state.status = Status::Down;
         (state.registered, state.verified, state.pending, state.ended) = (false, false, false, true);
         state.error = result.clone().err();
+        state.deregistered = result.is_ok();
+    }
+
+    /// Ends the registration, and leaves the record in the registry.
+    pub(super) fn leave(&mut self) {
+        (self.state.pending, self.state.ended) = (false, true);
     }
 
     fn is_registered(&self) -> bool {
@@ -301,6 +307,7 @@ impl Machine {
 
     fn on_registered(&mut self, dirty: u64, now: Instant) {
         self.accepted = Some(dirty);
+        self.state.registrations += 1;
         self.accepted_status = self.state.status;
         // The record contains all metadata.
         self.metadata.clear();

@@ -10,11 +10,9 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-use url::Url;
-
-use super::{RecordSettings, machine::Step};
+use super::{RecordSettings, machine::Step, pages::Urls};
 use crate::{Error, Instance, InstancePort, Status, identity::PodEnvironment, registry::Call};
+use serde::Serialize;
 
 /// A record without its status and the time of its latest change.
 #[derive(Clone, Debug)]
@@ -34,34 +32,20 @@ pub(super) struct Record {
     metadata: BTreeMap<String, String>,
 }
 
-/// The URLs of a record; `None` is left out.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Urls {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    home_page_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_page_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    health_check_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secure_health_check_url: Option<String>,
-}
-
 impl RecordSettings {
     /// Checks what can be checked before the address is known.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.app.is_empty() || !self.app.chars().all(is_plain) {
-            let app = &self.app;
-            return Err(Error::config(format!("invalid application `{app}`: use letters, digits, `-`, `_` and `.`")));
+        if self.app.is_empty() {
+            return Err(Error::config(
+                "no application name: pass one to `app`, or set SPRING_APPLICATION_NAME if the settings come from Spring's \
+                 variables",
+            ));
         }
+        check_app(&self.app)?;
         if let Some(host) = &self.host_name {
             check_host(host)?;
         }
-        check_page("home page", Some(&self.home_page))?;
-        check_page("status page", self.status_page.as_deref())?;
-        check_page("health check", self.health_check.as_deref())?;
+        self.check_pages()?;
         if self.port.is_none() && self.secure_port.is_none() {
             return Err(Error::config("no port: pass the listener's port to `port` or `secure_port`"));
         }
@@ -112,55 +96,22 @@ impl RecordSettings {
         let port = self.port.or(self.secure_port).unwrap_or_default();
         format!("{name}:{}:{port}:{}", self.app.to_lowercase(), environment.variable("POD_UID").unwrap_or(&ip))
     }
+}
 
-    fn urls(&self, host_name: &str) -> Urls {
-        let url = |scheme: &str, port: Option<u16>, path: &str| {
-            let path = path.trim_start_matches('/');
-            port.map(|port| format!("{scheme}://{host_name}:{port}/{path}"))
-        };
-        let below = |path: &str| url("http", self.port, path).or_else(|| url("https", self.secure_port, path));
-        let page = |page: &str| absolute(page).map(String::from).or_else(|| below(page));
-        // An absolute URL belongs to the field of its scheme.
-        let health_check = |scheme, port| {
-            let page = self.health_check.as_deref()?;
-            match absolute(page) {
-                Some(absolute) => (absolute.scheme() == scheme).then(|| absolute.into()),
-                None => url(scheme, port, page),
-            }
-        };
-        Urls {
-            home_page_url: page(&self.home_page),
-            status_page_url: self.status_page.as_deref().and_then(page),
-            health_check_url: health_check("http", self.port),
-            secure_health_check_url: health_check("https", self.secure_port),
-        }
+/// Accepts the name of an application.
+pub(crate) fn check_app(app: &str) -> Result<(), Error> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if app.is_empty() || !app.chars().all(is_plain) {
+        let rule = "it is empty, or contains a character that does not belong in a name";
+        return Err(Error::config(format!(
+            "invalid application `{app}`: {rule}; use letters, digits, `-`, `_` and `.`"
+        )));
     }
-}
-
-/// Returns a page that is given as an absolute URL; `None` for a path.
-fn absolute(page: &str) -> Option<Url> {
-    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https");
-    page.split_once("://").and_then(|_| Url::parse(page).ok()).filter(is_web)
-}
-
-/// Accepts a path, or an absolute URL of http or https.
-fn check_page(what: &str, page: Option<&str>) -> Result<(), Error> {
-    let Some(page) = page else { return Ok(()) };
-    // `localhost:8080/health` is a host with a port, and `//localhost/health` one without a scheme.
-    let has_host = page.starts_with("//") || page.split('/').next().is_some_and(|first| first.contains(':'));
-    let rule = if page.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        "it contains a space or a control character"
-    } else if has_host && absolute(page).is_none() {
-        "it is neither a path nor an http or https URL"
-    } else {
-        return Ok(());
-    };
-    let remedy = "pass a path such as `/health`, or a URL such as `http://10.0.0.1:9090/health`";
-    Err(Error::config(format!("invalid {what} `{page}`: {rule}; {remedy}")))
+    Ok(())
 }
 
 /// Accepts a name or an address without a port.
-fn check_host(host: &str) -> Result<(), Error> {
+pub(crate) fn check_host(host: &str) -> Result<(), Error> {
     let is_v6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
     let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -174,7 +125,7 @@ fn check_host(host: &str) -> Result<(), Error> {
 }
 
 /// Accepts an id that a server can address as one segment of a path.
-fn check_id(id: &str) -> Result<(), Error> {
+pub(crate) fn check_id(id: &str) -> Result<(), Error> {
     let bad = id.chars().find(|c| "/\\;".contains(*c) || c.is_whitespace() || c.is_control());
     let rule = match bad {
         Some(bad) => format!("a registry cannot address {bad:?} (Netflix #796)"),

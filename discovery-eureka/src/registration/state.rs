@@ -16,6 +16,8 @@ pub struct RegistrationState {
     pub pending: bool,
     /// The number of requests that completed or failed.
     pub requests: u64,
+    /// How often the registry accepted the record, in its first form or a later one.
+    pub registrations: u64,
     /// How often the registry no longer knew this pod (404). The pod is then registered again at once.
     pub lost: u64,
     /// How often the registry held another pod's record under this id.
@@ -27,6 +29,9 @@ pub struct RegistrationState {
     pub error: Option<Error>,
     /// The registration has ended.
     pub ended: bool,
+    /// The registration has ended, and the registry no longer lists the pod. False if the deregistration failed, or if
+    /// [`unregister_on_shutdown`](crate::RegistrationBuilder::unregister_on_shutdown) is off.
+    pub deregistered: bool,
 }
 
 impl RegistrationState {

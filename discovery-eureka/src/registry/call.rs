@@ -3,22 +3,17 @@
 use std::{
     fmt,
     io::{self, Read as _},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use discovery_reqwest::{Client, RequestBuilder};
-use http::{Method, Response, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::url::RegistryUrl;
+use super::{
+    connections::Sender,
+    url::{RegistryUrl, strip_credentials},
+};
 use crate::{Error, Status};
-
-/// How long a request may take, from resolving the registry to the end of the response: the Java client's read timeout.
-/// The Java client allows another 5 s for the connection.
-const TIMEOUT: Duration = Duration::from_secs(8);
-
-/// The timeout of the deregistration: a terminating pod cannot wait for a registry that hangs.
-const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Larger responses are refused: 100 000 instances take about 150 MB.
 const MAX_BODY: usize = 512 << 20;
@@ -70,31 +65,60 @@ pub(crate) enum Call {
     FetchAll,
     FetchDelta,
     FetchVip(String),
+    /// All instances of an application, which is written in upper case.
+    FetchApp(String),
 }
 
 impl Call {
-    /// Sends the request and reads the response to its end. `from` is the address that the request names as its sender.
+    /// Sends the request and reads the response to its end.
     pub(super) async fn send(
         &self,
         client: &Client,
         registry: &RegistryUrl,
-        from: Option<&str>,
+        sender: &Sender<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let request = self.request(client, registry, from);
-        let exchange = async {
-            let response = request
-                .send()
-                .await
-                .map_err(|error| Error::broken(format!("request {self} to registry {registry} failed"), error))?;
-            read(response).await.map_err(|error| error.into_error(self, registry))
-        };
-        let timeout = self.timeout();
-        match tokio::time::timeout(timeout, exchange).await {
+        let timeout = sender.timeouts.of(self);
+        match tokio::time::timeout(timeout, self.exchange(client, registry, sender)).await {
             Ok(result) => result,
             Err(_) => {
                 Err(Error::unreachable(format!("request {self} to registry {registry} timed out after {timeout:?}")))
             }
         }
+    }
+
+    /// A registry that refuses a token (401) gets the next token of the provider, if that is another one.
+    async fn exchange(
+        &self,
+        client: &Client,
+        registry: &RegistryUrl,
+        sender: &Sender<'_>,
+    ) -> Result<Response<Bytes>, Error> {
+        let Some(provider) = sender.token else { return self.send_once(client, registry, sender, None).await };
+        let token = provider.token().await?;
+        let response = self.send_once(client, registry, sender, Some(&token)).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let next = provider.token().await?;
+        if next == token {
+            return Ok(response);
+        }
+        self.send_once(client, registry, sender, Some(&next)).await
+    }
+
+    async fn send_once(
+        &self,
+        client: &Client,
+        registry: &RegistryUrl,
+        sender: &Sender<'_>,
+        token: Option<&HeaderValue>,
+    ) -> Result<Response<Bytes>, Error> {
+        let request = self.request(client, registry, sender.address, token);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Error::broken(format!("request {self} to registry {registry} failed"), error))?;
+        read(response).await.map_err(|error| error.into_error(self, registry))
     }
 
     /// Returns whether a healthy server responds with `status`, as in the Java client's `ServerStatusEvaluators`. A
@@ -103,7 +127,7 @@ impl Call {
         match (self, status) {
             (_, 200..300) => true,
             (Self::Register { .. }, 302 | 400 | 404) => true,
-            (Self::Heartbeat { .. } | Self::FetchInstance { .. }, 404) => true,
+            (Self::Heartbeat { .. } | Self::FetchInstance { .. } | Self::FetchApp(_), 404) => true,
             (Self::PutOverride { .. } | Self::RemoveOverride { .. } | Self::SetMetadata { .. }, 404) => true,
             // Deltas are disabled, or the server does not have them.
             (Self::FetchDelta, 403 | 404 | 405 | 410 | 501) => true,
@@ -133,9 +157,20 @@ impl Call {
         ))
     }
 
-    fn request(&self, client: &Client, registry: &RegistryUrl, from: Option<&str>) -> RequestBuilder {
+    fn request(
+        &self,
+        client: &Client,
+        registry: &RegistryUrl,
+        from: Option<&str>,
+        token: Option<&HeaderValue>,
+    ) -> RequestBuilder {
+        let mut url = registry.join(&self.path(), &self.query());
+        if token.is_some() {
+            // The client would send them beside the token.
+            strip_credentials(&mut url);
+        }
         let mut request = client
-            .request(self.method(), registry.join(&self.path(), &self.query()))
+            .request(self.method(), url)
             // A server sends XML unless the value contains `json`.
             .header(header::ACCEPT, "application/json")
             // One of the names that a server's rate limiter exempts.
@@ -144,8 +179,11 @@ impl Call {
         if let Some(from) = from {
             request = request.header("DiscoveryIdentity-Id", from);
         }
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
         // Worth compressing; and the Netflix WAR sends these responses compressed only.
-        if matches!(self, Self::FetchAll | Self::FetchDelta | Self::FetchVip(_)) {
+        if matches!(self, Self::FetchAll | Self::FetchDelta | Self::FetchVip(_) | Self::FetchApp(_)) {
             request = request.header(header::ACCEPT_ENCODING, "gzip");
         }
         match self {
@@ -154,16 +192,14 @@ impl Call {
         }
     }
 
-    fn timeout(&self) -> Duration {
-        if matches!(self, Self::Deregister { .. }) { DEREGISTER_TIMEOUT } else { TIMEOUT }
-    }
-
     fn method(&self) -> Method {
         match self {
             Self::Register { .. } => Method::POST,
             Self::Heartbeat { .. } | Self::PutOverride { .. } | Self::SetMetadata { .. } => Method::PUT,
             Self::Deregister { .. } | Self::RemoveOverride { .. } => Method::DELETE,
-            Self::FetchInstance { .. } | Self::FetchAll | Self::FetchDelta | Self::FetchVip(_) => Method::GET,
+            Self::FetchInstance { .. } | Self::FetchAll | Self::FetchDelta | Self::FetchVip(_) | Self::FetchApp(_) => {
+                Method::GET
+            }
         }
     }
 
@@ -180,6 +216,7 @@ impl Call {
             Self::FetchAll => vec!["apps"],
             Self::FetchDelta => vec!["apps", "delta"],
             Self::FetchVip(vip) => vec!["vips", vip],
+            Self::FetchApp(app) => vec!["apps", app],
         }
     }
 
@@ -216,9 +253,7 @@ struct RespondingUrl(String);
 
 fn without_secrets(url: &url::Url) -> String {
     let mut shown = url.clone();
-    // Neither call fails for a URL with a host.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
+    strip_credentials(&mut shown);
     shown.set_query(None);
     shown.set_fragment(None);
     shown.into()

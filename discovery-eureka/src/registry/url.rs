@@ -57,9 +57,7 @@ impl RegistryUrl {
         let path = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&path);
         let mut shown = base.clone();
-        // Neither call fails for a URL with a host.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
+        strip_credentials(&mut shown);
         Ok(Self { base, shown: shown.to_string() })
     }
 
@@ -81,11 +79,22 @@ impl RegistryUrl {
     /// Returns scheme, host and port, without credentials.
     pub(super) fn origin(&self) -> Url {
         let mut origin = self.base.clone();
-        let _ = origin.set_username("");
-        let _ = origin.set_password(None);
+        strip_credentials(&mut origin);
         origin.set_path("");
         origin
     }
+}
+
+/// Checks a list of URLs.
+pub(crate) fn check_urls(text: &str) -> Result<(), Error> {
+    RegistryUrl::parse_list(text).map(|_| ())
+}
+
+/// Removes user and password.
+pub(super) fn strip_credentials(url: &mut Url) {
+    // Neither call fails for a URL with a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
 }
 
 /// Encodes all but the `pchar`s of RFC 3986. `Url` leaves `[`, `]`, `|` and `^` in a path, which Tomcat rejects.

@@ -147,10 +147,9 @@ impl RegistryCache {
         if deltas && missing * 2 > self.current.len() && !self.settings.max_stale.is_zero() {
             self.keep_lost_instances(now);
         }
-        if fetched != self.current {
-            self.current = fetched;
-            self.version += 1;
-        }
+        // Heartbeats change the leases only, which no endpoint depends on.
+        self.version += u64::from(!fetched.is_same_but_leases(&self.current));
+        self.current = fetched;
         self.last_full = Some(now);
         self.on_success(now, jitter);
     }

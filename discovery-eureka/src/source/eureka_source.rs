@@ -14,7 +14,11 @@ use super::{
     feed::Feed,
     lookup::{self, LookupSettings},
 };
-use crate::{Error, Instance, entropy::seed, registry::Registry};
+use crate::{
+    Error, Instance,
+    model::InstanceFilter,
+    registry::{Connections, RegistrySettings},
+};
 
 /// The interval between fetches: the Java client's `registryFetchIntervalSeconds`. A server's response cache is as old.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -59,14 +63,41 @@ impl EurekaSource {
     /// Configures a source for the registry at `url`, the base that `apps` is appended to. Separate several URLs by
     /// commas. The host is resolved by the client's resolver, which must not be the resolver that uses this source.
     pub fn builder(client: &Client, url: impl Into<String>) -> EurekaSourceBuilder {
+        Self::builder_for(RegistrySettings::of(client, url))
+    }
+
+    pub(crate) fn builder_for(registry: RegistrySettings) -> EurekaSourceBuilder {
         let settings = FetchSettings {
             fetch_interval: FETCH_INTERVAL,
             full_fetch_interval: FULL_FETCH_INTERVAL,
             max_stale: MAX_STALE,
             delta: true,
         };
-        let (client, url) = (client.clone(), url.into());
-        EurekaSourceBuilder { client, url, vip: None, zone: None, prefer_ip_address: true, settings }
+        let filter = InstanceFilter::default();
+        EurekaSourceBuilder { registry, vip: None, zone: None, prefer_ip_address: true, filter, settings }
+    }
+
+    /// Returns a source that uses only the instances that meet this condition as well; see
+    /// [`EurekaSourceBuilder::matching`]. It shares the cache of this source, so that the registry is fetched once.
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use discovery_eureka::{Client, EurekaSource, Resolver};
+    /// # let plain = Client::new(Resolver::new()?);
+    /// use std::sync::Arc;
+    ///
+    /// let all = EurekaSource::builder(&plain, "http://rates-eureka.rates.svc:8080/eureka").build()?;
+    /// let canary = all.matching(|instance| instance.metadata.get("track").is_some_and(|track| track == "canary"));
+    /// let stable = Client::new(Resolver::builder().source(Arc::new(all)).build()?);
+    /// let canary = Client::new(Resolver::builder().source(Arc::new(canary)).build()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn matching(&self, condition: impl Fn(&Instance) -> bool + Send + Sync + 'static) -> Self {
+        let mut chosen = self.clone();
+        chosen.settings.filter.add(condition);
+        chosen
     }
 
     /// Returns the instances of a VIP, else of an application, from the latest fetch: with every status, and with their
@@ -104,11 +135,11 @@ impl Source for EurekaSource {
 /// Configures an [`EurekaSource`].
 #[must_use = "call `build`"]
 pub struct EurekaSourceBuilder {
-    client: Client,
-    url: String,
+    registry: RegistrySettings,
     vip: Option<String>,
     zone: Option<String>,
     prefer_ip_address: bool,
+    filter: InstanceFilter,
     settings: FetchSettings,
 }
 
@@ -135,6 +166,23 @@ impl EurekaSourceBuilder {
     /// that this source is built with, and kept up to date.
     pub fn prefer_ip_address(mut self, prefer: bool) -> Self {
         self.prefer_ip_address = prefer;
+        self
+    }
+
+    /// Uses only instances whose metadata has this value under `key`, such as `("version", "2")`. Both are compared
+    /// exactly. See [`matching`](Self::matching).
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.filter.add_metadata(key.into(), value.into());
+        self
+    }
+
+    /// Uses only instances that meet this condition, such as those of a canary. Several conditions all have to be met.
+    ///
+    /// The condition is evaluated when the registry has changed, not for each request; it must return at once and depend
+    /// on the instance alone. If it panics, the instance is left out. If no instance meets it, the application has no
+    /// endpoints, as if all instances were down: requests do not fall back to the other instances, nor to DNS.
+    pub fn matching(mut self, condition: impl Fn(&Instance) -> bool + Send + Sync + 'static) -> Self {
+        self.filter.add(condition);
         self
     }
 
@@ -174,7 +222,7 @@ impl EurekaSourceBuilder {
         if self.settings.fetch_interval.is_zero() {
             return Err(Error::config("the fetch interval is 0: set one above 0; the default is 30 s"));
         }
-        let registry = Registry::new(&self.client, &self.url, seed())?;
+        let registry = Connections::new(&self.registry)?;
         // A delta covers the whole registry, not a single VIP.
         let settings = FetchSettings { delta: self.settings.delta && self.vip.is_none(), ..self.settings };
         let feed = Feed::new(Arc::new(registry), self.vip.clone(), RegistryCache::new(settings));
@@ -182,7 +230,8 @@ impl EurekaSourceBuilder {
             vip: self.vip,
             zone: self.zone,
             prefer_ip_address: self.prefer_ip_address,
-            resolver: self.client.resolver().clone(),
+            filter: self.filter,
+            resolver: self.registry.client().resolver().clone(),
         };
         Ok(EurekaSource { feed: Arc::new(feed), settings })
     }
@@ -190,7 +239,6 @@ impl EurekaSourceBuilder {
 
 impl fmt::Debug for EurekaSourceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the URL, which may contain a password.
         f.debug_struct("EurekaSourceBuilder").field("vip", &self.vip).field("zone", &self.zone).finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Instance, InstancePort, Status,
-    model::{Applications, can_lead_to_instance},
+    model::{Applications, InstanceFilter, can_lead_to_instance},
 };
 
 /// How long the first query waits for the first fetch. After that, the resolver asks the sources that follow.
@@ -39,6 +39,8 @@ pub(super) struct LookupSettings {
     pub(super) vip: Option<String>,
     pub(super) zone: Option<String>,
     pub(super) prefer_ip_address: bool,
+    /// The instances that become endpoints.
+    pub(super) filter: InstanceFilter,
     /// Resolves host names.
     pub(super) resolver: Resolver,
 }
@@ -46,7 +48,7 @@ pub(super) struct LookupSettings {
 /// Opens the lookup of a target.
 pub(super) fn open(feed: &Arc<Feed>, target: &Target, settings: &LookupSettings) -> Box<dyn Lookup> {
     let vip = settings.vip.as_deref();
-    let query = Query::from_target(target, settings.zone.clone(), settings.prefer_ip_address);
+    let query = Query::from_target(target, settings);
     match query.filter(|query| vip.is_none_or(|vip| vip.eq_ignore_ascii_case(&query.name))) {
         Some(query) => {
             let names = HostNames::new(settings.resolver.clone());
@@ -148,7 +150,7 @@ impl Lookup for NotApplicable {
 }
 
 /// What to look up for a target. Pure.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Query {
     name: String,
     port: PortChoice,
@@ -157,6 +159,7 @@ struct Query {
     /// The preferred zone.
     zone: Option<String>,
     prefer_ip_address: bool,
+    filter: InstanceFilter,
 }
 
 /// How to connect to an instance.
@@ -187,7 +190,7 @@ enum PortChoice {
 
 impl Query {
     /// Returns `None` for an address, a name with a trailing dot, and a protocol other than TCP.
-    fn from_target(target: &Target, zone: Option<String>, prefer_ip_address: bool) -> Option<Self> {
+    fn from_target(target: &Target, settings: &LookupSettings) -> Option<Self> {
         let Host::Name { name, absolute: false, .. } = target.host() else { return None };
         if target.protocol() != Protocol::Tcp {
             return None;
@@ -201,16 +204,29 @@ impl Query {
             _ => PortChoice::Either,
         };
         let target_port = target.port().number().map(u16::from);
-        Some(Self { name: name.as_str().to_owned(), port, target_port, zone, prefer_ip_address })
+        Some(Self {
+            name: name.as_str().to_owned(),
+            port,
+            target_port,
+            zone: settings.zone.clone(),
+            prefer_ip_address: settings.prefer_ip_address,
+            filter: settings.filter.clone(),
+        })
     }
 
     fn named<'a>(&self, all: &'a Applications) -> Vec<&'a Instance> {
         all.named(&self.name, self.port == PortChoice::Secure)
     }
 
+    /// Returns the instances that are UP and meet the conditions of the source.
+    fn chosen<'a>(&self, named: Vec<&'a Instance>) -> Vec<&'a Instance> {
+        let is_chosen = |instance: &&Instance| instance.status == Status::Up && self.filter.accepts(instance);
+        named.into_iter().filter(is_chosen).collect()
+    }
+
     /// Returns the host names that have to be resolved.
     fn host_names(&self, all: &Applications) -> BTreeSet<HostPort> {
-        let up = self.named(all).into_iter().filter(|instance| instance.status == Status::Up);
+        let up = self.chosen(self.named(all)).into_iter();
         let dialed = up.filter_map(|instance| self.dial(instance));
         dialed.filter_map(|dial| if let Dial::Name { name, .. } = dial { Some(name) } else { None }).collect()
     }
@@ -221,10 +237,13 @@ impl Query {
         if named.is_empty() {
             return (State::NotFound, "neither a VIP nor an application".to_owned());
         }
-        let up: Vec<_> = named.iter().filter(|instance| instance.status == Status::Up).collect();
-        let endpoints: Vec<_> = up.iter().filter_map(|instance| self.endpoint(instance, resolved)).collect();
-        let mut summary =
-            format!("{} instances, {} up, {} with an address and the port", named.len(), up.len(), endpoints.len());
+        let (all, up) = (named.len(), named.iter().filter(|instance| instance.status == Status::Up).count());
+        let chosen = self.chosen(named);
+        let endpoints: Vec<_> = chosen.iter().filter_map(|instance| self.endpoint(instance, resolved)).collect();
+        let mut summary = format!("{all} instances, {up} up, {} with an address and the port", endpoints.len());
+        if !self.filter.is_empty() {
+            summary.push_str(&format!(", of {} that meet the conditions of the source", chosen.len()));
+        }
         let unresolved = resolved.iter().filter(|(_, resolved)| !matches!(resolved, Resolved::At(_)));
         if let Some(((host, _), _)) = unresolved.clone().next() {
             summary.push_str(&format!("; {} host names have no address, such as `{host}`", unresolved.count()));

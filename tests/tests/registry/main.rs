@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
+mod browse;
+mod choice;
+mod events;
 mod identity;
 mod registration;
 mod script;

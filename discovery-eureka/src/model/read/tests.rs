@@ -33,9 +33,57 @@ fn reads_a_current_servers_response() {
         vip_addresses: vec!["foo".to_owned()],
         secure_vip_addresses: vec!["foo".to_owned()],
         metadata: BTreeMap::new(),
+        overridden_status: None,
+        lease: Some(Lease {
+            renewal_interval: Some(Duration::from_secs(30)),
+            duration: Some(Duration::from_secs(90)),
+            registered_at: Some(1_457_714_988_223),
+            renewed_at: Some(1_457_716_158_319),
+            evicted_at: None,
+            up_since: Some(1_457_714_988_223),
+        }),
+        urls: InstanceUrls { home_page: Some("http://10.42.3.17:8080/".to_owned()), ..InstanceUrls::default() },
+        data_center: Some("MyOwn".to_owned()),
+        app_group: None,
         last_dirty: Some(1_457_714_988_172),
+        last_updated: Some(1_457_714_988_223),
     };
     assert_eq!(*instance, expected);
+}
+
+/// Older servers, and other clients, write these fields in other shapes.
+#[test]
+fn reads_lease_override_and_urls_in_every_shape() {
+    let read = one(r#""overriddenstatus":"OUT_OF_SERVICE","appGroupName":"SHOP","dataCenterInfo":{"name":"Amazon"},
+        "leaseInfo":{"renewalIntervalInSecs":"10","durationInSecs":"30","renewalTimestamp":"7","evictionTimestamp":8},
+        "statusPageUrl":"http://a/info","healthCheckUrl":"http://a/health","secureHealthCheckUrl":"https://a/health""#);
+    assert_eq!(read.overridden_status, Some(Status::OutOfService));
+    let lease = read.lease.unwrap();
+    assert_eq!(
+        (lease.renewal_interval, lease.duration),
+        (Some(Duration::from_secs(10)), Some(Duration::from_secs(30)))
+    );
+    assert_eq!((lease.renewed_at, lease.evicted_at, lease.registered_at), (Some(7), Some(8), None));
+    assert_eq!(read.urls.status_page.as_deref(), Some("http://a/info"));
+    assert_eq!(read.urls.health_check.as_deref(), Some("http://a/health"));
+    assert_eq!(read.urls.secure_health_check.as_deref(), Some("https://a/health"));
+    assert_eq!((read.data_center.as_deref(), read.app_group.as_deref()), (Some("Amazon"), Some("SHOP")));
+    for odd in
+        [r#""leaseInfo":null"#, r#""leaseInfo":[]"#, r#""overriddenStatus":"UNKNOWN""#, r#""overriddenStatus":{}"#]
+    {
+        let read = one(odd);
+        assert_eq!((read.lease, read.overridden_status), (None, None), "{odd}");
+    }
+    let odd = one(r#""leaseInfo":{"durationInSecs":-1,"registrationTimestamp":"soon"}"#).lease.unwrap();
+    assert_eq!(odd, Lease::default());
+}
+
+#[test]
+fn reads_one_application() {
+    let body = br#"{"application":{"name":"FOO","instance":{"hostName":"h","status":"UP"}}}"#;
+    assert_eq!(application(body).unwrap().entries[0].1.app, "FOO");
+    assert!(application(br#"{"application":{"name":"FOO"}}"#).unwrap().entries.is_empty());
+    assert!(application(br#"{"applications":{}}"#).is_err());
 }
 
 fn one(fields: &str) -> Instance {
@@ -140,7 +188,8 @@ fn status_in_another_case_is_unknown() {
 fn ignores_null_and_unknown_fields() {
     let record = one(r#""ipAddr":null,"vipAddress":null,"dataCenterInfo":null,"asgName":null,"leaseInfo":
         {"renewalTimestamp":1,"evictionDurationInSecs":{"a":[]}},"future":{"a":[1,{"b":null}]},"list":[[],{}]"#);
-    assert_eq!(record, Instance::default());
+    let lease = Some(Lease { renewed_at: Some(1), ..Lease::default() });
+    assert_eq!(record, Instance { lease, ..Instance::default() });
 }
 
 #[test]

@@ -54,7 +54,7 @@ const HELD: &str = r#"{"instance":{"ipAddr":"10.0.0.1","port":{"$":8080,"@enable
 
 fn start(script: &Arc<Script>, health: Option<HealthCheck>) -> Registration {
     let record = record(Duration::from_secs(30), Duration::from_secs(90));
-    Registration::start(record, Status::Up, script.clone(), health)
+    Registration::start(record, Status::Up, script.clone(), Behavior::new(health, true))
 }
 
 async fn seconds(seconds: u64) {
@@ -264,4 +264,30 @@ async fn keeps_out_of_service_of_the_application_after_the_same_answer_of_the_ch
     registration.set_status(Status::Up);
     seconds(31).await;
     assert_eq!((registration.status(), *runs.lock().unwrap()), (Status::Up, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_nothing_at_the_end_if_it_stays_registered() {
+    for dropped in [true, false] {
+        let script = Script::answering([]);
+        let record = record(Duration::from_secs(30), Duration::from_secs(90));
+        let registration = Registration::start(record, Status::Up, script.clone(), Behavior::new(None, false));
+        let mut events = registration.events();
+        seconds(40).await;
+        let sent = script.calls();
+        if dropped {
+            drop(registration)
+        } else {
+            registration.shutdown(Duration::ZERO).await.unwrap()
+        }
+        seconds(200).await;
+        assert_eq!(script.calls(), sent);
+        assert!(!sent.iter().any(|line| line.starts_with("DELETE")), "{sent:?}");
+        let mut seen = Vec::new();
+        while let Some(event) = events.next().await {
+            seen.push(event);
+        }
+        use crate::RegistrationEvent::{Ended, Registered};
+        assert!(matches!(seen[..], [Registered, Ended(None)]), "{seen:?}");
+    }
 }

@@ -15,6 +15,7 @@ pub(in crate::registration) fn record(renewal: Duration, lease: Duration) -> Rec
         home_page: "/".to_owned(),
         status_page: None,
         health_check: None,
+        secure_health_check: None,
         metadata: BTreeMap::new(),
         renewal,
         lease,

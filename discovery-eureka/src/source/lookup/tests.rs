@@ -9,7 +9,14 @@ fn all(instances: &str) -> Applications {
 }
 
 fn query(target: &str, zone: Option<&str>) -> Option<Query> {
-    Query::from_target(&Target::new(target).unwrap(), zone.map(str::to_owned), true)
+    let settings = LookupSettings {
+        vip: None,
+        zone: zone.map(str::to_owned),
+        prefer_ip_address: true,
+        filter: InstanceFilter::default(),
+        resolver: Resolver::builder().environment(discovery_core::Environment::empty()).build().unwrap(),
+    };
+    Query::from_target(&Target::new(target).unwrap(), &settings)
 }
 
 fn addrs(target: &str, instances: &str) -> Vec<String> {
@@ -53,7 +60,7 @@ fn target_selects_the_port() {
 #[test]
 fn does_not_apply_to_targets_without_an_application_name() {
     for target in ["10.0.0.1:80", "localhost", "rates.", "_x._udp.rates"] {
-        assert_eq!(query(target, None), None, "{target}");
+        assert!(query(target, None).is_none(), "{target}");
     }
 }
 
@@ -154,4 +161,28 @@ fn dials_the_host_name_or_the_address_as_configured() {
         let found = addrs_of(query, &instance(host, ip), &known("vm.example.com", resolved.clone()));
         assert_eq!(found, [wanted], "{host} {ip} {resolved:?}, prefer_ip_address {}", query.prefer_ip_address);
     }
+}
+
+#[test]
+fn only_instances_that_meet_all_conditions_become_endpoints() {
+    let instance = |id: u8, version: &str, status: &str| {
+        format!(
+            r#"{{"instanceId":"{id}","ipAddr":"10.0.0.{id}","status":"{status}","port":80,
+            "metadata":{{"version":"{version}","track":"canary"}}}}"#
+        )
+    };
+    let instances = [instance(1, "1", "UP"), instance(2, "2", "UP"), instance(3, "2", "DOWN")].join(",");
+    let found = |filter: &InstanceFilter| {
+        let query = Query { filter: filter.clone(), ..query("http://rates", None).unwrap() };
+        addrs_of(&query, &instances, &ResolvedNames::new())
+    };
+    let mut filter = InstanceFilter::default();
+    assert_eq!(found(&filter), ["10.0.0.1:80", "10.0.0.2:80"]);
+    filter.add_metadata("version".to_owned(), "2".to_owned());
+    assert_eq!(found(&filter), ["10.0.0.2:80"]);
+    filter.add(|instance| instance.metadata.get("track").is_some_and(|track| track == "stable"));
+    assert_eq!(found(&filter), ["empty"], "the application exists, so no later source is asked");
+    let mut panics = InstanceFilter::default();
+    panics.add(|instance| if instance.id == "1" { panic!("condition") } else { true });
+    assert_eq!(found(&panics), ["10.0.0.2:80"]);
 }
