@@ -84,6 +84,52 @@
 //!   URL is quarantined until about two thirds of the URLs are, and then all are tried again. Every 10 to 30 minutes,
 //!   the order starts over with the first URL.
 //!
+//! [`Registry`] holds these settings for registrations and sources, with a token that may rotate, a list of URLs that may
+//! change, and the timeouts:
+//!
+//! ```
+//! # use discovery_eureka::{Client, Environment, Registry, Resolver};
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # let client = Client::new(Resolver::builder().environment(Environment::empty()).build()?);
+//! use std::time::Duration;
+//!
+//! let (sender, urls) = tokio::sync::watch::channel("http://eureka.infra.svc:8761/eureka".to_owned());
+//! let registry = Registry::builder(&client, "")
+//!     .urls_from(move || urls.borrow().clone())                       // follows `sender`
+//!     .bearer_token(|| tokio::fs::read_to_string("/var/run/secrets/tokens/eureka"))
+//!     .request_timeout(Duration::from_secs(4))
+//!     .build()?;
+//! let registration = registry.registration("rates").port(8080);       // then `register().await`
+//! let source = registry.source().build()?;
+//! # drop((sender, registration, source));
+//! # Ok(())
+//! # }
+//! # let _ = run();
+//! ```
+//!
+//! [`Registry::applications`], [`Registry::instances`] and [`Registry::instance`] show what is registered, with leases,
+//! overrides and URLs.
+//!
+//! # Move from Spring Cloud
+//!
+//! [`SpringSettings`] reads the variables that set Spring's properties, such as `EUREKA_CLIENT_SERVICEURL_DEFAULTZONE`,
+//! `EUREKA_INSTANCE_METADATA_MAP_VERSION` and `SPRING_APPLICATION_NAME`; it has the table of all of them. Code wins over
+//! variables.
+//!
+//! | in Spring | here |
+//! |---|---|
+//! | `EurekaClientConfigBean`, `EurekaInstanceConfigBean` | [`SpringSettings`], [`RegistryBuilder`], [`RegistrationBuilder`], [`EurekaSourceBuilder`] |
+//! | `DiscoveryClient.getServices`, `EurekaClient.getApplications` | [`Registry::applications`] |
+//! | `DiscoveryClient.getInstances("orders")` | [`Registry::instances`]; to call one of them, `client.get("http://orders/")` |
+//! | `@LoadBalanced` and `ServiceInstanceListSupplier` | [`Client`] with an [`EurekaSource`] |
+//! | a `ServiceInstanceListSupplier` that filters by metadata | [`EurekaSourceBuilder::metadata`], [`EurekaSource::matching`] |
+//! | `HealthCheckHandler` | [`RegistrationBuilder::health`] |
+//! | `EurekaEventListener`, `StatusChangeEvent` | [`Registration::events`] |
+//! | `ApplicationInfoManager.setInstanceStatus` | [`Registration::set_status`] |
+//! | `RestClientDiscoveryClientOptionalArgs` with an interceptor for tokens | [`RegistryBuilder::bearer_token`] |
+//! | `getEurekaServerServiceUrls`, polled every 5 minutes | [`RegistryBuilder::urls_from`], read for each request |
+//! | `eureka.client.should-unregister-on-shutdown` | [`RegistrationBuilder::unregister_on_shutdown`] |
+//!
 //! # Register a pod
 //!
 //! Bind the listener first: [`RegistrationBuilder::port`] takes the port of a listener that accepts connections. From
@@ -100,7 +146,8 @@
 //!
 //! [`Registration::shutdown`] stops the heartbeats, deregisters, and then waits for the drain time that you pass. Keep
 //! serving meanwhile: the registry and other pods cache the instance for 60 to 95 s. Dropping the registration
-//! deregisters in the background. A pod that is killed stays listed for up to five minutes with a server's default
+//! deregisters in the background. [`RegistrationBuilder::unregister_on_shutdown`] switches the deregistration off.
+//! [`Registration::events`] reports what happens meanwhile. A pod that is killed stays listed for up to five minutes with a server's default
 //! settings, because the server doubles the lease (Netflix/eureka#1450). Its consumers have to fail over to another
 //! pod, as [`Client`] does.
 //!
@@ -114,8 +161,9 @@
 //!    `/etc/resolv.conf`. A UDP socket is connected for that, which sends no packet.
 //! 4. The pod's own name in `/etc/hosts`, if the kubelet wrote that file.
 //!
-//! Loopback, link-local, multicast and unspecified addresses are skipped; only [`RegistrationBuilder::ip`] may pass a
-//! loopback address. The node's address (`HOST_IP`) is skipped too, unless
+//! Loopback, link-local, multicast and unspecified addresses are skipped. A loopback address is registered only if
+//! [`RegistrationBuilder::ip`] passes it, or on a developer's machine without another address, where the registry is on
+//! loopback too (`http://localhost:8761/eureka`) and no variable of a pod is set. The node's address (`HOST_IP`) is skipped too, unless
 //! [`allow_host_network`](RegistrationBuilder::allow_host_network) is set. [`IpFamily`] chooses between IPv4 and IPv6.
 //!
 //! | variable | downward API | if unset |
@@ -148,6 +196,10 @@
 //! | `http://rates:8080` | as in the first row | the registered port; 8080 only for a record without a port |
 //! | `rates.`, `10.0.0.1`, `localhost` | not looked up | |
 //!
+//! **Choice.** [`EurekaSourceBuilder::metadata`] and [`EurekaSourceBuilder::matching`] use only some of the instances, such
+//! as those of one version. [`EurekaSource::matching`] makes a second source that shares the cache of the first one, for a
+//! canary beside the stable version.
+//!
 //! **Order.** Addresses and the variables of Services come first. EndpointSlices and DNS come last, as a fallback:
 //! until the registry has responded once, for names that it does not know, and once its last response is older than the
 //! resolver's [`max_stale`](discovery_core::refresh::RefreshSettings::max_stale). An application without an instance
@@ -176,6 +228,7 @@ mod model;
 mod registration;
 mod registry;
 mod source;
+mod spring;
 
 pub use discovery_core::{Environment, Resolver, ResolverBuilder};
 pub use discovery_reqwest::Client;
@@ -186,3 +239,4 @@ pub use model::{Application, Instance, InstancePort, InstanceUrls, Lease, Status
 pub use registration::{Registration, RegistrationBuilder, RegistrationEvent, RegistrationEvents, RegistrationState};
 pub use registry::{Registry, RegistryBuilder};
 pub use source::{EurekaSource, EurekaSourceBuilder, FetchCounts};
+pub use spring::SpringSettings;

@@ -9,3 +9,4 @@ mod harness;
 mod life;
 mod outages;
 mod program;
+mod spring;

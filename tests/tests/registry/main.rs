@@ -10,6 +10,7 @@ mod identity;
 mod registration;
 mod script;
 mod source;
+mod spring;
 mod urls;
 
 use std::time::Duration;
