@@ -119,9 +119,10 @@
 //! | in Spring | here |
 //! |---|---|
 //! | `EurekaClientConfigBean`, `EurekaInstanceConfigBean` | [`SpringSettings`], [`RegistryBuilder`], [`RegistrationBuilder`], [`EurekaSourceBuilder`] |
-//! | `DiscoveryClient.getServices`, `EurekaClient.getApplications` | [`Registry::applications`] |
-//! | `DiscoveryClient.getInstances("orders")` | [`Registry::instances`]; to call one of them, `client.get("http://orders/")` |
-//! | `@LoadBalanced` and `ServiceInstanceListSupplier` | [`Client`] with an [`EurekaSource`] |
+//! | `EurekaClient.getApplications` | [`Registry::applications`] |
+//! | `EurekaClient.getApplication("ORDERS")` | [`Registry::instances`] |
+//! | `DiscoveryClient.getInstances("orders")`, by VIP | [`EurekaSource::instances`]; to call one of them, `client.get("http://orders/")` |
+//! | `@LoadBalanced` | [`Client`] with an [`EurekaSource`] |
 //! | a `ServiceInstanceListSupplier` that filters by metadata | [`EurekaSourceBuilder::metadata`], [`EurekaSource::matching`] |
 //! | `HealthCheckHandler` | [`RegistrationBuilder::health`] |
 //! | `EurekaEventListener`, `StatusChangeEvent` | [`Registration::events`] |

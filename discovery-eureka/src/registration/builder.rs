@@ -229,8 +229,8 @@ impl RegistrationBuilder {
         self
     }
 
-    /// Finds the pod's address and registers it. Returns after the first attempt (16 s at most, with one URL),
-    /// successful or not, and continues in the background.
+    /// Finds the pod's address and registers it. Returns after the first attempt, successful or not, and
+    /// continues in the background. With one URL and the default timeouts, that takes 16 s at most.
     ///
     /// # Errors
     /// [`Error::is_config`] if a setting or variable is invalid, or the address is not found. With

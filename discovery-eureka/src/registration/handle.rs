@@ -174,7 +174,7 @@ impl Registration {
     /// Deregisters the pod, then waits for `drain`. Keep serving during the drain: the registry and other pods cache
     /// this instance for 60 to 95 s.
     ///
-    /// The order is fixed. Heartbeats stop; a request in flight is awaited (16 s at most, with one URL); the pod is
+    /// The order is fixed. Heartbeats stop; a request in flight is awaited (with one URL, 16 s at most); the pod is
     /// deregistered, with one retry (2 s each), unless
     /// [`unregister_on_shutdown`](RegistrationBuilder::unregister_on_shutdown) is off; then the drain. Nothing is sent
     /// afterwards. All of it has to fit into the pod's `terminationGracePeriodSeconds`, which also includes the `preStop`
