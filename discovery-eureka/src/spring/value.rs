@@ -106,7 +106,9 @@ impl<'a> Value<'a> {
     pub(super) fn url(&self) -> Result<String, Error> {
         let text = self.plain()?;
         match url::Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
+            Ok(url) if matches!(url.scheme(), "http" | "https") && is_page(text) && text.contains("://") => {
+                Ok(text.to_owned())
+            }
             _ => Err(self.invalid(
                 "it is not an http or https URL",
                 "set a whole URL, or a path in the variable that ends in `_PATH`",
@@ -117,7 +119,8 @@ impl<'a> Value<'a> {
     /// Reads a path below the host of the instance.
     pub(super) fn path(&self) -> Result<String, Error> {
         let text = self.plain()?;
-        if text.contains("://") || text.contains(char::is_whitespace) {
+        let has_host = text.starts_with("//") || text.split('/').next().is_some_and(|first| first.contains(':'));
+        if has_host || !is_page(text) {
             return Err(self.invalid(
                 "it is not a path",
                 "set a path such as `/actuator/health`, or use the variable without `_PATH`",
@@ -134,4 +137,9 @@ impl<'a> Value<'a> {
     pub(super) fn explain(&self, error: &Error) -> Error {
         Error::config(format!("`{}`: {error}", self.name))
     }
+}
+
+/// Returns whether the text is free of the characters that no page may contain.
+fn is_page(text: &str) -> bool {
+    !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
