@@ -2,14 +2,19 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use super::{NameError, label::label};
+use super::{
+    NameError,
+    label::{host_label, label},
+};
 
 /// The longest name in text form, without the final dot (RFC 1035 section 2.3.4: 255 octets on the wire).
 const MAX_NAME: usize = 253;
 
 /// A host name or SRV name of one or more labels, in lower case and without the final dot.
 ///
-/// Labels follow RFC 1123; leading labels may be SRV labels (`_http`, `_tcp`; RFC 2782).
+/// DNS allows any octet in a label (RFC 2181 section 11). This type has the characters that glibc allows in the name of a
+/// host (`resolv/res-name-checking.c`): letters, digits, `-` and `_`. The names of Services, Namespaces and ports follow
+/// the stricter RFC 1123, and have types of their own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(Arc<str>);
 
@@ -17,8 +22,8 @@ impl DomainName {
     /// Parses `input`, with or without a final dot, and folds it to lower case.
     ///
     /// # Errors
-    /// [`NameError`] if a label breaks RFC 1123, if the name is longer than 253 octets, or if an underscore is anywhere
-    /// but at the start of a leading label.
+    /// [`NameError`] if a label is empty, is longer than 63 octets or has another character than letters, digits, `-` and
+    /// `_`, if the name is longer than 253 octets, or if it starts with `-`.
     pub fn new(input: &str) -> Result<Self, NameError> {
         const WHAT: &str = "DNS name";
         let text = input.strip_suffix('.').unwrap_or(input);
@@ -29,14 +34,14 @@ impl DomainName {
             let rule = format!("a name has at most {MAX_NAME} octets (RFC 1035), but this one has {}", text.len());
             return Err(NameError::new(input, WHAT, rule, "shorten it"));
         }
-        let mut leading = true;
+        if text.starts_with('-') {
+            return Err(NameError::new(input, WHAT, "a name must not start with `-`", "remove the leading `-`"));
+        }
         for part in text.split('.') {
             if part.is_empty() {
                 return Err(NameError::new(input, WHAT, "a label is empty", "remove the doubled or leading dot"));
             }
-            let srv = part.strip_prefix('_').filter(|_| leading);
-            leading &= srv.is_some();
-            label(srv.unwrap_or(part), WHAT).map_err(|error| error.within(input))?;
+            host_label(part, WHAT).map_err(|error| error.within(input))?;
         }
         Ok(Self(text.to_ascii_lowercase().into()))
     }
@@ -88,17 +93,13 @@ impl ClusterDomain {
     /// Parses `input`, with or without a final dot.
     ///
     /// # Errors
-    /// [`NameError`] as for [`DomainName::new`], and if the name has an SRV label.
+    /// [`NameError`] as for [`DomainName::new`], and if a label breaks RFC 1123.
     pub fn new(input: &str) -> Result<Self, NameError> {
-        if input.contains('_') {
-            return Err(NameError::new(
-                input,
-                "cluster domain",
-                "`_` is not allowed in a cluster domain",
-                "use letters, digits and `-`",
-            ));
+        let name = DomainName::new(input)?;
+        for part in name.labels() {
+            label(part, "cluster domain").map_err(|error| error.within(input))?;
         }
-        DomainName::new(input).map(Self)
+        Ok(Self(name))
     }
 
     /// The domain as a name.
@@ -138,10 +139,23 @@ mod tests {
     }
 
     #[test]
-    fn underscores_are_allowed_only_at_the_start_of_leading_labels() {
-        assert!(DomainName::new("_http._tcp.orders.shop").is_ok());
-        for bad in ["a._b", "a_b.c", "_.c", "__a.b", "_a_.b", "orders.shop_"] {
-            assert!(DomainName::new(bad).is_err(), "{bad}");
+    fn a_name_has_the_characters_that_libc_allows() {
+        for good in ["_http._tcp.orders.shop", "a._b", "a_b.c", "_.c", "orders.shop_", "foo-.com", "a.-b.com", "1a.2b"]
+        {
+            assert_eq!(DomainName::new(good).expect(good).as_str(), good);
+        }
+        for bad in ["a b.c", "a!b", "*.c", "b\u{fc}cher.de", "a.b\0", "-a.b", "-", "a/b", "a:b", "a@b"] {
+            let error = DomainName::new(bad).expect_err(bad);
+            assert_eq!(error.input(), bad);
+            assert!(!error.rule().is_empty() && !error.remedy().is_empty(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_domain_is_strict() {
+        assert!(ClusterDomain::new("K8s.example.com.").is_ok());
+        for bad in ["a_b.local", "cluster-.local", "_a.local", "a.-b"] {
+            assert!(ClusterDomain::new(bad).is_err(), "{bad}");
         }
     }
 
@@ -164,8 +178,8 @@ mod tests {
 
     #[test]
     fn the_error_of_a_label_names_the_whole_name() {
-        let error = DomainName::new("orders.-x.svc").expect_err("hyphen");
-        assert_eq!(error.input(), "orders.-x.svc");
-        assert!(error.rule().starts_with("`-x`: "), "{error}");
+        let error = DomainName::new("orders.x!.svc").expect_err("character");
+        assert_eq!(error.input(), "orders.x!.svc");
+        assert!(error.rule().starts_with("`x!`: "), "{error}");
     }
 }

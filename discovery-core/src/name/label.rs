@@ -7,16 +7,33 @@ use super::NameError;
 /// The longest label, in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// Parses one label by RFC 1123, and folds it to lower case.
-pub(super) fn label(input: &str, what: &'static str) -> Result<Arc<str>, NameError> {
-    let refuse = |rule: String, remedy: &str| Err(NameError::new(input, what, rule, remedy));
+/// Checks one label of a host: 1 to 63 letters, digits, `-` and `_`.
+pub(super) fn host_label(input: &str, what: &'static str) -> Result<(), NameError> {
+    length(input, what)?;
+    match input.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_".contains(*c))) {
+        Some(bad) => {
+            let rule = format!("{bad:?} is not allowed in the name of a host");
+            Err(NameError::new(input, what, rule, "use letters, digits, `-` and `_`, and separate labels by `.`"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn length(input: &str, what: &'static str) -> Result<(), NameError> {
     if input.is_empty() {
-        return refuse("it is empty".into(), "use 1 to 63 of a-z, 0-9 and `-`");
+        return Err(NameError::new(input, what, "it is empty", "use 1 to 63 of a-z, 0-9 and `-`"));
     }
     if input.len() > MAX_LABEL {
         let rule = format!("a label has at most {MAX_LABEL} octets (RFC 1035), but this one has {}", input.len());
-        return refuse(rule, "shorten it");
+        return Err(NameError::new(input, what, rule, "shorten it"));
     }
+    Ok(())
+}
+
+/// Parses one label by RFC 1123, and folds it to lower case.
+pub(super) fn label(input: &str, what: &'static str) -> Result<Arc<str>, NameError> {
+    length(input, what)?;
+    let refuse = |rule: String, remedy: &str| Err(NameError::new(input, what, rule, remedy));
     if let Some(bad) = input.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-')) {
         let remedy = match bad {
             '_' => "use `-`; only the labels of an SRV name start with an underscore, as in `_http._tcp.orders`",

@@ -7,7 +7,7 @@ use std::{
 
 use url::Url;
 
-use super::{DomainName, Host, NameError, Port, PortName, Protocol, Scheme, Target};
+use super::{DomainName, Host, NameError, Port, PortName, Protocol, Scheme, Target, label::label};
 
 const WHAT: &str = "target";
 
@@ -132,21 +132,30 @@ fn assemble(input: &str, scheme: Option<Scheme>, host: &str, port: Option<Port>)
 
 type SrvLabels = Option<(PortName, Protocol)>;
 
-/// Splits the labels `_port._protocol.` off the front (RFC 2782).
+/// Splits the labels `_port._protocol.` off the front (RFC 2782). A name whose second label does not start with `_` is a
+/// host, such as the `_gateway` of systemd-resolved.
 fn split_srv<'a>(input: &str, host: &'a str) -> Result<(SrvLabels, &'a str), NameError> {
-    let Some(rest) = host.strip_prefix('_') else { return Ok((None, host)) };
-    let refuse =
-        |rule: &str| NameError::new(input, WHAT, rule, "write `_port._tcp.service`, as in `_http._tcp.orders`");
-    let mut parts = rest.splitn(3, '.');
-    let (Some(port), Some(protocol), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(refuse("a name that starts with `_` must be an SRV name of three or more labels (RFC 2782)"));
+    let Some((port, rest)) = host.strip_prefix('_').and_then(|rest| rest.split_once("._")) else {
+        return Ok((None, host));
     };
-    let Some(protocol) = Protocol::from_srv_label(&protocol.to_ascii_lowercase()) else {
+    if port.contains('.') {
+        return Ok((None, host));
+    }
+    let refuse = |rule: &str| NameError::new(input, WHAT, rule, SRV_REMEDY);
+    let Some((protocol, name)) = rest.split_once('.').filter(|(_, name)| !name.is_empty()) else {
+        return Err(refuse("an SRV name must have three or more labels (RFC 2782)"));
+    };
+    let Some(protocol) = Protocol::from_srv_label(&format!("_{}", protocol.to_ascii_lowercase())) else {
         return Err(refuse("the second label of an SRV name must be `_tcp`, `_udp` or `_sctp`"));
     };
+    if name.starts_with('_') {
+        return Err(refuse("the third label of an SRV name must not start with `_`"));
+    }
     let port = PortName::new(port).map_err(|error| error.within(input))?;
     Ok((Some((port, protocol)), name))
 }
+
+const SRV_REMEDY: &str = "write `_port._tcp.service`, as in `_http._tcp.orders`";
 
 fn host_of(input: &str, text: &str) -> Result<Host, NameError> {
     if text.is_empty() {
@@ -179,19 +188,25 @@ fn name_of(input: &str, text: &str) -> Result<Host, NameError> {
             return Err(NameError::new(input, WHAT, rule, "write the address as four decimal parts, or a name"));
         }
         Err(error) => {
-            let remedy = "use letters, digits and `-`, and separate labels by `.`";
+            let remedy = "use letters, digits, `-` and `_`, and separate labels by `.`";
             return Err(NameError::new(input, WHAT, format!("`{text}`: {error}"), remedy));
         }
     };
-    if ascii.starts_with('_') {
-        let remedy = "write `_port._tcp.service`, as in `_http._tcp.orders`";
-        return Err(NameError::new(input, WHAT, format!("`{text}`: a host must not start with `_`"), remedy));
-    }
     let name = DomainName::new(&ascii).map_err(|error| error.within(input))?;
     if name.labels().next_back() == Some("localhost") {
         return Ok(Host::Localhost);
     }
-    Ok(Host::Name { name, absolute: ascii.ends_with('.') })
+    let absolute = ascii.ends_with('.');
+    if !absolute {
+        service_labels(&name).map_err(|error| error.within(input))?;
+    }
+    Ok(Host::Name { name, absolute })
+}
+
+/// A name that ends in `.svc` is a Service or a pod of one, whatever the context, and its labels follow RFC 1123.
+fn service_labels(name: &DomainName) -> Result<(), NameError> {
+    let is_service = (3..=4).contains(&name.label_count()) && name.labels().next_back() == Some("svc");
+    name.labels().filter(|_| is_service).try_for_each(|part| label(part, "name of a Service").map(drop))
 }
 
 #[cfg(test)]

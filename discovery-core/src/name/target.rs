@@ -20,7 +20,7 @@ use super::{DomainName, Host, NameError, Port, Protocol, Scheme, parse};
 /// // An SRV name is never a pod; `web-0.rates:grpc` may be one.
 /// assert_ne!("_grpc._tcp.web-0.rates".parse::<Target>()?, "web-0.rates:grpc".parse()?);
 ///
-/// let error = "orders_v2.shop".parse::<Target>().unwrap_err();
+/// let error = "orders_v2.shop.svc".parse::<Target>().unwrap_err();
 /// assert!(error.to_string().contains("'_' is not allowed"));
 /// # Ok::<(), discovery_core::name::NameError>(())
 /// ```

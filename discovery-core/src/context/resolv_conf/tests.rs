@@ -23,7 +23,7 @@ fn parses_a_file_of_the_kubelet() {
     let parsed = ResolvConf::parse(text);
     assert_eq!(search(text), ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "eu.internal"]);
     assert_eq!(servers(text), ["10.96.0.10:53"]);
-    assert_eq!(parsed.options, ResolvOptions::default());
+    assert_eq!(parsed.options, ResolvOptions { ndots: Some(5), ..ResolvOptions::default() });
     assert!(parsed.skipped.is_empty(), "{:?}", parsed.skipped);
 }
 
@@ -74,7 +74,7 @@ fn lists_ignored_entries_with_a_reason() {
         ("nameserver dns.corp", "line 1, `nameserver dns.corp`: a nameserver must be an IP address"),
         ("nameserver fe80::1%eth9", "line 1, `nameserver fe80::1%eth9`: the zone of an IPv6 address"),
         ("nameserver 10.0.0.1 10.0.0.2", "line 1, `10.0.0.2`: only one address is allowed per line"),
-        ("search my_corp.local", "line 1, `my_corp.local`: `my_corp`: '_' is not allowed"),
+        ("search my!corp.local", "line 1, `my!corp.local`: `my!corp`: '!' is not allowed"),
         ("lookup file bind", "line 1, `lookup file bind`: not a keyword"),
         ("NAMESERVER 10.0.0.1", "line 1, `NAMESERVER 10.0.0.1`: not a keyword"),
         ("options timeout:x", "line 1, `timeout:x`: the value is not a number"),
@@ -134,6 +134,9 @@ fn options_are_capped_as_in_glibc() {
     assert_eq!((read.timeout, read.attempts, read.use_vc), (Some(Duration::from_secs(2)), Some(3), true));
     let read = options("options timeout:31\noptions attempts:99999999999999999999\n");
     assert_eq!((read.timeout, read.attempts, read.use_vc), (Some(Duration::from_secs(30)), Some(5), false));
+    for (text, ndots) in [("ndots:0", Some(0)), ("ndots:5", Some(5)), ("ndots:99", Some(15)), ("rotate", None)] {
+        assert_eq!(options(&format!("options {text}")).ndots, ndots, "{text}");
+    }
     let known =
         "options ndots:5 edns0 rotate single-request single-request-reopen trust-ad no-aaaa\nsortlist 10.0.0.0\n";
     assert!(skipped(known).is_empty(), "{:?}", skipped(known));

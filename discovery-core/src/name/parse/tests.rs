@@ -51,6 +51,17 @@ fn parses_every_documented_form() {
         ("grpc://rates", plain("rates", None)),
         ("bücher.example", plain("xn--bcher-kva.example", None)),
         ("http://_http._tcp.orders.shop/v1", ("orders.shop".to_owned(), None, "http/tcp".to_owned())),
+        ("my_db.example.com", plain("my_db.example.com", None)),
+        ("api_gateway:8080", plain("api_gateway", Some(8080))),
+        ("foo-.example.com", plain("foo-.example.com", None)),
+        ("http://API_Gateway:8080/v1", plain("api_gateway", Some(8080))),
+        ("ORDER_SERVICE", plain("order_service", None)),
+        ("_gateway", plain("_gateway", None)),
+        ("_dmarc.example.com.", plain("_dmarc.example.com.", None)),
+        ("orders_:http", ("orders_".to_owned(), None, "http/tcp".to_owned())),
+        ("b\u{fc}cher_1.example", plain("xn--bcher_1-n2a.example", None)),
+        ("1and1.example", plain("1and1.example", None)),
+        ("_http._tcp.my_db.example.com", ("my_db.example.com".to_owned(), None, "http/tcp".to_owned())),
     ] {
         assert_eq!(parts(input), expected, "{input}");
     }
@@ -95,13 +106,17 @@ fn the_error_of_a_malformed_target_has_rule_and_remedy() {
         ("orders/v1", "'/' is not allowed in a host or a port"),
         ("user@orders", "'@' is not allowed in a host or a port"),
         ("orders shop", "' ' is not allowed in a host or a port"),
-        ("or_ders", "'_' is not allowed in a label (RFC 1123)"),
+        ("or_ders.shop.svc", "`or_ders`: '_' is not allowed in a label (RFC 1123)"),
+        ("web-.nginx.shop.svc", "`web-`: a label must start and end with a letter or a digit (RFC 1123)"),
+        ("orders!.example.com", "`orders!`: '!' is not allowed in the name of a host"),
         ("orders..shop", "a label is empty"),
-        ("-orders", "a label must start and end with a letter or a digit (RFC 1123)"),
-        ("_http", "a name that starts with `_` must be an SRV name of three or more labels (RFC 2782)"),
+        ("-orders", "a name must not start with `-`"),
+        ("_http._tcp", "an SRV name must have three or more labels (RFC 2782)"),
+        ("_http._tcp.", "an SRV name must have three or more labels (RFC 2782)"),
+        ("_h_t._tcp.orders", "`h_t`: '_' is not allowed in a label (RFC 1123)"),
         ("_http._quic.orders", "the second label of an SRV name must be `_tcp`, `_udp` or `_sctp`"),
         ("_http._tcp.orders:80", "the port is given twice, by the SRV labels and after `:`"),
-        ("_http._tcp._orders", "`_orders`: a host must not start with `_`"),
+        ("_http._tcp._orders", "the third label of an SRV name must not start with `_`"),
         ("[::1", "`[` has no matching `]`"),
         ("[::1]x", "only `:` and a port may follow `]`"),
         ("[10.0.0.1]:80", "`[10.0.0.1]` is not an IPv6 address in brackets"),
@@ -123,7 +138,8 @@ fn the_error_of_a_malformed_target_has_rule_and_remedy() {
 
 #[test]
 fn errors_do_not_show_credentials() {
-    for input in ["http://user:secret@or_ders/", "http://user:secret@orders:http/", "http://user:secret@a b/"] {
+    for input in ["http://user:secret@or_ders.shop.svc/", "http://user:secret@orders:http/", "http://user:secret@a b/"]
+    {
         let error = Target::new(input).expect_err(input).to_string();
         assert!(!error.contains("secret") && !error.contains("user"), "{error}");
     }
