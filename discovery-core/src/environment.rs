@@ -16,7 +16,10 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// The file in which the kubelet writes the pod's namespace, unless `automountServiceAccountToken` is false.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// The environment variables, the `resolv.conf` and the service-account namespace that a
+/// The file with the names of hosts (hosts(5)).
+const HOSTS: &str = "/etc/hosts";
+
+/// The environment variables, the `resolv.conf`, the hosts file and the service-account namespace that a
 /// [`Resolver`](crate::Resolver) uses. Tests pass their own.
 ///
 /// ```
@@ -32,6 +35,7 @@ pub struct Environment {
     env: BTreeMap<String, String>,
     resolv_conf: Text,
     namespace: Text,
+    hosts: Text,
     #[cfg(feature = "kubernetes")]
     service_account: Option<PathBuf>,
 }
@@ -45,8 +49,8 @@ enum Text {
 }
 
 impl Environment {
-    /// The environment of this process: its variables at the time of the call, `/etc/resolv.conf`, and the
-    /// service-account namespace file. Leaves out variables that are not Unicode.
+    /// The environment of this process: its variables at the time of the call, `/etc/resolv.conf`, `/etc/hosts`, and
+    /// the service-account namespace file. Leaves out variables that are not Unicode.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the process environment")]
     pub fn from_process() -> Self {
@@ -57,6 +61,7 @@ impl Environment {
             env: std::env::vars_os().filter_map(text).collect(),
             resolv_conf: Text::File(RESOLV_CONF.into()),
             namespace: Text::File(NAMESPACE_FILE.into()),
+            hosts: Text::File(HOSTS.into()),
             #[cfg(feature = "kubernetes")]
             service_account: None,
         }
@@ -103,6 +108,20 @@ impl Environment {
         self
     }
 
+    /// Uses `text` as the content of the hosts file.
+    #[must_use]
+    pub fn with_hosts(mut self, text: impl Into<String>) -> Self {
+        self.hosts = Text::Given(text.into());
+        self
+    }
+
+    /// Reads the hosts file from `path`, and again after it changes.
+    #[must_use]
+    pub fn with_hosts_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.hosts = Text::File(path.into());
+        self
+    }
+
     /// Reads `token` and `ca.crt` for the API server from this directory instead of the service-account directory.
     #[cfg(feature = "kubernetes")]
     #[must_use]
@@ -139,9 +158,30 @@ impl Environment {
 
     /// A stamp that differs after `resolv.conf` has changed.
     pub(crate) fn resolv_conf_stamp(&self) -> Stamp {
-        let Text::File(path) = &self.resolv_conf else { return None };
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
+        self.resolv_conf.stamp()
+    }
+
+    /// Returns the text of the hosts file, or `None` if the file does not exist.
+    pub(crate) fn hosts(&self) -> Result<Option<String>, Error> {
+        self.hosts.read()
+    }
+
+    /// A stamp that differs after the hosts file has changed.
+    pub(crate) fn hosts_stamp(&self) -> Stamp {
+        self.hosts.stamp()
+    }
+
+    /// Where the hosts file is, for people.
+    pub(crate) fn hosts_place(&self) -> String {
+        match &self.hosts {
+            Text::File(path) => path.display().to_string(),
+            Text::Absent | Text::Given(_) => "hosts file".to_owned(),
+        }
+    }
+
+    /// The host name of this pod, in a cluster: the kubelet sets both variables.
+    pub(crate) fn pod_name(&self) -> Option<&str> {
+        self.env.get("KUBERNETES_SERVICE_HOST").and(self.env.get("HOSTNAME")).map(String::as_str)
     }
 }
 
@@ -174,6 +214,12 @@ fn inode(_: &fs::Metadata) -> u64 {
 }
 
 impl Text {
+    fn stamp(&self) -> Stamp {
+        let Self::File(path) = self else { return None };
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
+    }
+
     fn read(&self) -> Result<Option<String>, Error> {
         match self {
             Self::Absent => Ok(None),

@@ -20,6 +20,7 @@ use crate::{
         dns::{DnsConfig, ProbingDns},
         env::EnvSource,
         fixed::FixedSource,
+        hosts::Hosts,
         routes,
     },
 };
@@ -141,6 +142,7 @@ impl ResolverBuilder {
             }
         }
         let setup = Setup {
+            hosts: Arc::new(Hosts::new(environment.clone())),
             environment,
             settings,
             explicit: self.explicit,
@@ -172,6 +174,7 @@ fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
 #[derive(Debug)]
 pub(super) struct Setup {
     environment: Environment,
+    hosts: Arc<Hosts>,
     /// The settings that `DISCOVERY_*` variables make.
     settings: Settings,
     /// The settings made in code.
@@ -206,7 +209,7 @@ impl Setup {
         let namespace = self.environment.namespace()?;
         let inputs = Inputs::new(self.environment.env(), namespace.as_deref(), &resolv_conf);
         let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
-        let dns = ProbingDns::new(&self.dns_config(&context), context.scope.clone());
+        let dns = ProbingDns::new(&self.dns_config(&context), context.scope.clone(), self.hosts.clone());
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
             let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));

@@ -114,6 +114,13 @@ impl Resolver {
         Ok(upstream)
     }
 
+    /// Whether this process runs in a cluster: its namespace or the cluster domain is known without a query, or
+    /// `KUBERNETES_SERVICE_HOST` is set. In a cluster a name of one label is a Service; outside of one it is a host.
+    #[must_use]
+    pub fn in_cluster(&self) -> bool {
+        self.0.context.current(clock::now()).is_ok_and(|context| context.scope().search.is_none())
+    }
+
     /// How many targets this resolver keeps up to date.
     #[must_use]
     pub fn active(&self) -> usize {

@@ -9,7 +9,7 @@ use super::{Families, ResolvConf, Settings, nameserver::canonical};
 use crate::{
     Error,
     name::{ClusterDomain, DomainName, NameError, Namespace},
-    plan::Scope,
+    plan::{Scope, SearchList},
     source::Evidence,
 };
 
@@ -84,7 +84,9 @@ impl Context {
     ///   (downward API, `status.podIPs`; ignored if it is not a list of addresses);
     /// * each DNS option: `explicit`, its variable, the `options` of `resolv.conf`.
     ///
-    /// An empty variable counts as not set.
+    /// An empty variable counts as not set. If neither a namespace nor a cluster domain is known, and
+    /// `KUBERNETES_SERVICE_HOST` is not set, the process is outside a cluster: hosts are completed with the search list of
+    /// `resolv.conf`, as libc does.
     ///
     /// # Errors
     /// [`Error::is_config`] if the namespace comes from `POD_NAMESPACE` or the service account's file, and is invalid.
@@ -92,6 +94,11 @@ impl Context {
     pub fn detect(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> Result<Self, Error> {
         let domain = cluster_domain(explicit, settings, around);
         let namespace = own_namespace(explicit, settings, around, domain.as_ref().map(|(domain, _)| domain))?;
+        let mut scope =
+            Scope::new(namespace.clone().map(|(namespace, _)| namespace), domain.clone().map(|(domain, _)| domain));
+        if namespace.is_none() && domain.is_none() && around.var(API_SERVER).is_none() {
+            scope = scope.with_search(search_list(around.resolv_conf));
+        }
         let nameservers = nameservers(explicit, settings, around);
         let families = families(explicit, settings, around);
         let origins = vec![
@@ -105,7 +112,7 @@ impl Context {
             Evidence::new("address families", families.1.clone()),
         ];
         Ok(Self {
-            scope: Scope::new(namespace.map(|(namespace, _)| namespace), domain.map(|(domain, _)| domain)),
+            scope,
             nameservers: nameservers.0,
             options: options(explicit, settings, around),
             families: families.0,
@@ -153,8 +160,8 @@ fn cluster_domain(explicit: &Settings, settings: &Settings, around: &Inputs<'_>)
 /// or deduplicated may lack the domain, and one of `dnsConfig` the namespace. If several entries qualify, an entry with
 /// both comes first, then one with the namespace.
 ///
-/// Names are never expanded with the search list. A node's search domain may have wildcard records, which would answer
-/// for names of the cluster.
+/// In a cluster, names are never expanded with the search list. A node's search domain may have wildcard records, which
+/// would answer for names of the cluster.
 fn searched_cluster_domain(search: &[DomainName]) -> Option<ClusterDomain> {
     let evidence = |domain: &str| {
         let has_namespace = search.iter().any(|entry| namespace_below(entry, domain).is_some());
@@ -177,6 +184,11 @@ fn searched_namespace(search: &[DomainName], domain: &ClusterDomain) -> Option<N
 fn namespace_below(entry: &DomainName, domain: &str) -> Option<Namespace> {
     let label = entry.as_str().strip_suffix(domain)?.strip_suffix(".svc.")?;
     Namespace::new(label).ok()
+}
+
+/// The search list outside a cluster.
+fn search_list(file: &ResolvConf) -> SearchList {
+    SearchList::new(file.search.clone(), file.options.ndots.unwrap_or(SearchList::default().ndots))
 }
 
 fn nameservers(explicit: &Settings, settings: &Settings, around: &Inputs<'_>) -> WithOrigin<Vec<SocketAddr>> {
@@ -234,6 +246,8 @@ fn listed((servers, place): &WithOrigin<Vec<SocketAddr>>) -> String {
 
 const IN_CODE: &str = "set in code";
 const POD_NAMESPACE: &str = "POD_NAMESPACE";
+/// The kubelet sets this variable in every container, even without `enableServiceLinks`.
+const API_SERVER: &str = "KUBERNETES_SERVICE_HOST";
 const POD_IPS: &str = "POD_IPS";
 const SEARCH_LIST: &str = "search list of resolv.conf";
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";

@@ -20,7 +20,7 @@ pub struct ResolvConf {
     /// The nameservers in their order, without duplicates; at most three. The default port is 53. Without a `nameserver`
     /// line they are `127.0.0.1` and `::1`.
     pub nameservers: Vec<SocketAddr>,
-    /// The search list. It is used for detection only; names are never expanded with it.
+    /// The search list. In a cluster it is used for detection only; outside of one, it completes the names of hosts.
     pub search: Vec<DomainName>,
     /// The options that have an effect here.
     pub options: ResolvOptions,
@@ -157,6 +157,9 @@ pub struct ResolvOptions {
     pub use_vc: bool,
     /// `no-aaaa`: send no AAAA queries.
     pub no_aaaa: bool,
+    /// `ndots:n`: a host with fewer dots is completed with the search list first, outside a cluster; 0 to 15. Larger
+    /// values are capped, as in glibc.
+    pub ndots: Option<u32>,
 }
 
 impl ResolvOptions {
@@ -168,7 +171,8 @@ impl ResolvOptions {
                 self.timeout = Some(Duration::from_secs(u64::from(count(value, MAX_TIMEOUT_SECS)?)));
             }
             ("attempts", Some(value)) => self.attempts = Some(count(value, MAX_ATTEMPTS)?),
-            ("timeout" | "attempts", None) => return Err("`:` and a number are missing"),
+            ("ndots", Some(value)) => self.ndots = Some(number(value, MAX_NDOTS)?),
+            ("timeout" | "attempts" | "ndots", None) => return Err("`:` and a number are missing"),
             ("use-vc", None) => self.use_vc = true,
             ("no-aaaa", None) => self.no_aaaa = true,
             (known, _) if IGNORED.contains(&known) => {}
@@ -180,14 +184,19 @@ impl ResolvOptions {
 
 /// Parses a decimal number of at least 1, and caps it at `max`.
 fn count(value: &str, max: u32) -> Result<u32, &'static str> {
+    match number(value, max)? {
+        0 => Err("the value must be at least 1"),
+        count => Ok(count),
+    }
+}
+
+/// Parses a decimal number, and caps it at `max`.
+fn number(value: &str, max: u32) -> Result<u32, &'static str> {
     if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
         return Err("the value is not a number");
     }
     // A number too large for `u32` is more than `max`.
-    match value.parse::<u32>().unwrap_or(max).min(max) {
-        0 => Err("the value must be at least 1"),
-        count => Ok(count),
-    }
+    Ok(value.parse::<u32>().unwrap_or(max).min(max))
 }
 
 /// `MAXNS` of glibc and musl, and the kubelet's limit.
@@ -202,8 +211,11 @@ const MAX_TIMEOUT_SECS: u32 = 30;
 /// `RES_MAXRETRY` of glibc.
 const MAX_ATTEMPTS: u32 = 5;
 
+/// `RES_MAXNDOTS` of glibc.
+const MAX_NDOTS: u32 = 15;
+
 /// Options of glibc, musl and the BSDs that are accepted and have no effect. Names are queried as absolute names
-/// (`ndots`, `no-tld-query`), EDNS is always on, and A and AAAA are always queried separately, from ports of their own
+/// (`no-tld-query`), EDNS is always on, and A and AAAA are always queried separately, from ports of their own
 /// (`single-request…`). The choice of the server and the caching are this crate's own.
 const IGNORED: &[&str] = &[
     "debug",
@@ -211,7 +223,6 @@ const IGNORED: &[&str] = &[
     "inet6",
     "ip6-bytestring",
     "ip6-dotint",
-    "ndots",
     "no-check-names",
     "no-ip6-dotint",
     "no-reload",

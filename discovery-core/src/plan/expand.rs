@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Candidate, NameKind, Plan, Question, Scope, ServiceRef};
+use super::{Candidate, NameKind, Plan, Question, Scope, ServiceRef, hosts::hosts_reading};
 use crate::name::{DomainName, Host, Hostname, Namespace, Port, ServiceName, Target};
 
 pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
@@ -12,6 +12,7 @@ pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
         env: None,
         services: Vec::new(),
         dns: Vec::new(),
+        hosts: None,
         refused: Vec::new(),
     };
     match target.host() {
@@ -26,6 +27,7 @@ pub(super) fn plan(target: &Target, scope: &Scope) -> Plan {
             } else {
                 expansion.relative();
             }
+            plan.hosts = hosts_reading(name, *absolute, scope, &plan);
         }
     }
     plan
@@ -65,22 +67,49 @@ impl Expansion<'_> {
         }
         let labels: Vec<&str> = self.name.labels().collect();
         match *labels.as_slice() {
-            [service] => self.own_namespace(service),
+            [service] => {
+                self.own_namespace(service);
+                if self.scope.search.is_some() {
+                    self.host();
+                }
+            }
             [service, namespace] => {
                 if !self.plan.target.excludes_pods() {
                     self.pod_of_own_namespace(service, namespace);
                 }
                 self.service(service, namespace);
-                self.push(NameKind::Host, self.name.as_str(), None, false);
+                self.host();
             }
             [service, namespace, "svc"] => self.service(service, namespace),
             [pod, service, namespace] if !self.plan.target.excludes_pods() => {
                 self.pod(pod, service, namespace);
-                self.push(NameKind::Host, self.name.as_str(), None, false);
+                self.host();
             }
             [pod, service, namespace, "svc"] => self.pod(pod, service, namespace),
-            _ => self.push(NameKind::Host, self.name.as_str(), None, false),
+            _ => self.host(),
         }
+    }
+
+    /// An ordinary host: in a cluster under its name, outside a cluster also below the domains of the search list.
+    fn host(&mut self) {
+        match &self.scope.search {
+            None => self.push(NameKind::Host, self.name.as_str(), None, false),
+            Some(search) => {
+                for name in search.complete(self.name) {
+                    self.push(NameKind::Host, &name, None, false);
+                }
+            }
+        }
+    }
+
+    /// Whether these labels can be those of a Service or a pod, whose rules are stricter than those for hosts. Notes the
+    /// first one that cannot.
+    fn are_strict(&mut self, labels: &[&str]) -> bool {
+        let error = labels.iter().find_map(|label| ServiceName::new(label).err());
+        let is_strict = error.is_none();
+        let noted = error.map(|error| error.to_string()).filter(|error| !self.plan.refused.contains(error));
+        self.plan.refused.extend(noted);
+        is_strict
     }
 
     /// A name below the cluster domain, such as `service.namespace.svc.<domain>`, with or without the final dot.
@@ -97,6 +126,9 @@ impl Expansion<'_> {
     }
 
     fn own_namespace(&mut self, service: &str) {
+        if !self.are_strict(&[service]) {
+            return;
+        }
         self.plan.env = ServiceName::new(service).ok();
         match &self.scope.namespace {
             Some(namespace) => {
@@ -126,6 +158,9 @@ impl Expansion<'_> {
     }
 
     fn service(&mut self, service: &str, namespace: &str) {
+        if !self.are_strict(&[service, namespace]) {
+            return;
+        }
         if self.scope.namespace.as_ref().is_some_and(|own| own.as_str() == namespace) {
             self.plan.env = ServiceName::new(service).ok();
         }
@@ -136,6 +171,9 @@ impl Expansion<'_> {
 
     /// A pod has address records of its own. Its named ports are in the SRV records of its Service, limited to the pod.
     fn pod(&mut self, pod: &str, service: &str, namespace: &str) {
+        if !self.are_strict(&[pod, service, namespace]) {
+            return;
+        }
         if let Ok(pod) = Hostname::new(pod) {
             self.refer(service, namespace, Some(pod));
         }
@@ -186,6 +224,9 @@ impl Expansion<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod hosts_tests;
 
 #[cfg(test)]
 mod tests {
@@ -317,20 +358,6 @@ mod tests {
             let plan = plan_for(target, &in_pod());
             assert_eq!(plan.env.as_ref().map(ServiceName::as_str), service, "{target}");
         }
-    }
-
-    #[test]
-    fn outside_a_cluster_only_hosts_are_planned_and_the_plan_says_what_to_set() {
-        let laptop = Scope::default();
-        assert_eq!(queries("db.example.com:5432", &laptop), ["db.example.com"]);
-        assert_eq!(queries("example.com", &laptop), ["example.com"]);
-        assert_eq!(plan_for("orders", &laptop).env.as_ref().map(ServiceName::as_str), Some("orders"));
-        let bare = plan_for("orders", &laptop);
-        assert!(bare.dns.is_empty());
-        assert!(bare.refused[0].contains("POD_NAMESPACE"), "{:?}", bare.refused);
-        let service = plan_for("orders.shop.svc", &laptop);
-        assert!(service.dns.is_empty());
-        assert!(service.refused[0].contains("DISCOVERY_CLUSTER_DOMAIN"), "{:?}", service.refused);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! # Why not use the search list?
 //!
 //! A resolver's search list costs up to eight queries for one name, and turns a SERVFAIL for the right name into an
-//! NXDOMAIN for the last one. This module expands names itself, so that only absolute names are queried.
+//! NXDOMAIN for the last one. This module expands names itself, so that only absolute names are queried. Outside a cluster
+//! hosts are completed with the search list as libc does, one absolute name after the other.
 
 mod candidate;
 mod expand;
 mod families;
+mod hosts;
 mod scope;
 mod service_ref;
 
@@ -15,7 +17,8 @@ use std::net::IpAddr;
 
 pub use candidate::{Candidate, NameKind, Question};
 pub use families::Families;
-pub use scope::Scope;
+pub use hosts::HostsReading;
+pub use scope::{Scope, SearchList};
 pub use service_ref::ServiceRef;
 
 use crate::name::{ServiceName, Target};
@@ -35,6 +38,8 @@ pub struct Plan {
     pub services: Vec<ServiceRef>,
     /// The DNS queries: the first candidate that exists wins.
     pub dns: Vec<Candidate>,
+    /// The name that the hosts file may have, if it may answer: for a host, never for a Service.
+    pub hosts: Option<HostsReading>,
     /// Why possible meanings of the name are left out, and what to set for them.
     pub refused: Vec<String>,
 }

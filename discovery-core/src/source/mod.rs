@@ -11,6 +11,8 @@ pub(crate) mod dns;
 pub(crate) mod env;
 #[cfg(feature = "resolver")]
 pub(crate) mod fixed;
+#[cfg(feature = "resolver")]
+pub(crate) mod hosts;
 pub mod kubernetes;
 #[cfg(feature = "resolver")]
 pub(crate) mod routes;

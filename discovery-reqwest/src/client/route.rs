@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use discovery_core::{
     Resolver,
-    name::{Host, Port, Target},
+    name::{Host, Port, ServiceName, Target},
     plan::NameKind,
 };
 
@@ -35,7 +35,11 @@ impl Route {
             return Ok(Self::Proxy(Proxied::new(settings)));
         }
         let pool = Pool::new(resolver, target, settings, false)?;
-        Ok(if is_service(target) { Self::Endpoints(pool) } else { Self::Either(pool, Proxied::new(settings)) })
+        Ok(if is_service(target, resolver.in_cluster()) {
+            Self::Endpoints(pool)
+        } else {
+            Self::Either(pool, Proxied::new(settings))
+        })
     }
 
     /// Chooses for one request. Waits up to `endpoint_timeout` for the first answer of the sources if they decide.
@@ -57,17 +61,20 @@ impl Route {
     }
 }
 
-/// Returns whether the target can be a Service: not an address, and not a name of four labels or more without `svc`.
+/// Returns whether the target can be a Service: not an address, not a name of four labels or more without `svc`, and not a
+/// name with a label that only a host can have, such as `my_db`.
 fn may_be_service(target: &Target) -> bool {
-    matches!(target.host(), Host::Name { name, .. } if name.label_count() <= 3) || is_service(target)
+    let Host::Name { name, .. } = target.host() else { return false };
+    let is_strict = name.labels().all(|label| ServiceName::new(label).is_ok());
+    is_strict && (name.label_count() <= 3 || is_service(target, true)) || matches!(target.port(), Port::Name(_))
 }
 
-/// Returns whether the target is a Service for sure: one label, `service.namespace.svc…`, `pod.service.namespace.svc…`, or
-/// a port by name.
-fn is_service(target: &Target) -> bool {
+/// Returns whether the target is a Service for sure: one label in a cluster, `service.namespace.svc…`,
+/// `pod.service.namespace.svc…`, or a port by name.
+fn is_service(target: &Target, in_cluster: bool) -> bool {
     let Host::Name { name, .. } = target.host() else { return false };
     let svc = |at: usize| name.labels().nth(at) == Some("svc");
-    name.label_count() == 1 || svc(2) || svc(3) || matches!(target.port(), Port::Name(_))
+    (in_cluster && name.label_count() == 1) || svc(2) || svc(3) || matches!(target.port(), Port::Name(_))
 }
 
 #[cfg(test)]
@@ -78,7 +85,7 @@ mod tests {
     fn tells_services_from_hosts_by_their_names() {
         let both = |url: &str| {
             let target = Target::from_url(&url.parse().unwrap()).unwrap();
-            (may_be_service(&target), is_service(&target))
+            (may_be_service(&target), is_service(&target, true))
         };
         for service in [
             "http://orders",
@@ -91,6 +98,11 @@ mod tests {
         }
         for either in ["http://orders.shop", "https://example.com", "https://api.example.com"] {
             assert_eq!(both(either), (true, false), "{either}");
+        }
+        let bare = Target::from_url(&"http://db".parse().unwrap()).unwrap();
+        assert!(may_be_service(&bare) && !is_service(&bare, false), "outside a cluster, the sources decide");
+        for host in ["http://my_db.example.com", "http://foo-.example.com"] {
+            assert_eq!(both(host), (false, false), "{host}");
         }
         for host in ["http://10.0.0.1", "http://[::1]:80", "http://localhost", "http://a.b.example.com"] {
             assert_eq!(both(host), (false, false), "{host}");

@@ -6,6 +6,7 @@ use super::{
     DnsSource,
     addresses::{AddressFailure, AddressMemory, AddressSet},
     answer::Answer,
+    listed::ListedHost,
     reading::Reading,
     services::ServiceMemory,
 };
@@ -32,6 +33,7 @@ const TRY_CLUSTER_EVERY: u32 = 20;
 pub(super) struct DnsLookup {
     source: DnsSource,
     candidates: Vec<Candidate>,
+    listed: ListedHost,
     refused: Vec<String>,
     port: u16,
     memory: Memory,
@@ -57,6 +59,7 @@ impl DnsLookup {
         Self {
             source,
             candidates: plan.dns.clone(),
+            listed: ListedHost::new(plan.hosts.clone()),
             refused: plan.refused.clone(),
             port: plan.target.port().number().map_or(0, u16::from),
             memory: Memory::default(),
@@ -65,9 +68,10 @@ impl DnsLookup {
 
     async fn round(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
         let mut evidence: Vec<Evidence> = Vec::new();
+        self.read_hosts_file(&mut evidence);
         // Without candidates, the evidence says what is missing. It says nothing about the name.
         let (state, ttl) = match self.candidates.as_slice() {
-            [] => (State::NotApplicable, None),
+            [] if !self.listed.is_listed() => (State::NotApplicable, None),
             _ => match self.try_candidates(&mut evidence, early).await {
                 Ok((state, ttl)) => (state, Some(ttl)),
                 Err(error) => (State::Failed(error), None),
@@ -76,11 +80,26 @@ impl DnsLookup {
         evidence.extend(self.refused.iter().map(|what| Evidence::new("not asked", what)));
         let mut update = Update::new(state).with_evidence(evidence);
         if matches!(update.state, State::Ready(_)) {
-            update.name_kind = self.memory.reading.as_ref().and_then(Reading::name_kind);
+            let found = self.memory.reading.as_ref();
+            update.name_kind = if self.listed.won { Some(NameKind::Host) } else { found.and_then(Reading::name_kind) };
         }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
             None => update,
+        }
+    }
+
+    /// Looks the name up in the hosts file, unless it is a Service. The file comes before the queries for a host.
+    fn read_hosts_file(&mut self, evidence: &mut Vec<Evidence>) {
+        let winner = self.memory.winner().and_then(|at| self.candidates.get(at));
+        let reads_as_host =
+            self.memory.reading.as_ref().is_some_and(|reading| reading.name_kind() == Some(NameKind::Host));
+        if winner.is_some_and(|winner| winner.in_cluster) && !reads_as_host {
+            return;
+        }
+        self.listed.read(&self.source, evidence);
+        if self.listed.is_listed() {
+            self.memory.reading = None;
         }
     }
 
@@ -101,6 +120,9 @@ impl DnsLookup {
             if failed.is_some() && !candidate.in_cluster {
                 break;
             }
+            if failed.is_none() && self.listed.is_before(at) {
+                break;
+            }
             let remembered = self.memory.winner() == Some(at);
             let answer = match self.query(at, &candidate, evidence, early).await {
                 Ok(answer) => answer,
@@ -111,7 +133,14 @@ impl DnsLookup {
                 Err(failure) => return Err(failure.error),
             };
             match answer {
+                // CoreDNS's `autopath` answers for the host when it is asked for the pod.
+                Answer::Found { value: (_, Some(reading)), .. }
+                    if self.listed.is_listed() && reading.name_kind() == Some(NameKind::Host) =>
+                {
+                    break;
+                }
                 Answer::Found { value: (endpoints, reading), ttl } => {
+                    self.listed.won = false;
                     self.memory.reading = reading;
                     self.memory.doubted = false;
                     return Ok((State::Ready(endpoints), ttl));
@@ -126,6 +155,10 @@ impl DnsLookup {
         if let Some(error) = failed {
             return Err(error);
         }
+        if let Some(listed) = self.listed.answer(self.port, evidence) {
+            self.memory.doubted = false;
+            return Ok(listed);
+        }
         self.memory.doubted = true;
         Ok((if exists { State::Empty } else { State::NotFound }, negative_ttl))
     }
@@ -138,6 +171,9 @@ impl DnsLookup {
         let in_cluster = winner.and_then(|at| self.candidates.get(at)).is_some_and(|winner| winner.in_cluster);
         memory.rounds = (memory.rounds + 1) % TRY_CLUSTER_EVERY;
         let try_cluster = !in_cluster && memory.rounds == 0;
+        if self.listed.won && !try_cluster {
+            return Vec::new();
+        }
         let alone = winner.filter(|_| !memory.doubted && !try_cluster);
         // A deleted Service must not be looked up outside the cluster, where its name may belong to a stranger.
         let is_allowed = |candidate: &Candidate| !(in_cluster && candidate.name_kind == NameKind::Host);

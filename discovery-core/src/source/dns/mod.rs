@@ -11,12 +11,14 @@
 //!                   └ transport     UDP and TCP on hickory-net
 //! ```
 //!
-//! hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its types stay in
+//! The hosts file comes before the queries for a name as a host, and is read by this source because those for a Service
+//! come before it. hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its types stay in
 //! `message/wire`, `nameservers/transport` and `nameservers/tcp`.
 
 mod addresses;
 mod answer;
 mod gate;
+mod listed;
 mod lookup;
 mod message;
 mod nameservers;
@@ -33,7 +35,7 @@ use self::{
     lookup::DnsLookup,
     nameservers::{Nameservers, Sockets},
 };
-use super::{Lookup, Source};
+use super::{Lookup, Source, hosts::Hosts};
 use crate::plan::{Families, Plan};
 
 /// How long a UDP query waits before it is sent again: a lost packet costs 150 ms, not the seconds of a retry.
@@ -72,10 +74,12 @@ struct DnsSource {
     nameservers: Arc<Nameservers>,
     families: Families,
     max_stale: Duration,
+    /// Read before a name is queried for as a host.
+    hosts: Arc<Hosts>,
 }
 
 impl DnsSource {
-    fn new(config: &DnsConfig) -> Self {
+    fn new(config: &DnsConfig, hosts: Arc<Hosts>) -> Self {
         let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let attempts = config.attempts.unwrap_or(DEFAULT_ATTEMPTS);
         let in_flight = config.in_flight.and_then(|count| usize::try_from(count).ok()).unwrap_or(DEFAULT_IN_FLIGHT);
@@ -85,6 +89,7 @@ impl DnsSource {
             nameservers: Arc::new(Nameservers::new(Sockets::new(timeout), gates, attempts, config.tcp)),
             families: config.families,
             max_stale: config.max_stale,
+            hosts,
         }
     }
 }

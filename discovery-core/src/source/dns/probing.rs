@@ -1,6 +1,6 @@
 //! The DNS source, which first asks DNS for the cluster domain if nothing else states it.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     DnsConfig, DnsSource,
@@ -10,7 +10,7 @@ use crate::{
     Error, clock,
     name::{ClusterDomain, Target},
     plan::{Plan, Scope},
-    source::{BoxFuture, Evidence, Lookup, Source, State, Update},
+    source::{BoxFuture, Evidence, Lookup, Source, State, Update, hosts::Hosts},
 };
 
 /// How long a name that may be a host waits for the cluster domain before it is looked up as a host meanwhile: enough
@@ -35,15 +35,15 @@ pub(crate) struct ProbingDns {
 }
 
 impl ProbingDns {
-    pub(crate) fn new(config: &DnsConfig, scope: Scope) -> Self {
+    pub(crate) fn new(config: &DnsConfig, scope: Scope, hosts: Arc<Hosts>) -> Self {
         let has_nameservers = !config.nameservers.is_empty();
-        let dns = DnsSource::new(config);
+        let dns = DnsSource::new(config, hosts);
         Self { probe: Probe::new(dns.clone()), dns, scope, has_nameservers }
     }
 
-    /// The query for the cluster domain and its answer, if the query was sent.
-    pub(crate) fn evidence(&self) -> Option<Evidence> {
-        self.probe.evidence()
+    /// The query for the cluster domain and its answer, if the query was sent, and what the hosts file has.
+    pub(crate) fn evidence(&self) -> impl Iterator<Item = Evidence> {
+        self.probe.evidence().into_iter().chain(self.dns.hosts.evidence(clock::now()))
     }
 
     /// Whether the cluster domain would add readings to `plan`, which was made without it.
@@ -52,7 +52,7 @@ impl ProbingDns {
     }
 
     fn plan(&self, target: &Target, domain: Option<ClusterDomain>) -> Plan {
-        Plan::new(target, &Scope::new(self.scope.namespace.clone(), domain))
+        Plan::new(target, &Scope { cluster_domain: domain, ..self.scope.clone() })
     }
 }
 
@@ -88,6 +88,9 @@ impl ProbingLookup {
     }
 
     async fn round(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
+        if self.is_in_hosts_file() {
+            return self.ask_planned(None, early).await;
+        }
         let probe = self.source.probe.clone();
         let mut answer = pin!(probe.answer());
         if self.without_domain.dns.is_empty() {
@@ -109,6 +112,13 @@ impl ProbingLookup {
             update = self.ask_without(early) => return update,
         };
         self.ask_with(Some(domain), early).await
+    }
+
+    /// Outside a cluster the hosts file comes first, and needs no cluster domain.
+    fn is_in_hosts_file(&self) -> bool {
+        let dns = &self.source.dns;
+        let hosts = self.without_domain.hosts.as_ref().filter(|_| self.source.scope.search.is_some());
+        hosts.is_some_and(|hosts| dns.hosts.find(&hosts.name, dns.families, clock::now()).is_ok())
     }
 
     async fn ask_knowing(&mut self, answer: DomainAnswer, early: &mut (dyn FnMut(Update) + Send)) -> Update {

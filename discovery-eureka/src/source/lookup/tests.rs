@@ -57,6 +57,19 @@ fn target_selects_the_port() {
     }
 }
 
+/// Spring's names have underscores, which no Service has.
+#[test]
+fn an_application_with_an_underscore_is_a_target() {
+    let body = r#"{"applications":{"application":[{"name":"ORDER_SERVICE","instance":[{"instanceId":"1",
+        "ipAddr":"10.0.0.1","status":"UP","vipAddress":"order_service","port":8080}]}]}}"#;
+    let all = Applications::from_page(applications(body.as_bytes()).unwrap());
+    for target in ["ORDER_SERVICE", "http://ORDER_SERVICE/v1", "http://order_service:80", "order_service:http"] {
+        let state = query(target, None).unwrap().answer(&all, &ResolvedNames::new()).0;
+        let State::Ready(endpoints) = state else { panic!("{target}: {state:?}") };
+        assert_eq!(endpoints[0].addr().to_string(), "10.0.0.1:8080", "{target}");
+    }
+}
+
 #[test]
 fn does_not_apply_to_targets_without_an_application_name() {
     for target in ["10.0.0.1:80", "localhost", "rates.", "_x._udp.rates"] {

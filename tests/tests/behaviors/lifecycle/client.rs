@@ -116,7 +116,7 @@ async fn errors_never_show_credentials() {
         client.get(format!("http://orders.shop:{port}/")).bearer_auth(SECRET),
         client.get(format!("http://me:{SECRET}@orders.shop:{port}/")),
         client.get(format!("http://me:{SECRET}@nobody.shop/")),
-        client.get(format!("http://me:{SECRET}@orders_v2.shop/")),
+        client.get(format!("http://me:{SECRET}@orders_v2.shop.svc/")),
         client.get(format!("http://me:{SECRET}@orders.shop:port/")),
         client.get(format!("http://me:{SECRET}@")),
         client.get(format!("ftp://me:{SECRET}@orders.shop/")),
@@ -134,7 +134,7 @@ async fn errors_never_show_credentials() {
         }
     }
     // `execute` bypasses the builder, which takes them out of the URL.
-    for host in [format!("orders.shop:{port}"), "nobody.shop".to_owned(), "orders_v2.shop".to_owned()] {
+    for host in [format!("orders.shop:{port}"), "nobody.shop".to_owned(), "orders_v2.shop.svc".to_owned()] {
         let url: Url = format!("http://me:{SECRET}@{host}/").parse().unwrap();
         let error = within("an answer", client.execute(Request::new(Method::GET, url))).await.unwrap_err();
         assert!(!error_texts(&error).contains(SECRET), "{}", error_texts(&error));

@@ -137,9 +137,9 @@ async fn an_invalid_host_is_an_error_that_names_it() {
     let world = ClientWorld::new(1).await;
     let client = world.client();
     for (url, named) in [
-        ("http://orders_v2.shop/", "orders_v2.shop"),
+        ("http://orders_v2.shop.svc/", "orders_v2.shop.svc"),
         ("http://-orders.shop/", "-orders.shop"),
-        ("http://_http.orders.shop/", "_http.orders.shop"),
+        ("http://_http._quic.orders.shop/", "_http._quic.orders.shop"),
     ] {
         let error = client.get(url).send().await.unwrap_err();
         assert!(error.as_discovery().is_some_and(|error| error.is_invalid_name()), "{url}: {error:?}");

@@ -1,4 +1,4 @@
-//! The resolver ignores what the machine says about names: its host name (T4) and its hosts file (T7).
+//! The resolver ignores the host name of the machine (T4), and a hosts file that is not in its environment (T7).
 
 use std::collections::BTreeSet;
 
@@ -40,9 +40,9 @@ async fn derives_no_domain_from_the_host_name() {
     }
 }
 
-/// T7. DNS contradicts this machine's hosts file here, and DNS is right.
+/// T7. DNS contradicts this machine's hosts file here, and the environment of the test has none.
 #[tokio::test]
-async fn never_reads_the_hosts_file() {
+async fn reads_no_hosts_file_but_that_of_the_environment() {
     let dns = FakeDns::start().await.unwrap();
     let resolver = in_pod(&dns, "shop").build().unwrap();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();

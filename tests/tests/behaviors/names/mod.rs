@@ -5,6 +5,7 @@ mod cluster_domain;
 mod corefile;
 mod external_names;
 mod host_header;
+mod hosts;
 mod machine;
 mod namespace;
 mod proxies;

@@ -84,10 +84,12 @@ async fn resolves_addresses_variables_and_hosts_outside_a_cluster() {
     assert_eq!(resolved(&resolver, "localhost:80").await.endpoints().len(), 1);
 }
 
+/// The kubelet sets `KUBERNETES_SERVICE_HOST` in every container.
 #[tokio::test]
-async fn a_bare_name_outside_a_cluster_is_an_error_that_says_what_to_set() {
+async fn a_bare_name_without_a_namespace_is_an_error_that_says_what_to_set() {
     let dns = cluster_dns("corp.example").await;
-    let resolver = resolver_in(Environment::empty()).nameservers([dns.addr()]).build().unwrap();
+    let environment = Environment::empty().with_env([("KUBERNETES_SERVICE_HOST", "10.96.0.1")]);
+    let resolver = resolver_in(environment).nameservers([dns.addr()]).build().unwrap();
     for (target, remedies) in [
         ("orders:80", &["POD_NAMESPACE", "DISCOVERY_NAMESPACE", "orders.<namespace>.svc"][..]),
         ("orders.shop.svc:80", &["DISCOVERY_CLUSTER_DOMAIN", "ClusterFirst"]),
@@ -101,4 +103,12 @@ async fn a_bare_name_outside_a_cluster_is_an_error_that_says_what_to_set() {
         assert!(within("at once", upstream.ready()).await.unwrap_err().is_config(), "waiting does not help");
     }
     assert!(dns.questions().iter().all(is_txt), "no bare name leaves the machine: {:?}", dns.questions());
+}
+
+#[tokio::test]
+async fn a_bare_name_outside_a_cluster_that_does_not_exist_is_an_error_that_says_what_to_set() {
+    let dns = cluster_dns("corp.example").await;
+    let resolver = resolver_in(Environment::empty()).nameservers([dns.addr()]).build().unwrap();
+    let error = refusal(&resolver, "orders:80").await;
+    assert!(error.is_not_found() && error.to_string().contains("POD_NAMESPACE"), "{error}");
 }

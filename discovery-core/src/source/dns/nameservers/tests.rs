@@ -39,7 +39,8 @@ fn lookup(transport: Arc<Scripted>, target: &str) -> DnsLookup {
     let plan = Plan::new(&Target::new(target).unwrap(), &scope);
     let gate = Gate::new(NAMESERVER, 64, Duration::from_secs(1));
     let nameservers = Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), 2, false));
-    let source = DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300) };
+    let source =
+        DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300), hosts: Arc::default() };
     DnsLookup::new(source, &plan)
 }
 
