@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error, clock,
-    name::{ClusterDomain, Target},
+    name::{ClusterDomain, Host, Target},
     plan::{Plan, Scope},
     source::{BoxFuture, Evidence, Lookup, Source, State, Update, hosts::Hosts},
 };
@@ -51,6 +51,12 @@ impl ProbingDns {
         Plan::wants_cluster_domain(&plan.target) && self.plan(&plan.target, usual_domain()).dns != plan.dns
     }
 
+    /// Whether the name has one label and is read as a host, as outside a cluster.
+    fn is_bare_host(&self, plan: &Plan) -> bool {
+        let is_bare = matches!(plan.target.host(), Host::Name { name, .. } if name.label_count() == 1);
+        is_bare && self.scope.search.is_some()
+    }
+
     fn plan(&self, target: &Target, domain: Option<ClusterDomain>) -> Plan {
         Plan::new(target, &Scope { cluster_domain: domain, ..self.scope.clone() })
     }
@@ -62,6 +68,10 @@ impl Source for ProbingDns {
     }
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
+        if !self.has_nameservers && self.is_bare_host(plan) {
+            // Without a nameserver a bare name is one for the other sources and the hosts file; DNS does not fail for it.
+            return self.dns.open(&Plan { dns: Vec::new(), ..plan.clone() });
+        }
         if self.scope.cluster_domain.is_some() || !self.has_nameservers || !self.depends_on_domain(plan) {
             return self.dns.open(plan);
         }

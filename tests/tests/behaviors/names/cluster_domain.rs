@@ -269,14 +269,18 @@ async fn a_service_is_a_transient_error_that_says_what_to_set_while_the_cluster_
     }
 }
 
-/// Without the own namespace, the cluster domain changes nothing for a bare name.
+/// Without the own namespace, the cluster domain changes nothing for a bare name: it is an error in a cluster, and a host
+/// outside of one.
 #[tokio::test]
 async fn a_bare_name_without_a_namespace_does_not_query_for_the_cluster_domain() {
     let dns = hosts_dns().await;
     refuse_local(&dns, Rule::drop);
-    let error = refusal(&laptop(&dns, &[]), "orders:80").await;
+    let error = refusal(&laptop(&dns, &[("KUBERNETES_SERVICE_HOST", "10.96.0.1")]), "orders:80").await;
     assert!(error.is_config() && error.to_string().contains("POD_NAMESPACE"), "{error}");
     assert_eq!(dns.total(), 0);
+    let error = refusal(&laptop(&dns, &[]), "orders:80").await;
+    assert!(error.is_not_found() && error.to_string().contains("POD_NAMESPACE"), "{error}");
+    assert_eq!(txt_queries(&dns), 0);
 }
 
 /// The first successful query turns the other readings on.

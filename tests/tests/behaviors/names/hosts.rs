@@ -39,16 +39,16 @@ async fn hosts_may_have_underscores_and_outer_hyphens() {
 async fn a_bare_name_outside_a_cluster_is_a_host_with_the_search_list_of_libc() {
     let dns = cluster_dns("corp.example").await;
     dns.record("api_gateway", "192.0.2.1");
-    dns.record("db.eu.corp.example", "192.0.2.2");
-    let resolver = laptop(&dns, "search us.corp.example eu.corp.example\n", "").build().unwrap();
+    dns.record("db.eu.office.example", "192.0.2.2");
+    let resolver = laptop(&dns, "search us.office.example eu.office.example\n", "").build().unwrap();
     for (target, ip) in
-        [("api_gateway:80", "192.0.2.1"), ("db:80", "192.0.2.2"), ("db.eu.corp.example:80", "192.0.2.2")]
+        [("api_gateway:80", "192.0.2.1"), ("db:80", "192.0.2.2"), ("db.eu.office.example:80", "192.0.2.2")]
     {
         assert_eq!(addrs(&resolved(&resolver, target).await.endpoints()), [format!("{ip}:80")], "{target}");
     }
     let names: Vec<String> =
         dns.questions().iter().filter(|q| q.name.starts_with("db.")).map(|q| q.name.clone()).collect();
-    assert_eq!(names[..2], ["db.us.corp.example.", "db.eu.corp.example."], "{names:?}");
+    assert_eq!(names[..2], ["db.us.office.example.", "db.eu.office.example."], "{names:?}");
 }
 
 /// compose: the nameserver of Docker, `options ndots:0`.
