@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The hosts file comes before the queries for a name as a host, and is read by this source because those for a Service
-//! come before it. hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its types stay in
-//! `message/wire`, `nameservers/transport` and `nameservers/tcp`.
+//! come before it. hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its
+//! types stay in `message/wire`, `nameservers/transport` and `nameservers/tcp`.
 
 mod addresses;
 mod answer;
