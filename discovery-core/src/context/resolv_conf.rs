@@ -149,9 +149,9 @@ impl<'a> Line<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvOptions {
-    /// `timeout:n`: the timeout of one query, 1 s to 30 s. Larger values are capped, as in glibc.
+    /// `timeout:n`: the timeout of one attempt of a query, 1 s to 30 s. Larger values are capped, as in glibc.
     pub timeout: Option<Duration>,
-    /// `attempts:n`: how many times a query is sent in all, 1 to 5. Larger values are capped, as in glibc.
+    /// `attempts:n`: how many attempts a query has, 1 to 5. Larger values are capped, as in glibc.
     pub attempts: Option<u32>,
     /// `use-vc`: query over TCP.
     pub use_vc: bool,

@@ -25,9 +25,9 @@ pub struct Settings {
     pub families: Option<Families>,
     /// Whether to query over TCP from the start.
     pub dns_tcp: Option<bool>,
-    /// The timeout of one DNS query; 10 ms to 30 s.
+    /// The timeout of one attempt of a DNS query; 10 ms to 30 s.
     pub dns_timeout: Option<Duration>,
-    /// How many times one DNS query is sent in all; 1 to 5.
+    /// The attempts of one DNS query to one nameserver; 1 to 5.
     pub dns_attempts: Option<u32>,
     /// How many DNS queries to one nameserver are in flight at most; 1 to 1024. The others wait.
     pub dns_in_flight: Option<u32>,

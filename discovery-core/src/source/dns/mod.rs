@@ -8,12 +8,13 @@
 //!               └ nameservers   one query: follows CNAMEs, chooses the nameserver, keeps the evidence
 //!                   ├ gate          bounds the queries in flight; the others wait, by urgency
 //!                   ├ message       what one response says (pure)
-//!                   └ transport     UDP and TCP on hickory-net
+//!                   ├ server        whether a nameserver answers, how fast, and how often it is asked (pure inside)
+//!                   └ transport     UDP, and TCP on hickory-net
 //! ```
 //!
 //! The hosts file comes before the queries for a name as a host, and is read by this source because those for a Service
-//! come before it. hickory is only the transport: its cache, search list, hosts file and retry policy are not used. Its
-//! types stay in `message/wire`, `nameservers/transport` and `nameservers/tcp`.
+//! come before it. hickory encodes and decodes messages and drives TCP: its cache, search list, hosts file and retry
+//! policy are not used. Its types stay in `message/wire` and in `nameservers/{transport,udp,tcp}`.
 
 mod addresses;
 mod answer;
@@ -30,33 +31,15 @@ mod services;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::probing::ProbingDns;
-use self::{
-    gate::{DEFAULT_IN_FLIGHT, Gate},
-    lookup::DnsLookup,
-    nameservers::{Nameservers, Sockets},
-};
+use self::{gate::DEFAULT_IN_FLIGHT, lookup::DnsLookup, nameservers::Nameservers};
 use super::{Lookup, Source, hosts::Hosts};
 use crate::plan::{Families, Plan};
-
-/// How long a UDP query waits before it is sent again: a lost packet costs 150 ms, not the seconds of a retry.
-const RETRANSMIT_AFTER: Duration = Duration::from_millis(150);
-
-/// How often a UDP query is sent at most, to one nameserver in one attempt.
-const TRANSMISSIONS: u8 = 4;
-
-/// The timeout of one query to one nameserver, unless `timeout` in resolv.conf or a setting overrides it. libc's
-/// default of 5 s is for resolvers without retransmission.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often a nameserver that does not answer is asked, unless `attempts` in resolv.conf or a setting overrides it;
-/// the same as in libc.
-const DEFAULT_ATTEMPTS: u32 = 2;
 
 /// The settings of the DNS source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DnsConfig {
     pub(crate) nameservers: Vec<SocketAddr>,
-    /// The timeout of one query to one nameserver.
+    /// How long one nameserver may take for each attempt; with `attempts`, as in `resolv.conf`.
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Option<u32>,
     /// How many queries to one nameserver are in flight at most.
@@ -80,13 +63,10 @@ struct DnsSource {
 
 impl DnsSource {
     fn new(config: &DnsConfig, hosts: Arc<Hosts>) -> Self {
-        let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let attempts = config.attempts.unwrap_or(DEFAULT_ATTEMPTS);
+        let (timeout, attempts) = (config.timeout, config.attempts);
         let in_flight = config.in_flight.and_then(|count| usize::try_from(count).ok()).unwrap_or(DEFAULT_IN_FLIGHT);
-        let gate = |server: &SocketAddr| Gate::new(*server, in_flight, timeout);
-        let gates = config.nameservers.iter().map(gate);
         Self {
-            nameservers: Arc::new(Nameservers::new(Sockets::new(timeout), gates, attempts, config.tcp)),
+            nameservers: Arc::new(Nameservers::new(&config.nameservers, timeout, attempts, in_flight, config.tcp)),
             families: config.families,
             max_stale: config.max_stale,
             hosts,

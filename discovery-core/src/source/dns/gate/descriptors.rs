@@ -8,7 +8,7 @@ use std::{
 
 use hickory_net::NetError;
 
-use crate::{Error, error::Kind, source::dns::TRANSMISSIONS};
+use crate::{Error, error::Kind};
 
 /// DNS takes at most this fraction of RLIMIT_NOFILE: the descriptors are for the application's own connections.
 const SHARE: usize = 8;
@@ -20,19 +20,20 @@ const MIN_SHARE: usize = 16;
 #[cfg(not(unix))]
 const USUAL_LIMIT: u64 = 1024;
 
-/// The fraction of the share for TCP connections that stay open between two queries.
-const KEPT: usize = 4;
-
-/// The sockets that one query has open at the same time: one for each transmission.
-const SOCKETS_PER_QUERY: usize = TRANSMISSIONS as usize;
+/// The fraction of the share for TCP connections that stay open between two queries, and again for the sockets of
+/// packets that are sent again. The rest is for queries, which have one socket each.
+const QUARTER: usize = 4;
 
 /// The TCP connections of this process that stay open between two queries.
 static KEPT_OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// The further sockets of queries of this process.
+static SPARE_OPEN: AtomicUsize = AtomicUsize::new(0);
+
 /// How many queries of this process may be in flight. The limit is read each time, because a program may change it.
 pub(super) fn queries() -> usize {
     let share = share(limit());
-    ((share - share / KEPT) / SOCKETS_PER_QUERY).max(1)
+    share - 2 * (share / QUARTER)
 }
 
 /// The right to keep a TCP connection open between two queries, until it is dropped.
@@ -42,9 +43,7 @@ pub(in super::super) struct KeptConnection(());
 impl KeptConnection {
     /// Returns `None` if the process has used up its share: the connection closes after its answer.
     pub(in super::super) fn new() -> Option<Self> {
-        let max = share(limit()) / KEPT;
-        let more = |kept: usize| (kept < max).then_some(kept + 1);
-        KEPT_OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then_some(Self(()))
+        take(&KEPT_OPEN).then_some(Self(()))
     }
 }
 
@@ -52,6 +51,30 @@ impl Drop for KeptConnection {
     fn drop(&mut self) {
         KEPT_OPEN.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The right to open one more socket for a query, until it is dropped.
+#[derive(Debug)]
+pub(in super::super) struct SpareSocket(());
+
+impl SpareSocket {
+    /// Returns `None` if the process has used up its share: the packet leaves from a socket that is open already.
+    pub(in super::super) fn new() -> Option<Self> {
+        take(&SPARE_OPEN).then_some(Self(()))
+    }
+}
+
+impl Drop for SpareSocket {
+    fn drop(&mut self) {
+        SPARE_OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts one more descriptor, unless that is more than a quarter of the share.
+fn take(open: &AtomicUsize) -> bool {
+    let max = share(limit()) / QUARTER;
+    let more = |count: usize| (count < max).then_some(count + 1);
+    open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 /// Returns an error that says what to do if `error` means that no socket could be opened. The nameserver is not to blame
@@ -108,10 +131,6 @@ mod tests {
             assert_eq!(share(limit), expected, "{limit}");
         }
         assert!(share(u64::MAX) > 1_000_000);
-        for limit in [0, 128, 256, 1024, 1_048_576] {
-            let share = share(limit);
-            assert!((share - share / KEPT) / SOCKETS_PER_QUERY * SOCKETS_PER_QUERY + share / KEPT <= share, "{limit}");
-        }
     }
 
     #[cfg(unix)]

@@ -25,7 +25,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub(super) use self::descriptors::{KeptConnection, exhausted};
+pub(super) use self::descriptors::{KeptConnection, SpareSocket, exhausted};
 use self::queue::{LaneId, LaneLimits, Occupancy, Queue, Ticket};
 use crate::{Error, clock, error::Kind, source::Urgency};
 

@@ -12,6 +12,10 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::{
+    read::Use,
+    wire::{Packet, UDP_PAYLOAD, read},
+};
 use super::answer::Answer;
 use crate::Error;
 
@@ -29,6 +33,14 @@ pub(super) struct Query {
 impl Query {
     pub(super) fn new(name: impl Into<Arc<str>>, rtype: Rtype) -> Self {
         Self { name: name.into(), rtype, aliases: Vec::new(), max_ttl: Duration::MAX }
+    }
+}
+
+impl Query {
+    /// Whether the name may be one of a cluster: of a Service or a pod, or the cluster's own record. A node's resolver
+    /// knows none of them. All other names are those of hosts.
+    pub(super) fn is_for_cluster(&self) -> bool {
+        self.rtype == Rtype::Txt || self.name.split('.').any(|label| label == "svc" || label == "pod")
     }
 }
 
@@ -68,9 +80,30 @@ pub(super) struct Response {
     additionals: Vec<Record>,
     /// The TC bit.
     truncated: bool,
+    /// Whether the nameserver only names others to ask (RFC 2308 section 2.2): NS records, no SOA, not authoritative.
+    referral: bool,
+    /// Whether the response has EDNS, so that its nameserver understands it.
+    edns: bool,
 }
 
 impl Response {
+    /// Whether the response says nothing about the name.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self.rcode, Rcode::Failure(_))
+    }
+
+    /// Whether the nameserver rejects EDNS: FORMERR or NOTIMP (RFC 6891 section 7).
+    pub(super) fn rejects_edns(&self) -> bool {
+        matches!(&self.rcode, Rcode::Failure(code) if *code == FORMERR || *code == NOTIMP)
+    }
+
+    /// Whether the failure may be one of EDNS. Some nameservers answer SERVFAIL; one that has EDNS in its response has
+    /// understood the query.
+    pub(super) fn may_lack_edns(&self) -> bool {
+        let servfail = matches!(&self.rcode, Rcode::Failure(code) if *code == SERVFAIL);
+        self.rejects_edns() || (servfail && !self.edns)
+    }
+
     /// Whether truncation makes the response unusable. SRV records are usable without the rest: the addresses of their
     /// targets can be queried separately.
     pub(super) fn is_unusable(&self) -> bool {
@@ -99,6 +132,11 @@ enum Rcode {
     /// SERVFAIL, REFUSED and all others: the response is not an answer.
     Failure(String),
 }
+
+/// The codes that may be about EDNS, as hickory names them.
+const FORMERR: &str = "Form Error";
+const NOTIMP: &str = "Not Implemented";
+const SERVFAIL: &str = "Server Failure";
 
 /// The records of the queried type, and the Additional section beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,39 +10,59 @@ const MAX_CNAMES: usize = 8;
 /// The TTL of a negative answer without an SOA, which does not state one: CoreDNS's own TTL.
 pub(super) const NEGATIVE_WITHOUT_SOA: Duration = Duration::from_secs(5);
 
+/// Whether a response may be used.
+#[derive(Debug)]
+pub(in super::super) enum Use {
+    /// The response is an answer.
+    Answer,
+    /// The response is an answer if the nameservers that come before this one are dead; otherwise this is the failure.
+    IfEarlierAreDead(Error),
+}
+
 impl Response {
     /// Checks whether the response of nameserver `from` may be used as an answer to `query`.
     ///
-    /// The records of a `fallback` nameserver are always used. Its negative answer is used only if the nameserver is
-    /// authoritative for the cluster zone: it is queried only because no earlier nameserver gave a usable answer, and a
-    /// node's resolver does not know the cluster's names.
+    /// The records of a `fallback` nameserver are always used. Its negative answer for a name of the cluster is used
+    /// only if the nameserver is authoritative for the cluster zone: a node's resolver does not know the cluster's
+    /// names. Its negative answer for a host is used if the earlier nameservers do not respond, as in libc; if they
+    /// respond with a failure, they may know hosts that this one does not.
     pub(in super::super) fn check(
         &self,
         query: &Query,
         from: impl std::fmt::Display,
         fallback: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Use, Error> {
         let negative = match &self.rcode {
             Rcode::Failure(code) => {
                 return Err(Error::transient(format!("nameserver {from} answered {query} with {code}")));
             }
-            Rcode::NoError if self.answers.iter().any(|record| record.data.is(query.rtype)) => return Ok(()),
+            Rcode::NoError if self.answers.iter().any(|record| record.data.is(query.rtype)) => return Ok(Use::Answer),
+            Rcode::NoError if self.is_referral() => {
+                return Err(Error::transient(format!(
+                    "nameserver {from} answered {query} with a referral to other nameservers: it does not resolve names \
+                     for its clients"
+                )));
+            }
             Rcode::NoError => "NODATA",
             Rcode::NxDomain => "NXDOMAIN",
         };
         if fallback && !self.is_of_cluster_zone(query) {
-            return Err(Error::transient(format!(
+            let error = Error::transient(format!(
                 "ignored {negative} for {query} from fallback nameserver {from}: earlier nameservers gave no usable \
                  answer"
-            )));
+            ));
+            return if query.is_for_cluster() { Err(error) } else { Ok(Use::IfEarlierAreDead(error)) };
         }
-        Ok(())
+        Ok(Use::Answer)
     }
 
     /// Returns the answer to `query`, or the query to send next if the name is an alias.
     pub(in super::super) fn read(self, query: &Query) -> Result<Resolution, Error> {
         if let Rcode::Failure(code) = &self.rcode {
             return Err(Error::transient(format!("{query} was answered with {code}")));
+        }
+        if self.is_referral() {
+            return Err(Error::transient(format!("{query} was answered with a referral to other nameservers")));
         }
         let target = self.follow_cnames(query)?;
         let negative_ttl = self.negative_ttl();
@@ -75,6 +95,11 @@ impl Response {
         let is_known = |name: &Arc<str>| *name == query.name || target.aliases.contains(name);
         let other = self.answers.iter().find(|record| leads_on(&record.data) && !is_known(&record.name))?;
         Some(other.name.clone())
+    }
+
+    /// RFC 2308 section 2.2: a referral has no answers, and it is not NODATA.
+    fn is_referral(&self) -> bool {
+        self.rcode == Rcode::NoError && self.referral && self.answers.is_empty()
     }
 
     /// Follows the CNAMEs in the answer section, in whatever order they are.

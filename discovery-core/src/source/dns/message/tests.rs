@@ -32,7 +32,7 @@ fn soa(ttl: u32, minimum: u32) -> Record {
 }
 
 fn response_of(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Response {
-    Response { rcode, answers, authorities, additionals: Vec::new(), truncated: false }
+    Response { rcode, answers, authorities, additionals: Vec::new(), truncated: false, referral: false, edns: true }
 }
 
 fn read(rcode: Rcode, answers: Vec<Record>, authorities: Vec<Record>) -> Result<Resolution, Error> {
@@ -120,6 +120,28 @@ fn a_failure_code_is_transient() {
     assert!(read(Rcode::Failure("SERVFAIL".into()), vec![], vec![]).expect_err("a failure").is_transient());
 }
 
+/// RFC 2308 section 2.2. With a CNAME, the target is asked for instead.
+#[test]
+fn a_referral_is_a_failure() {
+    let referral = |answers| Response { referral: true, ..response_of(Rcode::NoError, answers, vec![]) };
+    let query = Query::new(NAME, Rtype::A);
+    assert!(referral(vec![]).check(&query, "a", false).expect_err("a failure").is_transient());
+    assert!(referral(vec![]).read(&query).expect_err("a failure").is_transient());
+    assert!(matches!(referral(vec![cname(NAME, 5, "b.example")]).read(&query), Ok(Resolution::Alias(_))));
+}
+
+#[test]
+fn a_later_nameserver_may_deny_a_host_and_no_service() {
+    let denied = response_of(Rcode::NxDomain, vec![], vec![]);
+    let check = |name: &str, rtype, later| denied.check(&Query::new(name, rtype), "b", later);
+    assert!(matches!(check(NAME, Rtype::A, false), Ok(Use::Answer)));
+    for name in [NAME, "_http._tcp.db.shop.svc.k8s.example.com", "10-0-0-1.shop.pod.cluster.local"] {
+        assert!(check(name, Rtype::A, true).is_err(), "{name}");
+    }
+    assert!(check("dns-version.cluster.local", Rtype::Txt, true).is_err());
+    assert!(matches!(check("db.example.com", Rtype::A, true), Ok(Use::IfEarlierAreDead(_))));
+}
+
 /// The nameserver of the cluster zone is the one whose SOA is that of the domain right above `svc`.
 #[test]
 fn only_the_soa_right_above_svc_is_authoritative_for_the_cluster() {
@@ -179,11 +201,14 @@ pub(in super::super) fn response() -> impl Strategy<Value = Response> {
         1 => Just(Rcode::NxDomain),
         1 => Just(Rcode::Failure("SERVFAIL".to_owned())),
     ];
-    (rcode, section(), section(), section()).prop_map(|(rcode, answers, authorities, additionals)| Response {
+    let sections = (section(), section(), section());
+    (rcode, sections, any::<bool>()).prop_map(|(rcode, (answers, authorities, additionals), referral)| Response {
         rcode,
         answers,
         authorities,
         additionals,
         truncated: false,
+        referral,
+        edns: true,
     })
 }

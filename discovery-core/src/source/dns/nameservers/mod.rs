@@ -1,20 +1,38 @@
 //! The configured nameservers: asked one after another, as libc does, until one gives an answer that counts.
+//!
+//! ```text
+//! question       one question to all nameservers: their order, and which answer counts
+//!   ├ server       one nameserver, shared by all questions
+//!   │   ├ health       does it answer, and who may send packets to it (pure)
+//!   │   ├ round_trip   when a packet is sent again (pure)
+//!   │   └ edns         does it understand EDNS (pure)
+//!   └ transport    one question to one nameserver
+//!       ├ udp          its packets, and the responses to any of them
+//!       └ tcp          pooled connections
+//! ```
 
+mod edns;
+mod health;
+mod question;
+mod round_trip;
+mod server;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod udp;
 
 use std::{
+    collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     answer::Answer,
-    gate::{Gate, exhausted},
+    gate::Gate,
     message::{Query, Records, Resolution, Response, Rtype},
 };
 use crate::{
@@ -23,10 +41,25 @@ use crate::{
     source::{BoxFuture, Evidence},
 };
 
-pub(super) use transport::Sockets;
+use self::{
+    question::{Limits, Question},
+    server::{Permit, Server},
+    transport::Sockets,
+};
 
-/// How long a nameserver moves to the end of the order after it did not answer.
-const AVOID_FOR: Duration = Duration::from_secs(10);
+/// How long a question takes at most: as long as libc waits for the answer to one packet.
+const WHOLE: Duration = Duration::from_secs(5);
+
+/// `timeout` and `attempts` of libc, where only the other one is set.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_ATTEMPTS: u32 = 2;
+
+/// How long a nameserver may take before the next one is asked, too. The first one still has time to answer.
+const NEXT_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a question is sent to one nameserver over UDP: twice for each attempt, and this often at least, so that
+/// three lost packets are survived. libc sends it twice.
+const PACKETS: u32 = 4;
 
 /// A query that waited for less than this to be sent has no remark about it in its evidence.
 const REMARKABLE: Duration = Duration::from_millis(10);
@@ -35,8 +68,8 @@ const REMARKABLE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Nameservers {
     transport: Arc<dyn Transport>,
-    servers: Vec<Server>,
-    attempts: u32,
+    servers: Vec<Arc<Server>>,
+    limits: Limits,
     tcp_only: bool,
 }
 
@@ -50,9 +83,10 @@ pub(super) struct QueryOutcome {
     pub(super) evidence: Vec<Evidence>,
 }
 
-/// Sends one query to one nameserver and returns the complete response, within a bounded time.
+/// Sends one query to the nameserver of the permit and returns the complete response, or an error at the permit's
+/// deadline at the latest. Cancel-safe: dropping the future closes its sockets.
 trait Transport: Send + Sync + fmt::Debug + 'static {
-    fn exchange<'a>(&'a self, server: SocketAddr, query: &'a Query, via: Via) -> BoxFuture<'a, Result<Reply, Error>>;
+    fn exchange<'a>(&'a self, permit: &'a Permit, query: &'a Query, via: Via) -> BoxFuture<'a, Result<Reply, Error>>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,37 +104,30 @@ struct Reply {
     large: bool,
 }
 
-#[derive(Debug)]
-struct Server {
-    addr: SocketAddr,
-    gate: Gate,
-    avoid_until: Mutex<Option<Instant>>,
-}
-
-/// Why a nameserver gave no response.
-#[derive(Debug)]
-enum Failure {
-    /// The query was not sent: too many others were in flight. It waited long enough already.
-    Queue(Error),
-    /// No socket could be opened, for which the nameserver is not to blame.
-    Socket(Error),
-    Nameserver(Error),
-}
-
 impl Nameservers {
-    /// The gates are those of the nameservers, in their order.
-    pub(super) fn new(sockets: Sockets, gates: impl Iterator<Item = Gate>, attempts: u32, tcp_only: bool) -> Self {
-        Self::with_transport(Arc::new(sockets), gates, attempts, tcp_only)
+    /// `timeout` and `attempts` are those of `resolv.conf`, or of a setting. `in_flight` bounds the queries to one
+    /// nameserver.
+    pub(super) fn new(
+        addrs: &[SocketAddr],
+        timeout: Option<Duration>,
+        attempts: Option<u32>,
+        in_flight: usize,
+        tcp_only: bool,
+    ) -> Self {
+        let limits = Limits::new(timeout, attempts, addrs.len());
+        let each = timeout.unwrap_or(limits.per_server / attempts.unwrap_or(DEFAULT_ATTEMPTS).max(1));
+        let sockets = Sockets::new(each, attempts.unwrap_or(DEFAULT_ATTEMPTS));
+        let gates = addrs.iter().map(|addr| Gate::new(*addr, in_flight, limits.per_server));
+        Self::with_transport(Arc::new(sockets), gates, limits, tcp_only)
     }
 
     fn with_transport(
         transport: Arc<dyn Transport>,
         gates: impl Iterator<Item = Gate>,
-        attempts: u32,
+        limits: Limits,
         tcp_only: bool,
     ) -> Self {
-        let server = |gate: Gate| Server { addr: gate.server(), gate, avoid_until: Mutex::new(None) };
-        Self { transport, servers: gates.map(server).collect(), attempts: attempts.max(1), tcp_only }
+        Self { transport, servers: gates.map(|gate| Arc::new(Server::new(gate))).collect(), limits, tcp_only }
     }
 
     /// Queries one type of record of one name. If the name is an alias and the response lacks its target, queries the
@@ -135,55 +162,33 @@ impl Nameservers {
     ///
     /// A negative answer counts from the first nameserver, or from one that is authoritative for the cluster zone. The
     /// node's resolver does not know the cluster's names and would deny them all whenever the first nameserver is slow,
-    /// not ready, or just restarted. A nameserver that answers with a failure is not asked again. One that does not
-    /// answer is asked up to `attempts` times. Adds the time that the query waits for its places to `waited`.
+    /// not ready, or just restarted. For the name of a host, it counts once the earlier nameservers are dead. Adds the
+    /// time that the query waits for its places to `waited`.
     async fn exchange(&self, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Error> {
-        let mut failures: Vec<Error> = Vec::new();
-        let mut pending: Vec<usize> = self.order(clock::now());
-        for _ in 0..self.attempts {
-            for at in std::mem::take(&mut pending) {
-                let Some(server) = self.servers.get(at) else { continue };
-                match self.ask(server, query, via, waited).await {
-                    Err(Failure::Queue(error)) => failures.push(error),
-                    Err(Failure::Socket(error)) => {
-                        pending.push(at);
-                        failures.push(error);
-                    }
-                    Err(Failure::Nameserver(error)) => {
-                        server.avoid_until(clock::now().checked_add(AVOID_FOR));
-                        pending.push(at);
-                        failures.push(error);
-                    }
-                    Ok(reply) => {
-                        server.avoid_until(None);
-                        match reply.response.check(query, server.addr, at > 0) {
-                            Ok(()) => return Ok(reply),
-                            Err(error) => failures.push(error),
-                        }
-                    }
-                }
-            }
-        }
-        Err(self.failed(query, failures))
+        let answer = Question::new(self, query, via, waited).answer().await;
+        answer.map_err(|failures| self.failed(query, failures))
     }
 
-    /// Waits for a place of the nameserver, and sends the query.
-    async fn ask(&self, server: &Server, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Failure> {
-        let place = server.gate.enter(query, waited).await.map_err(Failure::Queue)?;
-        let reply = self.transport.exchange(server.addr, query, via).await;
-        drop(place);
-        reply.map_err(|error| match exhausted(&error) {
-            Some(error) => Failure::Socket(error),
-            None => Failure::Nameserver(error),
-        })
-    }
-
-    /// The order to ask in: as configured, but with nameservers that did not answer recently at the end.
-    fn order(&self, now: Instant) -> Vec<usize> {
-        let (avoided, mut order): (Vec<usize>, Vec<usize>) =
+    /// The order to ask in: as configured, but with nameservers that do not answer at the end.
+    fn order(&self, now: Instant) -> VecDeque<usize> {
+        let (avoided, order): (Vec<usize>, Vec<usize>) =
             (0..self.servers.len()).partition(|at| self.servers.get(*at).is_some_and(|s| s.is_avoided(now)));
-        order.extend(avoided);
-        order
+        order.into_iter().chain(avoided).collect()
+    }
+
+    /// Sends the query to a nameserver that does not answer, in a task of its own, if a probe is due: no question waits
+    /// for it.
+    fn probe(&self, at: usize, query: &Query, via: Via, now: Instant) {
+        let Some(server) = self.servers.get(at) else { return };
+        let Some(permit) = server.begin_probe(now, now + self.limits.per_server) else { return };
+        let (transport, query) = (self.transport.clone(), query.clone());
+        let probe = async move {
+            // Its outcome is what the permit notes: whether the nameserver was heard.
+            if let Ok(_place) = permit.server().gate().enter(&query, &mut Duration::default()).await {
+                transport.exchange(&permit, &query, via).await.map_or((), drop);
+            }
+        };
+        server.probe_with(tokio::spawn(probe).abort_handle());
     }
 
     fn failed(&self, query: &Query, failures: Vec<Error>) -> Error {
@@ -198,13 +203,20 @@ impl Nameservers {
     }
 }
 
-impl Server {
-    fn is_avoided(&self, now: Instant) -> bool {
-        self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
-    }
-
-    fn avoid_until(&self, until: Option<Instant>) {
-        *self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+impl Limits {
+    /// Without settings, all nameservers together have 5 s. With `timeout` or `attempts`, each nameserver has their
+    /// product, and the next one is asked after `timeout`, as in libc.
+    fn new(timeout: Option<Duration>, attempts: Option<u32>, servers: usize) -> Self {
+        let next_after = timeout.unwrap_or(NEXT_AFTER);
+        let packets = PACKETS.max(attempts.unwrap_or(DEFAULT_ATTEMPTS).saturating_mul(2));
+        if timeout.is_none() && attempts.is_none() {
+            return Self { per_server: WHOLE, next_after, whole: WHOLE, packets };
+        }
+        let attempts = attempts.unwrap_or(DEFAULT_ATTEMPTS).max(1);
+        let per_server = timeout.unwrap_or(DEFAULT_TIMEOUT).saturating_mul(attempts);
+        let others = u32::try_from(servers.saturating_sub(1)).unwrap_or(u32::MAX);
+        let whole = next_after.saturating_mul(others).saturating_add(per_server);
+        Self { per_server, next_after, whole, packets }
     }
 }
 

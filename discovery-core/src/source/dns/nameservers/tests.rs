@@ -1,7 +1,10 @@
 //! Whatever a nameserver answers, the DNS source does not panic, sends a bounded number of queries, and yields only
 //! endpoints that a request can be sent to. The `dns_answers` fuzz target drives the same path with packets.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use hickory_net::proto::op::Message;
 use proptest::prelude::*;
@@ -26,7 +29,7 @@ struct Scripted {
 }
 
 impl Transport for Scripted {
-    fn exchange<'a>(&'a self, _: SocketAddr, _: &'a Query, _: Via) -> BoxFuture<'a, Result<Reply, Error>> {
+    fn exchange<'a>(&'a self, _: &'a Permit, _: &'a Query, _: Via) -> BoxFuture<'a, Result<Reply, Error>> {
         self.queries.fetch_add(1, Ordering::Relaxed);
         let next = self.responses.lock().unwrap().next();
         let reply = next.map(|response| Reply { response, large: false });
@@ -37,8 +40,8 @@ impl Transport for Scripted {
 fn lookup(transport: Arc<Scripted>, target: &str) -> DnsLookup {
     let scope = Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok());
     let plan = Plan::new(&Target::new(target).unwrap(), &scope);
-    let gate = Gate::new(NAMESERVER, 64, Duration::from_secs(1));
-    let nameservers = Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), 2, false));
+    let (limits, gate) = (Limits::new(None, None, 1), Gate::new(NAMESERVER, 64, Duration::from_secs(1)));
+    let nameservers = Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), limits, false));
     let source =
         DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300), hosts: Arc::default() };
     DnsLookup::new(source, &plan)
