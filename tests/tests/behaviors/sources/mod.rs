@@ -1,6 +1,7 @@
 //! Where endpoints come from, and which source answers.
 
 mod custom;
+mod edns;
 mod environment;
 mod explanation;
 mod large_answers;
@@ -11,4 +12,5 @@ mod outdated_variables;
 mod precedence;
 mod resolv_conf;
 mod resolver_options;
+mod retransmission;
 mod srv_records;

@@ -59,29 +59,32 @@ async fn queries_to_a_silent_server(lines: &str, vars: &[(&str, &str)]) -> (usiz
     (dns.total(), begun.elapsed())
 }
 
-/// T6. Four transmissions in an attempt of a second or more; `attempts:3` means three attempts, not four.
+/// T6. A query may take `timeout` times `attempts`; its packets are at 0, 150, 450, 1050 and 2250 ms, twice as many as
+/// attempts and four at least, the last one early enough for an answer.
 #[tokio::test]
 async fn honors_timeout_and_attempts() {
     let cases = [
-        ("options timeout:1 attempts:1", &[][..], 4, 1000),
-        ("options timeout:1 attempts:2", &[], 8, 2000),
-        ("options timeout:1 attempts:3", &[], 12, 3000),
-        ("options timeout:2 attempts:1", &[], 4, 2000),
-        ("options timeout:1", &[], 8, 2000),
-        ("options attempts:1", &[], 4, 1000),
+        ("options timeout:1 attempts:1", &[][..], 4..=4, 1000),
+        ("options timeout:1 attempts:2", &[], 4..=4, 2000),
+        // The last packet is not sent if a busy machine is late: by then the nameserver is silent.
+        ("options timeout:1 attempts:3", &[], 4..=5, 3000),
+        ("options timeout:2 attempts:1", &[], 4..=4, 2000),
+        ("options timeout:1", &[], 4..=4, 2000),
+        ("options attempts:1", &[], 4..=4, 5000),
+        ("", &[], 4..=4, 5000),
         // Over TCP the resolver retransmits nothing.
-        ("options use-vc timeout:1 attempts:2", &[], 2, 2000),
-        // A variable overrides the file; an attempt of 100 ms has no retransmission.
+        ("options use-vc timeout:1 attempts:2", &[], 2..=2, 2000),
+        // A variable overrides the file.
         (
             "options timeout:30 attempts:1",
             &[("DISCOVERY_DNS_TIMEOUT", "100ms"), ("DISCOVERY_DNS_ATTEMPTS", "5")],
-            5,
+            2..=3,
             500,
         ),
     ];
-    let seen = join_all(cases.map(|(lines, vars, ..)| queries_to_a_silent_server(lines, vars))).await;
+    let seen = join_all(cases.clone().map(|(lines, vars, ..)| queries_to_a_silent_server(lines, vars))).await;
     for ((lines, _, transmissions, millis), (total, took)) in cases.into_iter().zip(seen) {
-        assert_eq!(total, transmissions, "{lines}");
+        assert!(transmissions.contains(&total), "{lines}: {total}");
         assert!(took >= Duration::from_millis(millis), "{lines}: {took:?}");
     }
 }

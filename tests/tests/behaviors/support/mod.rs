@@ -6,3 +6,4 @@ pub(crate) mod corefile;
 pub(crate) mod dns;
 pub(crate) mod environment;
 pub(crate) mod pods;
+pub(crate) mod raw_dns;
