@@ -185,7 +185,7 @@ impl Nameservers {
         let probe = async move {
             // Its outcome is what the permit notes: whether the nameserver was heard.
             if let Ok(_place) = permit.server().gate().enter(&query, &mut Duration::default()).await {
-                transport.exchange(&permit, &query, via).await.map_or((), drop);
+                let _ = transport.exchange(&permit, &query, via).await;
             }
         };
         server.probe_with(tokio::spawn(probe).abort_handle());
