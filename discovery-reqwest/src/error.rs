@@ -33,6 +33,7 @@ pub(crate) enum Note {
     Stream,
     Budget,
     Proxy,
+    Retained,
 }
 
 impl Note {
@@ -41,6 +42,9 @@ impl Note {
             Self::Stream => "not retried: the body is a stream and cannot be sent twice",
             Self::Proxy => {
                 "sent to the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; add the host to NO_PROXY to connect directly"
+            }
+            Self::Retained => {
+                "the newest DNS answer does not name the endpoint, which was retained while requests succeeded"
             }
             Self::Budget => "not retried: retry budget exhausted",
         }

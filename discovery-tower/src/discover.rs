@@ -70,8 +70,17 @@ where
     fn enqueue(&mut self, next: Arc<EndpointSet>) {
         let diff = next.since(&self.current);
         let removed = diff.removed.iter().map(|endpoint| PendingChange::Remove(endpoint.identity().clone()));
-        let inserted =
-            diff.changed.iter().chain(&diff.added).map(|endpoint| PendingChange::Insert((*endpoint).clone()));
+        let is_other = |endpoint: &&&Endpoint| {
+            let before = self.current.get_by_identity(endpoint.identity());
+            // An endpoint that is retained from now on, or not any more, keeps its service and its connections.
+            before.is_none_or(|before| before.clone().with_retained(endpoint.is_retained()) != ***endpoint)
+        };
+        let inserted = diff
+            .changed
+            .iter()
+            .filter(is_other)
+            .chain(&diff.added)
+            .map(|endpoint| PendingChange::Insert((*endpoint).clone()));
         self.changes.extend(removed.chain(inserted));
         self.current = next;
     }

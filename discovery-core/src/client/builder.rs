@@ -167,6 +167,10 @@ fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
     if let Some(hold) = settings.removal_hold {
         refresh = refresh.with_removal_hold(hold);
     }
+    if let Some(age) = settings.retain_for {
+        let (endpoints, idle) = (refresh.retain_max(), refresh.retain_idle());
+        refresh = refresh.with_retention(endpoints, age, idle);
+    }
     Ok(refresh)
 }
 

@@ -116,6 +116,8 @@ pub(super) fn describe(freshness: &Freshness) -> String {
     match freshness {
         Freshness::Fresh => "fresh".to_owned(),
         Freshness::Stale { error, .. } => format!("stale: {error}"),
+        Freshness::Retained { is_not_found: true, .. } => "not found; retained while requests succeed".to_owned(),
+        Freshness::Retained { .. } => "without endpoints; retained while requests succeed".to_owned(),
         Freshness::Empty => "without endpoints".to_owned(),
         Freshness::NotFound => "not found".to_owned(),
         Freshness::Failed(error) => format!("failed: {error}"),

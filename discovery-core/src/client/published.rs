@@ -9,7 +9,7 @@ use crate::{
     endpoint::EndpointSet,
     entropy,
     name::Target,
-    policy::{Listener, Pick, PickArgs, PickError, Policy, Snapshot, Tried},
+    policy::{Listener, LoadedEndpoints, Pick, PickArgs, PickError, Policy, Snapshot, Tried},
     refresh::{Freshness, View},
 };
 
@@ -20,7 +20,8 @@ pub(super) struct PublishedState {
     generation: u64,
     snapshot: Snapshot,
     freshness: Freshness,
-    /// Why the set is empty; `None` while it is not, or before the first answer.
+    /// Why the set is empty, or would be without the endpoints that are retained. `None` while the last answer had
+    /// endpoints, and before the first answer.
     error: Option<Error>,
 }
 
@@ -33,10 +34,12 @@ impl PublishedState {
 
     /// The state after this one. Endpoints that stay keep their load.
     pub(super) fn next(&self, view: View, policy: &dyn Policy, error: Option<Error>) -> Self {
+        // Between two answers, the reason of the last one stays.
+        let error = error.or_else(|| self.error.clone());
         Self {
             generation: self.generation + 1,
             snapshot: self.snapshot.next(view.set.clone(), policy, entropy::seed()),
-            error: error.filter(|_| view.set.is_empty()),
+            error: error.filter(|_| view.set.is_empty() || view.freshness.is_retained()),
             freshness: view.freshness,
         }
     }
@@ -49,12 +52,22 @@ impl PublishedState {
         self.snapshot.set()
     }
 
+    /// Every endpoint with its load.
+    pub(super) fn loaded_endpoints(&self) -> &LoadedEndpoints {
+        self.snapshot.loaded_endpoints()
+    }
+
     /// Whether there are endpoints, or why not; `None` before the first answer.
     pub(super) fn answer(&self) -> Option<Result<(), &Error>> {
         if !self.set().is_empty() {
             return Some(Ok(()));
         }
         self.error.as_ref().map(Err)
+    }
+
+    /// Whether the last answer was negative and the set holds retained endpoints.
+    pub(super) fn is_retained(&self) -> bool {
+        self.freshness.is_retained()
     }
 
     /// Whether the last query failed.

@@ -224,6 +224,21 @@ impl Held<'_> {
         self.state.reports.take_unreachable()
     }
 
+    /// Hands the state machine the outcomes of requests since the last call, where they matter. A request that is still in
+    /// flight on an endpoint that works counts as one that succeeds.
+    pub(super) fn apply_outcomes(&mut self, now: Instant) {
+        if !self.refresh.wants_outcomes() {
+            return;
+        }
+        for loaded in self.state.load().loaded_endpoints().iter() {
+            let load = loaded.load();
+            let is_busy = || (load.works() && load.in_flight() > 0).then_some(true);
+            if let Some(succeeded) = load.take_outcome().or_else(is_busy) {
+                self.refresh.on_outcome(loaded.identity(), succeeded, now);
+            }
+        }
+    }
+
     /// Hands the state machine what else was reported: whether a refresh was requested, whether a caller waits.
     pub(super) fn apply_requests(&mut self, now: Instant) {
         if self.state.reports.take_refresh_request() {

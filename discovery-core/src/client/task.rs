@@ -110,6 +110,7 @@ impl Task {
         };
         let context = self.open.as_ref().map(|open| open.context.evidence()).unwrap_or_default();
         let mut held = self.claim.hold()?;
+        held.apply_outcomes(clock::now());
         let view = held.refresh().on_update(round.update(), clock::now(), &mut entropy::unit);
         let error = round.error().cloned();
         // The explanation first: a reader that sees the new set can ask why.
@@ -255,6 +256,9 @@ fn trace(state: &TargetState, view: &View) {
         }
         Freshness::Failed(error) if !failed_before => {
             tracing::warn!(%target, %error, "resolution failed; no endpoints are known");
+        }
+        Freshness::Retained { .. } if !state.load().is_retained() => {
+            tracing::warn!(%target, endpoints, "the name has no endpoints; keeping those on which requests succeed");
         }
         freshness => tracing::debug!(%target, endpoints, version, ?freshness, "published endpoints"),
     }

@@ -20,6 +20,7 @@ pub struct Endpoint {
     node: Option<Arc<str>>,
     zone_hints: Option<Arc<[Arc<str>]>>,
     conditions: Conditions,
+    retained: bool,
 }
 
 impl Endpoint {
@@ -39,6 +40,7 @@ impl Endpoint {
             node: None,
             zone_hints: None,
             conditions: Conditions::default(),
+            retained: false,
         }
     }
 
@@ -110,6 +112,13 @@ impl Endpoint {
         self
     }
 
+    /// Marks the endpoint as [retained](Self::is_retained), or not.
+    #[must_use]
+    pub fn with_retained(mut self, retained: bool) -> Self {
+        self.retained = retained;
+        self
+    }
+
     /// The identity, which statistics follow.
     #[must_use]
     pub fn identity(&self) -> &Identity {
@@ -173,6 +182,13 @@ impl Endpoint {
     pub fn conditions(&self) -> Conditions {
         self.conditions
     }
+
+    /// Whether the newest answer lacks the endpoint, and the endpoint stays because requests on it succeed. Sources never
+    /// set it; see `refresh` for the rules.
+    #[must_use]
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
 }
 
 fn canonical(addr: SocketAddr) -> SocketAddr {
@@ -185,7 +201,8 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.identity.fmt(f)
+        self.identity.fmt(f)?;
+        f.write_str(if self.retained { " (retained)" } else { "" })
     }
 }
 

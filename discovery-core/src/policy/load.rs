@@ -1,7 +1,7 @@
 //! The statistics of one endpoint.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,10 @@ pub struct Load {
     in_flight: AtomicU32,
     /// How often the endpoint has answered; wraps around.
     answers: AtomicU32,
+    /// The most requests that were in flight at once.
+    peak: AtomicU32,
+    /// The outcome of the last request: [`NEWS`], [`WORKS`] or both.
+    outcome: AtomicU8,
     /// The failure count in the high [`COUNT_BITS`] bits, the time it expires below, in milliseconds since `epoch`. 0
     /// means without a penalty.
     penalty: AtomicU64,
@@ -34,7 +38,14 @@ impl Load {
     /// Creates an empty load. `epoch` is any moment before the first failure, such as the start of the process.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
-        Self { in_flight: AtomicU32::new(0), answers: AtomicU32::new(0), penalty: AtomicU64::new(0), epoch }
+        Self {
+            in_flight: AtomicU32::new(0),
+            answers: AtomicU32::new(0),
+            peak: AtomicU32::new(0),
+            outcome: AtomicU8::new(0),
+            penalty: AtomicU64::new(0),
+            epoch,
+        }
     }
 
     /// Returns the number of requests in flight.
@@ -49,6 +60,26 @@ impl Load {
     #[must_use]
     pub fn answers(&self) -> u32 {
         self.answers.load(Relaxed)
+    }
+
+    /// Returns the most requests that were in flight at once: about as many connections are open over HTTP/1.1.
+    #[must_use]
+    pub fn peak(&self) -> u32 {
+        self.peak.load(Relaxed)
+    }
+
+    /// Returns whether the last request that ended with an outcome succeeded.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.outcome.load(Relaxed) & WORKS != 0
+    }
+
+    /// Returns whether the last request succeeded, if one has ended since the last call. For one caller, which keeps the
+    /// endpoint's history.
+    #[must_use]
+    pub fn take_outcome(&self) -> Option<bool> {
+        let outcome = self.outcome.fetch_and(!NEWS, Relaxed);
+        (outcome & NEWS != 0).then_some(outcome & WORKS != 0)
     }
 
     /// Returns the number of failures that count as requests in flight. Reads the clock only if there are some.
@@ -69,7 +100,10 @@ impl Load {
 
     #[inline]
     pub(super) fn started(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+        let in_flight = self.in_flight.fetch_add(1, Relaxed).wrapping_add(1);
+        if in_flight > self.peak.load(Relaxed) {
+            self.peak.fetch_max(in_flight, Relaxed);
+        }
     }
 
     #[inline]
@@ -85,6 +119,9 @@ impl Load {
     #[inline]
     pub(super) fn succeeded(&self, clock: &impl Clock) {
         // The usual case writes nothing and does not need the time.
+        if self.outcome.load(Relaxed) != NEWS | WORKS {
+            self.outcome.store(NEWS | WORKS, Relaxed);
+        }
         if self.penalty.load(Relaxed) != 0 {
             self.punish(clock.now(), Penalty::halved);
         }
@@ -92,6 +129,7 @@ impl Load {
 
     /// `pause` is the `Retry-After` that the endpoint sent.
     pub(super) fn failed(&self, now: Instant, pause: Duration) {
+        self.outcome.store(NEWS, Relaxed);
         let until = self.millis(now) + millis(pause.clamp(PENALTY, PENALTY_MAX));
         self.punish(now, |penalty| penalty.raised(until));
     }
@@ -149,6 +187,11 @@ const PENALTY: Duration = Duration::from_secs(5);
 /// The longest `Retry-After` that is honored: one wrong response must not take an endpoint out for good.
 const PENALTY_MAX: Duration = Duration::from_secs(300);
 
+/// A request has ended since [`Load::take_outcome`].
+const NEWS: u8 = 1;
+/// The last request succeeded.
+const WORKS: u8 = 2;
+
 const COUNT_BITS: u32 = 24;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 /// 34 years of milliseconds.
@@ -180,6 +223,26 @@ mod tests {
             load.succeeded(&now);
             assert_eq!(load.penalty(now), left);
         }
+    }
+
+    #[test]
+    fn an_outcome_is_taken_once_and_the_last_one_counts() {
+        let (load, now) = (Load::new(epoch()), epoch());
+        assert_eq!((load.take_outcome(), load.works()), (None, false));
+        load.succeeded(&now);
+        assert_eq!((load.take_outcome(), load.take_outcome(), load.works()), (Some(true), None, true));
+        load.succeeded(&now);
+        load.failed(now, NO_PAUSE);
+        assert_eq!((load.take_outcome(), load.works()), (Some(false), false));
+    }
+
+    #[test]
+    fn the_peak_is_the_most_requests_at_once() {
+        let load = Load::new(epoch());
+        for change in [Load::started, Load::started, Load::ended, Load::started, Load::ended, Load::ended] {
+            change(&load);
+        }
+        assert_eq!((load.in_flight(), load.peak()), (0, 2));
     }
 
     #[test]

@@ -51,12 +51,15 @@
 //! [`PickArgs`].
 //!
 //! A way to exclude endpoints (subsets, zones, ejection, slow start) is not a policy. It decides at the update which
-//! endpoints a level of the [`Snapshot`] has, as `snapshot.rs` does for priority, readiness and weight 0.
+//! endpoints a level of the [`Snapshot`] has, as `level.rs` does for priority, readiness and weight 0, and
+//! `connected.rs` for endpoints that are retained.
 
 mod budget;
+mod connected;
 mod contract;
 mod error;
 mod least_request;
+mod level;
 mod load;
 mod loaded;
 mod pick;

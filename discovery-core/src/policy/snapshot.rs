@@ -1,10 +1,10 @@
 //! A set of endpoints, ready to pick from.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use super::{
-    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Picker, Policy, Rng,
-    SplitMix64, rng::scale,
+    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy,
+    level::{Level, is_all_tried},
 };
 use crate::endpoint::{Endpoint, EndpointSet};
 
@@ -13,6 +13,9 @@ use crate::endpoint::{Endpoint, EndpointSet};
 /// A request fails over to endpoints of a higher priority number only after it has tried all usable ones of the lower
 /// numbers (RFC 2782). An endpoint that is not ready is left out while another one is ready; if none is ready, the
 /// endpoints that are still serving are used.
+///
+/// While a priority has [retained](Endpoint::is_retained) endpoints, an endpoint with a connection to spare comes before
+/// one that needs a new connection, and a new connection uses the newest answer.
 ///
 /// Endpoints of weight 0 are the last of their priority: beside others that have a weight, they get all together at most
 /// one request in a hundred, and are used when the others have been tried (RFC 2782).
@@ -103,7 +106,7 @@ impl Snapshot {
     fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
         let mut decision = Decision::Wait;
         for level in &self.levels {
-            decision = level.choose(args);
+            decision = level.choose(&self.endpoints, args);
             if !is_all_tried(&decision) {
                 break;
             }
@@ -131,110 +134,4 @@ impl fmt::Debug for Snapshot {
             .field("levels", &self.levels.len())
             .finish_non_exhaustive()
     }
-}
-
-fn is_all_tried(decision: &Decision) -> bool {
-    matches!(decision, Decision::Fail(error) if error.is_all_tried())
-}
-
-/// The usable endpoints of one priority.
-#[derive(Debug)]
-struct Level {
-    /// Those with a weight, or all of them if none has one.
-    main: Group,
-    /// Those of weight 0 beside others.
-    weightless: Option<Weightless>,
-}
-
-impl Level {
-    /// The levels of a set, in the order in which they are used.
-    fn all(endpoints: &LoadedEndpoints, policy: &dyn Policy, seed: u64) -> Box<[Self]> {
-        let mut seeds = SplitMix64::with_seed(seed);
-        let mut group = |indexes| Group::new(endpoints, indexes, policy, seeds.next_u64());
-        let level = |indexes: Vec<usize>| {
-            let weight = |at: &usize| endpoints.get(*at).map_or(0, |loaded| u64::from(loaded.endpoint().weight()));
-            let sum = indexes.iter().map(weight).sum::<u64>();
-            let (main, rest): (Vec<_>, Vec<_>) = indexes.into_iter().partition(|at| sum == 0 || weight(at) > 0);
-            let main = group(main);
-            let weightless = (!rest.is_empty()).then(|| Weightless { group: group(rest), one_in: one_in(sum) });
-            Self { main, weightless }
-        };
-        usable_by_priority(endpoints).into_values().map(level).collect()
-    }
-
-    /// The decision, with the index in the whole set.
-    #[inline]
-    fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
-        match &self.weightless {
-            None => self.main.choose(args),
-            Some(weightless) => self.choose_of_two(weightless, args),
-        }
-    }
-
-    fn choose_of_two(&self, weightless: &Weightless, args: &mut PickArgs<'_>) -> Decision {
-        let (mut first, mut second) = (&self.main, &weightless.group);
-        if scale(args.rng.next_u64(), weightless.one_in) == 0 {
-            (first, second) = (second, first);
-        }
-        let decision = first.choose(args);
-        if is_all_tried(&decision) { second.choose(args) } else { decision }
-    }
-}
-
-/// Endpoints of weight 0 beside others that have a weight. They have a picker of their own, so that no load of the
-/// others adds to their chance.
-#[derive(Debug)]
-struct Weightless {
-    group: Group,
-    /// They come first in one of so many requests.
-    one_in: u64,
-}
-
-/// The algorithm of RFC 2782 gives records of weight 0 one request in `sum + 1`. For a small sum that is not the "very
-/// small chance" that the text promises.
-fn one_in(sum: u64) -> u64 {
-    sum.saturating_add(1).max(100)
-}
-
-/// Endpoints that a picker chooses from.
-#[derive(Debug)]
-struct Group {
-    picker: Box<dyn Picker>,
-    /// The index in the whole set of each of the picker's endpoints; `None` when they are the whole set.
-    indexes: Option<Box<[usize]>>,
-}
-
-impl Group {
-    fn new(endpoints: &LoadedEndpoints, indexes: Vec<usize>, policy: &dyn Policy, seed: u64) -> Self {
-        if indexes.len() == endpoints.len() {
-            return Self { picker: policy.picker(endpoints, seed), indexes: None };
-        }
-        let own: LoadedEndpoints = indexes.iter().filter_map(|at| endpoints.get(*at)).map(Arc::clone).collect();
-        Self { picker: policy.picker(&own, seed), indexes: Some(indexes.into()) }
-    }
-
-    /// The picker's decision, with the index in the whole set.
-    #[inline]
-    fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
-        match (self.picker.pick(args), &self.indexes) {
-            (Decision::Endpoint(at), Some(indexes)) => match indexes.get(at) {
-                Some(index) => Decision::Endpoint(*index),
-                None => Decision::Fail(PickError::out_of_range()),
-            },
-            (decision, _) => decision,
-        }
-    }
-}
-
-/// The indexes of the usable endpoints: the ready ones, or if none is ready the serving ones.
-fn usable_by_priority(endpoints: &LoadedEndpoints) -> BTreeMap<u16, Vec<usize>> {
-    let any_ready = endpoints.iter().any(|loaded| loaded.endpoint().conditions().ready);
-    let mut levels: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-    for (at, loaded) in endpoints.iter().enumerate() {
-        let (endpoint, conditions) = (loaded.endpoint(), loaded.endpoint().conditions());
-        if if any_ready { conditions.ready } else { conditions.serving } {
-            levels.entry(endpoint.priority()).or_default().push(at);
-        }
-    }
-    levels
 }

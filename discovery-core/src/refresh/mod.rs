@@ -14,6 +14,10 @@
 //! * An endpoint that cannot be connected to is ejected for a while if no current answer confirms the set. At most half
 //!   of the set is ejected: without answers, a connect error says as much about the network as about the endpoint.
 //! * Negative answers (NXDOMAIN and NODATA in DNS) are answers. After a positive one, a second query confirms them.
+//! * The endpoints of a host, and a virtual address ([`AddressKind`](crate::source::AddressKind)), can outlive their
+//!   answer. An endpoint that the newest answer lacks is *retained* while requests on it succeed. It leaves at the first
+//!   connect error, when its last request failed, after a while without requests, and after
+//!   [`retain_for`](RefreshSettings::retain_for). Endpoints that stand for one backend each are never retained.
 //! * An [authoritative](crate::source::Update::authoritative) answer needs no confirmation: endpoints it lacks are
 //!   removed at once.
 //! * A target is queried at most once a second, with two exceptions: after a failure, where the
@@ -22,6 +26,7 @@
 
 mod machine;
 mod membership;
+mod retention;
 mod schedule;
 mod settings;
 #[cfg(test)]

@@ -39,6 +39,18 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// its users complain about (grpc-go #6718).
 const FAILURE_REFRESH_MIN: Duration = Duration::from_secs(1);
 
+/// Retained endpoints only have to carry what the application sends at the same moment, and each may have several
+/// connections. Twice the eight addresses that large sites answer with. F19.
+const RETAIN_MAX: usize = 16;
+
+/// As long as `max_stale`, for the same reason: an address has rarely been reused by then. A host whose answers rotate
+/// gets new connections at this pace. F19.
+const RETAIN_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// Shorter than the idle timeouts of nginx (75 s) and of reqwest's pool (90 s), and as long as that of an AWS load
+/// balancer: a request to a retained endpoint most likely finds its connection open. F19.
+const RETAIN_IDLE: Duration = Duration::from_secs(60);
+
 /// How often to query, and how long an answer is used; a value of this type is always consistent.
 ///
 /// One method sets all settings that bound each other.
@@ -66,6 +78,9 @@ pub struct RefreshSettings {
     backoff_initial: Duration,
     backoff_max: Duration,
     failure_refresh_min: Duration,
+    retain_max: usize,
+    retain_for: Duration,
+    retain_idle: Duration,
 }
 
 impl Default for RefreshSettings {
@@ -81,6 +96,9 @@ impl Default for RefreshSettings {
             backoff_initial: BACKOFF_INITIAL,
             backoff_max: BACKOFF_MAX,
             failure_refresh_min: FAILURE_REFRESH_MIN,
+            retain_max: RETAIN_MAX,
+            retain_for: RETAIN_FOR,
+            retain_idle: RETAIN_IDLE,
         }
     }
 }
@@ -149,6 +167,17 @@ impl RefreshSettings {
         self
     }
 
+    /// Sets how many endpoints of a host or a virtual address are retained at most while requests on them succeed, for how
+    /// long after the first answer that lacks them, and how long without a request; by default 16 endpoints, 5 min and
+    /// 60 s. Zero for any of the three switches retention off.
+    ///
+    /// The idle time is measured in rounds of queries, and so up to one TTL late.
+    #[must_use]
+    pub fn with_retention(mut self, endpoints: usize, age: Duration, idle: Duration) -> Self {
+        (self.retain_max, self.retain_for, self.retain_idle) = (endpoints, age, idle);
+        self
+    }
+
     /// The shortest TTL that is honored.
     #[must_use]
     pub fn min_refresh(&self) -> Duration {
@@ -207,6 +236,24 @@ impl RefreshSettings {
     #[must_use]
     pub fn failure_refresh_min(&self) -> Duration {
         self.failure_refresh_min
+    }
+
+    /// How many endpoints are retained at most.
+    #[must_use]
+    pub fn retain_max(&self) -> usize {
+        self.retain_max
+    }
+
+    /// How long an endpoint is retained at most.
+    #[must_use]
+    pub fn retain_for(&self) -> Duration {
+        self.retain_for
+    }
+
+    /// How long a retained endpoint stays without a request.
+    #[must_use]
+    pub fn retain_idle(&self) -> Duration {
+        self.retain_idle
     }
 }
 

@@ -32,6 +32,16 @@ pub enum Freshness {
         /// Why the last query failed.
         error: Error,
     },
+    /// The last answer was negative, and it is confirmed. The set holds the endpoints that are retained because requests on
+    /// them succeed; readers that wait for endpoints find them. When the last one leaves, the set is `Empty` or
+    /// `NotFound`.
+    #[non_exhaustive]
+    Retained {
+        /// When the negative answer was confirmed.
+        since: Instant,
+        /// Whether the name does not exist; otherwise it exists and has no endpoints.
+        is_not_found: bool,
+    },
     /// The name exists and has no endpoints; the set is empty.
     Empty,
     /// The name does not exist; the set is empty.
@@ -47,12 +57,18 @@ impl Freshness {
         matches!(self, Self::Stale { .. })
     }
 
+    /// Whether the last answer was negative and the set holds retained endpoints.
+    #[must_use]
+    pub fn is_retained(&self) -> bool {
+        matches!(self, Self::Retained { .. })
+    }
+
     /// Returns why the last query failed, if it did.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Stale { error, .. } | Self::Failed(error) => Some(error),
-            Self::Unknown | Self::Fresh | Self::Empty | Self::NotFound => None,
+            Self::Unknown | Self::Fresh | Self::Retained { .. } | Self::Empty | Self::NotFound => None,
         }
     }
 }

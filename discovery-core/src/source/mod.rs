@@ -21,6 +21,6 @@ mod update;
 mod urgency;
 
 pub use contract::{BoxFuture, Lookup, Source};
-pub use update::{Evidence, State, Update};
+pub use update::{AddressKind, Evidence, State, Update};
 #[cfg(feature = "resolver")]
 pub(crate) use urgency::{RoundUrgency, Urgency};

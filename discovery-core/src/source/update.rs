@@ -18,6 +18,8 @@ pub struct Update {
     pub authoritative: bool,
     /// How the source read the name, if known: as a Service, as one of its pods, or as a host.
     pub name_kind: Option<NameKind>,
+    /// What the addresses of the endpoints stand for, which decides whether a connection outlives the answer.
+    pub address_kind: AddressKind,
     /// The queries that led to the state, and their answers.
     pub evidence: Vec<Evidence>,
 }
@@ -26,7 +28,14 @@ impl Update {
     /// Returns an update that is valid until the source reports a change.
     #[must_use]
     pub fn new(state: State) -> Self {
-        Self { state, ttl: None, authoritative: false, name_kind: None, evidence: Vec::new() }
+        Self {
+            state,
+            ttl: None,
+            authoritative: false,
+            name_kind: None,
+            address_kind: AddressKind::Backends,
+            evidence: Vec::new(),
+        }
     }
 
     /// Limits how long the state is valid.
@@ -50,12 +59,34 @@ impl Update {
         self
     }
 
+    /// Sets [what the addresses stand for](Self::address_kind).
+    #[must_use]
+    pub fn with_address_kind(mut self, address_kind: AddressKind) -> Self {
+        self.address_kind = address_kind;
+        self
+    }
+
     /// Adds queries and their answers.
     #[must_use]
     pub fn with_evidence(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self
     }
+}
+
+/// What the addresses of a target stand for, and so what the absence of an address from a later answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressKind {
+    /// Each address is one backend, such as a pod. A backend that an answer lacks is gone.
+    #[default]
+    Backends,
+    /// The addresses of a host. A large site answers each query with a few of its many addresses, so an address that an
+    /// answer lacks may be as good as before.
+    Host,
+    /// One virtual address in front of backends, such as the ClusterIP of a Service. Connections outlive the address:
+    /// kube-proxy chose their backends when they were established, and conntrack keeps the choice.
+    Virtual,
 }
 
 /// The state of a target, as one source knows it.

@@ -115,12 +115,14 @@ impl Attempt {
     ) -> Result<(Request, Error), Error> {
         let copy = self.copy.take(error.url());
         let ended = FailedAttempt::new(failure(&error)).redirected(self.redirected).replayable(copy.is_some());
+        let is_retained = self.pick.endpoint().is_retained() && error.is_connect() && !self.redirected;
         let endpoint = self.pick.endpoint().identity().clone();
         self.pick.complete(if self.redirected { Outcome::Success } else { error_outcome(&error) }, now);
         let decision = pool.decide(attempts, &endpoint, ended);
         let explanation = (error.is_connect() && !self.redirected).then(|| pool.upstream().explain());
         let variable = explanation.as_deref().and_then(Explanation::variable);
         let error = Error::request(error, attempts.endpoints_tried()).at(endpoint).set_by(variable);
+        let error = if is_retained { error.with_note(Note::Retained) } else { error };
         match (decision, copy) {
             (RetryDecision::Another | RetryDecision::Same, Some(request)) => Ok((request, error)),
             (RetryDecision::GiveUp(GiveUp::NotReplayable), _) => Err(error.with_note(Note::Stream)),

@@ -41,6 +41,8 @@ pub struct Settings {
     pub max_stale: Option<Duration>,
     /// How long an address that is missing from an answer is kept; up to 1 min.
     pub removal_hold: Option<Duration>,
+    /// How long an endpoint is retained after its answer while requests on it succeed; up to 24 h, and zero for never.
+    pub retain_for: Option<Duration>,
     /// The names of unknown variables that begin with `DISCOVERY_` and are not empty, sorted. The caller should log
     /// them, to make a typo visible. Variables of a Service whose name begins with `discovery` are not among them.
     pub unknown: Vec<String>,
@@ -68,6 +70,7 @@ impl Settings {
             max_refresh: self.max_refresh.or(others.max_refresh),
             max_stale: self.max_stale.or(others.max_stale),
             removal_hold: self.removal_hold.or(others.removal_hold),
+            retain_for: self.retain_for.or(others.retain_for),
             unknown,
         }
     }

@@ -51,6 +51,7 @@ impl Settings {
             max_refresh: duration("MAX_REFRESH", &texts.max_refresh, MILLISECOND * 100, HOUR * 24)?,
             max_stale: duration("MAX_STALE", &texts.max_stale, Duration::ZERO, HOUR * 24)?,
             removal_hold: duration("REMOVAL_HOLD", &texts.removal_hold, Duration::ZERO, SECOND * 60)?,
+            retain_for: duration("RETAIN_FOR", &texts.retain_for, Duration::ZERO, HOUR * 24)?,
             unknown,
         };
         match (settings.min_refresh, settings.max_refresh, value("MAX_REFRESH", &texts.max_refresh)) {
@@ -81,6 +82,7 @@ struct Texts {
     max_refresh: Option<String>,
     max_stale: Option<String>,
     removal_hold: Option<String>,
+    retain_for: Option<String>,
 }
 
 impl Texts {
@@ -142,6 +144,7 @@ const KNOWN: &[&str] = &[
     "MAX_REFRESH",
     "MAX_STALE",
     "REMOVAL_HOLD",
+    "RETAIN_FOR",
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -3,6 +3,7 @@
 mod any;
 mod carry;
 mod clock;
+mod connected;
 mod levels;
 mod shares;
 mod simulation;

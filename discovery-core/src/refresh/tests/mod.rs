@@ -7,6 +7,7 @@ mod model;
 mod negative;
 mod property;
 mod removal;
+mod retention;
 mod settings;
 mod ttl;
 mod urgent;

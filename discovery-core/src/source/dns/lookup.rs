@@ -14,7 +14,7 @@ use crate::{
     Error,
     endpoint::Endpoint,
     plan::{Candidate, NameKind, Plan, Question},
-    source::{BoxFuture, Evidence, Lookup, State, Update},
+    source::{AddressKind, BoxFuture, Evidence, Lookup, State, Update},
 };
 
 /// The first pause before a failed family is queried again while the other family answers. The pause doubles each time,
@@ -48,6 +48,10 @@ struct Memory {
     doubted: bool,
     addresses: AddressMemory,
     services: ServiceMemory,
+    /// What the addresses of the winner stand for.
+    address_kind: AddressKind,
+    /// The name has had several addresses in one answer: if it is a Service, the addresses are those of its pods.
+    has_pods: bool,
     /// The number of rounds, modulo [`TRY_CLUSTER_EVERY`].
     rounds: u32,
     /// The number of consecutive rounds in which one family failed.
@@ -81,7 +85,12 @@ impl DnsLookup {
         let mut update = Update::new(state).with_evidence(evidence);
         if matches!(update.state, State::Ready(_)) {
             let found = self.memory.reading.as_ref();
-            update.name_kind = if self.listed.won { Some(NameKind::Host) } else { found.and_then(Reading::name_kind) };
+            // The hosts file is complete, and a line that was removed must not stay in use.
+            let (name_kind, address_kind) = match self.listed.won {
+                true => (Some(NameKind::Host), AddressKind::Backends),
+                false => (found.and_then(Reading::name_kind), self.memory.address_kind),
+            };
+            (update.name_kind, update.address_kind) = (name_kind, address_kind);
         }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
@@ -205,8 +214,9 @@ impl DnsLookup {
                 let mut memory = if remembered { self.memory.services.clone() } else { ServiceMemory::default() };
                 let (name, only, in_cluster) = (name.as_str(), only.as_ref(), candidate.in_cluster);
                 let answer = self.source.services(name, only, in_cluster, &mut memory, evidence).await?;
-                if matches!(answer, Answer::Found { .. }) {
+                if let Answer::Found { value, .. } = &answer {
                     self.memory.services = memory;
+                    self.memory.address_kind = self.memory.kind_of_services(value, in_cluster);
                 }
                 // The target of an SRV record names the pod.
                 let reading = Reading::new(&self.candidates, at, &[]);
@@ -240,6 +250,8 @@ impl DnsLookup {
         Ok(match answer.into_found() {
             Ok((set, ttl)) => {
                 let value = read(&set);
+                let owner = set.aliases.last().map(AsRef::as_ref);
+                self.memory.address_kind = self.memory.kind_of_addresses(candidate, value.0.len(), owner);
                 Answer::Found { value, ttl: self.retry_failed_family(&set, ttl) }
             }
             Err(negative) => negative,
@@ -258,6 +270,33 @@ impl DnsLookup {
         ttl.min(pause)
     }
 }
+
+impl Memory {
+    /// What the addresses of a name stand for. One address of a Service is its virtual address, as far as DNS can say: a
+    /// headless Service with a single pod looks the same. An alias that leads out of the cluster is a host.
+    fn kind_of_addresses(&mut self, candidate: &Candidate, count: usize, owner: Option<&str>) -> AddressKind {
+        let name = candidate.question.name().as_str();
+        let is_host = match name.find(SERVICES).and_then(|at| name.get(at..)) {
+            Some(domain) if candidate.in_cluster => owner.is_some_and(|owner| !owner.ends_with(domain)),
+            _ => !candidate.in_cluster,
+        };
+        if is_host { AddressKind::Host } else { self.kind_of_service(count, candidate.name_kind != NameKind::Pod) }
+    }
+
+    /// What the targets of SRV records stand for. In the cluster, a target without a hostname is the Service itself.
+    fn kind_of_services(&mut self, endpoints: &[Endpoint], in_cluster: bool) -> AddressKind {
+        let is_named = endpoints.iter().any(|endpoint| endpoint.hostname().is_some());
+        self.kind_of_service(endpoints.len(), in_cluster && !is_named)
+    }
+
+    fn kind_of_service(&mut self, count: usize, may_be_virtual: bool) -> AddressKind {
+        self.has_pods |= count > 1;
+        if may_be_virtual && !self.has_pods { AddressKind::Virtual } else { AddressKind::Backends }
+    }
+}
+
+/// What comes after the namespace in the name of a Service.
+const SERVICES: &str = ".svc.";
 
 impl Lookup for DnsLookup {
     fn ask<'a>(&'a mut self, early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {

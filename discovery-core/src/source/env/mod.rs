@@ -13,7 +13,7 @@ use address::AddressLookup;
 use host::HostLookup;
 use service::{Place, VarReader};
 
-use super::{BoxFuture, Evidence, Lookup, Source, State, Update};
+use super::{AddressKind, BoxFuture, Evidence, Lookup, Source, State, Update};
 use crate::{
     name::{ServiceName, Target},
     plan::{NameKind, Plan, Scope},
@@ -87,7 +87,7 @@ impl EnvSource {
                 return Box::new(HostLookup::new(lookup, variable, reader.into_evidence()));
             }
             Ok(Some(Place::Endpoint { endpoint, author, variable })) => {
-                let ready = of_service(State::Ready(vec![endpoint]), reader);
+                let ready = of_service(State::Ready(vec![endpoint]), reader).with_address_kind(AddressKind::Virtual);
                 return Box::new(AddressLookup::new(ready, author, variable));
             }
             Ok(None) => State::NotApplicable,

@@ -5,5 +5,6 @@ mod endpoint_timeout;
 mod handles;
 mod in_flight;
 mod removed_endpoints;
+mod retained;
 mod rolling_restart;
 mod watches;

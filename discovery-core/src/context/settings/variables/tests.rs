@@ -23,6 +23,7 @@ fn reads_every_variable() {
         ("DISCOVERY_MAX_REFRESH", "1m"),
         ("DISCOVERY_MAX_STALE", "0s"),
         ("DISCOVERY_REMOVAL_HOLD", "250ms"),
+        ("DISCOVERY_RETAIN_FOR", "90s"),
         ("PATH", "/bin"),
     ])
     .expect("settings");
@@ -42,6 +43,7 @@ fn reads_every_variable() {
         max_refresh: Some(Duration::from_secs(60)),
         max_stale: Some(Duration::ZERO),
         removal_hold: Some(Duration::from_millis(250)),
+        retain_for: Some(Duration::from_secs(90)),
         unknown: Vec::new(),
     };
     assert_eq!(settings, expected);
@@ -79,6 +81,7 @@ fn the_error_of_a_malformed_value_names_rule_and_remedy() {
         ("DNS_IN_FLIGHT", "many", "not a whole number; use 1 to 1024"),
         ("SERVICE_ENV", "true", "use `on` or `off`"),
         ("REMOVAL_HOLD", "61s", "out of range; use 0s to 1m"),
+        ("RETAIN_FOR", "25h", "out of range; use 0s to 24h"),
     ] {
         let variable = format!("{PREFIX}{name}");
         let error = read(&[(&variable, value)]).expect_err(value);
