@@ -138,10 +138,10 @@ impl Refresh {
     /// Reports that a request could not connect to an endpoint: brings the next query forward, and stops offering the
     /// endpoint unless the last answer confirms it.
     ///
-    /// A retained endpoint leaves. An endpoint that the last positive answer lacks is removed, unless it is the only one left and there is nothing
-    /// better to try. If the last answer was negative or failed, it confirms no endpoint: at most half of the set is
-    /// ejected, and an endpoint returns after ten seconds or when an answer contains it again. An endpoint that is not
-    /// in the set changes nothing.
+    /// A retained endpoint leaves. An endpoint that the last positive answer lacks is removed, unless it is the only
+    /// one left and there is nothing better to try. If the last answer was negative or failed, it confirms no
+    /// endpoint: at most half of the set is ejected, and an endpoint returns after ten seconds or when an answer
+    /// contains it again. An endpoint that is not in the set changes nothing.
     pub fn on_unreachable(&mut self, identity: &Identity, now: Instant) -> Option<View> {
         let is_retained = self.view.set.get_by_identity(identity)?.is_retained();
         self.on_request(now);

@@ -51,7 +51,11 @@ impl Site {
     }
 
     fn resolver(&self) -> Resolver {
-        in_pod(self.dns(), "shop").refresh(brisk()).build().unwrap()
+        self.resolver_with(brisk())
+    }
+
+    fn resolver_with(&self, settings: RefreshSettings) -> Resolver {
+        in_pod(self.dns(), "shop").refresh(settings).build().unwrap()
     }
 
     fn connections(&self) -> usize {
@@ -71,7 +75,7 @@ impl Site {
     }
 }
 
-/// Issue of a large site: every answer names other addresses, and the client sends one request at a time.
+/// F19. Every answer names other addresses, and the client sends one request at a time.
 #[tokio::test]
 async fn a_host_with_rotating_addresses_keeps_its_connections() {
     let mut site = Site::new().await;
@@ -79,6 +83,17 @@ async fn a_host_with_rotating_addresses_keeps_its_connections() {
     let opened = site.visit(&resolver, &url, 1).await;
     figure("F19: connections through 25 answers of 8 addresses, one request at a time", opened);
     assert!(opened <= 2 * IN_ANSWER, "{opened} connections");
+}
+
+/// Without retention, every answer costs connections.
+#[tokio::test]
+async fn without_retention_each_answer_costs_new_connections() {
+    let mut site = Site::new().await;
+    let off = brisk().with_retention(0, Duration::ZERO, Duration::ZERO);
+    let (resolver, url) = (site.resolver_with(off), format!("http://{SITE}:{}/", site.service.port()));
+    let opened = site.visit(&resolver, &url, 1).await;
+    figure("F19: the same without retention", opened);
+    assert!(opened > 4 * IN_ANSWER, "{opened} connections");
 }
 
 /// With concurrent requests, the number of connections follows the concurrency.
@@ -91,7 +106,7 @@ async fn a_host_with_rotating_addresses_gets_the_connections_that_concurrency_ne
     assert!(opened <= 8 * IN_ANSWER, "{opened} connections");
 }
 
-/// A Service that is an alias of such a host, and a variable that names it, lead to the same host.
+/// A Service that is an alias of such a host.
 #[tokio::test]
 async fn an_external_name_keeps_the_connections_of_its_host() {
     let mut site = Site::new().await;
@@ -112,7 +127,7 @@ async fn a_host_that_drops_one_address_sends_its_requests_to_the_others() {
     send(&client, &url, 60, 1).await;
     assert!(pods[..3].iter().all(|pod| pod.requests() > 0), "balanced while the answer stays the same");
     site.show(SITE, &[pods[0].ip(), pods[1].ip()]);
-    let upstream = client.resolver().upstream(&*format!("{SITE}:{}", site.service.port())).unwrap();
+    let upstream = client.resolver().upstream(&*url).unwrap();
     retained(&upstream).await;
     let before = pods[2].requests();
     let (errors, _) = send(&client, &url, 60, 1).await;
@@ -130,7 +145,7 @@ async fn a_retained_address_of_a_host_leaves_at_its_first_connect_error() {
     let client = Client::builder(site.resolver()).no_proxy().build().unwrap();
     let url = format!("http://{SITE}:{}/", site.service.port());
     send(&client, &url, 5, 1).await;
-    let upstream = client.resolver().upstream(&*format!("{SITE}:{}", site.service.port())).unwrap();
+    let upstream = client.resolver().upstream(&*url).unwrap();
     site.show(SITE, &[pods[1].ip()]);
     retained(&upstream).await;
     send(&client, &url, 5, 1).await;
@@ -166,9 +181,9 @@ impl Virtual {
         cluster.dns().apply(virtual_service(&pods[0]));
         let resolver = in_pod(cluster.dns(), "shop").refresh(settings).build().unwrap();
         let client = Client::builder(resolver).no_proxy().endpoint_timeout(Duration::from_millis(200)).build().unwrap();
-        let target = format!("orders.shop:{}", service.port());
-        let upstream = client.resolver().upstream(&*target).unwrap();
-        let world = Self { cluster, pods, client, upstream, url: format!("http://{target}/"), _service: service };
+        let url = format!("http://orders.shop:{}/", service.port());
+        let upstream = client.resolver().upstream(&*url).unwrap();
+        let world = Self { cluster, pods, client, upstream, url, _service: service };
         world.send(5).await;
         world
     }
@@ -258,8 +273,7 @@ async fn a_removed_pod_of_a_headless_service_leaves_although_it_answers() {
     send(&client, &world.url(), 60, 1).await;
     let pod = world.pod(0);
     world.cluster.dns().remove_pod("shop", "orders", pod.ip());
-    let target = format!("orders.shop:{}", world.service.port());
-    let upstream = client.resolver().upstream(&*target).unwrap();
+    let upstream = client.resolver().upstream(&*world.url()).unwrap();
     until(&upstream, "the removal", |set| set.len() == 2).await;
     let before = pod.requests();
     let (errors, _) = send(&client, &world.url(), 30, 1).await;
