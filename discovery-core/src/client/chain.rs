@@ -7,7 +7,7 @@ use crate::{
     Error,
     endpoint::Endpoint,
     error::Kind,
-    plan::Plan,
+    plan::{NameKind, Plan},
     refresh::View,
     source::{Evidence, Lookup, Source, State, Update},
 };
@@ -180,6 +180,8 @@ struct RoundSummary {
     /// The negative answer to return if no source failed: the first `Empty`, else the last `NotFound`.
     negative: Option<Update>,
     failed: bool,
+    /// What the name is, although it has no endpoints.
+    name_kind: Option<NameKind>,
     /// The last source queried overrides all later ones.
     is_final: bool,
 }
@@ -202,6 +204,9 @@ impl RoundSummary {
             State::NotApplicable | State::Ready(_) if evidence.is_empty() => {}
             State::NotApplicable | State::Ready(_) => self.causes.push(cause(Kind::NotFound, "")),
         }
+        // A source that denies a name says nothing about what the name is elsewhere.
+        let is_known = matches!(update.state, State::Empty) || update.name_kind == Some(NameKind::Host);
+        self.name_kind = self.name_kind.or(update.name_kind.filter(|_| is_known));
         if matches!(update.state, State::Empty | State::NotFound) {
             let negative = match self.negative.take() {
                 Some(before) if matches!(before.state, State::Empty) => before,
@@ -245,7 +250,7 @@ impl RoundSummary {
             let error = Error::joined(Kind::Config, format!("no source can resolve `{target}`"), self.causes);
             (State::Failed(error.clone()), error, None)
         };
-        let update = Update { ttl, authoritative, ..Update::new(state) };
+        let update = Update { ttl, authoritative, name_kind: self.name_kind, ..Update::new(state) };
         RoundResult { update, steps: self.steps, winner: None, error: Some(error) }
     }
 }

@@ -16,7 +16,8 @@ pub struct Update {
     /// Whether the source is authoritative and reports all changes in order. An endpoint that the state lacks is then
     /// removed without a second query. DNS is not authoritative in this sense: its servers disagree for a moment.
     pub authoritative: bool,
-    /// How the source read the name, if known: as a Service, as one of its pods, or as a host.
+    /// How the source read the name, if known: as a Service, as one of its pods, or as a host. Also without endpoints: a
+    /// name that the cluster denies is a host, even if the query for the host fails.
     pub name_kind: Option<NameKind>,
     /// What the addresses of the endpoints stand for, which decides whether a connection outlives the answer.
     pub address_kind: AddressKind,

@@ -7,7 +7,7 @@ use super::{
     addresses::{AddressFailure, AddressMemory, AddressSet},
     answer::Answer,
     listed::ListedHost,
-    reading::Reading,
+    reading::{ExcludedReadings, Reading},
     services::ServiceMemory,
 };
 use crate::{
@@ -46,6 +46,8 @@ struct Memory {
     reading: Option<Reading>,
     /// The winner gave a negative answer once; the confirming round tries all candidates.
     doubted: bool,
+    /// What the last round without endpoints showed about the name.
+    excluded: ExcludedReadings,
     addresses: AddressMemory,
     services: ServiceMemory,
     /// What the addresses of the winner stand for.
@@ -91,6 +93,8 @@ impl DnsLookup {
                 false => (found.and_then(Reading::name_kind), self.memory.address_kind),
             };
             (update.name_kind, update.address_kind) = (name_kind, address_kind);
+        } else {
+            update.name_kind = self.memory.excluded.name_kind();
         }
         match ttl {
             Some(ttl) => update.with_ttl(ttl),
@@ -125,9 +129,15 @@ impl DnsLookup {
         let mut exists = false;
         let mut negative_ttl = Duration::MAX;
         let mut failed: Option<Error> = None;
-        for (at, candidate) in self.next_candidates() {
+        let candidates = self.next_candidates();
+        let are_all = candidates.len() == self.candidates.len() && self.refused.is_empty();
+        self.memory.excluded = ExcludedReadings::default();
+        for (at, candidate) in candidates {
             if failed.is_some() && !candidate.in_cluster {
                 break;
+            }
+            if are_all {
+                self.memory.excluded.on_query(&candidate);
             }
             if failed.is_none() && self.listed.is_before(at) {
                 break;
@@ -155,6 +165,7 @@ impl DnsLookup {
                     return Ok((State::Ready(endpoints), ttl));
                 }
                 Answer::NoData { ttl } => {
+                    self.memory.excluded.on_no_data(&candidate);
                     exists = true;
                     negative_ttl = negative_ttl.min(ttl);
                 }

@@ -69,6 +69,34 @@ impl Reading {
     }
 }
 
+/// What the queries of a round without endpoints show about the name. Queries go to the readings inside the cluster first,
+/// so a name that is queried outside it does not exist inside.
+#[derive(Debug, Default)]
+pub(super) struct ExcludedReadings {
+    name_kind: Option<NameKind>,
+}
+
+impl ExcludedReadings {
+    /// `candidate` is queried, and the answers for all before it were negative.
+    pub(super) fn on_query(&mut self, candidate: &Candidate) {
+        if candidate.name_kind == NameKind::Host && !candidate.in_cluster {
+            self.name_kind.get_or_insert(NameKind::Host);
+        }
+    }
+
+    /// `candidate` exists, without records of the types that were queried.
+    pub(super) fn on_no_data(&mut self, candidate: &Candidate) {
+        if candidate.in_cluster && candidate.name_kind != NameKind::Host {
+            self.name_kind.get_or_insert(candidate.name_kind);
+        }
+    }
+
+    /// What the name is, whatever its endpoints are.
+    pub(super) fn name_kind(&self) -> Option<NameKind> {
+        self.name_kind
+    }
+}
+
 /// What the target of a CNAME is, in the cluster of the `pod` that was asked for: `service.namespace.svc.<domain>`,
 /// `pod.service.namespace.svc.<domain>`, or a host.
 fn kind_of(target: &str, pod: &Candidate) -> NameKind {
