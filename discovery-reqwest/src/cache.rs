@@ -1,53 +1,75 @@
-//! A cache of what belongs to an origin or a host, as long as it is in use.
+//! A bounded cache of what belongs to an origin or a host, as long as it is in use.
+
+mod table;
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, Weak},
     time::{Duration, Instant},
 };
 
-use foldhash::fast::RandomState;
+use tokio::{runtime::Handle, task::AbortHandle};
 
-/// An entry that was not used for this long, or at most twice as long, is dropped with its background work when the next
-/// entry is inserted. An application that follows links would otherwise refresh every host that it has ever seen.
-const UNUSED: Duration = Duration::from_secs(300);
+use self::table::{AGES, Table};
+use crate::client::now;
 
 /// A value for each recently used text. Looking up the text as it stands in a URL costs less than parsing a target from it.
-pub(crate) struct Cache<T> {
+///
+/// The values hold background work: a name is refreshed and connections stay open. Other parties choose names, as links
+/// and redirects do, so the number of values is bounded, and a timer drops what is not used.
+pub(crate) struct Cache<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
     entries: RwLock<Entries<T>>,
+    limits: Limits,
 }
 
 struct Entries<T> {
-    by_text: HashMap<Box<str>, Entry<T>, RandomState>,
-    /// When unused entries were dropped and the others were marked as unused. An entry has a mark instead of a time, so
-    /// that using it does not read the clock.
-    swept: Instant,
+    table: Table<T>,
+    /// When the table was last aged.
+    aged: Instant,
+    /// The task that ages the table. It ends when the table is empty.
+    timer: Option<AbortHandle>,
 }
 
-struct Entry<T> {
-    value: T,
-    /// The entry was used since `swept`.
-    used: AtomicBool,
+/// How many values are kept, and for how long without a use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most values. The least recently used one makes room for a new one.
+    pub(crate) capacity: usize,
+    /// A value is dropped when it was not used for this long, or at most a quarter longer.
+    pub(crate) unused: Duration,
 }
 
-impl<T: Clone> Cache<T> {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { entries: RwLock::new(Entries { by_text: HashMap::default(), swept: now }) }
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // More than the Services that an application talks to, and few enough to refresh: about 35 queries a second
+            // with the TTL of 30 s that CoreDNS sets.
+            capacity: 1024,
+            // Long enough for a job that runs every few minutes to find its connections open.
+            unused: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Limits {
+    /// The time between two runs of the timer.
+    fn interval(self) -> Duration {
+        // tokio's timers have milliseconds.
+        (self.unused / (AGES as u32 - 1)).max(Duration::from_millis(1))
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Cache<T> {
+    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+        let entries = Entries { table: Table::new(limits.capacity), aged: now, timer: None };
+        Self(Arc::new(Shared { entries: RwLock::new(entries), limits }))
     }
 
     /// The value of `key`, if there is one.
     pub(crate) fn get(&self, key: &str) -> Option<T> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.by_text.get(key)?;
-        // Read first: a write would take the cache line from the other processors each time.
-        if !entry.used.load(Ordering::Relaxed) {
-            entry.used.store(true, Ordering::Relaxed);
-        }
-        Some(entry.value.clone())
+        self.0.entries.read().unwrap_or_else(PoisonError::into_inner).table.get(key)
     }
 
     /// The value of `key`, made if there is none. Other callers are not blocked meanwhile. If two make the same value at a
@@ -62,32 +84,74 @@ impl<T: Clone> Cache<T> {
             return Ok(value);
         }
         let (value, now) = (make()?, now());
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let unused = entries.sweep(now);
-        let entry = entries.by_text.entry(key.into());
-        let value = entry.or_insert(Entry { value, used: AtomicBool::new(true) }).value.clone();
+        let mut entries = self.0.write();
+        // The timer may be on a runtime that is not driven.
+        let mut dropped = self.0.age(&mut entries, now);
+        let (value, evicted) = entries.table.insert(key, value);
+        dropped.extend(evicted);
+        self.start_timer(&mut entries);
         drop(entries);
         // Drop them after the lock: they may be a hundred connection pools.
-        drop(unused);
+        drop(dropped);
         Ok(value)
+    }
+
+    /// Starts the timer, unless it is running or there is no runtime for it.
+    fn start_timer(&self, entries: &mut Entries<T>) {
+        let is_running = entries.timer.as_ref().is_some_and(|timer| !timer.is_finished());
+        if !is_running && let Ok(runtime) = Handle::try_current() {
+            let timer = runtime.spawn(keep_aging(Arc::downgrade(&self.0), self.0.limits.interval()));
+            entries.timer = Some(timer.abort_handle());
+        }
     }
 }
 
-impl<T> Entries<T> {
-    /// Removes the entries that were not used since the last sweep, if that was long enough ago.
-    fn sweep(&mut self, now: Instant) -> Vec<Entry<T>> {
-        if now.saturating_duration_since(self.swept) < UNUSED {
+impl<T> Shared<T> {
+    fn write(&self) -> RwLockWriteGuard<'_, Entries<T>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the values that have not been used for long, if it is time to look for them.
+    fn age(&self, entries: &mut Entries<T>, now: Instant) -> Vec<T> {
+        if now.saturating_duration_since(entries.aged) < self.limits.interval() {
             return Vec::new();
         }
-        self.swept = now;
-        let unused = self.by_text.extract_if(|_, entry| !std::mem::take(entry.used.get_mut()));
-        unused.map(|(_, entry)| entry).collect()
+        entries.aged = now;
+        entries.table.age()
+    }
+}
+
+/// Drops unused values until the table is empty or gone.
+async fn keep_aging<T>(shared: Weak<Shared<T>>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut entries = shared.write();
+        let dropped = shared.age(&mut entries, now());
+        let is_empty = entries.table.is_empty();
+        if is_empty {
+            // Under the lock, so that the next value starts another timer.
+            entries.timer = None;
+        }
+        drop(entries);
+        drop(dropped);
+        if is_empty {
+            return;
+        }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let Some(timer) = &self.entries.get_mut().unwrap_or_else(PoisonError::into_inner).timer {
+            timer.abort();
+        }
     }
 }
 
 impl<T> fmt::Debug for Cache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").finish_non_exhaustive()
+        f.debug_struct("Cache").field("limits", &self.0.limits).finish_non_exhaustive()
     }
 }
 
@@ -98,28 +162,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_unused_entries_when_a_new_one_is_inserted() {
-        let start = Instant::now();
-        let cache = Cache::new(start);
-        let at = |name: &str, seconds: u64, value: u32| {
-            let now = || start + Duration::from_secs(seconds);
-            cache.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap()
-        };
-        assert_eq!(at("a", 0, 1), 1);
-        assert_eq!(at("b", 0, 2), 2);
-        assert_eq!(at("c", 299, 3), 3);
-        assert_eq!(at("d", 300, 4), 4, "all have been used in the first five minutes");
-        assert_eq!(at("a", 450, 5), 1, "in use, and therefore kept");
-        assert_eq!(at("e", 600, 6), 6, "drops b and c");
-        assert_eq!(at("a", 601, 7), 1);
-        assert_eq!(at("d", 601, 8), 4);
-        assert_eq!(at("b", 602, 9), 9, "made again");
-    }
-
-    #[test]
     fn does_not_block_other_keys_while_a_value_is_made() {
         let start = Instant::now();
-        let cache = Cache::new(start);
+        let cache = Cache::new(Limits::default(), start);
         let get = |name: &str, value: u32| cache.get_or_try_insert(name, || start, || Ok::<_, Infallible>(value));
         get("known", 1).unwrap();
         let made = cache.get_or_try_insert(
@@ -134,5 +179,27 @@ mod tests {
             },
         );
         assert_eq!(made, Ok(4), "the first one to be ready is kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_drops_what_is_not_used() {
+        let limits = Limits { unused: Duration::from_secs(300), ..Limits::default() };
+        let cache = Cache::new(limits, now());
+        let insert =
+            |name: &str, value: u32| cache.get_or_try_insert(name, now, || Ok::<_, Infallible>(value)).unwrap();
+        insert("used", 1);
+        insert("unused", 2);
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            assert_eq!(cache.get("used"), Some(1));
+        }
+        assert_eq!(insert("unused", 3), 3, "dropped, and made again");
+        tokio::time::sleep(Duration::from_secs(299)).await;
+        assert!(cache.get("unused").is_some(), "not before the time is over");
+        tokio::time::sleep(Duration::from_secs(401)).await;
+        assert_eq!((cache.get("used"), cache.get("unused")), (None, None));
+        assert!(cache.0.write().timer.is_none(), "the timer has ended");
+        assert_eq!(insert("used", 4), 4);
+        assert!(cache.0.write().timer.is_some());
     }
 }

@@ -1,11 +1,14 @@
 //! The resolver as the DNS resolver of a plain `reqwest::Client`.
 
-use std::{error::Error as StdError, net::SocketAddr, sync::Arc};
+use std::{error::Error as StdError, net::SocketAddr, sync::Arc, time::Duration};
 
 use discovery_core::{Resolver, Upstream, policy::Tried};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::{cache::Cache, client::now};
+use crate::{
+    cache::{Cache, Limits},
+    client::now,
+};
 
 /// Resolves the hosts of a plain `reqwest::Client` through a [`Resolver`].
 ///
@@ -13,6 +16,9 @@ use crate::{cache::Cache, client::now};
 /// connector tries them in order. A port that the resolver knows is used if the URL names none.
 ///
 /// This balances only new connections, and HTTP/2 uses a single one. Use [`Client`](crate::Client) to balance requests.
+///
+/// Names that were used recently are refreshed in the background, so that no connection waits for them again: the last
+/// 1024 names at most, each until no connection was opened to it for 5 min.
 ///
 /// ```
 /// # use discovery_core::{Resolver, Environment};
@@ -26,7 +32,8 @@ use crate::{cache::Cache, client::now};
 #[derive(Clone, Debug)]
 pub struct DiscoveryResolver {
     resolver: Resolver,
-    /// Holding an upstream keeps its name refreshed in the background, so that no connection waits for it again.
+    limits: Limits,
+    /// Holding an upstream keeps its name refreshed in the background.
     upstreams: Arc<Cache<Upstream>>,
 }
 
@@ -34,7 +41,26 @@ impl DiscoveryResolver {
     /// Creates the hook on `resolver`.
     #[must_use]
     pub fn new(resolver: Resolver) -> Self {
-        Self { resolver, upstreams: Arc::new(Cache::new(now())) }
+        Self::limited(resolver, Limits::default())
+    }
+
+    fn limited(resolver: Resolver, limits: Limits) -> Self {
+        Self { resolver, limits, upstreams: Arc::new(Cache::new(limits, now())) }
+    }
+
+    /// Keeps a name for this long, or at most a quarter longer, after the last connection to it was opened; 5 min by default.
+    #[must_use]
+    pub fn with_unused_timeout(self, unused: Duration) -> Self {
+        let limits = Limits { unused, ..self.limits };
+        Self::limited(self.resolver, limits)
+    }
+
+    /// Keeps at most this many names, and at least one; 1024 by default. The least recently used name makes room for a new
+    /// one.
+    #[must_use]
+    pub fn with_max_names(self, capacity: usize) -> Self {
+        let limits = Limits { capacity, ..self.limits };
+        Self::limited(self.resolver, limits)
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
@@ -47,6 +73,27 @@ impl DiscoveryResolver {
 impl Resolve for DiscoveryResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(self.clone().addresses(name.as_str().to_owned()))
+    }
+}
+
+/// Resolves the hosts that redirects lead to. It keeps none of them, because the server that redirects chooses the names: a
+/// name is resolved for the connection, and not refreshed afterwards.
+#[derive(Clone, Debug)]
+pub(crate) struct RedirectResolver(Resolver);
+
+impl RedirectResolver {
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Self(resolver)
+    }
+}
+
+impl Resolve for RedirectResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.0.clone();
+        Box::pin(async move {
+            let upstream = resolver.resolve(name.as_str()).await?;
+            Ok(Box::new(in_picking_order(&upstream).into_iter()) as Addrs)
+        })
     }
 }
 

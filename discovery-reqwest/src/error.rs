@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use discovery_core::endpoint::Identity;
 use discovery_tower::is_interrupted;
-use url::Position;
+use url::{Position, Url};
 
 /// Why a request has no response: it could not be built, there was no endpoint for it, or the last attempt failed.
 ///
@@ -34,6 +34,7 @@ pub(crate) enum Note {
     Budget,
     Proxy,
     Retained,
+    Undecided,
 }
 
 impl Note {
@@ -46,13 +47,21 @@ impl Note {
             Self::Retained => {
                 "the newest DNS answer does not name the endpoint, which was retained while requests succeeded"
             }
+            Self::Undecided => {
+                "not sent to the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, which is for hosts: the name may be that of a \
+                 Service; write `.svc` after the name of a Service, or a final dot after the name of a host"
+            }
             Self::Budget => "not retried: retry budget exhausted",
         }
     }
 }
 
 impl Error {
-    pub(crate) fn request(error: reqwest::Error, tried: usize) -> Self {
+    pub(crate) fn request(mut error: reqwest::Error, tried: usize) -> Self {
+        // The URL may be that of a redirect, which the server chose.
+        if let Some(url) = error.url_mut() {
+            hide_user_info(url);
+        }
         Self { inner: Inner::Request(error), endpoint: None, tried, note: None, variable: None }
     }
 
@@ -183,6 +192,19 @@ impl Error {
         };
         write!(f, ": {kind}{}", root_cause(error))
     }
+}
+
+/// Removes user and password, which belong in no log. Credentials that are not UTF-8 go as well.
+pub(crate) fn hide_user_info(url: &mut Url) {
+    if has_user_info(url) {
+        // Errors only for URLs without a host, which have neither.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+}
+
+pub(crate) fn has_user_info(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// The last error of the chain says what happened; those before it say that something did.

@@ -38,8 +38,8 @@
 //!   has, and over HTTP/2 that is one connection to one pod.
 //! * **Each endpoint has a `reqwest::Client`**, and therefore a connection pool, of its own. The pool is closed when the
 //!   endpoint is removed.
-//! * **`Host`, SNI and the name in the certificate** stay those of the URL, and so does `:authority` of HTTP/2. One
-//!   exception: if a source of your own gives an endpoint another port than the URL names, `:authority` lacks the port.
+//! * **`Host`, SNI and the name in the certificate** stay those of the URL, and so does `:authority` of HTTP/2, also if a
+//!   source gives an endpoint another port than the URL names.
 //! * **Retries** go to an endpoint that was not tried, and are bounded: see [`Client::execute`].
 //! * **The target** of a URL is its scheme, host and port. `http://_http._tcp.orders.shop/` looks the port up by its name;
 //!   `Host` is `orders.shop` then.
@@ -52,13 +52,29 @@
 //! # Redirects
 //!
 //! The client of the endpoint that answered follows the redirect. To the same scheme, host and port, the redirect stays
-//! with that endpoint; another Service is resolved as by [`DiscoveryResolver`]. A request that fails after a redirect is not
-//! retried, unless an HTTP/2 server refused it and the method is idempotent. The policy is reqwest's default of ten
-//! redirects, unless [`ClientBuilder::configure`] sets another one.
+//! with that endpoint; to another port of the host, it goes to that port of the endpoint's address. Another host, which may
+//! be a Service, is resolved for the connection and not kept, because the server chose its name. Credentials stay with the
+//! scheme, host and port of the URL. A request that fails after a redirect is not retried, unless an HTTP/2 server refused
+//! it and the method is idempotent. The policy is reqwest's default of ten redirects, unless [`ClientBuilder::configure`]
+//! sets another one.
 //!
 //! # Cookies
 //!
-//! All endpoints share one cookie store, if any: `ClientBuilder::cookie_store`, feature `cookies`.
+//! All endpoints share one cookie store, if any: `ClientBuilder::cookie_store`, feature `cookies`. The names of a cluster
+//! count as public suffixes (RFC 6265, 5.3), so no Service can set a cookie for another one:
+//!
+//! | host | cookies |
+//! |---|---|
+//! | one label; `service.namespace.svc…`, `pod.service.namespace.svc…` | stay with the name that set them |
+//! | two labels, which may be `service.namespace` | the same, and a cookie for its own name is sent to the names below it |
+//! | all others | by their `Domain`, but never to a name of the rows above |
+//!
+//! A cookie whose `Domain` has one label, or is a part of a Service's name, is refused.
+//!
+//! # Targets that are not used
+//!
+//! The client keeps a target for 5 min after its last request ([`ClientBuilder::unused_timeout`]), and 1024 targets at most
+//! ([`ClientBuilder::max_targets`]). A timer drops the others, with their connections and background work.
 //!
 //! # Timeouts
 //!
@@ -98,8 +114,10 @@
 //! `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY` names, unless `NO_PROXY` excludes the host; the proxy resolves the name.
 //!
 //! A name of two or three labels may be either: `example.com` is Service `example` in namespace `com`, or a host. The
-//! client looks it up first. It is a Service if DNS or another source knows it as one, and a host otherwise, also if no
-//! source answers.
+//! client looks it up first. It is a host if a source knows it as one, or if the cluster's DNS says that no such Service
+//! exists, whatever DNS says about the host. While DNS does not answer, nothing is known: the request waits for
+//! [`ClientBuilder::endpoint_timeout`] and fails, because the proxy must not receive what is for a Service. Outside a cluster
+//! it is a host then. `example.com.`, with a final dot, is a host in any case.
 //!
 //! [`ClientBuilder::no_proxy`] switches the proxies off. A proxy that is set in [`ClientBuilder::configure`] receives every
 //! request that it applies to, requests to Services included, and the address of the endpoint is not used then.
@@ -126,6 +144,8 @@
 
 mod cache;
 mod client;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod dns;
 mod error;
 #[cfg(feature = "middleware")]

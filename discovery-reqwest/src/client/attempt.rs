@@ -21,7 +21,11 @@ use http::{HeaderMap, Method, Version};
 use reqwest::{Request, Response, Url, redirect};
 use tokio::time::Sleep;
 
-use super::{endpoints::Pool, in_flight::in_flight, now};
+use super::{
+    endpoints::Pool,
+    in_flight::{in_flight, without_user_info},
+    now,
+};
 use crate::{Error, error::Note, response::EndpointsTried};
 
 /// A request on its way to the endpoint that was picked for it.
@@ -82,7 +86,7 @@ impl Attempt {
         if self.redirected {
             // The body is that of another endpoint.
             self.pick.complete(Outcome::Success, now);
-            return response;
+            return without_user_info(response);
         }
         let outcome = head_outcome(response.status(), response.headers());
         let url = self.copy.url.take();

@@ -1,11 +1,21 @@
 //! The configuration of a client.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use discovery_core::{Resolver, policy::retry::REMOVED_SILENCE};
 
-use super::{Client, attempt, proxied::SystemProxies};
-use crate::{DiscoveryResolver, Error};
+use super::{
+    Client, attempt,
+    endpoint_port::{EndpointPort, Scout},
+    proxied::SystemProxies,
+};
+#[cfg(feature = "cookies")]
+use crate::cookies::{FilteredCookies, ServiceCookies};
+use crate::{Error, cache::Limits, dns::RedirectResolver};
 
 /// How long a request waits for an endpoint, unless set otherwise: callers do not notice the rolling restart of a single
 /// pod, and learn of an outage before they lose patience.
@@ -51,7 +61,10 @@ pub(super) struct Settings {
     configure: Configure,
     tls: Option<Configure>,
     cookies: Option<Configure>,
-    dns: DiscoveryResolver,
+    dns: RedirectResolver,
+    /// Made when the first endpoint has another port than the URL.
+    scout: Arc<OnceLock<Scout>>,
+    targets: Limits,
     /// The proxies of the environment may be used.
     proxies: bool,
     /// Replaces the timeout of `configure`.
@@ -88,10 +101,31 @@ impl Settings {
         Self { connect_timeout: Some(timeout), ..self.clone() }
     }
 
+    /// How many targets are kept, and for how long without a request.
+    pub(super) fn targets(&self) -> Limits {
+        self.targets
+    }
+
+    /// Makes destinations for [`EndpointPort`]. One for all endpoints, because a TLS configuration takes milliseconds.
+    pub(super) fn scout(&self) -> Result<Scout, reqwest::Error> {
+        if let Some(scout) = self.scout.get() {
+            return Ok(scout.clone());
+        }
+        let builder = reqwest::Client::builder();
+        // No certificate is checked, so the machine need not have any.
+        #[cfg(feature = "rustls")]
+        let builder = builder.tls_certs_only([]);
+        let scout = Scout::new(self.tls.iter().fold(builder, |builder, set| set(builder)))?;
+        Ok(self.scout.get_or_init(|| scout).clone())
+    }
+
     /// The builder of one endpoint's client. It does not retry by itself: such a retry would go to the same endpoint, would
     /// not be paid from the budget, and costs a copy of each request.
-    pub(super) fn endpoint(&self, proxies: bool) -> reqwest::ClientBuilder {
+    ///
+    /// `port` is applied first, so that layers of `configure` are around it.
+    pub(super) fn endpoint(&self, proxies: bool, port: Option<EndpointPort>) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder();
+        let builder = port.into_iter().fold(builder, reqwest::ClientBuilder::connector_layer);
         // Without this feature the application may still use HTTP/2, and then only reqwest recognizes a refusal.
         #[cfg(feature = "http2")]
         let builder = builder
@@ -109,7 +143,7 @@ impl Settings {
     }
 
     /// Applies the settings. The client uses the proxies of the environment if `proxies` and unless they are switched off.
-    /// It resolves the hosts of redirects in the same way as those of requests.
+    /// It resolves the hosts of redirects through the same resolver as those of requests, and keeps none of them.
     fn configured(&self, builder: reqwest::ClientBuilder, proxies: bool) -> reqwest::ClientBuilder {
         let defaults = builder.dns_resolver(self.dns.clone()).connect_timeout(CONNECT_TIMEOUT);
         let defaults = if proxies && self.proxies { defaults } else { defaults.no_proxy() };
@@ -124,7 +158,7 @@ impl Settings {
 
 impl ClientBuilder {
     pub(super) fn new(resolver: Resolver) -> Self {
-        let dns = DiscoveryResolver::new(resolver.clone());
+        let dns = RedirectResolver::new(resolver.clone());
         Self {
             resolver,
             settings: Settings {
@@ -132,6 +166,8 @@ impl ClientBuilder {
                 tls: None,
                 cookies: None,
                 dns,
+                scout: Arc::default(),
+                targets: Limits::default(),
                 proxies: true,
                 connect_timeout: None,
                 endpoint_timeout: ENDPOINT_TIMEOUT,
@@ -227,6 +263,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Keeps a target for this long, or at most a quarter longer, after its last request; 5 min by default.
+    ///
+    /// A target holds connections, and its name is refreshed in the background. The next request begins anew. An
+    /// [`Upstream`](discovery_core::Upstream) of your own keeps the endpoints of its target known meanwhile.
+    pub fn unused_timeout(mut self, unused: Duration) -> Self {
+        self.settings.targets.unused = unused;
+        self
+    }
+
+    /// Keeps at most this many targets, and at least one; 1024 by default. The least recently used target makes room for a
+    /// new one; its requests in flight are not affected.
+    pub fn max_targets(mut self, capacity: usize) -> Self {
+        self.settings.targets.capacity = capacity;
+        self
+    }
+
     /// Ignores the proxies of the environment (`HTTP_PROXY` and others).
     ///
     /// By default hosts are reached through them, as in reqwest, and Services are not: see
@@ -236,17 +288,24 @@ impl ClientBuilder {
         self
     }
 
-    /// Stores the cookies of responses and sends them with later requests, to every endpoint.
+    /// Stores the cookies of responses and sends them with later requests, to every endpoint of their host.
     ///
-    /// Do not use reqwest's own `cookie_store` in [`configure`](Self::configure): it makes one store for each endpoint.
+    /// A cookie of a Service stays with the name that set it: [the crate documentation](crate#cookies) has the rules.
+    ///
+    /// Do not use reqwest's own `cookie_store` in [`configure`](Self::configure): it makes one store for each endpoint, and
+    /// lets one Service set cookies for others.
     #[cfg(feature = "cookies")]
-    pub fn cookie_store(self) -> Self {
-        self.cookie_provider(Arc::new(reqwest::cookie::Jar::default()))
+    pub fn cookie_store(mut self) -> Self {
+        let store = Arc::new(ServiceCookies::default());
+        self.settings.cookies = Some(Arc::new(move |builder| builder.cookie_provider(store.clone())));
+        self
     }
 
-    /// Like [`cookie_store`](Self::cookie_store), with a store of your own.
+    /// Like [`cookie_store`](Self::cookie_store), with a store of your own. It receives no cookie that a Service sets for
+    /// other names. It decides alone which cookies a request carries, so hosts can set cookies for names below them.
     #[cfg(feature = "cookies")]
     pub fn cookie_provider(mut self, store: Arc<impl reqwest::cookie::CookieStore + 'static>) -> Self {
+        let store = Arc::new(FilteredCookies::new(store));
         self.settings.cookies = Some(Arc::new(move |builder| builder.cookie_provider(store.clone())));
         self
     }

@@ -12,7 +12,9 @@ use discovery_core::{
     },
 };
 
-use super::{builder::Settings, now};
+use reqwest::Url;
+
+use super::{builder::Settings, endpoint_port::EndpointPort, now};
 use crate::Error;
 
 /// The clients of one target's endpoints, and the budget for the retries of its requests.
@@ -33,14 +35,14 @@ impl Pool {
             // Addresses and `localhost` are dialed as they stand in the URL.
             _ => None,
         };
-        let target_port = target.port().number().map(u16::from);
+        let origins = host.as_deref().map_or_else(Vec::new, |host| origins(target, host));
         let settings = settings.clone();
         let clients = EndpointMap::new(resolver.upstream(target)?, move |endpoint: &Endpoint| {
-            let mut builder = settings.endpoint(proxies);
+            let port = EndpointPort::new(&origins, endpoint.port(), || settings.scout()).map_err(ClientError::new)?;
+            let mut builder = settings.endpoint(proxies, port);
             if let Some(host) = &host {
-                // Port 0 stands for the scheme's own port: a redirect from http to https on the same host changes it.
-                let port = |addr: SocketAddr| if Some(addr.port()) == target_port { 0 } else { addr.port() };
-                let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), port(addr)).into()).collect();
+                // Port 0 stands for that of the URL, which a redirect may change.
+                let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), 0).into()).collect();
                 // The URL may write the host with its final dot.
                 builder = builder.resolve_to_addrs(host, &addrs).resolve_to_addrs(&format!("{host}."), &addrs);
             }
@@ -98,4 +100,12 @@ impl Pool {
         let has_untried = |tried: &Tried| self.upstream().has_untried(tried);
         attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
     }
+}
+
+/// How a URL may write the origin of `target`: with and without the final dot of its `host`.
+fn origins(target: &Target, host: &str) -> Vec<Url> {
+    let scheme = target.scheme().map_or_else(|| "http".to_owned(), ToString::to_string);
+    let port = target.port().number().map(|port| format!(":{port}")).unwrap_or_default();
+    let urls = ["", "."].map(|dot| Url::parse(&format!("{scheme}://{host}{dot}{port}/")));
+    urls.into_iter().flatten().collect()
 }

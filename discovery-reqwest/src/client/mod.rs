@@ -2,6 +2,7 @@
 
 mod attempt;
 mod builder;
+mod endpoint_port;
 mod endpoints;
 mod in_flight;
 mod proxied;
@@ -18,7 +19,11 @@ use url::Position;
 pub use self::builder::ClientBuilder;
 use self::{builder::Settings, proxied::SystemProxies, route::Route};
 
-use crate::{Error, RequestBuilder, cache::Cache};
+use crate::{
+    Error, RequestBuilder,
+    cache::Cache,
+    error::{has_user_info, hide_user_info},
+};
 
 /// An HTTP client that picks an endpoint for each request. Cloning it is cheap, and clones share all connections.
 #[derive(Clone)]
@@ -50,7 +55,8 @@ impl Client {
     }
 
     fn assemble(resolver: Resolver, settings: Settings, proxies: SystemProxies, template: reqwest::Client) -> Self {
-        Self(Arc::new(Inner { resolver, settings, proxies, template, routes: Cache::new(now()) }))
+        let routes = Cache::new(settings.targets(), now());
+        Self(Arc::new(Inner { resolver, settings, proxies, template, routes }))
     }
 
     /// Begins a request with any method.
@@ -129,18 +135,17 @@ impl Client {
     /// Moves user and password from the URL, which errors show, to the `Authorization` header, as the request builder
     /// does.
     fn hide_credentials(&self, request: &mut Request) {
-        let url = request.url();
-        if url.username().is_empty() && url.password().is_none() {
+        if !has_user_info(request.url()) {
             return;
         }
+        let url = request.url();
         if let Ok(built) = self.0.template.get(url.clone()).build()
             && let Some(credentials) = built.headers().get(header::AUTHORIZATION)
         {
             request.headers_mut().entry(header::AUTHORIZATION).or_insert(credentials.clone());
         }
         // Credentials that are not UTF-8 are not sent, as by the builder, and must not stay in the URL either.
-        let _ = request.url_mut().set_username("");
-        let _ = request.url_mut().set_password(None);
+        hide_user_info(request.url_mut());
     }
 
     /// Creates a client with the same resolver and settings, and with connection pools of its own.

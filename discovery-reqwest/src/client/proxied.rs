@@ -6,7 +6,7 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Request, Response, Url};
 
-use super::builder::Settings;
+use super::{builder::Settings, in_flight::without_user_info};
 use crate::{Error, error::Note};
 
 /// The proxies of the environment, as reqwest reads them: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
@@ -53,6 +53,7 @@ impl Proxied {
                 self.client.get_or_init(|| made)
             }
         };
-        client.execute(request).await.map_err(|error| Error::request(error, 1).with_note(Note::Proxy))
+        let response = client.execute(request).await;
+        response.map(without_user_info).map_err(|error| Error::request(error, 1).with_note(Note::Proxy))
     }
 }

@@ -9,14 +9,22 @@ use discovery_core::{
 };
 
 use super::{builder::Settings, endpoints::Pool, proxied::Proxied};
-use crate::Error;
+use crate::{Error, error::Note};
 
 /// Where the requests of a target go, as far as it is known before the first query.
 pub(super) enum Route {
     Endpoints(Pool),
     Proxy(Proxied),
     /// The name has a proxy unless it is a Service, which only the sources know.
-    Either(Pool, Proxied),
+    Undecided(Undecided),
+}
+
+/// A name that may be a Service, and for which the environment names a proxy.
+pub(super) struct Undecided {
+    pool: Pool,
+    proxied: Proxied,
+    /// Outside a cluster, what no source knows is a host.
+    in_cluster: bool,
 }
 
 /// Where one request goes.
@@ -35,38 +43,64 @@ impl Route {
             return Ok(Self::Proxy(Proxied::new(settings)));
         }
         let pool = Pool::new(resolver, target, settings, false)?;
-        Ok(if is_service(target, resolver.in_cluster()) {
-            Self::Endpoints(pool)
-        } else {
-            Self::Either(pool, Proxied::new(settings))
-        })
+        let in_cluster = resolver.in_cluster();
+        if is_service(target, in_cluster) {
+            return Ok(Self::Endpoints(pool));
+        }
+        Ok(Self::Undecided(Undecided { pool, proxied: Proxied::new(settings), in_cluster }))
     }
 
-    /// Chooses for one request. Waits up to `endpoint_timeout` for the first answer of the sources if they decide.
-    pub(super) async fn choose(&self, endpoint_timeout: Duration) -> Destination<'_> {
+    /// Chooses for one request. Waits up to `endpoint_timeout` for the sources if they decide.
+    ///
+    /// # Errors
+    /// If the name has a proxy and no source knows whether it is a Service or a host.
+    pub(super) async fn choose(&self, endpoint_timeout: Duration) -> Result<Destination<'_>, Error> {
         match self {
-            Self::Endpoints(pool) => Destination::Endpoints(pool),
-            Self::Proxy(proxied) => Destination::Proxy(proxied),
-            Self::Either(pool, proxied) => {
-                let upstream = pool.upstream();
-                // The explanation holds the answer, and the errors as well.
-                let _ = tokio::time::timeout(endpoint_timeout, upstream.first_answer()).await;
-                let is_host = match upstream.explain().name_kind {
-                    Some(name_kind) => name_kind == NameKind::Host,
-                    None => upstream.endpoints().is_empty(),
-                };
-                if is_host { Destination::Proxy(proxied) } else { Destination::Endpoints(pool) }
+            Self::Endpoints(pool) => Ok(Destination::Endpoints(pool)),
+            Self::Proxy(proxied) => Ok(Destination::Proxy(proxied)),
+            Self::Undecided(undecided) => undecided.choose(endpoint_timeout).await,
+        }
+    }
+}
+
+impl Undecided {
+    async fn choose(&self, endpoint_timeout: Duration) -> Result<Destination<'_>, Error> {
+        let upstream = self.pool.upstream();
+        let decided = async {
+            // The explanation holds the answers, and the errors as well.
+            let _ = upstream.first_answer().await;
+            if self.is_host().is_none() {
+                let _ = upstream.ready().await;
             }
+        };
+        let _ = tokio::time::timeout(endpoint_timeout, decided).await;
+        match (self.is_host(), upstream.pick()) {
+            (Some(true), _) => Ok(Destination::Proxy(&self.proxied)),
+            (Some(false), _) | (None, Ok(_)) => Ok(Destination::Endpoints(&self.pool)),
+            // The proxy must not receive a request to a Service, with its credentials, because DNS is down.
+            (None, Err(error)) => Err(Error::from(error).with_note(Note::Undecided)),
+        }
+    }
+
+    /// Whether the name is a host and not a Service; `None` if no source knows.
+    fn is_host(&self) -> Option<bool> {
+        let upstream = self.pool.upstream();
+        match upstream.explain().name_kind {
+            Some(name_kind) => Some(name_kind == NameKind::Host),
+            // A source of the application's own may say only where the endpoints are.
+            None if !upstream.endpoints().is_empty() => Some(false),
+            None => (!self.in_cluster).then_some(true),
         }
     }
 }
 
 /// Returns whether the target can be a Service: not an address, not a name of four labels or more without `svc`, and not a
-/// name with a label that only a host can have, such as `my_db`.
+/// name with a label that only a host can have, such as `my_db`. With a final dot, a name of up to three labels is a host.
 fn may_be_service(target: &Target) -> bool {
-    let Host::Name { name, .. } = target.host() else { return false };
+    let Host::Name { name, absolute, .. } = target.host() else { return false };
     let is_strict = name.labels().all(|label| ServiceName::new(label).is_ok());
-    is_strict && (name.label_count() <= 3 || is_service(target, true)) || matches!(target.port(), Port::Name(_))
+    is_strict && (name.label_count() <= 3 && !absolute || is_service(target, true))
+        || matches!(target.port(), Port::Name(_))
 }
 
 /// Returns whether the target is a Service for sure: one label in a cluster, `service.namespace.svc…`,

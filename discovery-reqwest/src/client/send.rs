@@ -3,7 +3,6 @@
 use std::{borrow::Borrow, pin::pin};
 
 use discovery_core::policy::retry::{Attempts, is_idempotent_method};
-use http::{HeaderValue, header};
 use reqwest::{Request, Response, Url};
 
 use super::{
@@ -33,7 +32,7 @@ pub(crate) async fn send(
     let route = client.route(request.url())?;
     let pool = match &*route {
         Route::Endpoints(pool) => pool,
-        route => match Box::pin(route.choose(settings.endpoint_timeout())).await {
+        route => match Box::pin(route.choose(settings.endpoint_timeout())).await? {
             Destination::Endpoints(pool) => pool,
             Destination::Proxy(proxied) => return Box::pin(proxied.send(request)).await,
         },
@@ -44,6 +43,7 @@ pub(crate) async fn send(
 /// Sends one request to the endpoints of its target.
 async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Result<Response, Error> {
     pool.count_request();
+    remove_srv_labels(request.url_mut());
     let mut attempts = Attempts::new(is_idempotent_method(request.method().as_str()));
     let mut last: Option<Error> = None;
     loop {
@@ -56,7 +56,7 @@ async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Resu
         };
         attempts.begin();
         let may_leave = attempts.may_time_out();
-        let copy = copy_and_aim(&mut request, pick.endpoint().port(), may_leave);
+        let copy = RequestCopy::new(&request, may_leave);
         let picked = (may_leave && copy.is_whole()).then(|| pick.loaded_endpoint().clone());
         let silent = || pool.removed_and_silent(picked.as_deref(), settings.removed_silence());
         let mut attempt = Attempt::new(pick, copy, settings.attempt_timeout().filter(|_| picked.is_some()));
@@ -80,48 +80,14 @@ async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Resu
     }
 }
 
-/// Copies the request as far as a retry needs it, then points it at the endpoint's port. `with_url`: the copy holds the
-/// URL even if the request is sent to it as it stands.
-fn copy_and_aim(request: &mut Request, port: u16, with_url: bool) -> RequestCopy {
-    if !needs_aim(request.url(), port) {
-        return RequestCopy::new(request, with_url);
-    }
-    let copy = RequestCopy::new(request, true);
-    aim(request, port);
-    copy
-}
-
-fn needs_aim(url: &Url, port: u16) -> bool {
-    url.host_str().is_some_and(|host| host.starts_with('_')) || has_other_port(url, port)
-}
-
-/// Returns whether the URL names a port that is not the endpoint's. 0: the endpoint has no port of its own.
-fn has_other_port(url: &Url, port: u16) -> bool {
-    url.port().is_some_and(|written| port != 0 && written != port)
-}
-
-/// Points the request at a port of the endpoint, while `Host` stays that of the URL.
-///
-/// The labels of an SRV name say how the port was looked up and are not part of the host. A port in the URL overrides the
-/// endpoint's in reqwest, so it is removed where the two differ; over HTTP/2, `:authority` then lacks it.
-fn aim(request: &mut Request, port: u16) {
-    if let Some(host) = request.url().host_str().and_then(without_srv_labels).map(str::to_owned) {
+/// Removes the labels of an SRV name from the host of a URL: they say how the port was looked up.
+fn remove_srv_labels(url: &mut Url) {
+    if let Some(host) = url.host_str().and_then(without_srv_labels).map(str::to_owned) {
         // The rest of a valid host is a valid host.
-        let _ = request.url_mut().set_host(Some(&host));
-    }
-    if has_other_port(request.url(), port) {
-        if let Ok(logical) = HeaderValue::try_from(authority(request.url())) {
-            request.headers_mut().entry(header::HOST).or_insert(logical);
-        }
-        let _ = request.url_mut().set_port(None);
+        let _ = url.set_host(Some(&host));
     }
 }
 
 fn without_srv_labels(host: &str) -> Option<&str> {
     host.strip_prefix('_')?.splitn(3, '.').nth(2)
-}
-
-fn authority(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}{port}", url.host_str().unwrap_or_default())
 }
