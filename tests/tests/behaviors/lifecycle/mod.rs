@@ -7,4 +7,5 @@ mod in_flight;
 mod removed_endpoints;
 mod retained;
 mod rolling_restart;
+mod unused_targets;
 mod watches;

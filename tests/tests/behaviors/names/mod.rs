@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cluster_domain;
+mod cookies;
 mod corefile;
 mod external_names;
 mod host_header;
@@ -10,6 +11,7 @@ mod machine;
 mod namespace;
 mod proxies;
 mod query_budget;
+mod redirects;
 mod remembered_names;
 mod search_lists;
 mod smoke;

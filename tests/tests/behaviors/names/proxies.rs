@@ -30,7 +30,7 @@ async fn services_bypass_the_proxy_and_hosts_use_it() {
     let proxy = FakePod::start("proxy").await.unwrap();
     tokio::task::block_in_place(|| in_process("names::proxies::child_with_a_proxy", &proxy));
     let through = proxy.requests();
-    assert_eq!(through, 6, "the requests that the child counts");
+    assert_eq!(through, 7, "the requests that the child counts");
 
     tokio::task::block_in_place(|| in_process("names::proxies::child_with_the_proxy_disabled", &proxy));
     assert_eq!(proxy.requests(), through);
@@ -70,11 +70,32 @@ async fn child_with_a_proxy() {
     assert!(dns.questions().iter().all(|asked| !asked.name.contains("a.b.example")), "{:?}", dns.questions());
     assert_eq!(answered(&client, &format!("http://{}/", outside.addr())).await.unwrap(), "proxy", "5: an address");
 
-    // A Service that is not found does not concern the proxy; a name that may be a host does.
-    dns.script(Rule::any().servfail());
-    let error = answered(&client, "http://nobody.shop.svc/").await.unwrap_err();
+    // The cluster denies the name, so it is a host, although the query for the host fails.
+    dns.script(Rule::any().name("only.example.com").servfail());
+    assert_eq!(answered(&client, "http://only.example.com/").await.unwrap(), "proxy", "6: DNS knows no host");
+
+    // A Service that exists without endpoints is not a host.
+    dns.script(Rule::any().name("idle.other.svc.cluster.local").nodata());
+    let client = Client::builder(world.resolver().build().unwrap());
+    let client = client.endpoint_timeout(std::time::Duration::from_millis(300)).build().unwrap();
+    let error = answered(&client, "http://idle.other/").await.unwrap_err();
     assert!(error.as_discovery().is_some(), "{}", error_texts(&error));
-    assert_eq!(answered(&client, "http://other.example.com/").await.unwrap(), "proxy", "6: DNS is down");
+    assert!(answered(&client, &world.url()).await.unwrap().starts_with("orders-"));
+
+    // While DNS fails, nothing is known of a name: the proxy gets neither the request nor its credentials.
+    let rule = dns.script(Rule::any().servfail());
+    for (down, name) in [("servfail", "other.example.com"), ("servfail", "billing.other"), ("silent", "rates.other")] {
+        if down == "silent" {
+            dns.remove_rule(rule);
+            dns.script(Rule::any().drop());
+        }
+        let request = client.get(format!("http://{name}/")).bearer_auth("secret");
+        let error = within("an error", request.send()).await.unwrap_err();
+        assert!(error.as_discovery().is_some(), "{}", error_texts(&error));
+        assert!(error.to_string().contains(name) && error.to_string().contains("not sent to the proxy"), "{error}");
+    }
+    assert_eq!(answered(&client, "http://host.example./").await.unwrap(), "proxy", "7: a final dot says so");
+    assert!(answered(&client, "http://nobody.shop.svc/").await.unwrap_err().as_discovery().is_some());
     // A name that was a Service stays one.
     assert!(answered(&client, &world.url()).await.unwrap().starts_with("orders-"));
 }
