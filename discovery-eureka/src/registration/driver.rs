@@ -7,9 +7,10 @@ use http::Response;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    machine::{Machine, Outcome, Step},
+    machine::Machine,
     record::Record,
     state::RegistrationState,
+    step::{Outcome, Step},
 };
 use crate::{
     Error, Status,

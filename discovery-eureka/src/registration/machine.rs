@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::{record::Record, state::RegistrationState};
+use super::{
+    pace::Pace,
+    record::Record,
+    state::RegistrationState,
+    step::{Outcome, Step, is_refusal},
+};
 use crate::{Error, Instance, Status};
-
-/// The first retry delay; it doubles with each further failure.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// How many times in a row a foreign record is overwritten at once. After that it is overwritten once per interval, so
 /// that two pods with one id do not keep overwriting each other.
@@ -17,35 +19,6 @@ const MAX_CONFLICTS: u32 = 3;
 
 /// The record is read back after this many heartbeats: an operator may have set an override in the registry.
 const READ_BACK_AFTER: u32 = 4;
-
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Send the record. `dirty` is the time of its latest change.
-    Register {
-        dirty: u64,
-    },
-    Heartbeat {
-        dirty: u64,
-    },
-    /// Read the record back.
-    Verify,
-    PutOverride(Status),
-    RemoveOverride(Status),
-    Metadata(BTreeSet<String>),
-    Wait(Instant),
-}
-
-/// The outcome of a step.
-#[derive(Clone, Debug)]
-pub(super) enum Outcome {
-    Done,
-    /// The registry does not know this pod (404).
-    Unknown,
-    Failed(Error),
-    /// The record that the registry holds.
-    Held(Box<Instance>),
-}
 
 /// What the current status comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,17 +52,13 @@ pub(super) struct Machine {
     claims_up: bool,
     /// Heartbeats since the record was read back.
     heartbeats: u32,
-    heartbeat_at: Instant,
-    /// Only heartbeats are sent before then.
-    paused_until: Instant,
-    failures: u32,
     conflicts: u32,
-    update_limit: UpdateLimit,
+    pace: Pace,
 }
 
 impl Machine {
     pub(super) fn new(record: Record, status: Status, now: Instant, wall: u64) -> Self {
-        let update_limit = UpdateLimit::new(record.renewal(), now);
+        let pace = Pace::new(record.renewal(), record.lease(), now);
         Self {
             record,
             state: RegistrationState { status, pending: true, ..RegistrationState::default() },
@@ -104,11 +73,8 @@ impl Machine {
             unverified: false,
             claims_up: false,
             heartbeats: 0,
-            heartbeat_at: now,
-            paused_until: now,
-            failures: 0,
             conflicts: 0,
-            update_limit,
+            pace,
         }
     }
 
@@ -123,14 +89,15 @@ impl Machine {
     /// Returns what to do now.
     pub(super) fn next(&self, now: Instant) -> Step {
         let registered = self.is_registered();
+        let (paused_until, heartbeat_at) = (self.pace.paused_until(), self.pace.heartbeat_at());
         match self.pending_step() {
-            Some(step) if self.paused_until <= now => step,
+            Some(step) if paused_until <= now => step,
             // A registration renews the lease as well, and the registry rejects a heartbeat with a change that it has
             // not accepted yet.
-            _ if registered && self.heartbeat_at <= now => Step::Heartbeat { dirty: self.dirty },
-            Some(_) if registered => Step::Wait(self.paused_until.min(self.heartbeat_at)),
-            Some(_) => Step::Wait(self.paused_until),
-            None => Step::Wait(self.heartbeat_at),
+            _ if registered && heartbeat_at <= now => Step::Heartbeat { dirty: self.dirty },
+            Some(_) if registered => Step::Wait(paused_until.min(heartbeat_at)),
+            Some(_) => Step::Wait(paused_until),
+            None => Step::Wait(heartbeat_at),
         }
     }
 
@@ -138,7 +105,7 @@ impl Machine {
     pub(super) fn done(&mut self, step: &Step, outcome: Outcome, now: Instant, wall: u64) {
         self.state.requests += 1;
         // Without a response the request may have arrived.
-        let refused = matches!(&outcome, Outcome::Failed(error) if is_refusal(error));
+        let refused = outcome.is_refusal();
         self.override_sent |= matches!(step, Step::PutOverride(_)) && !refused;
         self.state.error = match &outcome {
             Outcome::Failed(error) => Some(error.clone()),
@@ -151,18 +118,18 @@ impl Machine {
             (Step::Heartbeat { .. }, Outcome::Done) => self.on_heartbeat(now),
             (Step::Verify, Outcome::Held(held)) => self.on_verified(&held, now, wall),
             // Perhaps another registry node that does not have the record yet: the next heartbeat decides.
-            (Step::Verify, _) => self.paused_until = now + self.record.renewal(),
+            (Step::Verify, _) => self.pace.pause(now),
             (
                 Step::Metadata(_) | Step::Heartbeat { .. } | Step::PutOverride(_) | Step::RemoveOverride(_),
                 Outcome::Unknown,
             ) => {
                 self.state.lost += 1;
-                self.on_success(now);
+                self.pace.on_success(now);
                 self.change(wall);
             }
             (Step::Metadata(keys), _) => {
                 self.metadata.retain(|key| !keys.contains(key));
-                self.on_success(now);
+                self.pace.on_success(now);
             }
             (Step::PutOverride(_), _) => self.on_override(step, now),
             (Step::RemoveOverride(_), _) => {
@@ -182,7 +149,7 @@ impl Machine {
             && matches!(self.state.status, Status::Starting | Status::OutOfService);
         let due = match step {
             // An override that the result required may have been sent before this heartbeat.
-            Step::Heartbeat { .. } => self.checked_at < self.heartbeat_at,
+            Step::Heartbeat { .. } => self.checked_at < self.pace.heartbeat_at(),
             Step::Register { .. } => now.saturating_duration_since(self.checked_at) >= self.record.renewal(),
             _ => false,
         };
@@ -242,13 +209,11 @@ impl Machine {
         self.update_state();
     }
 
-    /// Sends a change now. A change beyond the limit waits for the next heartbeat, and every change waits while no
-    /// registry responds; but a change that is allowed does not wait behind an earlier one that was refused.
+    /// Sends a change now, within the limit. Every change waits while no registry responds.
     fn limit_updates(&mut self, now: Instant) {
-        let responds = self.failures == 0 || self.state.error.as_ref().is_some_and(is_refusal);
+        let responds = !self.pace.is_failing() || self.state.error.as_ref().is_some_and(is_refusal);
         if responds {
-            let allowed = self.update_limit.take(now);
-            self.paused_until = if allowed { now } else { self.heartbeat_at };
+            self.pace.limit_update(now);
         }
     }
 
@@ -316,20 +281,18 @@ impl Machine {
         if self.state.status == Status::OutOfService {
             self.override_steps = VecDeque::from([Step::PutOverride(Status::OutOfService)]);
         }
-        self.on_success(now);
-        self.heartbeat_at = now + self.record.renewal();
+        self.pace.on_renewal(now);
     }
 
     fn on_heartbeat(&mut self, now: Instant) {
         // After an outage the registry may hold anything.
-        self.unverified |= self.failures > 0;
+        self.unverified |= self.pace.is_failing();
         self.heartbeats += 1;
-        self.on_success(now);
-        self.heartbeat_at = now + self.record.renewal();
+        self.pace.on_renewal(now);
     }
 
     fn on_verified(&mut self, held: &Instance, now: Instant, wall: u64) {
-        self.on_success(now);
+        self.pace.on_success(now);
         if self.record.matches(held) {
             (self.unverified, self.heartbeats, self.conflicts) = (false, 0, 0);
             self.state.verified = true;
@@ -341,7 +304,7 @@ impl Machine {
         // The registry keeps the later record, by the clock of its writer.
         self.change(wall.max(held.last_dirty.unwrap_or(0).saturating_add(1)));
         if self.conflicts >= MAX_CONFLICTS {
-            self.paused_until = self.heartbeat_at.max(now + FIRST_RETRY.min(self.record.renewal()));
+            self.pace.pause_until_heartbeat(now);
         }
     }
 
@@ -362,12 +325,7 @@ impl Machine {
         if self.override_steps.front() == Some(step) {
             self.override_steps.pop_front();
         }
-        self.on_success(now);
-    }
-
-    fn on_success(&mut self, now: Instant) {
-        self.failures = 0;
-        self.paused_until = now;
+        self.pace.on_success(now);
     }
 
     fn on_failure(&mut self, step: &Step, now: Instant, wall: u64) {
@@ -376,12 +334,7 @@ impl Machine {
             // for an unknown instance.
             self.change(wall);
         }
-        let retry_at = now + self.retry_delay();
-        self.failures = self.failures.saturating_add(1);
-        self.paused_until = retry_at;
-        if matches!(step, Step::Heartbeat { .. }) {
-            self.heartbeat_at = retry_at;
-        }
+        self.pace.on_failure(matches!(step, Step::Heartbeat { .. }), now);
     }
 
     /// Marks the record as changed, so that it is registered again.
@@ -391,48 +344,11 @@ impl Machine {
         self.state.listed = None;
     }
 
-    /// At most a third of the lease, so that the lease survives two failures.
-    fn retry_delay(&self) -> Duration {
-        let most = self.record.renewal().min(self.record.lease() / 3);
-        FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(most)
-    }
-
     fn update_state(&mut self) {
         self.state.registered = self.is_registered();
         // Reading the record back now and then changes nothing, so nothing has to wait for it.
         let is_routine = |step: &Step| *step == Step::Verify && !self.unverified;
         self.state.pending = self.pending_step().is_some_and(|step| !is_routine(&step));
-    }
-}
-
-/// Returns whether a registry responded, and refused the request for good.
-fn is_refusal(error: &Error) -> bool {
-    error.status().is_some_and(|status| (400..500).contains(&status))
-}
-
-/// How often a status change is sent at once: a bucket of two tokens that fills within one interval, as in the Java
-/// client's `InstanceInfoReplicator`. That allows two changes at once, then four per minute.
-#[derive(Debug)]
-struct UpdateLimit {
-    /// The time for one token.
-    per_token: Duration,
-    full_at: Instant,
-}
-
-const BURST: u32 = 2;
-
-impl UpdateLimit {
-    fn new(interval: Duration, now: Instant) -> Self {
-        Self { per_token: interval / BURST, full_at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.per_token;
-        let fits = full_at <= now + self.per_token * BURST;
-        if fits {
-            self.full_at = full_at;
-        }
-        fits
     }
 }
 

@@ -16,9 +16,11 @@ mod driver;
 mod events;
 mod handle;
 mod machine;
+mod pace;
 mod pages;
 mod record;
 mod state;
+mod step;
 
 use std::{collections::BTreeMap, time::Duration};
 

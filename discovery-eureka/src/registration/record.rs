@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{RecordSettings, machine::Step, pages::Urls};
+use super::{RecordSettings, pages::Urls, step::Step};
 use crate::{Error, Instance, InstancePort, Status, identity::PodEnvironment, registry::Call};
 use serde::Serialize;
 

@@ -1,5 +1,7 @@
 //! The rules of the client, with simulated time in which requests take no time.
 
+use std::time::Duration;
+
 use super::{super::record::tests::record, *};
 use crate::{InstancePort, registry::Call};
 
@@ -504,18 +506,4 @@ fn short_lease_shortens_the_backoff() {
         sim.answer(&step, failed());
     }
     assert_eq!(seconds, [0, 1, 3, 7, 11]);
-}
-
-#[test]
-fn update_limit_allows_two_at_once_then_four_per_minute() {
-    let start = Instant::now();
-    let mut limit = UpdateLimit::new(Duration::from_secs(30), start);
-    let at = |seconds| start + Duration::from_secs(seconds);
-    assert!(limit.take(start) && limit.take(start));
-    assert!(!limit.take(at(14)));
-    assert!(limit.take(at(15)));
-    assert!(!limit.take(at(16)));
-    let taken = (16..76).filter(|second| limit.take(at(*second))).count();
-    assert_eq!(taken, 4);
-    assert!(limit.take(at(1000)) && limit.take(at(1000)) && !limit.take(at(1000)), "at most two tokens are saved");
 }
