@@ -182,7 +182,7 @@ impl Machine {
         } else if self.claims_up {
             // The registry may list another status by now.
             self.unverified = true;
-            self.limit_updates(now);
+            self.pace.limit_update(self.state.error.as_ref().is_some_and(is_refusal), now);
             self.update_state();
         }
     }
@@ -205,16 +205,8 @@ impl Machine {
                 self.change(wall);
             }
         }
-        self.limit_updates(now);
+        self.pace.limit_update(self.state.error.as_ref().is_some_and(is_refusal), now);
         self.update_state();
-    }
-
-    /// Sends a change now, within the limit. Every change waits while no registry responds.
-    fn limit_updates(&mut self, now: Instant) {
-        let responds = !self.pace.is_failing() || self.state.error.as_ref().is_some_and(is_refusal);
-        if responds {
-            self.pace.limit_update(now);
-        }
     }
 
     /// Sets metadata entries, and removes those without a value.

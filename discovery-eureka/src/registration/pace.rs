@@ -69,10 +69,13 @@ impl Pace {
         self.paused_until = self.heartbeat_at.max(now + FIRST_RETRY.min(self.renewal));
     }
 
-    /// Sends a status change now. A change beyond the limit waits for the next heartbeat; but a change that is allowed
-    /// does not wait behind an earlier one that was refused.
-    pub(super) fn limit_update(&mut self, now: Instant) {
-        self.paused_until = if self.update_limit.take(now) { now } else { self.heartbeat_at };
+    /// Sends a status change now, within the limit: a change beyond it waits for the next heartbeat. Every change waits
+    /// while no registry responds. A registry that has `refused` a change responds: a change that is allowed does not wait
+    /// behind it.
+    pub(super) fn limit_update(&mut self, refused: bool, now: Instant) {
+        if self.failures == 0 || refused {
+            self.paused_until = if self.update_limit.take(now) { now } else { self.heartbeat_at };
+        }
     }
 
     /// At most a third of the lease, so that the lease survives two failures.
