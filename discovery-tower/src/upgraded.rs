@@ -21,7 +21,8 @@ use crate::in_flight::InFlight;
 /// Waits for the connection of a response that switched protocols: 101 over HTTP/1.1, or a successful CONNECT.
 ///
 /// The connection keeps the request of [`Balance`](crate::Balance) in flight until it has ended or been dropped: see
-/// [`InFlightIo`], which has tokio's I/O traits; a `TokioIo` around it has hyper's. Use this function instead of `hyper::upgrade::on`, after which the request is not in flight any more.
+/// [`InFlightIo`], which has tokio's I/O traits; a `TokioIo` around it has hyper's. Use this function instead of
+/// `hyper::upgrade::on`, after which the request is no longer in flight.
 /// A response that `Balance` did not return works as well, and counts nowhere.
 ///
 /// # Errors

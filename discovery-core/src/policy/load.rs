@@ -76,8 +76,8 @@ impl Load {
 
     /// Returns whether the last request succeeded, if one has ended since the last call. For one caller, which keeps the
     /// endpoint's history.
-    #[must_use]
-    pub fn take_outcome(&self) -> Option<bool> {
+    #[cfg(any(test, feature = "resolver"))]
+    pub(crate) fn take_outcome(&self) -> Option<bool> {
         let outcome = self.outcome.fetch_and(!NEWS, Relaxed);
         (outcome & NEWS != 0).then_some(outcome & WORKS != 0)
     }

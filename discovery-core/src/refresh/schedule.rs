@@ -236,7 +236,7 @@ fn spread(wait: Duration, fraction: &RangeInclusive<f64>, floor: Duration, jitte
 fn spread_first(ttl: Duration, floor: Duration, jitter: Jitter<'_>) -> Duration {
     let latest = scaled(ttl, *FIRST_REFRESH_FRACTION.end());
     if scaled(ttl, *REFRESH_FRACTION.start()) < floor {
-        // The TTL is so short that there is no room below.
+        // With so short a TTL, the floor leaves no room for a spread.
         return spread(ttl, &REFRESH_FRACTION, floor, jitter);
     }
     let earliest = scaled(ttl, *FIRST_REFRESH_FRACTION.start()).max(floor);

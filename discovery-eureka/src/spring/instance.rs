@@ -143,7 +143,7 @@ fn host_name(
     match configured.or_else(|| environment.pod_name().map(str::to_owned)) {
         Some(name) => Ok(Some(name)),
         None => Err(prefer.invalid(
-            "there is no host name to register",
+            "an instance that does not prefer its IP address needs a host name",
             "set EUREKA_INSTANCE_HOSTNAME, or EUREKA_INSTANCE_PREFER_IP_ADDRESS to true",
         )),
     }

@@ -93,7 +93,7 @@ fn an_invalid_value_names_variable_value_rule_and_remedy() {
         ("EUREKA_INSTANCE_HOMEPAGEURL", "http:localhost", "not an http or https URL"),
         ("EUREKA_INSTANCE_HOMEPAGEURL", "http://localhost/a b", "not an http or https URL"),
         ("EUREKA_INSTANCE_SECUREHEALTHCHECKURL", "ftp://a", "not an http or https URL"),
-        ("EUREKA_INSTANCE_PREFERIPADDRESS", "false", "no host name to register"),
+        ("EUREKA_INSTANCE_PREFERIPADDRESS", "false", "needs a host name"),
         ("EUREKA_INSTANCE_LEASEEXPIRATIONDURATIONINSECONDS", "30", "would end before the next heartbeat"),
         ("EUREKA_INSTANCE_LEASERENEWALINTERVALINSECONDS", "90", "would end before the next heartbeat"),
         ("EUREKA_INSTANCE_INSTANCEID", "${spring.application.name}:1", "placeholders of Spring"),

@@ -1,8 +1,8 @@
 //! `discovery.k8s.io/v1.EndpointSlice`.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
-use super::{Protocol, Unsupported};
+use super::{Protocol, spelling::spelled};
 
 /// The label that names the Service of a slice.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -45,32 +45,7 @@ pub enum AddressType {
     Fqdn,
 }
 
-impl AddressType {
-    /// Returns the value as the API writes it, such as `IPv4`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-            Self::Fqdn => "FQDN",
-        }
-    }
-}
-
-impl fmt::Display for AddressType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for AddressType {
-    type Err = Unsupported;
-
-    /// Parses the API's spelling. The field is required: the empty string is an error.
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
-        Unsupported::or_one_of(text, &[Self::V4, Self::V6, Self::Fqdn], Self::as_str, "\"FQDN\", \"IPv4\", \"IPv6\"")
-    }
-}
+spelled!(AddressType: Fqdn = "FQDN", V4 = "IPv4", V6 = "IPv6");
 
 /// One entry of `ports`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,9 +20,11 @@ mod k8s;
 mod node;
 mod protocol;
 mod service;
+mod spelling;
 
 pub use endpoint_slice::{AddressType, Conditions, EndpointSlice, Hints, SERVICE_NAME_LABEL, SliceEndpoint, SlicePort};
 pub use endpoints::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints};
 pub use node::{Node, ZONE_LABEL};
-pub use protocol::{IpFamily, Protocol, Unsupported};
+pub use protocol::{IpFamily, Protocol};
 pub use service::{Affinity, IpMode, LoadBalancerIngress, Service, ServicePort, ServiceType, TrafficPolicy};
+pub use spelling::Unsupported;

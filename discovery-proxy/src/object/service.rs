@@ -1,8 +1,6 @@
 //! `v1.Service`.
 
-use std::{fmt, str::FromStr};
-
-use super::{IpFamily, Protocol, Unsupported};
+use super::{IpFamily, Protocol, spelling::spelled};
 
 /// A Service: one name for one or more virtual addresses and one or more ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,39 +72,7 @@ pub enum ServiceType {
     ExternalName,
 }
 
-impl ServiceType {
-    /// Returns the value as the API writes it, such as `ClusterIP`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "ClusterIP",
-            Self::NodePort => "NodePort",
-            Self::LoadBalancer => "LoadBalancer",
-            Self::ExternalName => "ExternalName",
-        }
-    }
-}
-
-impl fmt::Display for ServiceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ServiceType {
-    type Err = Unsupported;
-
-    /// Parses the API's spelling. The empty string is `ClusterIP`, the default of the API server.
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
-        let text = if text.is_empty() { "ClusterIP" } else { text };
-        Unsupported::or_one_of(
-            text,
-            &[Self::ClusterIp, Self::NodePort, Self::LoadBalancer, Self::ExternalName],
-            Self::as_str,
-            "\"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
-        )
-    }
-}
+spelled!(ServiceType or ClusterIp: ClusterIp = "ClusterIP", ExternalName = "ExternalName", LoadBalancer = "LoadBalancer", NodePort = "NodePort");
 
 /// The endpoints that a kind of traffic may go to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,32 +85,7 @@ pub enum TrafficPolicy {
     Local,
 }
 
-impl TrafficPolicy {
-    /// Returns the value as the API writes it, such as `Cluster`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cluster => "Cluster",
-            Self::Local => "Local",
-        }
-    }
-}
-
-impl fmt::Display for TrafficPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for TrafficPolicy {
-    type Err = Unsupported;
-
-    /// Parses the API's spelling. The empty string is `Cluster`, the default of the API server.
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
-        let text = if text.is_empty() { "Cluster" } else { text };
-        Unsupported::or_one_of(text, &[Self::Cluster, Self::Local], Self::as_str, "\"Cluster\", \"Local\"")
-    }
-}
+spelled!(TrafficPolicy or Cluster: Cluster = "Cluster", Local = "Local");
 
 /// `spec.sessionAffinity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -157,32 +98,7 @@ pub enum Affinity {
     ClientIp,
 }
 
-impl Affinity {
-    /// Returns the value as the API writes it, such as `ClientIP`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::ClientIp => "ClientIP",
-        }
-    }
-}
-
-impl fmt::Display for Affinity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Affinity {
-    type Err = Unsupported;
-
-    /// Parses the API's spelling. The empty string is `None`, the default of the API server.
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
-        let text = if text.is_empty() { "None" } else { text };
-        Unsupported::or_one_of(text, &[Self::None, Self::ClientIp], Self::as_str, "\"ClientIP\", \"None\"")
-    }
-}
+spelled!(Affinity or None: ClientIp = "ClientIP", None = "None");
 
 /// One entry of `status.loadBalancer.ingress`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,28 +122,4 @@ pub enum IpMode {
     Proxy,
 }
 
-impl IpMode {
-    /// Returns the value as the API writes it, such as `VIP`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Vip => "VIP",
-            Self::Proxy => "Proxy",
-        }
-    }
-}
-
-impl fmt::Display for IpMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for IpMode {
-    type Err = Unsupported;
-
-    /// Parses the API's spelling.
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
-        Unsupported::or_one_of(text, &[Self::Vip, Self::Proxy], Self::as_str, "\"Proxy\", \"VIP\"")
-    }
-}
+spelled!(IpMode: Proxy = "Proxy", Vip = "VIP");

@@ -244,10 +244,10 @@ impl ClientBuilder {
     /// [`REMOVED_SILENCE`](discovery_core::policy::retry::REMOVED_SILENCE) by default, which is 1 s. `Duration::MAX` switches
     /// this off.
     ///
-    /// It protects from nodes that die: their connections stay open, and nothing arrives any more. It applies to requests
-    /// that wait for the head of their response, are idempotent and have no stream as their body. The endpoint is silent
-    /// when no request at it receives anything. A request that cannot be sent elsewhere, as after three attempts or while
-    /// there is no other endpoint, keeps waiting, and looks again after the same time.
+    /// This protects requests from nodes that die: connections to a dead node stay open, and nothing arrives on them. It
+    /// applies to idempotent requests that wait for the head of their response and whose body is not a stream. An endpoint
+    /// is silent while none of its requests receives anything. A request that has no other endpoint to go to, or no
+    /// attempt left, keeps waiting, and checks again after the same time.
     pub fn removed_silence(mut self, silence: Duration) -> Self {
         self.settings.removed_silence = silence;
         self
@@ -265,8 +265,8 @@ impl ClientBuilder {
 
     /// Keeps a target for this long, or at most a quarter longer, after its last request; 5 min by default.
     ///
-    /// A target holds connections, and its name is refreshed in the background. The next request begins anew. An
-    /// [`Upstream`](discovery_core::Upstream) of your own keeps the endpoints of its target known meanwhile.
+    /// A target holds connections, and its name is refreshed in the background. After it was dropped, the next request
+    /// resolves the name again, unless an [`Upstream`](discovery_core::Upstream) of your own has kept its endpoints.
     pub fn unused_timeout(mut self, unused: Duration) -> Self {
         self.settings.targets.unused = unused;
         self

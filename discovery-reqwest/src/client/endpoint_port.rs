@@ -15,7 +15,7 @@ use std::{
     fmt::Debug,
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
@@ -154,15 +154,34 @@ impl<S> Layer<S> for EndpointPort {
     type Service = EndpointPortConnector<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        EndpointPortConnector { inner, redirection: self.0.clone() }
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), redirection: self.0.clone() });
+        EndpointPortConnector { shared, polled: None }
     }
 }
 
-/// The connector with [`EndpointPort`].
-#[derive(Clone)]
+/// The connector with [`EndpointPort`]. hyper clones its connector several times for each request and connects with few of
+/// the clones, so a clone costs no allocation here: the inner connector is cloned when it is needed.
 pub(super) struct EndpointPortConnector<S> {
-    inner: S,
+    shared: Arc<Shared<S>>,
+    /// The inner connector that was polled and is ready.
+    polled: Option<S>,
+}
+
+struct Shared<S> {
+    inner: Mutex<S>,
     redirection: Arc<Redirection>,
+}
+
+impl<S: Clone> Shared<S> {
+    fn inner(&self) -> S {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<S> Clone for EndpointPortConnector<S> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), polled: None }
+    }
 }
 
 impl<S, R> Service<R> for EndpointPortConnector<S>
@@ -176,16 +195,15 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+        self.polled.get_or_insert_with(|| self.shared.inner()).poll_ready(context)
     }
 
     fn call(&mut self, destination: R) -> Self::Future {
-        // The clone may not be ready: the service that was polled is used.
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let redirection = self.redirection.clone();
+        // The service that was polled is used: another clone may not be ready.
+        let mut inner = self.polled.take().unwrap_or_else(|| self.shared.inner());
+        let shared = self.shared.clone();
         Box::pin(async move {
-            let destination = redirection.instead_of(destination).await?;
+            let destination = shared.redirection.instead_of(destination).await?;
             inner.call(destination).await
         })
     }

@@ -54,8 +54,8 @@ pub(super) fn judge(host: &str, class: NameClass, header: &HeaderValue) -> Verdi
     }
 }
 
-/// The domain of the cookie, without its leading dot and a final one. Of several the last one counts (RFC 6265, 5.3), and an
-/// empty one is none.
+/// The `Domain` of the cookie, without a leading or final dot. The last `Domain` attribute counts, and an empty one is
+/// ignored (RFC 6265, 5.2.3 and 5.3).
 pub(super) fn domain(header: &HeaderValue) -> Option<&str> {
     // A header that is not text sets no cookie.
     let text = std::str::from_utf8(header.as_bytes()).ok()?;

@@ -1,15 +1,10 @@
 //! How the names of hosts are expanded.
 
-use super::*;
+use super::{
+    tests::{in_pod, plan_for},
+    *,
+};
 use crate::{name::ClusterDomain, plan::SearchList};
-
-fn in_pod() -> Scope {
-    Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok())
-}
-
-fn plan_for(target: &str, scope: &Scope) -> Plan {
-    Plan::new(&Target::new(target).expect(target), scope)
-}
 
 fn queries(target: &str, scope: &Scope) -> Vec<String> {
     plan_for(target, scope).dns.iter().map(|candidate| candidate.question.name().to_string()).collect()

@@ -3,11 +3,11 @@
 use super::*;
 use crate::name::{ClusterDomain, Namespace};
 
-fn in_pod() -> Scope {
+pub(super) fn in_pod() -> Scope {
     Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok())
 }
 
-fn plan_for(target: &str, scope: &Scope) -> Plan {
+pub(super) fn plan_for(target: &str, scope: &Scope) -> Plan {
     Plan::new(&Target::new(target).expect(target), scope)
 }
 

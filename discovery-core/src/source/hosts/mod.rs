@@ -85,7 +85,7 @@ impl Hosts {
         if is_listed { Ok(listing) } else { Err(listing.evidence) }
     }
 
-    /// What was read, for explanations; `None` if there is no hosts file.
+    /// What was read, for explanations; `None` without a hosts file.
     pub(crate) fn evidence(&self, now: Instant) -> Option<Evidence> {
         let file = self.current(now);
         let error = self.lock().error.clone();

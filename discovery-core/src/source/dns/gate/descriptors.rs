@@ -108,7 +108,7 @@ fn share(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX).saturating_div(SHARE).max(MIN_SHARE)
 }
 
-/// The soft limit of open files; the greatest number if there is none.
+/// The soft limit of open files; `u64::MAX` when the limit is infinite.
 #[cfg(unix)]
 fn limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)

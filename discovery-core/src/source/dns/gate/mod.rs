@@ -1,10 +1,10 @@
 //! Bounds the queries in flight: those to one nameserver, and those of the process.
 //!
 //! With a silent nameserver each query stays in flight for its whole timeout. Without a bound, a thousand targets hold
-//! thousands of sockets, and the application's own connections fail for want of file descriptors. So a query needs a
-//! place before it is sent. The others wait, by urgency: first answers before requested rounds before refreshes.
+//! thousands of sockets, and the application's own connections fail because no file descriptor is left. So a query needs
+//! a place before it is sent. The others wait, by urgency: first answers before requested rounds before refreshes.
 //!
-//! The descriptors belong to the process. So there is one [`Shared`] for all resolvers of it.
+//! The descriptors belong to the process, so all of its resolvers have one [`Shared`].
 
 mod descriptors;
 mod queue;
@@ -96,7 +96,7 @@ impl Gate {
         } else {
             let places = (self.shared.capacity)();
             format!(
-                "the {places} places that the limit of open files leaves to DNS were taken, {in_flight} of them by \
+                "all places that the limit of open files leaves to DNS ({places}) were taken, {in_flight} of them by \
                  queries to it; raise the limit (`ulimit -n`, RLIMIT_NOFILE)"
             )
         };
@@ -278,7 +278,7 @@ mod tests {
         let few = gate(|| 1, 2);
         let _place = enter(&few).await.unwrap();
         let text = enter(&few).await.unwrap_err().to_string();
-        assert!(text.contains("the 1 places that the limit of open files leaves to DNS"), "{text}");
+        assert!(text.contains("all places that the limit of open files leaves to DNS (1) were taken"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,8 +25,7 @@ pub(super) struct LaneId(pub(super) u64);
 pub(super) struct LaneLimits {
     /// The number of places.
     pub(super) places: usize,
-    /// How long a query holds its place at most. A runtime that is no longer driven neither answers nor releases: its
-    /// places return after this time.
+    /// A query loses its place after this time. The tasks of a runtime that is not driven never release theirs.
     pub(super) hold: Duration,
 }
 

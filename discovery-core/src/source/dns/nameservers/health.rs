@@ -290,10 +290,12 @@ mod tests {
         let now = began + ms(4000);
         assert_eq!(health.begin(1, now, now + DEADLINE), Permission::Now);
         assert_eq!(health.begin(2, now, now + DEADLINE), Permission::Never);
+        assert!(health.is_closed(now, now + DEADLINE));
         assert!(!health.begin_probe(3, now));
         health.end(2);
         assert_eq!(health.begin(2, now, now + DEADLINE), Permission::Never);
         health.end(1);
+        assert!(!health.is_closed(now, now + DEADLINE));
         assert_eq!(health.begin(2, now, now + DEADLINE), Permission::Now);
     }
 
@@ -303,6 +305,7 @@ mod tests {
         let mut health = Health::default();
         sent(&mut health, &[0, 150, 450, 1050], began);
         let now = began + ms(2600);
+        assert!(health.is_closed(now, now + ms(50)) && !health.is_closed(now, now + DEADLINE));
         assert_eq!(health.begin(1, now, now + ms(50)), Permission::Never);
         assert_eq!(health.begin(1, now, now + DEADLINE), Permission::At(began + ms(1050) + PROBE_MIN));
     }

@@ -162,8 +162,8 @@ impl Nameservers {
     ///
     /// A negative answer counts from the first nameserver, or from one that is authoritative for the cluster zone. The
     /// node's resolver does not know the cluster's names and would deny them all whenever the first nameserver is slow,
-    /// not ready, or just restarted. For the name of a host, it counts once the earlier nameservers are dead. Adds the
-    /// time that the query waits for its places to `waited`.
+    /// not ready, or just restarted. For the name of a host, it counts once the earlier nameservers are dead. Raises
+    /// `waited` to the longest time that the query waits for a place.
     async fn exchange(&self, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Error> {
         let answer = Question::new(self, query, via, waited).answer().await;
         answer.map_err(|failures| self.failed(query, failures))

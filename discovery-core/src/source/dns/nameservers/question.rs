@@ -41,7 +41,7 @@ pub(super) struct Question<'a> {
     nameservers: &'a Nameservers,
     query: &'a Query,
     via: Via,
-    /// When the question began; later by the time that it waited for its places.
+    /// When the question began; later by the time that it only waited for a place.
     began: Instant,
     waited: &'a mut Duration,
     /// The nameservers that are not asked yet.
@@ -75,7 +75,7 @@ enum State {
 }
 
 impl<'a> Question<'a> {
-    /// Adds the time that the question waits for its places to `waited`.
+    /// Raises `waited` to the longest time that the question waits for a place.
     pub(super) fn new(nameservers: &'a Nameservers, query: &'a Query, via: Via, waited: &'a mut Duration) -> Self {
         let began = clock::now();
         Self {
@@ -105,9 +105,10 @@ impl<'a> Question<'a> {
             if let Some(reply) = self.take_denied(now) {
                 return Ok(reply);
             }
-            if !self.is_queued() && (self.asked.is_empty() || now >= next_at) {
+            if self.asked.is_empty() || now >= next_at {
                 self.leave_late(now);
                 self.enter_next(now);
+                next_at = now + self.nameservers.limits.next_after;
             }
             if self.asked.is_empty() && self.waiting.is_empty() {
                 return self.take_denied(now).ok_or(self.failures);
@@ -162,8 +163,10 @@ impl<'a> Question<'a> {
     /// Asks a nameserver that has a place for the question. Returns when to ask the next one.
     fn on_entered(&mut self, at: usize, place: Result<Place, Error>, waited: Duration, now: Instant) -> Instant {
         let nameservers = self.nameservers;
-        *self.waited += waited;
-        self.began += waited;
+        *self.waited = waited.max(*self.waited);
+        if !self.states.iter().any(|state| matches!(state, State::Asked(_))) {
+            self.began += waited;
+        }
         let (Ok(place), Some(server)) = (place.map_err(|full| self.failures.push(full)), nameservers.servers.get(at))
         else {
             self.states[at] = State::Failed;
@@ -191,10 +194,6 @@ impl<'a> Question<'a> {
     fn deadline(&self, now: Instant) -> Instant {
         let limits = self.nameservers.limits;
         (now + limits.per_server).min(self.began + limits.whole)
-    }
-
-    fn is_queued(&self) -> bool {
-        self.states.contains(&State::Queued)
     }
 
     /// The nameservers that were asked and are late move to the end of the order for later questions.
@@ -250,7 +249,7 @@ impl<'a> Question<'a> {
 
     /// When to look again although no nameserver responds.
     fn wake_at(&self, next_at: Instant) -> Option<Instant> {
-        let next = (!self.waiting.is_empty() && !self.is_queued()).then_some(next_at);
+        let next = (!self.waiting.is_empty()).then_some(next_at);
         let asked = self.nameservers.servers.iter().zip(&self.states).filter(|(_, s)| matches!(s, State::Asked(_)));
         let silent = asked.filter_map(|(server, _)| server.silent_at().filter(|at| *at > clock::now()));
         let silent = silent.min().filter(|_| self.denied.is_some());

@@ -80,22 +80,27 @@ proptest! {
     }
 }
 
-/// `docs/failure-modes.md`, F7, allows 1 ms. The test prints the time that it took: run
-/// `cargo test --release -p discovery-core a_thousand_addresses -- --nocapture`.
-#[test]
-fn a_thousand_addresses_are_read_from_one_packet() {
+/// A response with so many A records.
+fn addresses(name: &str, count: u32) -> Message {
     use hickory_net::proto::{
         op::Query as WireQuery,
         rr::{Name, RData, Record as WireRecord, RecordType, rdata::A},
     };
-    let name = Name::from_ascii("orders.shop.svc.cluster.local.").unwrap();
+    let name = Name::from_ascii(name).unwrap();
     let mut message = Message::query();
     message.queries.push(WireQuery::query(name.clone(), RecordType::A));
-    for n in 0..1000_u32 {
+    for n in 0..count {
         let ip = std::net::Ipv4Addr::from(0x0a00_0001 + n);
         message.answers.push(WireRecord::from_rdata(name.clone(), 5, RData::A(A(ip))));
     }
-    let packet = message.to_vec().unwrap();
+    message
+}
+
+/// `docs/failure-modes.md`, F7, allows 1 ms. The test prints the time that it took: run
+/// `cargo test --release -p discovery-core a_thousand_addresses -- --nocapture`.
+#[test]
+fn a_thousand_addresses_are_read_from_one_packet() {
+    let packet = addresses("orders.shop.svc.cluster.local.", 1000).to_vec().unwrap();
 
     let began = clock::now();
     let message = Message::from_vec(&packet).unwrap();
@@ -106,4 +111,22 @@ fn a_thousand_addresses_are_read_from_one_packet() {
     println!("1000 addresses, {} bytes: {took:?}", packet.len());
     let Resolution::Answer(Answer::Found { value, .. }) = resolution else { panic!("{resolution:?}") };
     assert_eq!(value.ips().count(), 1000);
+}
+
+/// The first nameserver may be dead, and all of its places taken by queries that wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_query_that_waits_for_a_place_goes_on_to_the_next_nameserver() {
+    let second = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2)), 53);
+    let response = Response::from_wire(&addresses("orders.shop.svc.cluster.local.", 1));
+    let responses = Mutex::new(vec![response].into_iter().cycle());
+    let transport = Arc::new(Scripted { responses, queries: AtomicUsize::new(0) });
+    let gates = [(NAMESERVER, 1), (second, 64)].map(|(server, places)| Gate::new(server, places, WHOLE));
+    let nameservers = Nameservers::with_transport(transport, gates.into_iter(), Limits::new(None, None, 2), false);
+    let held = nameservers.servers[0].gate().enter(&"another query", &mut Duration::default()).await.unwrap();
+
+    let began = clock::now();
+    let outcome = nameservers.query("orders.shop.svc.cluster.local", Rtype::A, false).await;
+    assert!(matches!(outcome.result, Ok(Answer::Found { .. })), "{outcome:?}");
+    assert_eq!(clock::now() - began, NEXT_AFTER);
+    drop(held);
 }
