@@ -203,6 +203,12 @@ pub(crate) fn interface_index(name: &str) -> Option<u32> {
 /// its own modification time.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
+/// The stamp of the file at `path`; `None` without a readable file.
+pub(crate) fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
+}
+
 #[cfg(unix)]
 fn inode(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
@@ -216,8 +222,7 @@ fn inode(_: &fs::Metadata) -> u64 {
 impl Text {
     fn stamp(&self) -> Stamp {
         let Self::File(path) = self else { return None };
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
+        stamp(path)
     }
 
     fn read(&self) -> Result<Option<String>, Error> {
@@ -230,7 +235,7 @@ impl Text {
 }
 
 /// A missing file is not an error: a laptop has no service account, and some systems have no `resolv.conf`.
-fn read_file(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

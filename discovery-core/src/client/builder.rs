@@ -1,6 +1,6 @@
 //! The configuration of a resolver.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     context_cell::{ContextCell, SourceContext},
@@ -21,6 +21,7 @@ use crate::{
         env::EnvSource,
         fixed::FixedSource,
         hosts::Hosts,
+        overrides::{Overrides, OverridesFile, OverridesSource},
         routes,
     },
 };
@@ -143,6 +144,7 @@ impl ResolverBuilder {
         }
         let setup = Setup {
             hosts: Arc::new(Hosts::new(environment.clone())),
+            overrides: OverrideSettings::open(&settings)?,
             environment,
             settings,
             explicit: self.explicit,
@@ -174,11 +176,34 @@ fn refresh_settings(settings: &Settings) -> Result<RefreshSettings, Error> {
     Ok(refresh)
 }
 
+/// The overrides of the settings; `None` if there are none.
+#[derive(Debug)]
+struct OverrideSettings {
+    variable: Arc<Overrides>,
+    file: Option<Arc<OverridesFile>>,
+}
+
+impl OverrideSettings {
+    fn open(settings: &Settings) -> Result<Option<Self>, Error> {
+        if settings.overrides.is_none() && settings.overrides_file.is_none() {
+            return Ok(None);
+        }
+        let text = settings.overrides.as_deref().unwrap_or_default();
+        let variable = Overrides::parse(text)
+            .map_err(|error| Error::config(format!("`DISCOVERY_OVERRIDES` is malformed: {error}")))?;
+        let open = |path: &PathBuf| OverridesFile::open(path.clone(), clock::now()).map(Arc::new);
+        let file = settings.overrides_file.as_ref().map(open).transpose()?;
+        tracing::info!(variable = settings.overrides, file = ?settings.overrides_file, "overrides are in use");
+        Ok(Some(Self { variable: Arc::new(variable), file }))
+    }
+}
+
 /// Everything that the context and the sources are made from.
 #[derive(Debug)]
 pub(super) struct Setup {
     environment: Environment,
     hosts: Arc<Hosts>,
+    overrides: Option<OverrideSettings>,
     /// The settings that `DISCOVERY_*` variables make.
     settings: Settings,
     /// The settings made in code.
@@ -215,6 +240,11 @@ impl Setup {
         let context = Context::detect(&self.explicit, &self.settings, &inputs)?;
         let dns = ProbingDns::new(&self.dns_config(&context), context.scope.clone(), self.hosts.clone());
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FixedSource)];
+        if let Some(OverrideSettings { variable, file }) = &self.overrides {
+            let names = Arc::new(dns.clone());
+            let source = OverridesSource::new(variable.clone(), file.clone(), context.scope.clone(), names);
+            sources.push(Arc::new(source));
+        }
         if self.explicit.service_env.or(self.settings.service_env).unwrap_or(true) {
             let vars = self.environment.env().iter().map(|(name, value)| (name.clone(), value.clone()));
             sources.push(Arc::new(EnvSource::new(vars, context.scope.clone(), Arc::new(dns.clone()))));

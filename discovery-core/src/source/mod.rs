@@ -15,6 +15,8 @@ pub(crate) mod fixed;
 pub(crate) mod hosts;
 pub mod kubernetes;
 #[cfg(feature = "resolver")]
+pub(crate) mod overrides;
+#[cfg(feature = "resolver")]
 pub(crate) mod routes;
 mod update;
 #[cfg(feature = "resolver")]

@@ -3,7 +3,7 @@
 #[cfg(feature = "resolver")]
 mod variables;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::Families;
 use crate::name::{ClusterDomain, Namespace};
@@ -31,6 +31,10 @@ pub struct Settings {
     pub dns_attempts: Option<u32>,
     /// How many DNS queries to one nameserver are in flight at most; 1 to 1024. The others wait.
     pub dns_in_flight: Option<u32>,
+    /// Where the requests for some names go instead: `name[:port]=address[:port], ...`, parsed when the resolver is built.
+    pub overrides: Option<String>,
+    /// A file of more overrides, which is read again when it changes.
+    pub overrides_file: Option<PathBuf>,
     /// Whether the environment variables of Services are read.
     pub service_env: Option<bool>,
     /// The shortest time between two queries for one name; 100 ms to 1 h.
@@ -65,6 +69,8 @@ impl Settings {
             dns_timeout: self.dns_timeout.or(others.dns_timeout),
             dns_attempts: self.dns_attempts.or(others.dns_attempts),
             dns_in_flight: self.dns_in_flight.or(others.dns_in_flight),
+            overrides: self.overrides.or(others.overrides),
+            overrides_file: self.overrides_file.or(others.overrides_file),
             service_env: self.service_env.or(others.service_env),
             min_refresh: self.min_refresh.or(others.min_refresh),
             max_refresh: self.max_refresh.or(others.max_refresh),

@@ -9,6 +9,7 @@ mod load;
 mod lost_packets;
 mod nameservers;
 mod outdated_variables;
+mod overrides;
 mod precedence;
 mod resolv_conf;
 mod resolver_options;
