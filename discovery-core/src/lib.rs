@@ -161,6 +161,8 @@ pub mod plan;
 pub mod policy;
 pub mod refresh;
 pub mod source;
+#[cfg(feature = "resolver")]
+pub mod tcp;
 
 #[cfg(feature = "resolver")]
 pub use client::{EndpointMap, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Upstream, Watch};

@@ -96,7 +96,7 @@ impl<T: Clone + Send + Sync + 'static> Cache<T> {
         Ok(value)
     }
 
-    /// Starts the timer, unless it is running. Outside a Tokio runtime, the next request on one starts it.
+    /// Starts the timer, unless it is running. Outside a Tokio runtime it is not started: the next new value starts it.
     fn start_timer(&self, entries: &mut Entries<T>) {
         let is_running = entries.timer.as_ref().is_some_and(|timer| !timer.is_finished());
         if !is_running && let Ok(runtime) = Handle::try_current() {

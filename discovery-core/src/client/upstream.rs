@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     fmt,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -26,6 +27,7 @@ use crate::{
     error::Kind,
     name::Target,
     policy::{Pick, Tried},
+    tcp::{Connection, TcpConnector},
 };
 
 /// The live view of one target: its current endpoints, and how to pick one.
@@ -74,6 +76,33 @@ impl Upstream {
     pub fn pick_untried(&self, tried: &Tried) -> Result<Pick, Error> {
         let state = self.revived();
         state.pick(&state.load(), tried).map(|(_, pick)| pick)
+    }
+
+    /// Connects to an endpoint over TCP, with the default settings of [`TcpConnector`], and to another one if that fails.
+    ///
+    /// # Errors
+    /// As [`TcpConnector::connect`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        TcpConnector::new(self.clone()).connect().await
+    }
+
+    /// Returns the addresses of different endpoints, in the order in which the policy picks them: for clients that take a
+    /// list of addresses and choose by themselves. At most 64, as many as such a client tries; empty while there is no
+    /// endpoint.
+    ///
+    /// The list is a snapshot, and an address in it does not count in the load of its endpoint.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        let mut tried = Tried::default();
+        let next = || {
+            let pick = self.pick_untried(&tried).ok()?;
+            tried.add(pick.endpoint().identity());
+            Some(pick.endpoint().addr())
+        };
+        std::iter::from_fn(next).take(64).collect()
     }
 
     /// Returns whether the set has an endpoint that is not among `tried`, whether it can be picked or not.

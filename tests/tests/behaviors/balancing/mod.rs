@@ -8,4 +8,5 @@ mod discover;
 mod endpoint_map;
 mod picks;
 mod readiness;
+mod tcp;
 mod upgrades;
