@@ -34,9 +34,9 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Before the first query.
+    /// Before the first answer: the sources may not have been queried yet, or be about to answer.
     pub(super) fn new(target: Target, endpoints: Arc<EndpointSet>) -> Self {
-        let freshness = "not queried yet".to_owned();
+        let freshness = "without an answer of the sources so far".to_owned();
         Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, freshness, endpoints }
     }
 

@@ -28,6 +28,9 @@ const FAMILY_RETRY_MAX: Duration = Duration::from_secs(30);
 /// been created in the meantime.
 const TRY_CLUSTER_EVERY: u32 = 20;
 
+/// The same for a name in the hosts file, whose rounds are 5 s apart and send no query: every half minute.
+const TRY_CLUSTER_EVERY_LISTED: u32 = 6;
+
 /// Tries the candidates of one plan and remembers what the answers showed.
 #[derive(Debug)]
 pub(super) struct DnsLookup {
@@ -54,7 +57,7 @@ struct Memory {
     address_kind: AddressKind,
     /// The name has had several addresses in one answer: if it is a Service, the addresses are those of its pods.
     has_pods: bool,
-    /// The number of rounds, modulo [`TRY_CLUSTER_EVERY`].
+    /// The number of rounds since the names inside the cluster were tried.
     rounds: u32,
     /// The number of consecutive rounds in which one family failed.
     family_failures: u32,
@@ -189,7 +192,8 @@ impl DnsLookup {
         let memory = &mut self.memory;
         let winner = memory.winner();
         let in_cluster = winner.and_then(|at| self.candidates.get(at)).is_some_and(|winner| winner.in_cluster);
-        memory.rounds = (memory.rounds + 1) % TRY_CLUSTER_EVERY;
+        let every = if self.listed.won { TRY_CLUSTER_EVERY_LISTED } else { TRY_CLUSTER_EVERY };
+        memory.rounds = if memory.rounds + 1 < every { memory.rounds + 1 } else { 0 };
         let try_cluster = !in_cluster && memory.rounds == 0;
         if self.listed.won && !try_cluster {
             return Vec::new();

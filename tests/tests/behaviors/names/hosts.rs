@@ -1,8 +1,10 @@
 //! Hosts are not Services: their names follow the rules of libc, and the hosts file answers for them.
 
+use std::time::Duration;
+
 use discovery_core::{Environment, ResolverBuilder, plan::NameKind};
 use discovery_testing::{FakeDns, Pod, Rule, Service};
-use tests::{ORDERS, addrs, orders, refusal, until};
+use tests::{ORDERS, addrs, brisk, orders, refusal, until};
 
 use crate::support::environment::{SEARCH_SHOP, TempFile, cluster_dns, resolved, resolver_in};
 
@@ -142,9 +144,12 @@ async fn a_hosts_file_that_is_missing_or_unreadable_leaves_the_name_to_dns() {
 #[tokio::test]
 async fn a_service_that_appears_wins_over_the_hosts_file() {
     let dns = FakeDns::builder().ttl(0).start().await.unwrap();
-    let resolver = pod(&dns, "10.9.9.9 cache\n").build().unwrap();
-    assert_eq!(addrs(&resolved(&resolver, "cache:80").await.endpoints()), ["10.9.9.9:80"]);
+    let often = brisk().with_refresh(Duration::from_millis(20), Duration::from_millis(100)).unwrap();
+    let resolver = pod(&dns, "10.9.9.9 cache\n").refresh(often).build().unwrap();
+    let cache = resolved(&resolver, "cache:80").await;
+    assert_eq!(addrs(&cache.endpoints()), ["10.9.9.9:80"]);
     dns.apply(Service::headless("shop", "cache").port("http", 80).pod(Pod::new("10.0.0.4")));
     let fresh = pod(&dns, "10.9.9.9 cache\n").build().unwrap();
     assert_eq!(addrs(&resolved(&fresh, "cache:80").await.endpoints()), ["10.0.0.4:80"]);
+    until(&cache, "the Service, for a program that runs for long", |set| addrs(set) == ["10.0.0.4:80"]).await;
 }
