@@ -168,6 +168,7 @@ impl RoundResult {
             name_kind: self.update.name_kind.or(before.name_kind),
             freshness: describe(&view.freshness),
             endpoints: view.set.clone(),
+            unreachable: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    endpoint::EndpointSet,
+    endpoint::{EndpointSet, Identity},
     name::Target,
     plan::NameKind,
     refresh::{Freshness, View},
@@ -31,13 +31,24 @@ pub struct Explanation {
     pub freshness: String,
     /// The endpoints that requests go to now.
     pub endpoints: Arc<EndpointSet>,
+    /// Those of them that could not be connected to, and get no request while others are usable.
+    pub unreachable: Vec<Identity>,
 }
 
 impl Explanation {
     /// Before the first answer: the sources may not have been queried yet, or be about to answer.
     pub(super) fn new(target: Target, endpoints: Arc<EndpointSet>) -> Self {
         let freshness = "without an answer of the sources so far".to_owned();
-        Self { target, context: Vec::new(), steps: Vec::new(), winner: None, name_kind: None, freshness, endpoints }
+        Self {
+            target,
+            context: Vec::new(),
+            steps: Vec::new(),
+            winner: None,
+            name_kind: None,
+            freshness,
+            endpoints,
+            unreachable: Vec::new(),
+        }
     }
 
     /// The environment variable that the address comes from, if variables won the last round. An error about an endpoint
@@ -49,6 +60,11 @@ impl Explanation {
         let link = |read: &&Evidence| read.asked.ends_with("_ADDR") || read.answer.contains("://");
         let set = step.evidence.iter().find(host).or_else(|| step.evidence.iter().find(link))?;
         Some(&set.asked)
+    }
+
+    /// This explanation, with the endpoints that are unreachable now.
+    pub(super) fn with_unreachable(&self, unreachable: Vec<Identity>) -> Self {
+        Self { unreachable, ..self.clone() }
     }
 
     /// This explanation for a view that changed between two rounds, with the reason in `remark`.
@@ -102,7 +118,8 @@ impl fmt::Display for Explanation {
             None => writeln!(f, "  now {}", self.freshness)?,
         }
         for endpoint in self.endpoints.iter().take(LISTED) {
-            writeln!(f, "      {endpoint}")?;
+            let remark = if self.unreachable.contains(endpoint.identity()) { ", unreachable" } else { "" };
+            writeln!(f, "      {endpoint}{remark}")?;
         }
         match self.endpoints.len().saturating_sub(LISTED) {
             0 => Ok(()),

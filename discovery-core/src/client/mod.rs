@@ -16,6 +16,7 @@ mod context_cell;
 mod endpoint_map;
 mod explain;
 mod lease;
+mod probe;
 mod published;
 mod removal;
 mod reports;

@@ -11,11 +11,12 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     explain::Explanation,
     lease::{Lease, Question, Term},
+    probe::PROBES,
     published::PublishedState,
     reports::RequestReports,
 };
@@ -23,7 +24,7 @@ use crate::{
     Error,
     endpoint::Identity,
     name::Target,
-    policy::{Pick, Policy, Tried},
+    policy::{LoadedEndpoint, Pick, Policy, Reachability, Tried},
     refresh::{Refresh, RefreshSettings, View},
 };
 
@@ -43,6 +44,7 @@ pub(super) struct TargetState {
     waiting: AtomicUsize,
     watching: AtomicUsize,
     lease: Lease,
+    probes: Arc<Semaphore>,
 }
 
 impl TargetState {
@@ -61,11 +63,17 @@ impl TargetState {
             waiting: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
             lease: Lease::default(),
+            probes: Arc::new(Semaphore::new(PROBES)),
         }
     }
 
     pub(super) fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The places of probes that are under way.
+    pub(super) fn probes(&self) -> &Arc<Semaphore> {
+        &self.probes
     }
 
     pub(super) fn load(&self) -> Guard<Arc<PublishedState>> {
@@ -91,6 +99,19 @@ impl TargetState {
 
     pub(super) fn explanation(&self) -> Arc<Explanation> {
         self.explanation.load_full()
+    }
+
+    /// The explanation, with the endpoints that are unreachable now.
+    pub(super) fn current_explanation(&self) -> Arc<Explanation> {
+        let explanation = self.explanation();
+        let published = self.load();
+        let is_unreachable = |one: &&Arc<LoadedEndpoint>| one.reachability() == Reachability::Unreachable;
+        let unreachable: Vec<_> = published.loaded_endpoints().iter().filter(is_unreachable).collect();
+        if unreachable.is_empty() {
+            return explanation;
+        }
+        let unreachable = unreachable.into_iter().map(|one| one.identity().clone()).collect();
+        Arc::new(explanation.with_unreachable(unreachable))
     }
 
     /// Replaces what readers see. Only [`Held::publish`] calls it.

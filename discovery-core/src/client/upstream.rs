@@ -151,7 +151,7 @@ impl Upstream {
     /// Returns what was queried, what each source answered, and why this answer won.
     #[must_use]
     pub fn explain(&self) -> Arc<Explanation> {
-        self.0.state.explanation()
+        self.0.state.current_explanation()
     }
 
     /// Queries the sources again soon: at most once a second, however often this is called.

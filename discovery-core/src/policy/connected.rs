@@ -41,6 +41,11 @@ impl Connected {
         (Some(Self { named, retained: retained.into() }), others)
     }
 
+    /// The indexes of the retained endpoints.
+    pub(super) fn retained(&self) -> impl Iterator<Item = usize> {
+        self.retained.iter().copied()
+    }
+
     /// Chooses an endpoint with a connection to spare, else one of `others`, else any retained one.
     pub(super) fn choose(
         &self,

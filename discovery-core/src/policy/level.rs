@@ -47,6 +47,17 @@ impl Level {
         }
     }
 
+    /// Calls `each` with the index of each endpoint. `count` is the size of the whole set.
+    pub(super) fn each_member(&self, count: usize, mut each: impl FnMut(usize)) {
+        self.main.each_member(count, &mut each);
+        if let Some(weightless) = &self.weightless {
+            weightless.group.each_member(count, &mut each);
+        }
+        if let Some(connected) = &self.connected {
+            connected.retained().for_each(each);
+        }
+    }
+
     #[inline]
     fn choose_any(&self, args: &mut PickArgs<'_>) -> Decision {
         match &self.weightless {
@@ -95,6 +106,13 @@ impl Group {
         }
         let own: LoadedEndpoints = indexes.iter().filter_map(|at| endpoints.get(*at)).map(Arc::clone).collect();
         Self { picker: policy.picker(&own, seed), indexes: Some(indexes.into()) }
+    }
+
+    fn each_member(&self, count: usize, each: impl FnMut(usize)) {
+        match &self.indexes {
+            Some(indexes) => indexes.iter().copied().for_each(each),
+            None => (0..count).for_each(each),
+        }
     }
 
     /// The picker's decision, with the index in the whole set.

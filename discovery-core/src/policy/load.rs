@@ -1,11 +1,13 @@
 //! The statistics of one endpoint.
 
+#[cfg(any(test, feature = "resolver"))]
+use std::sync::Arc;
 use std::{
     sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use super::Clock;
+use super::{Clock, Reachability, reach::Reach};
 
 /// The statistics of one endpoint, from the requests sent to it. They last, across updates, as long as the endpoint's
 /// identity is in the set. Lock-free.
@@ -31,6 +33,7 @@ pub struct Load {
     /// The failure count in the high [`COUNT_BITS`] bits, the time it expires below, in milliseconds since `epoch`. 0
     /// means without a penalty.
     penalty: AtomicU64,
+    reach: Reach,
     epoch: Instant,
 }
 
@@ -44,6 +47,7 @@ impl Load {
             peak: AtomicU32::new(0),
             outcome: AtomicU8::new(0),
             penalty: AtomicU64::new(0),
+            reach: Reach::default(),
             epoch,
         }
     }
@@ -82,6 +86,21 @@ impl Load {
         (outcome & NEWS != 0).then_some(outcome & WORKS != 0)
     }
 
+    /// Returns what is known about connections to the endpoint.
+    #[must_use]
+    pub fn reachability(&self) -> Reachability {
+        self.reach.get()
+    }
+
+    /// Reports that a connection to the endpoint was established, whether or not for a request: the endpoint is no longer
+    /// unreachable, and its penalty ends.
+    pub fn connected(&self) {
+        if self.is_unreachable() {
+            self.penalty.store(0, Relaxed);
+        }
+        self.reach.connected();
+    }
+
     /// Returns the number of failures that count as requests in flight. Reads the clock only if there are some.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
@@ -117,7 +136,33 @@ impl Load {
     }
 
     #[inline]
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.reach.is_unreachable()
+    }
+
+    /// Whether a request may find out whether the endpoint is reachable again.
+    pub(super) fn may_try(&self, now: Instant) -> bool {
+        self.reach.may_try(self.millis(now))
+    }
+
+    pub(super) fn unreachable(&self, now: Instant) {
+        self.reach.failed(self.millis(now));
+    }
+
+    /// Forgets what is known about connections, for an endpoint that has moved.
+    pub(super) fn moved(&self) {
+        self.reach.forget();
+    }
+
+    /// Returns a guard for a probe in the background; `None` if there is one already.
+    #[cfg(any(test, feature = "resolver"))]
+    pub(crate) fn begin_probing(self: &Arc<Self>) -> Option<Probing> {
+        self.reach.begin_probing().then(|| Probing(self.clone()))
+    }
+
+    #[inline]
     pub(super) fn succeeded(&self, clock: &impl Clock) {
+        self.reach.connected();
         // The usual case writes nothing and does not need the time.
         if self.outcome.load(Relaxed) != NEWS | WORKS {
             self.outcome.store(NEWS | WORKS, Relaxed);
@@ -143,6 +188,26 @@ impl Load {
 
     fn millis(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// While it lives, a probe in the background decides when the endpoint is reachable again, and no request does.
+#[cfg(any(test, feature = "resolver"))]
+#[derive(Debug)]
+pub(crate) struct Probing(Arc<Load>);
+
+#[cfg(any(test, feature = "resolver"))]
+impl Probing {
+    /// The load of the endpoint.
+    pub(crate) fn load(&self) -> &Load {
+        &self.0
+    }
+}
+
+#[cfg(any(test, feature = "resolver"))]
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.0.reach.end_probing();
     }
 }
 

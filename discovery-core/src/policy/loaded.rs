@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::Load;
+use super::{Load, Reachability};
 use crate::endpoint::{Endpoint, Identity};
 
 /// Endpoints with their loads, in the order of their set.
@@ -43,6 +43,12 @@ impl LoadedEndpoint {
     #[inline]
     pub fn load(&self) -> &Arc<Load> {
         &self.load
+    }
+
+    /// What is known about connections to the endpoint.
+    #[must_use]
+    pub fn reachability(&self) -> Reachability {
+        self.load.reachability()
     }
 
     pub(super) fn unreachable(&self) {

@@ -43,6 +43,12 @@
 //!
 //! An application sets a policy with `ResolverBuilder::policy`: one of these, or its own implementation of [`Policy`].
 //!
+//! # Endpoints that cannot be connected to
+//!
+//! Whatever the policy, an endpoint whose last connection could not be established ([`Outcome::Unreachable`]) gets no
+//! request while another one of its priority is usable ([`Reachability`]). If fewer than half of a priority are usable,
+//! all of them are used. The snapshot lets the policy choose again, so a policy need not know of this (`avoid.rs`).
+//!
 //! # Adding a policy to this crate
 //!
 //! Another way to choose (weighted round robin by static stride, peak EWMA, Maglev, ring hash) is one more file that
@@ -54,6 +60,7 @@
 //! endpoints a level of the [`Snapshot`] has, as `level.rs` does for priority, readiness and weight 0, and
 //! `connected.rs` for endpoints that are retained.
 
+mod avoid;
 mod budget;
 mod connected;
 mod contract;
@@ -64,6 +71,7 @@ mod load;
 mod loaded;
 mod pick;
 mod random;
+mod reach;
 pub mod retry;
 mod rng;
 mod round_robin;
@@ -78,9 +86,14 @@ pub use contract::{Clock, Decision, PickArgs, Picker, Policy};
 pub use error::PickError;
 pub use least_request::LeastRequest;
 pub use load::Load;
+#[cfg(feature = "resolver")]
+pub(crate) use load::Probing;
 pub use loaded::{Listener, LoadedEndpoint, LoadedEndpoints};
 pub use pick::{Outcome, Pick};
 pub use random::Random;
+pub use reach::Reachability;
+#[cfg(feature = "resolver")]
+pub(crate) use reach::{BACKOFF_MAX, backoff};
 pub use rng::{Rng, SplitMix64};
 pub use round_robin::RoundRobin;
 pub use snapshot::Snapshot;

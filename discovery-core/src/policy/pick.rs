@@ -79,6 +79,7 @@ impl Pick {
         };
         self.loaded.load().failed(now, pause);
         if outcome == Outcome::Unreachable {
+            self.loaded.load().unreachable(now);
             self.loaded.unreachable();
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use super::{
-    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy,
+    Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy, avoid,
     level::{Level, is_all_tried},
 };
 use crate::endpoint::{Endpoint, EndpointSet};
@@ -16,6 +16,9 @@ use crate::endpoint::{Endpoint, EndpointSet};
 ///
 /// While a priority has [retained](Endpoint::is_retained) endpoints, an endpoint with a connection to spare comes before
 /// one that needs a new connection, and a new connection uses the newest answer.
+///
+/// An endpoint whose last connection could not be established gets no request while another one of its priority is usable,
+/// unless fewer than half of the priority are usable: then all are used.
 ///
 /// Endpoints of weight 0 are the last of their priority: beside others that have a weight, they get all together at most
 /// one request in a hundred, and are used when the others have been tried (RFC 2782).
@@ -70,7 +73,12 @@ impl Snapshot {
     fn load(&self, endpoint: &Endpoint, old: Option<&Arc<LoadedEndpoint>>) -> Arc<LoadedEndpoint> {
         let load = match old {
             Some(loaded) if loaded.endpoint() == endpoint => return loaded.clone(),
-            Some(loaded) => loaded.load().clone(),
+            Some(loaded) => {
+                if !loaded.endpoint().addrs().eq(endpoint.addrs()) {
+                    loaded.load().moved();
+                }
+                loaded.load().clone()
+            }
             None => Arc::new(Load::new(self.epoch)),
         };
         Arc::new(LoadedEndpoint::new(endpoint.clone(), load, self.listener.clone()))
@@ -104,6 +112,16 @@ impl Snapshot {
 
     #[inline]
     fn choose(&self, args: &mut PickArgs<'_>) -> Decision {
+        match self.choose_any(args) {
+            Decision::Endpoint(at) if self.endpoints.get(at).is_some_and(|one| one.load().is_unreachable()) => {
+                avoid::unreachable(&self.levels, &self.endpoints, at, args)
+            }
+            decision => decision,
+        }
+    }
+
+    #[inline]
+    fn choose_any(&self, args: &mut PickArgs<'_>) -> Decision {
         let mut decision = Decision::Wait;
         for level in &self.levels {
             decision = level.choose(&self.endpoints, args);

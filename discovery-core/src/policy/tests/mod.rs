@@ -5,6 +5,7 @@ mod carry;
 mod clock;
 mod connected;
 mod levels;
+mod reach;
 mod shares;
 mod simulation;
 

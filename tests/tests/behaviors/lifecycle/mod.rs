@@ -7,5 +7,6 @@ mod in_flight;
 mod removed_endpoints;
 mod retained;
 mod rolling_restart;
+mod unreachable;
 mod unused_targets;
 mod watches;
