@@ -1,5 +1,6 @@
 //! Helpers that the test programs share. `tests/README.md` maps the targets and says how to write a test.
 
+mod backlog;
 mod balancer;
 mod black_hole;
 pub mod log;
@@ -8,6 +9,7 @@ mod resolvers;
 mod services;
 mod wait;
 
+pub use backlog::FullBacklog;
 pub use balancer::Balancer;
 pub use black_hole::BlackHole;
 pub use observe::{addrs, error_texts, figure, ips, question, refusal};

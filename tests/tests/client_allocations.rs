@@ -54,9 +54,7 @@ fn keeping_a_request_in_flight_until_its_body_has_ended_takes_few_allocations() 
     let plain = per_request(&runtime, async || drop(plain.get(&url).send().await.unwrap().bytes().await.unwrap()));
     let until_body = runtime.block_on(async { builder(addr).build().unwrap() });
     let until_head = runtime.block_on(async { builder(addr).head_only().build().unwrap() });
-    for (url, redirected) in
-        [(format!("http://orders:{}/path", addr.port()), 0.0), ("http://orders/path".into(), FOR_PORT)]
-    {
+    for url in [format!("http://orders:{}/path", addr.port()), "http://orders/path".into()] {
         for (method, limit) in [(Method::GET, FOR_GET), (Method::POST, FOR_POST)] {
             let body = per_request(&runtime, async || send(&until_body, method.clone(), &url).await);
             let head = per_request(&runtime, async || send(&until_head, method.clone(), &url).await);
@@ -64,8 +62,8 @@ fn keeping_a_request_in_flight_until_its_body_has_ended_takes_few_allocations() 
                 "figure: allocations of {method} {url}: plain GET {plain}, until the head {head}, until the body {body}"
             );
             assert!(body - head < limit + 0.5, "{method} {url}: {body} until the body, {head} until the head");
-            // Without reqwest's own retries, a request of ours needs no more than a plain one.
-            assert!(body < plain + redirected + 0.5, "{method} {url}: {body}, a plain GET {plain}");
+            // Without reqwest's own retries, a request of ours needs no more than a plain one, but for the layer.
+            assert!(body < plain + FOR_LAYER + 0.5, "{method} {url}: {body}, a plain GET {plain}");
         }
     }
 }
@@ -75,6 +73,6 @@ fn keeping_a_request_in_flight_until_its_body_has_ended_takes_few_allocations() 
 const FOR_GET: f64 = 5.0;
 /// The same and the text of the URL.
 const FOR_POST: f64 = 6.0;
-/// Where the endpoint's port differs from the URL's, a layer is around the connector. reqwest boxes such a connector twice,
-/// and hyper clones it four times for each request.
-const FOR_PORT: f64 = 8.0;
+/// A layer is around the connector: it connects to the endpoint's port, and says whether a request waits for a connection.
+/// reqwest boxes such a connector twice, and hyper clones it for each request: ten allocations more than without a layer.
+const FOR_LAYER: f64 = 10.0;

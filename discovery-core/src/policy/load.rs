@@ -1,6 +1,6 @@
 //! The statistics of one endpoint.
 
-#[cfg(any(test, feature = "resolver"))]
+#[cfg(feature = "resolver")]
 use std::sync::Arc;
 use std::{
     sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -155,7 +155,7 @@ impl Load {
     }
 
     /// Returns a guard for a probe in the background; `None` if there is one already.
-    #[cfg(any(test, feature = "resolver"))]
+    #[cfg(feature = "resolver")]
     pub(crate) fn begin_probing(self: &Arc<Self>) -> Option<Probing> {
         self.reach.begin_probing().then(|| Probing(self.clone()))
     }
@@ -192,11 +192,11 @@ impl Load {
 }
 
 /// While it lives, a probe in the background decides when the endpoint is reachable again, and no request does.
-#[cfg(any(test, feature = "resolver"))]
+#[cfg(feature = "resolver")]
 #[derive(Debug)]
 pub(crate) struct Probing(Arc<Load>);
 
-#[cfg(any(test, feature = "resolver"))]
+#[cfg(feature = "resolver")]
 impl Probing {
     /// The load of the endpoint.
     pub(crate) fn load(&self) -> &Load {
@@ -204,7 +204,7 @@ impl Probing {
     }
 }
 
-#[cfg(any(test, feature = "resolver"))]
+#[cfg(feature = "resolver")]
 impl Drop for Probing {
     fn drop(&mut self) {
         self.0.reach.end_probing();

@@ -1,6 +1,10 @@
 //! One endpoint with its load.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Load, Reachability};
 use crate::endpoint::{Endpoint, Identity};
@@ -51,7 +55,11 @@ impl LoadedEndpoint {
         self.load.reachability()
     }
 
-    pub(super) fn unreachable(&self) {
+    /// Reports at `now` that a connection could not be established, or took so long that its request was given up. For
+    /// connections without a [`Pick`](super::Pick), whose [`Outcome::Unreachable`](super::Outcome) says the same.
+    pub fn connect_failed(&self, now: Instant) {
+        self.load.failed(now, Duration::ZERO);
+        self.load.unreachable(now);
         if let Some(listener) = &self.listener {
             listener.unreachable(&self.endpoint);
         }

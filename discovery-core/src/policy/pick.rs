@@ -77,10 +77,9 @@ impl Pick {
             Outcome::Overloaded { retry_after } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        self.loaded.load().failed(now, pause);
-        if outcome == Outcome::Unreachable {
-            self.loaded.load().unreachable(now);
-            self.loaded.unreachable();
+        match outcome {
+            Outcome::Unreachable => self.loaded.connect_failed(now),
+            _ => self.loaded.load().failed(now, pause),
         }
     }
 }

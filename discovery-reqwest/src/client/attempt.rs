@@ -5,14 +5,15 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use discovery_core::{
     Explanation,
     policy::{
-        Outcome, Pick,
+        LoadedEndpoint, Outcome, Pick,
         retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryDecision},
     },
 };
@@ -22,6 +23,8 @@ use reqwest::{Request, Response, Url, redirect};
 use tokio::time::Sleep;
 
 use super::{
+    connector,
+    connects::Connects,
     endpoints::Pool,
     in_flight::{in_flight, without_user_info},
     now,
@@ -35,12 +38,14 @@ pub(super) struct Attempt {
     /// The endpoint answered with a redirect: it is not to blame for what comes afterwards.
     redirected: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    connecting: Option<Box<ConnectPhase>>,
 }
 
 impl Attempt {
     /// An attempt at the picked endpoint, which has `timeout` to begin its answer.
     pub(super) fn new(pick: Pick, copy: RequestCopy, timeout: Option<Duration>) -> Self {
-        Self { pick, copy, redirected: false, timer: timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout))) }
+        let timer = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+        Self { pick, copy, redirected: false, timer, connecting: None }
     }
 
     /// Waits for the response, for the attempt timeout, or for the `silence` of an endpoint that has left the set. After the
@@ -60,6 +65,11 @@ impl Attempt {
                 self.timer = None;
                 return Poll::Ready(Waited::NoAnswer(AttemptFailure::TimedOut));
             }
+            if let Some(connecting) = &mut self.connecting
+                && connecting.poll_patience(context).is_ready()
+            {
+                return Poll::Ready(Waited::NoAnswer(AttemptFailure::Unsent));
+            }
             // Behind a redirect it is another endpoint that is silent.
             if self.redirected {
                 return Poll::Pending;
@@ -71,14 +81,37 @@ impl Attempt {
     fn poll<F: Future>(&mut self, context: &mut Context<'_>, execution: Pin<&mut F>) -> Poll<F::Output> {
         // reqwest asks its redirect policy while it is polled.
         let outer = REDIRECTED.replace(false);
-        let polled = execution.poll(context);
+        let (polled, waits_for) = connector::watch(|| execution.poll(context));
         self.redirected |= REDIRECTED.replace(outer);
+        self.track(waits_for, polled.is_ready());
         polled
+    }
+
+    /// `waits_for`: the endpoint that the request, when it was polled, could not be sent to yet.
+    fn track(&mut self, waits_for: Option<Arc<Connects>>, has_ended: bool) {
+        match waits_for {
+            // A connection to where the redirect leads.
+            _ if self.redirected => self.end_phase(),
+            // What ends the request may be a time limit, which does not poll the connection again.
+            None if has_ended => {}
+            None => self.end_phase(),
+            Some(_) if self.connecting.is_some() => {}
+            Some(connects) => {
+                self.connecting = Some(Box::new(ConnectPhase::new(connects, self.pick.loaded_endpoint().clone())));
+            }
+        }
+    }
+
+    fn end_phase(&mut self) {
+        if let Some(connecting) = self.connecting.take() {
+            connecting.end();
+        }
     }
 
     /// The endpoint answered: reports the outcome. The request is in flight until the body of the response has ended, unless
     /// `head_only`.
     pub(super) fn answered(mut self, mut response: Response, attempts: &mut Attempts, head_only: bool) -> Response {
+        self.end_phase();
         if attempts.is_retry() {
             attempts.record(self.pick.endpoint().identity());
             response.extensions_mut().insert(EndpointsTried(attempts.endpoints_tried()));
@@ -102,10 +135,19 @@ impl Attempt {
         attempts: &mut Attempts,
         pool: &Pool,
     ) -> Option<Request> {
-        let ended = FailedAttempt::new(failure).redirected(self.redirected);
+        // Nothing of the request was sent: whether or not there is another endpoint for it, this one is unreachable.
+        let is_unsent = failure == AttemptFailure::Unsent;
+        if is_unsent {
+            self.pick.record(Outcome::Unreachable, now);
+            self.connecting.iter().for_each(|connecting| connecting.watch());
+        }
+        let ended = FailedAttempt::new(failure).redirected(self.redirected).replayable(self.copy.is_whole());
         let decision = pool.decide(attempts, self.pick.endpoint().identity(), ended);
         let request = (decision == RetryDecision::Another).then(|| self.copy.take(None)).flatten()?;
-        self.pick.record(Outcome::Failure, now);
+        if !is_unsent {
+            self.pick.record(Outcome::Failure, now);
+        }
+        self.end_phase();
         Some(request)
     }
 
@@ -121,7 +163,20 @@ impl Attempt {
         let ended = FailedAttempt::new(failure(&error)).redirected(self.redirected).replayable(copy.is_some());
         let is_retained = self.pick.endpoint().is_retained() && error.is_connect() && !self.redirected;
         let endpoint = self.pick.endpoint().identity().clone();
-        self.pick.complete(if self.redirected { Outcome::Success } else { error_outcome(&error) }, now);
+        let connecting = self.connecting.take();
+        let outcome = match &connecting {
+            _ if self.redirected => Outcome::Success,
+            // The caller's time limit struck while the connection was being established.
+            Some(_) if error.is_timeout() => Outcome::Unreachable,
+            _ => error_outcome(&error),
+        };
+        self.pick.complete(outcome, now);
+        if let Some(connecting) = connecting {
+            if outcome == Outcome::Unreachable {
+                connecting.watch();
+            }
+            connecting.end();
+        }
         let decision = pool.decide(attempts, &endpoint, ended);
         let explanation = (error.is_connect() && !self.redirected).then(|| pool.upstream().explain());
         let variable = explanation.as_deref().and_then(Explanation::variable);
@@ -136,10 +191,57 @@ impl Attempt {
     }
 }
 
+/// A request that waits for a connection to its endpoint: nothing of it was sent. If the caller gives it up meanwhile,
+/// after longer than connections take, the endpoint counts as unreachable.
+struct ConnectPhase {
+    connects: Arc<Connects>,
+    endpoint: Arc<LoadedEndpoint>,
+    since: Instant,
+    /// Until the request goes to another endpoint.
+    patience: Option<Pin<Box<Sleep>>>,
+    has_ended: bool,
+}
+
+impl ConnectPhase {
+    fn new(connects: Arc<Connects>, endpoint: Arc<LoadedEndpoint>) -> Self {
+        let patience = Some(Box::pin(tokio::time::sleep(connects.patience())));
+        Self { connects, endpoint, since: now(), patience, has_ended: false }
+    }
+
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(patience) = &mut self.patience else { return Poll::Pending };
+        let polled = patience.as_mut().poll(context);
+        if polled.is_ready() {
+            self.patience = None;
+        }
+        polled
+    }
+
+    /// Finds out in the background when the endpoint can be connected to.
+    fn watch(&self) {
+        self.connects.watch(&self.endpoint);
+    }
+
+    /// The caller did not give the request up.
+    fn end(mut self: Box<Self>) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for ConnectPhase {
+    fn drop(&mut self) {
+        let now = now();
+        if !self.has_ended && now.saturating_duration_since(self.since) >= self.connects.suspicious() {
+            self.endpoint.connect_failed(now);
+            self.watch();
+        }
+    }
+}
+
 /// What came of waiting for a response.
 pub(super) enum Waited<R> {
     Response(R),
-    /// The attempt timeout is over, or the endpoint has left the set and is silent. The attempt is still under way.
+    /// The attempt timeout is over, connecting takes too long, or the endpoint has left the set and is silent. The attempt is still under way.
     NoAnswer(AttemptFailure),
 }
 

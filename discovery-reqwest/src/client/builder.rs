@@ -8,11 +8,7 @@ use std::{
 
 use discovery_core::{Resolver, policy::retry::REMOVED_SILENCE};
 
-use super::{
-    Client, attempt,
-    endpoint_port::{EndpointPort, Scout},
-    proxied::SystemProxies,
-};
+use super::{Client, attempt, connector::ConnectorLayer, endpoint_port::Scout, proxied::SystemProxies};
 #[cfg(feature = "cookies")]
 use crate::cookies::{FilteredCookies, ServiceCookies};
 use crate::{Error, cache::Limits, dns::RedirectResolver};
@@ -69,6 +65,8 @@ pub(super) struct Settings {
     proxies: bool,
     /// Replaces the timeout of `configure`.
     connect_timeout: Option<Duration>,
+    /// `configure` sets a proxy of its own.
+    own_proxy: bool,
     endpoint_timeout: Duration,
     attempt_timeout: Option<Duration>,
     removed_silence: Duration,
@@ -94,6 +92,16 @@ impl Settings {
     /// How long an endpoint that has left the set may be silent.
     pub(super) fn removed_silence(&self) -> Duration {
         self.removed_silence
+    }
+
+    /// How long a connection in the background may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// Whether `configure` sets a proxy of its own.
+    pub(super) fn has_own_proxy(&self) -> bool {
+        self.own_proxy
     }
 
     /// The same settings with this connect timeout, which replaces that of `configure`.
@@ -122,10 +130,9 @@ impl Settings {
     /// The builder of one endpoint's client. It does not retry by itself: such a retry would go to the same endpoint, would
     /// not be paid from the budget, and costs a copy of each request.
     ///
-    /// `port` is applied first, so that layers of `configure` are around it.
-    pub(super) fn endpoint(&self, proxies: bool, port: Option<EndpointPort>) -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder();
-        let builder = port.into_iter().fold(builder, reqwest::ClientBuilder::connector_layer);
+    /// `layer` is applied first, so that layers of `configure` are around it.
+    pub(super) fn endpoint(&self, proxies: bool, layer: ConnectorLayer) -> reqwest::ClientBuilder {
+        let builder = reqwest::Client::builder().connector_layer(layer);
         // Without this feature the application may still use HTTP/2, and then only reqwest recognizes a refusal.
         #[cfg(feature = "http2")]
         let builder = builder
@@ -170,6 +177,7 @@ impl ClientBuilder {
                 targets: Limits::default(),
                 proxies: true,
                 connect_timeout: None,
+                own_proxy: false,
                 endpoint_timeout: ENDPOINT_TIMEOUT,
                 attempt_timeout: None,
                 removed_silence: REMOVED_SILENCE,
@@ -314,11 +322,18 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// If `reqwest::ClientBuilder::build` rejects the configuration, which is tried once here.
-    pub fn build(self) -> Result<Client, Error> {
-        let template = self.settings.client(true).build().map_err(Error::client)?;
+    pub fn build(mut self) -> Result<Client, Error> {
+        let template = self.settings.client(false).build().map_err(Error::client)?;
+        self.settings.own_proxy = has_proxy(&template);
         let proxies = if self.settings.proxies { SystemProxies::read() } else { SystemProxies::none() };
         Ok(Client::assemble(self.resolver, self.settings, proxies, template))
     }
+}
+
+/// Whether a client that does not use the proxies of the environment has one. reqwest shows it only in its `Debug`; a test
+/// compares.
+fn has_proxy(client: &reqwest::Client) -> bool {
+    format!("{client:?}").contains("proxies: ")
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -326,5 +341,18 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("endpoint_timeout", &self.settings.endpoint_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_whether_a_client_has_a_proxy() {
+        let proxy = reqwest::Proxy::all("http://127.0.0.1:3128").unwrap();
+        let builder = || reqwest::Client::builder().no_proxy();
+        assert!(!has_proxy(&builder().build().unwrap()));
+        assert!(has_proxy(&builder().proxy(proxy).build().unwrap()));
     }
 }

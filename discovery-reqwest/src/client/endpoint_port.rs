@@ -13,9 +13,7 @@ use std::{
     cell::RefCell,
     error::Error as StdError,
     fmt::Debug,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -129,83 +127,24 @@ impl EndpointPort {
     }
 }
 
-impl Redirection {
+impl EndpointPort {
     /// The destination to connect to instead of `destination`.
-    async fn instead_of<R: Debug + Send + 'static>(&self, destination: R) -> Result<R, BoxError> {
-        let known = match self.known.get() {
+    pub(super) async fn instead_of<R: Debug + Send + 'static>(&self, destination: R) -> Result<R, BoxError> {
+        let known = match self.0.known.get() {
             Some(known) => known,
             None => {
                 let mut known = Vec::new();
-                for (origin, _) in &self.origins {
-                    known.push(format!("{:?}", self.scout.destination::<R>(origin).await?));
+                for (origin, _) in &self.0.origins {
+                    known.push(format!("{:?}", self.0.scout.destination::<R>(origin).await?));
                 }
-                self.known.get_or_init(|| known)
+                self.0.known.get_or_init(|| known)
             }
         };
         let asked = format!("{destination:?}");
-        match known.iter().zip(&self.origins).find(|(known, _)| **known == asked) {
-            Some((_, (_, moved))) => self.scout.destination(moved).await,
+        match known.iter().zip(&self.0.origins).find(|(known, _)| **known == asked) {
+            Some((_, (_, moved))) => self.0.scout.destination(moved).await,
             None => Ok(destination),
         }
-    }
-}
-
-impl<S> Layer<S> for EndpointPort {
-    type Service = EndpointPortConnector<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), redirection: self.0.clone() });
-        EndpointPortConnector { shared, polled: None }
-    }
-}
-
-/// The connector with [`EndpointPort`]. hyper clones its connector several times for each request and connects with few of
-/// the clones, so a clone costs no allocation here: the inner connector is cloned when it is needed.
-pub(super) struct EndpointPortConnector<S> {
-    shared: Arc<Shared<S>>,
-    /// The inner connector that was polled and is ready.
-    polled: Option<S>,
-}
-
-struct Shared<S> {
-    inner: Mutex<S>,
-    redirection: Arc<Redirection>,
-}
-
-impl<S: Clone> Shared<S> {
-    fn inner(&self) -> S {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl<S> Clone for EndpointPortConnector<S> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), polled: None }
-    }
-}
-
-impl<S, R> Service<R> for EndpointPortConnector<S>
-where
-    S: Service<R, Error = BoxError> + Clone + Send + 'static,
-    S::Future: Send,
-    R: Debug + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.polled.get_or_insert_with(|| self.shared.inner()).poll_ready(context)
-    }
-
-    fn call(&mut self, destination: R) -> Self::Future {
-        // The service that was polled is used: another clone may not be ready.
-        let mut inner = self.polled.take().unwrap_or_else(|| self.shared.inner());
-        let shared = self.shared.clone();
-        Box::pin(async move {
-            let destination = shared.redirection.instead_of(destination).await?;
-            inner.call(destination).await
-        })
     }
 }
 

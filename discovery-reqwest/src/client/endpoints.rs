@@ -14,7 +14,13 @@ use discovery_core::{
 
 use reqwest::Url;
 
-use super::{builder::Settings, endpoint_port::EndpointPort, now};
+use super::{
+    builder::Settings,
+    connector::ConnectorLayer,
+    connects::{Connects, Dialing},
+    endpoint_port::EndpointPort,
+    now,
+};
 use crate::Error;
 
 /// The clients of one target's endpoints, and the budget for the retries of its requests.
@@ -37,9 +43,17 @@ impl Pool {
         };
         let origins = host.as_deref().map_or_else(Vec::new, |host| origins(target, host));
         let settings = settings.clone();
-        let clients = EndpointMap::new(resolver.upstream(target)?, move |endpoint: &Endpoint| {
+        let upstream = resolver.upstream(target)?;
+        let dialing = Arc::new(Dialing::new(
+            upstream.clone(),
+            default_port(target),
+            settings.connect_timeout(),
+            !settings.has_own_proxy(),
+        ));
+        let clients = EndpointMap::new(upstream, move |endpoint: &Endpoint| {
             let port = EndpointPort::new(&origins, endpoint.port(), || settings.scout()).map_err(ClientError::new)?;
-            let mut builder = settings.endpoint(proxies, port);
+            let layer = ConnectorLayer::new(port, Arc::new(Connects::new(dialing.clone())));
+            let mut builder = settings.endpoint(proxies, layer);
             if let Some(host) = &host {
                 // Port 0 stands for that of the URL, which a redirect may change.
                 let addrs: Vec<SocketAddr> = endpoint.addrs().map(|addr| (addr.ip(), 0).into()).collect();
@@ -100,6 +114,12 @@ impl Pool {
         let has_untried = |tried: &Tried| self.upstream().has_untried(tried);
         attempts.next(endpoint, attempt, &RetryContext::new(&self.budget, &now, &has_untried))
     }
+}
+
+/// The port of the URLs of `target`, as far as they name one.
+fn default_port(target: &Target) -> u16 {
+    let is_https = target.scheme().is_some_and(|scheme| scheme.to_string() == "https");
+    target.port().number().map_or(if is_https { 443 } else { 80 }, Into::into)
 }
 
 /// How a URL may write the origin of `target`: with and without the final dot of its `host`.

@@ -2,6 +2,8 @@
 
 mod attempt;
 mod builder;
+mod connector;
+mod connects;
 mod endpoint_port;
 mod endpoints;
 mod in_flight;
@@ -98,7 +100,7 @@ impl Client {
     ///
     /// | failure | retried |
     /// |---|---|
-    /// | the connection could not be established | every request |
+    /// | the connection could not be established, or takes too long (250 ms, or three times as long as usual) | every request |
     /// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request, on the same endpoint if there is no other |
     /// | the connection broke before a response, or did not answer an HTTP/2 ping in time | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
     /// | the endpoint has left the set and has been silent for [`ClientBuilder::removed_silence`] | idempotent methods |
@@ -179,6 +181,8 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("resolver", &self.0.resolver).finish_non_exhaustive()
     }
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The part of the URL that decides where a request goes.
 fn origin(url: &Url) -> &str {

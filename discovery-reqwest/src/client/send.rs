@@ -56,7 +56,7 @@ async fn send_to(pool: &Pool, settings: &Settings, mut request: Request) -> Resu
         };
         attempts.begin();
         let may_leave = attempts.may_time_out();
-        let copy = RequestCopy::new(&request, may_leave);
+        let copy = RequestCopy::new(&request, !attempts.is_last());
         let picked = (may_leave && copy.is_whole()).then(|| pick.loaded_endpoint().clone());
         let silent = || pool.removed_and_silent(picked.as_deref(), settings.removed_silence());
         let mut attempt = Attempt::new(pick, copy, settings.attempt_timeout().filter(|_| picked.is_some()));

@@ -2,6 +2,7 @@
 
 mod balance;
 mod client;
+mod connecting;
 mod dead_connections;
 mod http2_refusals;
 mod redirects;
