@@ -103,7 +103,7 @@ impl Attempt {
     }
 
     fn end_phase(&mut self) {
-        if let Some(connecting) = self.connecting.take() {
+        if let Some(mut connecting) = self.connecting.take() {
             connecting.end();
         }
     }
@@ -171,7 +171,7 @@ impl Attempt {
             _ => error_outcome(&error),
         };
         self.pick.complete(outcome, now);
-        if let Some(connecting) = connecting {
+        if let Some(mut connecting) = connecting {
             if outcome == Outcome::Unreachable {
                 connecting.watch();
             }
@@ -223,7 +223,7 @@ impl ConnectPhase {
     }
 
     /// The caller did not give the request up.
-    fn end(mut self: Box<Self>) {
+    fn end(&mut self) {
         self.has_ended = true;
     }
 }
