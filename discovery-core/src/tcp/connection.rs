@@ -29,6 +29,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, pick: Pick) -> Self {
+        pick.loaded_endpoint().load().connected();
         pick.answered();
         Self { stream, pick, failed: false }
     }

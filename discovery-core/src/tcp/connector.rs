@@ -25,7 +25,8 @@ const MAX_ENDPOINTS: usize = 5;
 
 /// Makes TCP connections to the endpoints of a target. Cheap to clone.
 ///
-/// An endpoint that cannot be reached is not picked soon again, and the sources are asked for the target again.
+/// An endpoint that cannot be reached gets no connection while another one is usable, and is probed in the background until
+/// it can be reached again ([`Upstream::probe`]). The sources are asked for the target again.
 #[derive(Clone)]
 pub struct TcpConnector {
     upstream: Upstream,
@@ -132,7 +133,9 @@ impl TcpConnector {
                 io::Error::new(io::ErrorKind::TimedOut, text)
             }
         };
+        let loaded = pick.loaded_endpoint().clone();
         pick.complete(Outcome::Unreachable, clock::now);
+        self.upstream.probe(&loaded, endpoint.port(), self.attempt_timeout);
         Ok(Err(FailedAttempt { identity: endpoint.identity().clone(), error }))
     }
 

@@ -13,8 +13,7 @@ use discovery_core::{
     tcp::{Bridge, TcpConnector},
 };
 use discovery_testing::{ManualHandle, ManualSource};
-use socket2::{Domain, Socket, Type};
-use tests::within;
+use tests::{FullBacklog, eventually, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -49,27 +48,6 @@ async fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// A listener whose queue is full, so that the kernel drops further SYN packets: as a pod behind a partition.
-struct Silent {
-    addr: SocketAddr,
-    _listener: Socket,
-    _queued: Vec<std::net::TcpStream>,
-}
-
-impl Silent {
-    fn listen() -> Self {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let addr = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut queued = Vec::new();
-        while let Ok(stream) = std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
-            queued.push(stream);
-        }
-        Self { addr, _listener: listener, _queued: queued }
-    }
-}
-
 async fn name(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut name = [0; 1];
     stream.read_exact(&mut name).await.unwrap();
@@ -101,8 +79,8 @@ async fn connections_count_as_load_until_they_are_dropped() {
 
 #[tokio::test]
 async fn an_endpoint_that_refuses_or_is_silent_is_passed_over() {
-    let (good, refusing, silent) = (server("g").await, closed().await, Silent::listen());
-    let (upstream, _handle) = upstream([good, refusing, silent.addr].map(Endpoint::new));
+    let (good, refusing, silent) = (server("g").await, closed().await, FullBacklog::start().await.unwrap());
+    let (upstream, _handle) = upstream([good, refusing, silent.addr().unwrap()].map(Endpoint::new));
     let connector = TcpConnector::new(upstream).with_attempt_timeout(Duration::from_millis(200));
     for _ in 0..30 {
         let mut connection = within("a connection", connector.connect()).await.unwrap();
@@ -111,9 +89,37 @@ async fn an_endpoint_that_refuses_or_is_silent_is_passed_over() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_can_be_reached_again_is_used_again() {
+    let (good, silent) = (server("g").await, FullBacklog::start().await.unwrap());
+    let away = silent.addr().unwrap();
+    let (upstream, _handle) = upstream([good, away].map(Endpoint::new));
+    let connector = TcpConnector::new(upstream.clone()).with_attempt_timeout(Duration::from_millis(100));
+    let is_unreachable = |upstream: &Upstream| !upstream.explain().unreachable.is_empty();
+    while !is_unreachable(&upstream) {
+        within("a connection", connector.connect()).await.unwrap();
+    }
+    for _ in 0..20 {
+        let connection = within("a connection", connector.connect()).await.unwrap();
+        assert_eq!(connection.endpoint().addr(), good, "no connection finds out");
+    }
+    let listener = silent.open().await.unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    eventually(&upstream, "a probe that connects", |upstream| !is_unreachable(upstream)).await;
+    let mut open = Vec::new();
+    loop {
+        let connection = within("a connection", connector.connect()).await.unwrap();
+        if connection.endpoint().addr() == away {
+            break;
+        }
+        open.push(connection);
+        assert!(open.len() < 100, "the endpoint is not used again");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_silent_does_not_hold_up_the_other_address_of_the_endpoint() {
-    let (good, silent) = (server("g").await, Silent::listen());
-    let (upstream, _handle) = upstream([Endpoint::new(silent.addr).with_addr(good)]);
+    let (good, silent) = (server("g").await, FullBacklog::start().await.unwrap());
+    let (upstream, _handle) = upstream([Endpoint::new(silent.addr().unwrap()).with_addr(good)]);
     // Far less than the attempt's timeout, so that the race must have been won.
     let connector = TcpConnector::new(upstream).with_attempt_timeout(Duration::from_secs(3600));
     let mut connection = within("a connection", connector.connect()).await.unwrap();
@@ -122,7 +128,7 @@ async fn an_address_that_is_silent_does_not_hold_up_the_other_address_of_the_end
 
 #[tokio::test]
 async fn the_error_names_the_target_the_attempts_and_the_last_address() {
-    let (one, silent) = (closed().await, Silent::listen());
+    let (one, silent) = (closed().await, FullBacklog::start().await.unwrap());
     let (refusing, _handle) = upstream([Endpoint::new(one)]);
     let error = within("an error", refusing.connect()).await.unwrap_err();
     let text = error.to_string();
@@ -132,12 +138,12 @@ async fn the_error_names_the_target_the_attempts_and_the_last_address() {
     );
     assert!(error.is_transient() && std::error::Error::source(&error).unwrap().is::<std::io::Error>(), "{text}");
 
-    let (both, _handle) = upstream([Endpoint::new(silent.addr), Endpoint::new(one)]);
+    let (both, _handle) = upstream([Endpoint::new(silent.addr().unwrap()), Endpoint::new(one)]);
     let connector = TcpConnector::new(both).with_attempt_timeout(Duration::from_millis(50));
     let text = within("an error", connector.connect()).await.unwrap_err().to_string();
     assert!(text.contains("2 endpoints were tried"), "{text}");
 
-    let (silent, _handle) = upstream([Endpoint::new(silent.addr)]);
+    let (silent, _handle) = upstream([Endpoint::new(silent.addr().unwrap())]);
     let connector = TcpConnector::new(silent).with_attempt_timeout(Duration::from_millis(50));
     let error = within("an error", connector.connect()).await.unwrap_err();
     assert!(error.is_timeout() && error.to_string().contains("no answer within 50ms"), "{error}");

@@ -45,7 +45,8 @@ async fn a_retry_sends_the_whole_request() {
     service.kill(0).await;
     let url = format!("http://orders.shop:{}/v1?a=b", service.port());
     let minute = Duration::from_secs(60);
-    let requests: [(&dyn Fn(&Client) -> RequestBuilder, &str); 5] = [
+    type Make<'a> = &'a dyn Fn(&Client) -> RequestBuilder;
+    let requests: [(Make<'_>, &str); 5] = [
         (&|client| client.get(&url), "GET /v1?a=b - "),
         (&|client| client.delete(&url).header("x-own", "1"), "DELETE /v1?a=b 1 "),
         (&|client| client.get(&url).header("x-own", "2").timeout(minute), "GET /v1?a=b 2 "),
