@@ -82,6 +82,7 @@
 //! |---|---|
 //! | [`ClientBuilder::endpoint_timeout`], 3 s by default | the wait for an endpoint |
 //! | [`ClientBuilder::attempt_timeout`], off by default | the time until an endpoint that hangs is given up |
+//! | 250 ms, or three times the target's usual connect time | connecting, before the request goes to another endpoint |
 //! | `connect_timeout` of reqwest, 3 s by default | connecting, in each attempt |
 //! | [`ClientBuilder::removed_silence`], 1 s by default | the silence of an endpoint that has left the set |
 //! | HTTP/2 pings, TCP_USER_TIMEOUT: see [`ClientBuilder::configure`] | the silence of a connection |
