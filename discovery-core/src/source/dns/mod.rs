@@ -31,7 +31,11 @@ mod services;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::probing::ProbingDns;
-use self::{gate::DEFAULT_IN_FLIGHT, lookup::DnsLookup, nameservers::Nameservers};
+use self::{
+    gate::DEFAULT_IN_FLIGHT,
+    lookup::DnsLookup,
+    nameservers::{Nameservers, Zone},
+};
 use super::{Lookup, Source, hosts::Hosts};
 use crate::plan::{Families, Plan};
 
@@ -62,11 +66,18 @@ struct DnsSource {
 }
 
 impl DnsSource {
-    fn new(config: &DnsConfig, hosts: Arc<Hosts>) -> Self {
+    fn new(config: &DnsConfig, zone: Zone, hosts: Arc<Hosts>) -> Self {
         let (timeout, attempts) = (config.timeout, config.attempts);
         let in_flight = config.in_flight.and_then(|count| usize::try_from(count).ok()).unwrap_or(DEFAULT_IN_FLIGHT);
         Self {
-            nameservers: Arc::new(Nameservers::new(&config.nameservers, timeout, attempts, in_flight, config.tcp)),
+            nameservers: Arc::new(Nameservers::new(
+                &config.nameservers,
+                timeout,
+                attempts,
+                in_flight,
+                config.tcp,
+                zone,
+            )),
             families: config.families,
             max_stale: config.max_stale,
             hosts,

@@ -11,7 +11,7 @@ use super::{DnsSource, answer::Answer, message::Rtype};
 use crate::{Error, clock, name::ClusterDomain, source::Evidence};
 
 /// The only cluster domain that is queried for. Others have to be set, or stand in the search list.
-const USUAL: &str = "cluster.local";
+pub(super) const USUAL: &str = "cluster.local";
 
 /// How long a negative answer for the cluster domain is used.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
@@ -119,6 +119,8 @@ impl DnsSource {
     async fn query_cluster_domain(&self, shared: &Weak<Shared>) -> DomainAnswer {
         let outcome = self.nameservers.query(&format!("dns-version.{USUAL}"), Rtype::Txt, false).await;
         let answer = match outcome.result {
+            // A wildcard's text is not a version: this is not the DNS of a cluster.
+            Ok(Answer::Found { value, .. }) if !value.has_version() => DomainAnswer::Denied,
             Ok(Answer::Found { .. }) => usual_domain().map_or(DomainAnswer::Denied, DomainAnswer::Known),
             Ok(Answer::NoData { .. } | Answer::NxDomain { .. }) => DomainAnswer::Denied,
             Err(error) => DomainAnswer::Failed(error),

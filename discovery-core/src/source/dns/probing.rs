@@ -4,7 +4,8 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     DnsConfig, DnsSource,
-    probe::{DomainAnswer, Probe, usual_domain},
+    nameservers::Zone,
+    probe::{DomainAnswer, Probe, USUAL, usual_domain},
 };
 use crate::{
     Error, clock,
@@ -37,7 +38,9 @@ pub(crate) struct ProbingDns {
 impl ProbingDns {
     pub(crate) fn new(config: &DnsConfig, scope: Scope, hosts: Arc<Hosts>) -> Self {
         let has_nameservers = !config.nameservers.is_empty();
-        let dns = DnsSource::new(config, hosts);
+        // Without a domain, the probe asks for the usual one.
+        let zone = scope.cluster_domain.as_ref().map_or_else(|| Zone::of(USUAL), Zone::new);
+        let dns = DnsSource::new(config, zone, hosts);
         Self { probe: Probe::new(dns.clone()), dns, scope, has_nameservers }
     }
 

@@ -128,9 +128,13 @@ async fn fails_over_from_a_dead_nameserver_to_a_good_one() {
     let resolver = with_both(&dead, &good, &ONE_TRANSMISSION).build().unwrap();
     let upstream = within("an answer", resolver.resolve("orders:80")).await.unwrap();
     assert_eq!(upstream.endpoints().len(), 2);
-    assert_eq!((dead.total(), good.total()), (1, 1));
+    assert_eq!((dead.total(), good.total()), (1, 2), "the good one is asked for the cluster's own record, too");
     within("an answer", resolver.resolve("billing:80")).await.unwrap();
-    assert_eq!((dead.total(), good.total()), (1, 2), "the next query goes to the good server first");
+    assert_eq!(
+        (dead.total(), good.total()),
+        (1, 3),
+        "the next query goes to the good server first, and is the only one"
+    );
 }
 
 /// T8. Two replicas of the cluster's DNS server have addresses of their own. Behind a dead replica the negative answer
@@ -151,4 +155,50 @@ async fn trusts_a_second_nameserver_that_is_authoritative_for_the_cluster_zone()
         // Outside the cluster zone a first nameserver that responds may know names that the second one does not.
         assert_eq!(refusal(&resolver, "db.example.com:80").await.is_not_found(), dead, "{what}");
     }
+}
+
+/// A captive portal, or a wildcard, that answers every name with its own address, texts included.
+async fn portal() -> FakeDns {
+    let portal = node_resolver().await;
+    for name in ["orders.shop.svc.cluster.local", "www.example.com"] {
+        portal.record(name, "203.0.113.9");
+    }
+    portal.srv("_http._tcp.orders.shop.svc.cluster.local", 0, 1, 80, "www.example.com");
+    portal.txt("dns-version.cluster.local", "v=spf1 -all");
+    portal
+}
+
+/// The first nameserver is silent or fails, and the second one answers everything. Neither the first answer nor a later
+/// one may come from it, and a set that is known stays.
+#[tokio::test]
+async fn a_captive_portal_behind_the_cluster_nameserver_never_answers_for_a_service() {
+    for fails in [Rule::servfail as Fails, Rule::refuse, Rule::drop] {
+        let (cluster, portal) = (dns().await, portal().await);
+        cluster.apply(two_orders());
+        let resolver = with_both(&cluster, &portal, &ONE_TRANSMISSION).refresh(brisk()).build().unwrap();
+        let upstream = within("an answer", resolver.resolve("orders:80")).await.unwrap();
+        cluster.script(fails(Rule::any()));
+        tests::until_stale(&upstream).await;
+        assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:80", "10.0.0.2:80"]);
+        for target in ["orders.shop.svc:80", "orders:http"] {
+            let error = refusal(&resolver, target).await;
+            assert!(error.is_transient() && !error.is_not_found(), "{target}: {error}");
+        }
+        let error = refusal(&resolver, "orders.shop:80").await.to_string();
+        assert!(error.contains("has not proved that it serves the cluster's zone"), "{error}");
+
+        let host = within("a host", resolver.resolve("www.example.com.:80")).await.unwrap();
+        assert_eq!(addrs(&host.endpoints()), ["203.0.113.9:80"], "the portal still answers for hosts");
+    }
+}
+
+/// Its answer to the query for the cluster domain is a text, but not a version.
+#[tokio::test]
+async fn the_text_of_a_wildcard_does_not_make_a_cluster() {
+    let portal = portal().await;
+    let environment = discovery_core::Environment::empty().with_env([("POD_NAMESPACE", "shop")]);
+    let builder = discovery_core::Resolver::builder().environment(environment).nameservers([portal.addr()]);
+    let resolver = builder.families(discovery_core::plan::Families::V4).build().unwrap();
+    let error = refusal(&resolver, "orders.shop.svc:80").await;
+    assert!(error.is_config() && error.to_string().contains("DISCOVERY_CLUSTER_DOMAIN"), "{error}");
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 pub(super) use self::{
-    read::Use,
+    read::{Standing, Use},
     wire::{Packet, UDP_PAYLOAD, read},
 };
 use super::answer::Answer;
@@ -37,6 +37,10 @@ impl Query {
 }
 
 impl Query {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether the name may be one of a cluster: of a Service or a pod, or the cluster's own record. A node's resolver
     /// knows none of them. All other names are those of hosts.
     pub(super) fn is_for_cluster(&self) -> bool {
@@ -164,6 +168,11 @@ impl Records {
             Data::Srv(srv) => Some(srv),
             _ => None,
         })
+    }
+
+    /// Whether a TXT record is the version of a DNS schema, such as `1.1.0`.
+    pub(super) fn has_version(&self) -> bool {
+        self.records.iter().any(|record| matches!(&record.data, Data::Txt(text) if read::is_version(text)))
     }
 
     /// The addresses in the Additional section, each with its name and TTL.

@@ -10,6 +10,19 @@ const MAX_CNAMES: usize = 8;
 /// The TTL of a negative answer without an SOA, which does not state one: CoreDNS's own TTL.
 pub(super) const NEGATIVE_WITHOUT_SOA: Duration = Duration::from_secs(5);
 
+/// Where a nameserver stands when it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Standing {
+    /// The first nameserver, which the kubelet or the user names for the cluster.
+    First,
+    /// A later nameserver; the name is not in the cluster's zone.
+    Later,
+    /// A later nameserver that has proved that it serves the cluster's zone, for a name in the zone.
+    Proved,
+    /// A later nameserver that has not proved it, for a name in the zone.
+    Unproved,
+}
+
 /// Whether a response may be used.
 #[derive(Debug)]
 pub(in super::super) enum Use {
@@ -22,19 +35,25 @@ pub(in super::super) enum Use {
 impl Response {
     /// Checks whether the response of nameserver `from` may be used as an answer to `query`.
     ///
-    /// The records of a `fallback` nameserver are always used. Its negative answer for a name of the cluster is used
-    /// only if the nameserver is authoritative for the cluster zone: a node's resolver does not know the cluster's
-    /// names. Its negative answer for a host is used if the earlier nameservers do not respond, as in libc; if they
+    /// The records of a later nameserver are used, in the cluster's zone only after it has proved the zone: a captive
+    /// portal answers every name. Its negative answer for a name of the cluster is used only if the nameserver is
+    /// authoritative for the cluster zone: a node's resolver does not know the cluster's names. Its negative answer for a host is used if the earlier nameservers do not respond, as in libc; if they
     /// respond with a failure, they may know hosts that this one does not.
     pub(in super::super) fn check(
         &self,
         query: &Query,
         from: impl std::fmt::Display,
-        fallback: bool,
+        standing: Standing,
     ) -> Result<Use, Error> {
         let negative = match &self.rcode {
             Rcode::Failure(code) => {
                 return Err(Error::transient(format!("nameserver {from} answered {query} with {code}")));
+            }
+            Rcode::NoError if standing == Standing::Unproved && self.has_records(query) => {
+                return Err(Error::transient(format!(
+                    "ignored the records for {query} from fallback nameserver {from}: it has not proved that it serves \
+                     the cluster's zone (TXT dns-version); a captive portal or a wildcard answers every name"
+                )));
             }
             Rcode::NoError if self.answers.iter().any(|record| record.data.is(query.rtype)) => return Ok(Use::Answer),
             Rcode::NoError if self.is_referral() => {
@@ -46,7 +65,7 @@ impl Response {
             Rcode::NoError => "NODATA",
             Rcode::NxDomain => "NXDOMAIN",
         };
-        if fallback && !self.is_of_cluster_zone(query) {
+        if standing != Standing::First && !self.is_of_cluster_zone(query) {
             let error = Error::transient(format!(
                 "ignored {negative} for {query} from fallback nameserver {from}: earlier nameservers gave no usable \
                  answer"
@@ -54,6 +73,25 @@ impl Response {
             return if query.is_for_cluster() { Err(error) } else { Ok(Use::IfEarlierAreDead(error)) };
         }
         Ok(Use::Answer)
+    }
+
+    /// Whether the answer section leads to records: it has some of the queried type, or CNAMEs.
+    pub(in super::super) fn has_records(&self, query: &Query) -> bool {
+        self.answers.iter().any(|record| record.data.is(query.rtype) || matches!(record.data, Data::Cname(_)))
+    }
+
+    /// Whether the response has a TXT record of `name` that is the version of a DNS schema, such as `1.1.0`.
+    pub(in super::super) fn has_version(&self, name: &str) -> bool {
+        self.answers.iter().any(|record| match &record.data {
+            Data::Txt(text) => &*record.name == name && is_version(text),
+            _ => false,
+        })
+    }
+
+    /// Whether the response is a negative answer of a nameserver that is authoritative for `zone`.
+    pub(in super::super) fn is_denied_by(&self, zone: &str) -> bool {
+        let is_soa = |record: &Record| matches!(record.data, Data::Soa(_)) && &*record.name == zone;
+        self.answers.is_empty() && self.authorities.iter().any(is_soa)
     }
 
     /// Returns the answer to `query`, or the query to send next if the name is an alias.
@@ -139,4 +177,9 @@ impl Response {
             query.name.strip_suffix(&*soa.name).is_some_and(|within| !soa.name.is_empty() && within.ends_with(".svc."))
         })
     }
+}
+
+/// Whether the text is a version: whole numbers, separated by dots.
+pub(super) fn is_version(text: &str) -> bool {
+    text.contains('.') && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }

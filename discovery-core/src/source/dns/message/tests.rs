@@ -125,7 +125,7 @@ fn a_failure_code_is_transient() {
 fn a_referral_is_a_failure() {
     let referral = |answers| Response { referral: true, ..response_of(Rcode::NoError, answers, vec![]) };
     let query = Query::new(NAME, Rtype::A);
-    assert!(referral(vec![]).check(&query, "a", false).expect_err("a failure").is_transient());
+    assert!(referral(vec![]).check(&query, "a", Standing::First).expect_err("a failure").is_transient());
     assert!(referral(vec![]).read(&query).expect_err("a failure").is_transient());
     assert!(matches!(referral(vec![cname(NAME, 5, "b.example")]).read(&query), Ok(Resolution::Alias(_))));
 }
@@ -133,13 +133,43 @@ fn a_referral_is_a_failure() {
 #[test]
 fn a_later_nameserver_may_deny_a_host_and_no_service() {
     let denied = response_of(Rcode::NxDomain, vec![], vec![]);
-    let check = |name: &str, rtype, later| denied.check(&Query::new(name, rtype), "b", later);
-    assert!(matches!(check(NAME, Rtype::A, false), Ok(Use::Answer)));
+    let check = |name: &str, rtype, standing| denied.check(&Query::new(name, rtype), "b", standing);
+    assert!(matches!(check(NAME, Rtype::A, Standing::First), Ok(Use::Answer)));
     for name in [NAME, "_http._tcp.db.shop.svc.k8s.example.com", "10-0-0-1.shop.pod.cluster.local"] {
-        assert!(check(name, Rtype::A, true).is_err(), "{name}");
+        assert!(
+            [Standing::Proved, Standing::Unproved].iter().all(|standing| check(name, Rtype::A, *standing).is_err()),
+            "{name}"
+        );
     }
-    assert!(check("dns-version.cluster.local", Rtype::Txt, true).is_err());
-    assert!(matches!(check("db.example.com", Rtype::A, true), Ok(Use::IfEarlierAreDead(_))));
+    assert!(check("dns-version.cluster.local", Rtype::Txt, Standing::Proved).is_err());
+    assert!(matches!(check("db.example.com", Rtype::A, Standing::Later), Ok(Use::IfEarlierAreDead(_))));
+}
+
+/// A captive portal, or a wildcard, answers every name.
+#[test]
+fn a_later_nameserver_answers_for_the_cluster_after_it_has_proved_the_zone() {
+    let query = Query::new(NAME, Rtype::A);
+    for answers in [vec![a(NAME, 5)], vec![cname(NAME, 5, "portal.example")]] {
+        let found = response_of(Rcode::NoError, answers, vec![]);
+        let error = found.check(&query, "b", Standing::Unproved).expect_err("no proof").to_string();
+        assert!(error.contains("has not proved") && error.contains("dns-version"), "{error}");
+    }
+    let found = response_of(Rcode::NoError, vec![a(NAME, 5)], vec![]);
+    for standing in [Standing::First, Standing::Later, Standing::Proved] {
+        assert!(matches!(found.check(&query, "b", standing), Ok(Use::Answer)), "{standing:?}");
+    }
+}
+
+#[test]
+fn a_version_is_a_proof_and_the_text_of_a_wildcard_is_not() {
+    let name = "dns-version.cluster.local";
+    for (text, proves) in
+        [("1.1.0", true), ("1.0", true), ("", false), ("1", false), ("v=spf1 -all", false), ("1..0", false)]
+    {
+        let of = |owner| response_of(Rcode::NoError, vec![record(owner, 5, Data::Txt(text.into()))], vec![]);
+        assert_eq!(of(name).has_version(name), proves, "{text}");
+        assert!(!of("dns-version.elsewhere").has_version(name), "{text}");
+    }
 }
 
 /// The nameserver of the cluster zone is the one whose SOA is that of the domain right above `svc`.

@@ -5,7 +5,8 @@
 //!   ├ server       one nameserver, shared by all questions
 //!   │   ├ health       does it answer, and who may send packets to it (pure)
 //!   │   ├ round_trip   when a packet is sent again (pure)
-//!   │   └ edns         does it understand EDNS (pure)
+//!   │   ├ edns         does it understand EDNS (pure)
+//!   │   └ zone         has it proved that it serves the cluster's zone (pure)
 //!   └ transport    one question to one nameserver
 //!       ├ udp          its packets, and the responses to any of them
 //!       └ tcp          pooled connections
@@ -21,6 +22,7 @@ mod tcp;
 mod tests;
 mod transport;
 mod udp;
+mod zone;
 
 use std::{
     collections::VecDeque,
@@ -41,6 +43,7 @@ use crate::{
     source::{BoxFuture, Evidence},
 };
 
+pub(super) use self::zone::Zone;
 use self::{
     question::{Limits, Question},
     server::{Permit, Server},
@@ -71,6 +74,8 @@ pub(super) struct Nameservers {
     servers: Vec<Arc<Server>>,
     limits: Limits,
     tcp_only: bool,
+    /// The cluster's zone: below it, a later nameserver has to prove itself.
+    zone: Zone,
 }
 
 /// How a query went, over as many responses as it took.
@@ -113,12 +118,13 @@ impl Nameservers {
         attempts: Option<u32>,
         in_flight: usize,
         tcp_only: bool,
+        zone: Zone,
     ) -> Self {
         let limits = Limits::new(timeout, attempts, addrs.len());
         let each = timeout.unwrap_or(limits.per_server / attempts.unwrap_or(DEFAULT_ATTEMPTS).max(1));
         let sockets = Sockets::new(each, attempts.unwrap_or(DEFAULT_ATTEMPTS));
         let gates = addrs.iter().map(|addr| Gate::new(*addr, in_flight, limits.per_server));
-        Self::with_transport(Arc::new(sockets), gates, limits, tcp_only)
+        Self::with_transport(Arc::new(sockets), gates, limits, tcp_only, zone)
     }
 
     fn with_transport(
@@ -126,8 +132,9 @@ impl Nameservers {
         gates: impl Iterator<Item = Gate>,
         limits: Limits,
         tcp_only: bool,
+        zone: Zone,
     ) -> Self {
-        Self { transport, servers: gates.map(|gate| Arc::new(Server::new(gate))).collect(), limits, tcp_only }
+        Self { transport, servers: gates.map(|gate| Arc::new(Server::new(gate))).collect(), limits, tcp_only, zone }
     }
 
     /// Queries one type of record of one name. If the name is an alias and the response lacks its target, queries the
@@ -162,11 +169,33 @@ impl Nameservers {
     ///
     /// A negative answer counts from the first nameserver, or from one that is authoritative for the cluster zone. The
     /// node's resolver does not know the cluster's names and would deny them all whenever the first nameserver is slow,
-    /// not ready, or just restarted. For the name of a host, it counts once the earlier nameservers are dead. Raises
-    /// `waited` to the longest time that the query waits for a place.
+    /// not ready, or just restarted. For the name of a host, it counts once the earlier nameservers are dead. Below the
+    /// cluster's domain, records count in the same way: a captive portal or a wildcard answers every name, and only a
+    /// nameserver that has proved the zone is believed. Raises `waited` to the longest time that the query waits for a
+    /// place.
     async fn exchange(&self, query: &Query, via: Via, waited: &mut Duration) -> Result<Reply, Error> {
         let answer = Question::new(self, query, via, waited).answer().await;
         answer.map_err(|failures| self.failed(query, failures))
+    }
+
+    /// Notes whether a later nameserver serves the cluster's zone, which its response to `query` may show. If the response
+    /// has records of the zone and nothing is known about the nameserver, asks it for the zone's own record first.
+    async fn look_for_proof(&self, permit: &Permit, query: &Query, response: &Response) {
+        let server = permit.server();
+        if !self.zone.contains(query) || response.is_failure() {
+            return;
+        }
+        if self.zone.is_proved_by(response) {
+            return server.on_zone_answer(true, clock::now());
+        }
+        if !response.has_records(query) || server.is_zone_proved(clock::now()).is_some() {
+            return;
+        }
+        let via = if self.tcp_only { Via::Tcp } else { Via::Udp };
+        // Without a response, nothing is known: the next question asks again.
+        if let Ok(reply) = self.transport.exchange(permit, &self.zone.proof(), via).await {
+            server.on_zone_answer(self.zone.is_proved_by(&reply.response), clock::now());
+        }
     }
 
     /// The order to ask in: as configured, but with nameservers that do not answer at the end.

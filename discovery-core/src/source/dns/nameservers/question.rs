@@ -18,7 +18,7 @@ use crate::{
         BoxFuture,
         dns::{
             gate::{Place, exhausted},
-            message::{Query, Use},
+            message::{Query, Standing, Use},
         },
     },
 };
@@ -180,6 +180,11 @@ impl<'a> Question<'a> {
         let (transport, query, via): (&'a dyn Transport, _, _) = (&*nameservers.transport, self.query, self.via);
         self.asked.push(Box::pin(async move {
             let result = transport.exchange(&permit, query, via).await;
+            if let Ok(reply) = &result
+                && at > 0
+            {
+                nameservers.look_for_proof(&permit, query, &reply.response).await;
+            }
             drop(place);
             (at, Event::Answered(result))
         }));
@@ -219,8 +224,14 @@ impl<'a> Question<'a> {
                 None => (State::Dead, error),
             },
             Ok(reply) => {
-                let from = self.nameservers.servers.get(at).map(|server| server.addr())?;
-                match reply.response.check(self.query, from, at > 0) {
+                let server = self.nameservers.servers.get(at)?;
+                let standing = match at {
+                    0 => Standing::First,
+                    _ if !self.nameservers.zone.contains(self.query) => Standing::Later,
+                    _ if server.is_zone_proved(clock::now()) == Some(true) => Standing::Proved,
+                    _ => Standing::Unproved,
+                };
+                match reply.response.check(self.query, server.addr(), standing) {
                     Ok(Use::Answer) => return Some(reply),
                     Ok(Use::IfEarlierAreDead(otherwise)) => {
                         self.denied.get_or_insert((at, reply));

@@ -16,6 +16,7 @@ use super::{
     edns::{EdnsMemory, Trial},
     health::{Health, Permission},
     round_trip::{RoundTrip, Transmissions},
+    zone::ZoneMemory,
 };
 
 /// How many sockets the questions to one nameserver may open for retransmissions, beyond one for each question.
@@ -35,6 +36,7 @@ pub(super) struct Server {
 struct State {
     health: Health,
     edns: EdnsMemory,
+    zone: ZoneMemory,
     /// The round-trip times of names outside the cluster and of names in it. A CoreDNS answers the first from elsewhere
     /// and the second from memory; one slow host must not make a lost packet of a Service expensive.
     round_trips: [RoundTrip; 2],
@@ -75,6 +77,15 @@ impl Server {
 
     pub(super) fn silent_for(&self, now: Instant) -> Option<Duration> {
         self.state().health.silent_for(now)
+    }
+
+    /// Whether the nameserver has proved that it serves the cluster's zone; `None` if that is not known.
+    pub(super) fn is_zone_proved(&self, now: Instant) -> Option<bool> {
+        self.state().zone.is_proved(now)
+    }
+
+    pub(super) fn on_zone_answer(&self, proved: bool, now: Instant) {
+        self.state().zone.on_answer(proved, now);
     }
 
     /// A question that began at `since` goes on to the next nameserver.

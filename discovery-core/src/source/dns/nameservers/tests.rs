@@ -41,7 +41,8 @@ fn lookup(transport: Arc<Scripted>, target: &str) -> DnsLookup {
     let scope = Scope::new(Namespace::new("shop").ok(), ClusterDomain::new("cluster.local").ok());
     let plan = Plan::new(&Target::new(target).unwrap(), &scope);
     let (limits, gate) = (Limits::new(None, None, 1), Gate::new(NAMESERVER, 64, Duration::from_secs(1)));
-    let nameservers = Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), limits, false));
+    let nameservers =
+        Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), limits, false, Zone::of("cluster.local")));
     let source =
         DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300), hosts: Arc::default() };
     DnsLookup::new(source, &plan)
@@ -121,7 +122,13 @@ async fn a_query_that_waits_for_a_place_goes_on_to_the_next_nameserver() {
     let responses = Mutex::new(vec![response].into_iter().cycle());
     let transport = Arc::new(Scripted { responses, queries: AtomicUsize::new(0) });
     let gates = [(NAMESERVER, 1), (second, 64)].map(|(server, places)| Gate::new(server, places, WHOLE));
-    let nameservers = Nameservers::with_transport(transport, gates.into_iter(), Limits::new(None, None, 2), false);
+    let nameservers = Nameservers::with_transport(
+        transport,
+        gates.into_iter(),
+        Limits::new(None, None, 2),
+        false,
+        Zone::of("cluster.local"),
+    );
     let held = nameservers.servers[0].gate().enter(&"another query", &mut Duration::default()).await.unwrap();
 
     let began = clock::now();
