@@ -55,6 +55,7 @@ async fn returns_descriptors_and_threads_and_survives_without_descriptors() {
     let (_pods, addrs) = echo_pods(2).await;
     a_forwarder_leaves_nothing_behind(&addrs).await;
     accepting_pauses_without_descriptors(&addrs).await;
+    a_thousand_ports_leave_descriptors_to_the_process().await;
 }
 
 async fn a_forwarder_leaves_nothing_behind(addrs: &[SocketAddr]) {
@@ -88,5 +89,29 @@ async fn accepting_pauses_without_descriptors(addrs: &[SocketAddr]) {
     drop(taken);
     let pod = within("the connection", greeting(&mut stream)).await.unwrap();
     assert!(addrs.contains(&pod));
+    Resource::NOFILE.set(soft, hard).unwrap();
+}
+
+/// The default limit of associations is far above the descriptors of a common process.
+async fn a_thousand_ports_leave_descriptors_to_the_process() {
+    let (_pods, addrs) = udp_pods(1).await;
+    let (soft, hard) = Resource::NOFILE.get().unwrap();
+    Resource::NOFILE.set(soft.min(256), hard).unwrap();
+    let world = ForwardWorld::with(Mode::Nftables, builder()).serving(&service(), &addrs);
+    let at = world.local(Protocol::Udp);
+    for _ in 0..1000 {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.send_to(b"ping", at).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    world.until("lost datagrams", |stats| stats.lost > 0).await;
+    let opened: Vec<File> = (0..16).map(|_| File::open("/dev/null").unwrap()).collect();
+    println!("{} associations, {} descriptors are open", world.forwarder.stats().associations, held().0);
+    drop(opened);
+    let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    other.connect(at).await.unwrap();
+    other.send(b"ping").await.unwrap();
+    let mut answer = [0; 256];
+    within("an answer to another client", other.recv(&mut answer)).await.unwrap();
     Resource::NOFILE.set(soft, hard).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
+    address_filter::AddressFilter,
     context_cell::{ContextCell, SourceContext},
     resolver::Resolver,
 };
@@ -81,6 +82,21 @@ impl ResolverBuilder {
     /// variable the families that the machine has a route for.
     pub fn families(mut self, families: Families) -> Self {
         self.explicit.families = Some(families);
+        self
+    }
+
+    /// Lets no name fall through from the cluster to the internet: `orders.dev` is Service `orders` of namespace `dev`, or
+    /// an error, although `.dev` is a top-level domain. A host is then written with the final dot, as in
+    /// `api.example.com.`. Off by default.
+    pub fn cluster_only(mut self, on: bool) -> Self {
+        self.explicit.cluster_only = Some(on);
+        self
+    }
+
+    /// Refuses private, loopback and link-local addresses from DNS for hosts, and from registries: a host on the internet
+    /// cannot lead requests to machines inside (DNS rebinding). Off by default, because the hosts of a company are private.
+    pub fn deny_private(mut self, on: bool) -> Self {
+        self.explicit.deny_private = Some(on);
         self
     }
 
@@ -250,7 +266,8 @@ impl Setup {
             sources.push(Arc::new(EnvSource::new(vars, context.scope.clone(), Arc::new(dns.clone()))));
         }
         sources.extend(self.custom.iter().cloned());
-        Ok(SourceContext::new(context, sources, dns))
+        let deny_private = self.explicit.deny_private.or(self.settings.deny_private).unwrap_or(false);
+        Ok(SourceContext::new(context, sources, dns, AddressFilter::new(deny_private)))
     }
 
     /// Differs from the last stamp when `resolv.conf` has changed.

@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 
+use super::address_filter::AddressFilter;
 use super::explain::{Explanation, Step, describe};
 use crate::{
     Error,
@@ -17,6 +18,7 @@ use crate::{
 pub(super) struct Chain {
     plan: Plan,
     links: Vec<Link>,
+    filter: AddressFilter,
     /// The index of the incumbent: the source that the endpoints in use came from.
     incumbent: Option<usize>,
 }
@@ -66,7 +68,12 @@ impl Link {
 
 impl Chain {
     /// Opens a lookup in each source. A chain that replaces another one keeps its incumbent.
-    pub(super) fn open(plan: Plan, sources: &[Arc<dyn Source>], replaced: Option<&Self>) -> Self {
+    pub(super) fn open(
+        plan: Plan,
+        sources: &[Arc<dyn Source>],
+        filter: AddressFilter,
+        replaced: Option<&Self>,
+    ) -> Self {
         let link = |source: &Arc<dyn Source>| Link {
             name: source.name(),
             failure_is_final: source.failure_is_final(),
@@ -74,7 +81,7 @@ impl Chain {
             lookup: source.open(&plan),
         };
         let links = sources.iter().map(link).collect();
-        Self { plan, links, incumbent: replaced.and_then(|chain| chain.incumbent) }
+        Self { plan, links, filter, incumbent: replaced.and_then(|chain| chain.incumbent) }
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -86,7 +93,15 @@ impl Chain {
         let mut summary = RoundSummary::default();
         let mut last_resort = None;
         for (at, link) in self.links.iter_mut().enumerate() {
-            let mut update = link.lookup.ask(early).await;
+            let (filter, name) = (self.filter, link.name);
+            let mut early = |mut update: Update| {
+                filter.apply(name, &mut update);
+                if matches!(update.state, State::Ready(_)) {
+                    early(update);
+                }
+            };
+            let mut update = link.lookup.ask(&mut early).await;
+            filter.apply(name, &mut update);
             if matches!(&update.state, State::Ready(endpoints) if endpoints.is_empty()) {
                 update.state = State::Empty;
             }
@@ -99,7 +114,11 @@ impl Chain {
             }
             let incumbent_stays = self.incumbent == Some(at) && trust.survives(&update);
             if self.incumbent == Some(at) {
-                last_resort = link.lookup.last_resort().map(|update| (summary.steps.len() - 1, link.name, update));
+                last_resort = link.lookup.last_resort().and_then(|mut update| {
+                    filter.apply(name, &mut update);
+                    let is_ready = matches!(update.state, State::Ready(_));
+                    is_ready.then(|| (summary.steps.len() - 1, name, update))
+                });
             }
             let is_final = link.is_final(&update.state);
             summary.add(link.name, update);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::builder::Setup;
+use super::{address_filter::AddressFilter, builder::Setup};
 use crate::{
     Error,
     context::Context,
@@ -67,17 +67,28 @@ pub(super) struct SourceContext {
     context: Context,
     sources: Vec<Arc<dyn Source>>,
     dns: ProbingDns,
+    filter: AddressFilter,
 }
 
 impl SourceContext {
     /// The context with its sources in order. DNS is the last of them.
-    pub(super) fn new(context: Context, mut sources: Vec<Arc<dyn Source>>, dns: ProbingDns) -> Self {
+    pub(super) fn new(
+        context: Context,
+        mut sources: Vec<Arc<dyn Source>>,
+        dns: ProbingDns,
+        filter: AddressFilter,
+    ) -> Self {
         sources.push(Arc::new(dns.clone()));
-        Self { context, sources, dns }
+        Self { context, sources, dns, filter }
     }
 
     pub(super) fn sources(&self) -> &[Arc<dyn Source>] {
         &self.sources
+    }
+
+    /// What refuses addresses, for all sources.
+    pub(super) fn filter(&self) -> AddressFilter {
+        self.filter
     }
 
     /// The own namespace and the cluster domain, as far as they are known without a query.

@@ -9,6 +9,7 @@
 //! Upstream ── a handle; reading and picking are lock-free and do not allocate
 //! ```
 
+mod address_filter;
 mod attention;
 mod builder;
 mod chain;

@@ -130,7 +130,8 @@ impl Task {
         let open = match self.open.take() {
             Some(open) if Arc::ptr_eq(&open.context, &context) && *open.chain.plan() == plan => open,
             replaced => {
-                let chain = Chain::open(plan, context.sources(), replaced.as_ref().map(|open| &open.chain));
+                let chain =
+                    Chain::open(plan, context.sources(), context.filter(), replaced.as_ref().map(|open| &open.chain));
                 OpenChain { context, chain }
             }
         };

@@ -99,6 +99,7 @@ impl Context {
         if namespace.is_none() && domain.is_none() && around.var(API_SERVER).is_none() {
             scope = scope.with_search(search_list(around.resolv_conf));
         }
+        scope = scope.with_cluster_only(explicit.cluster_only.or(settings.cluster_only).unwrap_or(false));
         let nameservers = nameservers(explicit, settings, around);
         let families = families(explicit, settings, around);
         let origins = vec![

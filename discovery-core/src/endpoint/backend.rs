@@ -119,6 +119,15 @@ impl Endpoint {
         self
     }
 
+    /// Returns the endpoint with those of its addresses that `keep` accepts; `None` if it accepts none.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn with_addrs_that(&self, keep: impl Fn(IpAddr) -> bool) -> Option<Self> {
+        let mut kept = self.addrs().filter(|addr| keep(addr.ip()));
+        let addr = kept.next()?;
+        let more = kept.collect();
+        Some(Self { identity: Identity { addr, ..self.identity.clone() }, more, ..self.clone() })
+    }
+
     /// The identity, which statistics follow.
     #[must_use]
     pub fn identity(&self) -> &Identity {

@@ -2,6 +2,8 @@
 
 mod backend;
 mod set;
+mod special;
 
 pub use backend::{Conditions, Endpoint, Identity};
 pub use set::{Diff, EndpointSet};
+pub use special::SpecialAddress;

@@ -92,6 +92,14 @@ impl Expansion<'_> {
 
     /// An ordinary host: in a cluster under its name, outside a cluster also below the domains of the search list.
     fn host(&mut self) {
+        if self.scope.cluster_only {
+            let name = self.name;
+            self.plan.refused.push(format!(
+                "`{name}` is not looked up as a host: only names of the cluster are (DISCOVERY_CLUSTER_ONLY); write \
+                 `{name}.` with the final dot for the host"
+            ));
+            return;
+        }
         match &self.scope.search {
             None => self.push(NameKind::Host, self.name.as_str(), None, false),
             Some(search) => {

@@ -13,19 +13,28 @@ pub struct Scope {
     /// How the names of hosts are completed outside a cluster; `None` in a cluster, where a name of one label is a
     /// Service and the search list is not used.
     pub search: Option<SearchList>,
+    /// Whether a name without the final dot is never read as a host.
+    pub cluster_only: bool,
 }
 
 impl Scope {
     /// Creates a scope in a cluster.
     #[must_use]
     pub fn new(namespace: Option<Namespace>, cluster_domain: Option<ClusterDomain>) -> Self {
-        Self { namespace, cluster_domain, search: None }
+        Self { namespace, cluster_domain, search: None, cluster_only: false }
     }
 
     /// Sets how the names of hosts are completed, for a process outside a cluster.
     #[must_use]
     pub fn with_search(mut self, search: SearchList) -> Self {
         self.search = Some(search);
+        self
+    }
+
+    /// Sets whether a name without the final dot is never read as a host.
+    #[must_use]
+    pub fn with_cluster_only(mut self, cluster_only: bool) -> Self {
+        self.cluster_only = cluster_only;
         self
     }
 }

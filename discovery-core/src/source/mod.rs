@@ -4,6 +4,7 @@
 //! it learns about one target (which name has endpoints, whether responses are large) stays in the [`Lookup`] of that
 //! target.
 
+mod address_scope;
 mod contract;
 #[cfg(feature = "resolver")]
 pub(crate) mod dns;
@@ -22,6 +23,7 @@ mod update;
 #[cfg(feature = "resolver")]
 mod urgency;
 
+pub use address_scope::AddressScope;
 pub use contract::{BoxFuture, Lookup, Source};
 pub use update::{AddressKind, Evidence, State, Update};
 #[cfg(feature = "resolver")]

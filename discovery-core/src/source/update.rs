@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::AddressScope;
 use crate::{Error, endpoint::Endpoint, plan::NameKind};
 
 /// The answer of a source about a target: the full state, how long it is valid, and the evidence for it.
@@ -21,6 +22,8 @@ pub struct Update {
     pub name_kind: Option<NameKind>,
     /// What the addresses of the endpoints stand for, which decides whether a connection outlives the answer.
     pub address_kind: AddressKind,
+    /// Which addresses the endpoints may have, by where the answer comes from. The resolver refuses the others.
+    pub address_scope: AddressScope,
     /// The queries that led to the state, and their answers.
     pub evidence: Vec<Evidence>,
 }
@@ -35,6 +38,7 @@ impl Update {
             authoritative: false,
             name_kind: None,
             address_kind: AddressKind::Backends,
+            address_scope: AddressScope::LOCAL,
             evidence: Vec::new(),
         }
     }
@@ -64,6 +68,13 @@ impl Update {
     #[must_use]
     pub fn with_address_kind(mut self, address_kind: AddressKind) -> Self {
         self.address_kind = address_kind;
+        self
+    }
+
+    /// Sets [which addresses the endpoints may have](Self::address_scope).
+    #[must_use]
+    pub fn with_address_scope(mut self, address_scope: AddressScope) -> Self {
+        self.address_scope = address_scope;
         self
     }
 

@@ -11,7 +11,7 @@ use discovery_core::{
     Error, Resolver,
     endpoint::Endpoint,
     name::{Host, Port, Protocol, Target},
-    source::{BoxFuture, Evidence, Lookup, State, Update},
+    source::{AddressScope, BoxFuture, Evidence, Lookup, State, Update},
 };
 
 use super::{
@@ -118,7 +118,7 @@ impl EurekaLookup {
                 Update::new(state)
             }
         };
-        let update = update.with_evidence([evidence]);
+        let update = update.with_evidence([evidence]).with_address_scope(AddressScope::REMOTE);
         let is_unresolved = resolved.values().any(|resolved| !matches!(resolved, Resolved::At(_)));
         if is_unresolved && !was_failing { update.with_ttl(UNRESOLVED_TTL) } else { update }
     }

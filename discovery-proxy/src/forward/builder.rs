@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Semaphore};
 
-use super::{Forwarder, Settings, Shared, worker::Worker};
+use super::{Forwarder, Settings, Shared, descriptors, worker::Worker};
 use crate::{Snapshot, object::Protocol};
 
 /// The highest limit: a semaphore can count this far on every platform.
@@ -50,14 +50,15 @@ impl ForwarderBuilder {
     }
 
     /// Limits the TCP connections carried at once, from 1 to 2^28; 65 536 by default. Further connections wait in the
-    /// kernel's queue. Each connection needs two descriptors.
+    /// kernel's queue. Each connection needs two descriptors, and the limit is lower where the process has too few: see
+    /// [Limits](crate::forward#limits).
     pub fn max_connections(mut self, max: u32) -> Self {
         self.settings.max_connections = max.clamp(1, MAX_LIMIT);
         self
     }
 
-    /// Limits the UDP associations, from 1 to 2^28; 65 536 by default. Datagrams of further clients are lost. Each
-    /// association needs one descriptor.
+    /// Limits the UDP associations, from 1 to 2^28; 65 536 by default. Each needs one
+    /// descriptor, and the limit is lower where the process has too few: see [Limits](crate::forward#limits).
     pub fn max_associations(mut self, max: u32) -> Self {
         self.settings.max_associations = max.clamp(1, MAX_LIMIT);
         self
@@ -67,6 +68,13 @@ impl ForwarderBuilder {
     /// [its own timeouts](crate::DIAL_TIMEOUTS).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a TCP connection may carry nothing, in either direction, before it is reset; from a millisecond to a
+    /// year. The default is 24 h, like kube-proxy's `--conntrack-tcp-timeout-established`. Keepalive probes are not data.
+    pub fn tcp_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.tcp_idle_timeout = timeout.clamp(Duration::from_millis(1), Duration::from_secs(365 * 86_400));
         self
     }
 
@@ -112,7 +120,10 @@ impl ForwarderBuilder {
     ///
     /// Fails without [`workers`](Self::workers) when it is called outside of a Tokio runtime, and with workers when a
     /// thread or runtime cannot be created.
-    pub fn start(self, snapshot: Arc<Snapshot>) -> io::Result<Forwarder> {
+    pub fn start(mut self, snapshot: Arc<Snapshot>) -> io::Result<Forwarder> {
+        let (connections, associations) = (self.settings.max_connections, self.settings.max_associations);
+        (self.settings.max_connections, self.settings.max_associations) =
+            descriptors::clamp(descriptors::limit(), connections, associations);
         let connections = Arc::new(Semaphore::new(self.settings.max_connections as usize));
         let workers = match self.workers {
             0 => {

@@ -96,8 +96,18 @@
 //!
 //! # Limits
 //!
-//! Connections and associations are counted and limited. At the limit, connections wait in the kernel's queue, and
-//! datagrams of new clients are lost. When descriptors run out, the forwarder pauses accepting and retries.
+//! Connections and associations are counted and limited. The limits are clamped when the forwarder starts: an eighth of
+//! the descriptors of the process (RLIMIT_NOFILE), and 32 at least, stay for the rest of it. No client can take all:
+//!
+//! * Once half of a limit is taken, a source address that has a quarter of it gets no more: its connections are reset, its
+//!   datagrams lost. Clients behind one address, such as the pods of a node with masquerade, share that quarter.
+//! * The last eighth of a limit is for Services that have fewer than 16 connections, or associations.
+//! * At the limit, and at the share of its source, the oldest association without a reply gives way to a new one, as in
+//!   conntrack. An association with a reply stays until it is idle.
+//!
+//! Beyond that, at the limit, connections wait in the kernel's queue, and datagrams of new clients are lost. A TCP
+//! connection that carries nothing for [`ForwarderBuilder::tcp_idle_timeout`] is reset. When descriptors run out all the
+//! same, the forwarder pauses accepting and retries.
 //!
 //! # What it touches
 //!
@@ -111,14 +121,17 @@
 mod bind;
 mod builder;
 mod clock;
+mod descriptors;
 mod dial;
 mod error;
 mod forwarder;
 mod handle;
 mod listener;
+mod shares;
 mod stats;
 mod tcp;
 mod udp;
+mod unreplied;
 mod worker;
 
 use std::{sync::Arc, time::Duration};
@@ -130,8 +143,11 @@ pub use dial::{Dialed, Dialer};
 pub use error::{BindError, DialError};
 pub use forwarder::{DrainStats, Forwarder};
 pub use handle::SnapshotHandle;
+use shares::Shares;
 use stats::Counters;
 pub use stats::Stats;
+use udp::Association;
+use unreplied::Unreplied;
 
 use crate::Snapshot;
 
@@ -143,13 +159,27 @@ struct Shared {
     counters: Counters,
     connections: Arc<Semaphore>,
     associations: Arc<Semaphore>,
+    /// Who has how many of the connections.
+    connection_shares: Arc<Shares>,
+    /// Who has how many of the associations.
+    association_shares: Arc<Shares>,
+    unreplied: Unreplied<Association>,
 }
 
 impl Shared {
     fn new(snapshot: Arc<Snapshot>, settings: Settings, connections: Arc<Semaphore>) -> Self {
         let associations = Arc::new(Semaphore::new(settings.max_associations as usize));
         let (handle, counters) = (SnapshotHandle::new(snapshot), Counters::default());
-        Self { handle, settings, counters, connections, associations }
+        Self {
+            handle,
+            settings,
+            counters,
+            connections,
+            associations,
+            connection_shares: Arc::new(Shares::new(settings.max_connections)),
+            association_shares: Arc::new(Shares::new(settings.max_associations)),
+            unreplied: Unreplied::default(),
+        }
     }
 
     /// Waits until all connections and associations have ended.
@@ -166,6 +196,7 @@ struct Settings {
     max_connections: u32,
     max_associations: u32,
     connect_timeout: Duration,
+    tcp_idle_timeout: Duration,
     udp_idle_timeout: Duration,
     drop_timeout: Duration,
     drain_removed_after: Option<Duration>,
@@ -182,6 +213,8 @@ impl Default for Settings {
             max_associations: 65_536,
             // For the modes that dial once. The kernel itself retries for two minutes; clients give up earlier.
             connect_timeout: Duration::from_secs(5),
+            // kube-proxy's `--conntrack-tcp-timeout-established`.
+            tcp_idle_timeout: Duration::from_secs(86_400),
             // kube-proxy's `--udp-timeout` was 250 ms, which is too short for a query that a DNS server forwards to its
             // upstream. `nf_conntrack_udp_timeout`, which all later modes use, is 30 s.
             udp_idle_timeout: Duration::from_secs(30),

@@ -24,6 +24,12 @@ pub struct Stats {
     pub associated: u64,
     /// UDP associations removed because a change made them stale.
     pub purged: u64,
+    /// Connections that were reset because their source address has its share of the limit.
+    pub limited: u64,
+    /// UDP associations without a reply that gave way to others at a limit.
+    pub evicted: u64,
+    /// TCP connections that were reset because they carried nothing for too long.
+    pub idle: u64,
     /// Datagrams lost: the association limit was reached, a socket's queue was full, or the endpoint did not listen.
     pub lost: u64,
 }
@@ -38,6 +44,9 @@ pub(super) enum Event {
     Unreachable,
     Associated,
     Purged,
+    Limited,
+    Evicted,
+    Idle,
     Lost,
 }
 
@@ -51,6 +60,9 @@ pub(super) struct Counters {
     unreachable: AtomicU64,
     associated: AtomicU64,
     purged: AtomicU64,
+    limited: AtomicU64,
+    evicted: AtomicU64,
+    idle: AtomicU64,
     lost: AtomicU64,
 }
 
@@ -64,6 +76,9 @@ impl Counters {
             Event::Unreachable => &self.unreachable,
             Event::Associated => &self.associated,
             Event::Purged => &self.purged,
+            Event::Limited => &self.limited,
+            Event::Evicted => &self.evicted,
+            Event::Idle => &self.idle,
             Event::Lost => &self.lost,
         };
         counter.fetch_add(n, Ordering::Relaxed);
@@ -81,6 +96,9 @@ impl Counters {
             unreachable: get(&self.unreachable),
             associated: get(&self.associated),
             purged: get(&self.purged),
+            limited: get(&self.limited),
+            evicted: get(&self.evicted),
+            idle: get(&self.idle),
             lost: get(&self.lost),
         }
     }

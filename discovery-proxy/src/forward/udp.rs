@@ -5,7 +5,7 @@
 //! | idle timeout | `--udp-timeout`, 250 ms | `nf_conntrack_udp_timeout`, 30 s | 30 s; `udp_idle_timeout` |
 //! | kept alive by | both directions | both directions | both directions |
 //! | datagram size | truncated to 4096 bytes | any | any |
-//! | table full | no limit | dropped | dropped and counted |
+//! | table full | no limit | an entry without a reply gives way, else dropped | as in the kernel, and counted |
 //! | endpoint does not listen | the association ends | the flow stays until a change arrives | as in the proxy's mode |
 //! | endpoint removed | the flow stays until it is idle | conntrack entries are deleted | [`StaleFlows`] |
 
@@ -13,10 +13,10 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,7 @@ use tokio::{
 use super::{
     Shared, bind, clock,
     dial::{Decision, decide_datagram},
+    shares::{Refusal, Share},
     stats::Event,
 };
 use crate::{Connection, Flow, Mode, StaleFlows, TrackedFlow, object::Protocol};
@@ -38,6 +39,8 @@ use discovery_core::ThreadRng;
 const MAX_DATAGRAM: usize = 1 << 16;
 /// How many datagrams are handled in a row before other tasks get a turn.
 const BATCH: usize = 32;
+/// How many associations are looked at for one that can give way.
+const EVICT_ATTEMPTS: usize = 4;
 /// The pause after a failure of the socket itself. An ICMP error is not such a failure.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -159,7 +162,7 @@ impl Associations {
         if let Some(entry) = entries.get(&client) {
             return Some(entry.association.clone());
         }
-        let association = self.create(client)?;
+        let association = self.create(client, &mut entries)?;
         let replies = association.clone().carry_replies(Arc::downgrade(self), self.socket.clone());
         let replies = self.runtime.spawn(replies).abort_handle();
         entries.insert(client, Entry { association: association.clone(), replies });
@@ -167,9 +170,18 @@ impl Associations {
         Some(association)
     }
 
-    fn create(&self, client: SocketAddr) -> Option<Arc<Association>> {
+    fn create(
+        self: &Arc<Self>,
+        client: SocketAddr,
+        entries: &mut HashMap<SocketAddr, Entry>,
+    ) -> Option<Arc<Association>> {
         let (shared, now) = (&self.shared, clock::now());
-        let Ok(permit) = shared.associations.clone().try_acquire_owned() else {
+        let place = self.place(client).or_else(|refusal| {
+            // Within its share, a client takes the place of its own associations.
+            let source = (refusal == Refusal::Source).then(|| client.ip());
+            if self.evict(source, entries) { self.place(client) } else { Err(refusal) }
+        });
+        let Ok(place) = place else {
             shared.counters.add(Event::Lost, 1);
             return None;
         };
@@ -189,16 +201,51 @@ impl Associations {
             shared.counters.add(Event::Lost, 1);
             return None;
         };
-        Some(Arc::new(Association {
+        Some(Arc::new_cyclic(|association| Association {
             client,
             endpoint,
             socket,
             created: now,
             last_used: AtomicU64::new(0),
             idle_timeout: shared.settings.udp_idle_timeout,
+            table: Arc::downgrade(self),
+            shared: shared.clone(),
+            unreplied: shared.unreplied.add(client.ip(), association.clone()),
+            has_reply: AtomicBool::new(false),
+            place: Mutex::new(Some(place)),
             _counted: counted,
-            _permit: permit,
         }))
+    }
+
+    fn place(&self, client: SocketAddr) -> Result<Place, Refusal> {
+        let share = self.shared.association_shares.take(client.ip(), self.destination)?;
+        let permit = self.shared.associations.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
+        Ok(Place { _share: share, _permit: permit })
+    }
+
+    /// Ends the oldest association without a reply, of any Service, and returns its place; with `source`, the oldest one
+    /// of this source address. `entries` are those of this table.
+    fn evict(&self, source: Option<IpAddr>, entries: &mut HashMap<SocketAddr, Entry>) -> bool {
+        for _ in 0..EVICT_ATTEMPTS {
+            let Some(oldest) = self.shared.unreplied.take_oldest(source) else { return false };
+            // An association that is about to end has returned its place, or is about to.
+            let (Some(oldest), Some(table)) = (oldest.upgrade(), oldest.upgrade().and_then(|it| it.table.upgrade()))
+            else {
+                continue;
+            };
+            let removed = if std::ptr::eq(Arc::as_ptr(&table), self) {
+                take(entries, &oldest)
+            } else {
+                // Waiting for another table, which may wait for this one, could take forever.
+                table.by_client.try_lock().is_ok_and(|mut entries| take(&mut entries, &oldest))
+            };
+            if removed {
+                drop(oldest.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+                self.shared.counters.add(Event::Evicted, 1);
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether an endpoint that does not listen ends the association, as in userspace mode, where the next datagram
@@ -209,10 +256,7 @@ impl Associations {
 
     /// Removes an association, unless its client has a newer one.
     fn remove(&self, association: &Arc<Association>) {
-        let mut entries = self.lock();
-        if entries.get(&association.client).is_some_and(|entry| Arc::ptr_eq(&entry.association, association)) {
-            entries.remove(&association.client);
-        }
+        take(&mut self.lock(), association);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Entry>> {
@@ -220,9 +264,22 @@ impl Associations {
     }
 }
 
+/// Removes an association, unless its client has a newer one.
+fn take(entries: &mut HashMap<SocketAddr, Entry>, association: &Arc<Association>) -> bool {
+    let is_current = |entry: &Entry| Arc::ptr_eq(&entry.association, association);
+    entries.get(&association.client).is_some_and(is_current) && entries.remove(&association.client).is_some()
+}
+
+/// The place of an association within the limits.
+#[derive(Debug)]
+struct Place {
+    _share: Share,
+    _permit: OwnedSemaphorePermit,
+}
+
 /// The path between one client and its endpoint. Datagrams of the client and replies of the endpoint use one socket.
 #[derive(Debug)]
-struct Association {
+pub(super) struct Association {
     client: SocketAddr,
     endpoint: SocketAddr,
     socket: UdpSocket,
@@ -230,8 +287,20 @@ struct Association {
     /// When the association was last used, in nanoseconds since `created`.
     last_used: AtomicU64,
     idle_timeout: Duration,
+    table: Weak<Associations>,
+    shared: Arc<Shared>,
+    /// The number among those without a reply.
+    unreplied: u64,
+    has_reply: AtomicBool,
+    /// Returned early by an association that gives way.
+    place: Mutex<Option<Place>>,
     _counted: Option<Box<Connection>>,
-    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Association {
+    fn drop(&mut self) {
+        self.shared.unreplied.remove(self.unreplied);
+    }
 }
 
 impl Association {
@@ -280,6 +349,9 @@ impl Association {
                 match self.socket.try_recv(buffer) {
                     Ok(n) => {
                         self.touch(clock::now());
+                        if !self.has_reply.swap(true, Ordering::Relaxed) {
+                            self.shared.unreplied.remove(self.unreplied);
+                        }
                         let datagram = buffer.get(..n).unwrap_or_default();
                         if SockRef::from(to).send_to(datagram, &self.client.into()).is_err() {
                             table.shared.counters.add(Event::Lost, 1);

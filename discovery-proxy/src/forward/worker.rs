@@ -15,6 +15,7 @@ use tokio::{
     task::AbortHandle,
 };
 
+use super::shares::Share;
 use crate::table::BuildMixer;
 
 /// A runtime and the connections that it carries.
@@ -132,6 +133,8 @@ struct ConnectionPath {
 pub(super) struct ConnectionGuard {
     connections: Arc<Connections>,
     id: u64,
+    // Returned before the permit, which the next connection waits for.
+    _share: Share,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -149,8 +152,12 @@ impl Connections {
     }
 
     /// Spawns the task that carries a connection, which can be aborted from now on.
-    pub(super) fn spawn<F>(self: &Arc<Self>, permit: OwnedSemaphorePermit, task: impl FnOnce(ConnectionGuard) -> F)
-    where
+    pub(super) fn spawn<F>(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        share: Share,
+        task: impl FnOnce(ConnectionGuard) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let id = {
@@ -160,7 +167,7 @@ impl Connections {
             tasks.by_id.insert(id, ConnectionTask::default());
             id
         };
-        let guard = ConnectionGuard { connections: self.clone(), id, _permit: permit };
+        let guard = ConnectionGuard { connections: self.clone(), id, _share: share, _permit: permit };
         let abort = tokio::spawn(task(guard)).abort_handle();
         // The task may have ended already.
         if let Some(task) = self.lock().by_id.get_mut(&id) {

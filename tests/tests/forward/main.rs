@@ -6,6 +6,7 @@ mod any;
 mod change;
 mod dial;
 mod end;
+mod fairness;
 mod limit;
 mod namespace;
 mod pods;

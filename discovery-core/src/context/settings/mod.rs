@@ -37,6 +37,10 @@ pub struct Settings {
     pub overrides_file: Option<PathBuf>,
     /// Whether the environment variables of Services are read.
     pub service_env: Option<bool>,
+    /// Whether no name falls through from the cluster to a host: `orders.dev` is a Service, or an error.
+    pub cluster_only: Option<bool>,
+    /// Whether private addresses are refused from DNS for hosts and from registries, against DNS rebinding.
+    pub deny_private: Option<bool>,
     /// The shortest time between two queries for one name; 100 ms to 1 h.
     pub min_refresh: Option<Duration>,
     /// The longest time between two queries for one name; 100 ms to 24 h.
@@ -72,6 +76,8 @@ impl Settings {
             overrides: self.overrides.or(others.overrides),
             overrides_file: self.overrides_file.or(others.overrides_file),
             service_env: self.service_env.or(others.service_env),
+            cluster_only: self.cluster_only.or(others.cluster_only),
+            deny_private: self.deny_private.or(others.deny_private),
             min_refresh: self.min_refresh.or(others.min_refresh),
             max_refresh: self.max_refresh.or(others.max_refresh),
             max_stale: self.max_stale.or(others.max_stale),

@@ -14,7 +14,7 @@ use crate::{
     Error,
     endpoint::Endpoint,
     plan::{Candidate, NameKind, Plan, Question},
-    source::{AddressKind, BoxFuture, Evidence, Lookup, State, Update},
+    source::{AddressKind, AddressScope, BoxFuture, Evidence, Lookup, State, Update},
 };
 
 /// The first pause before a failed family is queried again while the other family answers. The pause doubles each time,
@@ -53,6 +53,8 @@ struct Memory {
     excluded: ExcludedReadings,
     addresses: AddressMemory,
     services: ServiceMemory,
+    /// Which addresses the winner may have.
+    address_scope: AddressScope,
     /// What the addresses of the winner stand for.
     address_kind: AddressKind,
     /// The name has had several addresses in one answer: if it is a Service, the addresses are those of its pods.
@@ -91,11 +93,13 @@ impl DnsLookup {
         if matches!(update.state, State::Ready(_)) {
             let found = self.memory.reading.as_ref();
             // The hosts file is complete, and a line that was removed must not stay in use.
-            let (name_kind, address_kind) = match self.listed.won {
-                true => (Some(NameKind::Host), AddressKind::Backends),
-                false => (found.and_then(Reading::name_kind), self.memory.address_kind),
-            };
-            (update.name_kind, update.address_kind) = (name_kind, address_kind);
+            if self.listed.won {
+                (update.name_kind, update.address_kind) = (Some(NameKind::Host), AddressKind::Backends);
+            } else {
+                (update.name_kind, update.address_kind) =
+                    (found.and_then(Reading::name_kind), self.memory.address_kind);
+                update.address_scope = self.memory.address_scope;
+            }
         } else {
             update.name_kind = self.memory.excluded.name_kind();
         }
@@ -232,6 +236,7 @@ impl DnsLookup {
                 if let Answer::Found { value, .. } = &answer {
                     self.memory.services = memory;
                     self.memory.address_kind = self.memory.kind_of_services(value, in_cluster);
+                    self.memory.address_scope = self.source.address_scope(in_cluster, false);
                 }
                 // The target of an SRV record names the pod.
                 let reading = Reading::new(&self.candidates, at, &[]);
@@ -254,10 +259,16 @@ impl DnsLookup {
             let endpoints = reading.as_ref().map(|reading| reading.endpoints(set, port)).unwrap_or_default();
             (endpoints, reading)
         };
+        let source = &self.source;
+        let scope = |set: &AddressSet| {
+            let owner = set.aliases.last().map(AsRef::as_ref);
+            source.address_scope(candidate.in_cluster, leads_out(candidate, owner))
+        };
         let mut publish = |set: &AddressSet, ttl: Duration| {
             let (endpoints, reading) = read(set);
             let mut update = Update::new(State::Ready(endpoints)).with_ttl(ttl);
             update.name_kind = reading.as_ref().and_then(Reading::name_kind);
+            update.address_scope = scope(set);
             early(update);
         };
         let name = candidate.question.name().as_str();
@@ -266,6 +277,7 @@ impl DnsLookup {
             Ok((set, ttl)) => {
                 let value = read(&set);
                 let owner = set.aliases.last().map(AsRef::as_ref);
+                self.memory.address_scope = scope(&set);
                 self.memory.address_kind = self.memory.kind_of_addresses(candidate, value.0.len(), owner);
                 Answer::Found { value, ttl: self.retry_failed_family(&set, ttl) }
             }
@@ -290,12 +302,11 @@ impl Memory {
     /// What the addresses of a name stand for. One address of a Service is its virtual address, as far as DNS can say: a
     /// headless Service with a single pod looks the same. An alias that leads out of the cluster is a host.
     fn kind_of_addresses(&mut self, candidate: &Candidate, count: usize, owner: Option<&str>) -> AddressKind {
-        let name = candidate.question.name().as_str();
-        let is_host = match name.find(SERVICES).and_then(|at| name.get(at..)) {
-            Some(domain) if candidate.in_cluster => owner.is_some_and(|owner| !owner.ends_with(domain)),
-            _ => !candidate.in_cluster,
-        };
-        if is_host { AddressKind::Host } else { self.kind_of_service(count, candidate.name_kind != NameKind::Pod) }
+        if !candidate.in_cluster || leads_out(candidate, owner) {
+            AddressKind::Host
+        } else {
+            self.kind_of_service(count, candidate.name_kind != NameKind::Pod)
+        }
     }
 
     /// What the targets of SRV records stand for. In the cluster, a target without a hostname is the Service itself.
@@ -307,6 +318,15 @@ impl Memory {
     fn kind_of_service(&mut self, count: usize, may_be_virtual: bool) -> AddressKind {
         self.has_pods |= count > 1;
         if may_be_virtual && !self.has_pods { AddressKind::Virtual } else { AddressKind::Backends }
+    }
+}
+
+/// Whether the candidate is one of the cluster, and the `owner` of its addresses is not.
+fn leads_out(candidate: &Candidate, owner: Option<&str>) -> bool {
+    let name = candidate.question.name().as_str();
+    match name.find(SERVICES).and_then(|at| name.get(at..)) {
+        Some(domain) if candidate.in_cluster => owner.is_some_and(|owner| !owner.ends_with(domain)),
+        _ => false,
     }
 }
 

@@ -36,7 +36,7 @@ use self::{
     lookup::DnsLookup,
     nameservers::{Nameservers, Zone},
 };
-use super::{Lookup, Source, hosts::Hosts};
+use super::{AddressScope, Lookup, Source, hosts::Hosts};
 use crate::plan::{Families, Plan};
 
 /// The settings of the DNS source.
@@ -61,6 +61,8 @@ struct DnsSource {
     nameservers: Arc<Nameservers>,
     families: Families,
     max_stale: Duration,
+    /// Whether the nameservers run on this machine, and are not those of a `resolv.conf`.
+    is_here: bool,
     /// Read before a name is queried for as a host.
     hosts: Arc<Hosts>,
 }
@@ -80,9 +82,31 @@ impl DnsSource {
             )),
             families: config.families,
             max_stale: config.max_stale,
+            is_here: are_here(&config.nameservers),
             hosts,
         }
     }
+}
+
+impl DnsSource {
+    /// Which addresses the answer for a name may have. `is_alias` tells whether a CNAME leads out of the cluster's zone.
+    fn address_scope(&self, in_cluster: bool, is_alias: bool) -> AddressScope {
+        let cluster = AddressScope::CLUSTER.accepting_loopback_if(self.is_here);
+        match (in_cluster, is_alias) {
+            (true, false) => cluster,
+            (true, true) => cluster.and(AddressScope::REMOTE),
+            (false, _) => AddressScope::REMOTE,
+        }
+    }
+}
+
+/// Whether all nameservers have loopback addresses and another port than 53, so that only a setting or a test can name
+/// them: the kubelet and resolv.conf(5) know no port. What they say about the cluster is said by this machine, which may
+/// run the pods, too. A local resolver on port 53 passes on what others say.
+fn are_here(nameservers: &[SocketAddr]) -> bool {
+    const DNS_PORT: u16 = 53;
+    let is_here = |server: &SocketAddr| server.ip().is_loopback() && server.port() != DNS_PORT;
+    !nameservers.is_empty() && nameservers.iter().all(is_here)
 }
 
 impl Source for DnsSource {
@@ -92,5 +116,25 @@ impl Source for DnsSource {
 
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
         Box::new(DnsLookup::new(self.clone(), plan))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_nameservers_that_resolv_conf_cannot_name_are_here() {
+        for (servers, expected) in [
+            (&["127.0.0.1:5353", "[::1]:40000"][..], true),
+            (&[], false),
+            (&["127.0.0.53:53"], false),
+            (&["127.0.0.1:5353", "10.96.0.10:53"], false),
+            (&["127.0.0.1:5353", "127.0.0.1:53"], false),
+            (&["10.96.0.10:5353"], false),
+        ] {
+            let parsed: Vec<SocketAddr> = servers.iter().map(|server| server.parse().unwrap()).collect();
+            assert_eq!(are_here(&parsed), expected, "{servers:?}");
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Configuration of the source, and the timing of its requests.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use kube::Config;
 
 use super::{source::KubernetesSource, watch::Registry};
-use crate::{Error, plan::Families};
+use crate::{Error, plan::Families, source::AddressScope};
 
 /// Configures a [`KubernetesSource`].
 #[must_use = "call `build`"]
@@ -103,7 +103,12 @@ impl KubernetesSourceBuilder {
     /// [`Error::is_config`] if the URL is not the `http` or `https` URL of a server.
     pub fn build(self) -> Result<KubernetesSource, Error> {
         let (timing, families) = (self.timing, self.families);
-        Ok(KubernetesSource::new(Registry::new(self.config()?, timing), families))
+        let config = self.config()?;
+        // An API server on this machine may run pods here: that is how test doubles run.
+        let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        let address_scope = AddressScope::CLUSTER.accepting_loopback_if(is_here);
+        Ok(KubernetesSource::new(Registry::new(config, timing), families, address_scope))
     }
 
     fn config(self) -> Result<Config, Error> {

@@ -13,7 +13,7 @@ use crate::{
     Error, clock,
     name::Target,
     plan::{Families, NameKind, Plan, ServiceRef},
-    source::{BoxFuture, Evidence, Lookup, Source, State, Update},
+    source::{AddressScope, BoxFuture, Evidence, Lookup, Source, State, Update},
 };
 
 /// Watches Services and EndpointSlices.
@@ -39,11 +39,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct KubernetesSource {
     registry: Arc<Registry>,
+    address_scope: AddressScope,
     families: Families,
 }
 
 struct KubernetesLookup {
     registry: Arc<Registry>,
+    address_scope: AddressScope,
     families: Families,
     target: Target,
     services: Vec<ServiceRef>,
@@ -67,8 +69,8 @@ impl KubernetesSource {
         KubernetesSourceBuilder::new(url.into())
     }
 
-    pub(super) fn new(registry: Registry, families: Families) -> Self {
-        Self { registry: Arc::new(registry), families }
+    pub(super) fn new(registry: Registry, families: Families, address_scope: AddressScope) -> Self {
+        Self { registry: Arc::new(registry), address_scope, families }
     }
 }
 
@@ -91,6 +93,7 @@ impl Source for KubernetesSource {
     fn open(&self, plan: &Plan) -> Box<dyn Lookup> {
         Box::new(KubernetesLookup {
             registry: self.registry.clone(),
+            address_scope: self.address_scope,
             families: self.families,
             target: plan.target.clone(),
             services: plan.services.clone(),
@@ -155,7 +158,7 @@ impl KubernetesLookup {
             Some(error) if is_same => Update::new(State::Failed(error)),
             Some(_) => Update::new(state).with_ttl(STALE_TTL),
         };
-        update.with_name_kind(name_kind)
+        update.with_name_kind(name_kind).with_address_scope(self.address_scope)
     }
 
     /// Reads the cached state of a Service, after waiting up to [`FIRST_LIST_TIMEOUT`] for the first lists.

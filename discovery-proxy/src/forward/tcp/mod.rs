@@ -1,5 +1,6 @@
 //! TCP: accepts connections, decides and dials each, and carries its data.
 
+mod idle;
 #[cfg(not(target_os = "linux"))]
 #[path = "no_pipe.rs"]
 mod pipe;
@@ -11,10 +12,11 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use self::pump::Pump;
+use self::{idle::UntilIdle, pump::Pump};
 use super::{
     Shared, clock,
     dial::{Decision, connect, decide_connection},
+    shares::{Refusal, Share},
     stats::Event,
     worker::{ConnectionGuard, Connections},
 };
@@ -43,9 +45,25 @@ pub(super) async fn serve(
             }
         };
         let Some(permit) = connections.permit().await else { return };
+        let Some(share) = share(&shared, source, destination).await else {
+            shared.counters.add(Event::Limited, 1);
+            reset(&client);
+            continue;
+        };
         shared.counters.add(Event::Accepted, 1);
         let shared = shared.clone();
-        connections.spawn(permit, move |guard| carry(client, Flow::tcp(source, destination), shared, guard));
+        connections.spawn(permit, share, move |guard| carry(client, Flow::tcp(source, destination), shared, guard));
+    }
+}
+
+/// The place of a connection; `None` if its source address has its share. Waits while the rest is for other Services.
+async fn share(shared: &Arc<Shared>, source: SocketAddr, destination: SocketAddr) -> Option<Share> {
+    loop {
+        match shared.connection_shares.take(source.ip(), destination) {
+            Ok(share) => return Some(share),
+            Err(Refusal::Source) => return None,
+            Err(Refusal::Full) => tokio::time::sleep(PAUSE).await,
+        }
     }
 }
 
@@ -79,8 +97,10 @@ async fn carry(client: TcpStream, flow: Flow<'static>, shared: Arc<Shared>, guar
                 guard.set_path(flow.destination, dialed.endpoint());
             }
             let (server, counted) = dialed.into_parts();
-            // If the connection breaks, both sides see a reset, and nothing else waits for the result.
-            let _ = Pump::new(client, server, counted, shared.settings.splice).await;
+            let pump = Pump::new(client, server, counted, shared.settings.splice);
+            if UntilIdle::new(pump, shared.settings.tcp_idle_timeout).await {
+                shared.counters.add(Event::Idle, 1);
+            }
         }
         Err(error) => {
             shared.counters.add(if error.is_refused() { Event::Refused } else { Event::Unreachable }, 1);

@@ -64,7 +64,7 @@ impl Pump {
     }
 
     /// Makes both sides see a reset, so that neither takes partial data for a regular end.
-    fn reset(&self) {
+    pub(super) fn reset(&self) {
         // An error means that the side is gone already.
         let _ = self.client.set_zero_linger();
         let _ = self.server.set_zero_linger();

@@ -14,4 +14,5 @@ mod precedence;
 mod resolv_conf;
 mod resolver_options;
 mod retransmission;
+mod special_addresses;
 mod srv_records;

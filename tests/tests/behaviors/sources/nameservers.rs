@@ -184,7 +184,7 @@ async fn a_captive_portal_behind_the_cluster_nameserver_never_answers_for_a_serv
             let error = refusal(&resolver, target).await;
             assert!(error.is_transient() && !error.is_not_found(), "{target}: {error}");
         }
-        let error = refusal(&resolver, "orders.shop:80").await.to_string();
+        let error = refusal(&resolver, "orders.shop.svc:80").await.to_string();
         assert!(error.contains("has not proved that it serves the cluster's zone"), "{error}");
 
         let host = within("a host", resolver.resolve("www.example.com.:80")).await.unwrap();

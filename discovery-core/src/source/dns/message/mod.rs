@@ -17,7 +17,7 @@ pub(super) use self::{
     wire::{Packet, UDP_PAYLOAD, read},
 };
 use super::answer::Answer;
-use crate::Error;
+use crate::{Error, endpoint::SpecialAddress};
 
 /// A query for one type of record of one name. The name is absolute, in lower case, and without the final dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,8 @@ impl Records {
         &self.aliases
     }
 
-    /// The addresses that requests can be sent to. `0.0.0.0` and `::` would lead back to this machine.
+    /// The addresses that requests can be sent to. Not among them are `0.0.0.0` and `::`, which would lead back to this
+    /// machine and say that there is none, and the groups.
     pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
         self.records.iter().filter_map(Record::ip)
     }
@@ -218,7 +219,7 @@ impl Record {
         };
         // `::ffff:0.0.0.0` is `0.0.0.0`.
         let ip = ip.to_canonical();
-        (!ip.is_unspecified()).then_some(ip)
+        (!SpecialAddress::of(ip).is_some_and(SpecialAddress::is_unusable)).then_some(ip)
     }
 }
 
@@ -249,13 +250,22 @@ impl Data {
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::A(ip) => ip.fmt(f),
-            Self::Aaaa(ip) => ip.fmt(f),
+            Self::A(ip) => address(IpAddr::from(*ip), f),
+            Self::Aaaa(ip) => address(IpAddr::from(*ip), f),
             Self::Srv(srv) => write!(f, "{}:{}", srv.target, srv.port),
             Self::Txt(text) => write!(f, "{text:?}"),
             Self::Cname(name) => f.write_str(name),
             Self::Soa(_) | Self::Other => f.write_str("?"),
         }
+    }
+}
+
+/// An address, with a remark if no endpoint may have it.
+fn address(ip: IpAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(&ip, f)?;
+    match SpecialAddress::of(ip).filter(|special| special.is_unusable()) {
+        Some(special) => write!(f, " (refused: {special})"),
+        None => Ok(()),
     }
 }
 

@@ -43,8 +43,13 @@ fn lookup(transport: Arc<Scripted>, target: &str) -> DnsLookup {
     let (limits, gate) = (Limits::new(None, None, 1), Gate::new(NAMESERVER, 64, Duration::from_secs(1)));
     let nameservers =
         Arc::new(Nameservers::with_transport(transport, [gate].into_iter(), limits, false, Zone::of("cluster.local")));
-    let source =
-        DnsSource { nameservers, families: Families::Both, max_stale: Duration::from_secs(300), hosts: Arc::default() };
+    let source = DnsSource {
+        nameservers,
+        families: Families::Both,
+        max_stale: Duration::from_secs(300),
+        hosts: Arc::default(),
+        is_here: false,
+    };
     DnsLookup::new(source, &plan)
 }
 
@@ -64,7 +69,7 @@ proptest! {
             if let State::Ready(endpoints) = update.state {
                 prop_assert!(!endpoints.is_empty());
                 for endpoint in endpoints {
-                    prop_assert!(endpoint.addrs().all(|addr| addr.port() != 0 && !addr.ip().is_unspecified()));
+                    prop_assert!(endpoint.addrs().all(|addr| addr.port() != 0 && !crate::endpoint::SpecialAddress::of(addr.ip()).is_some_and(|special| special.is_unusable())));
                 }
             }
             // Three ways to read the name, two types each, nine queries for a chain of eight CNAMEs; and eight SRV
