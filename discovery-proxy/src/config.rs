@@ -34,6 +34,7 @@ pub struct Config {
     node_port_addresses: Vec<Cidr>,
     localhost_node_ports: bool,
     service_cidrs: Vec<Cidr>,
+    strict_source_ranges: bool,
 }
 
 impl Config {
@@ -49,7 +50,22 @@ impl Config {
             node_port_addresses: Vec::new(),
             localhost_node_ports: true,
             service_cidrs: Vec::new(),
+            strict_source_ranges: false,
         }
+    }
+
+    /// Sets whether a Service whose source ranges are all malformed, or of the other family, admits no one to its load
+    /// balancer's addresses. kube-proxy skips such ranges, and without any range it admits everyone, which is the default.
+    /// Userspace mode has no source ranges. [`Changes::warnings`](crate::Changes) names such Services in either case.
+    #[must_use]
+    pub fn with_strict_source_ranges(mut self, strict: bool) -> Self {
+        self.strict_source_ranges = strict;
+        self
+    }
+
+    /// Whether unusable source ranges admit no one.
+    pub(super) const fn strict_source_ranges(&self) -> bool {
+        self.strict_source_ranges
     }
 
     /// Sets the node's name (`--hostname-override`). Without a name, no endpoint is local.

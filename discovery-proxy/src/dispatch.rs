@@ -4,7 +4,9 @@
 //! rules one by one, with the same result.
 //!
 //! When two ports claim the same address, protocol and number, the real modes differ and none of them promises a
-//! result. Here the smallest name wins, and the next takes over when the winner is deleted. Within one port, the
+//! result. Here a cluster IP wins against an external IP and a load balancer's address, so that no Service can take the
+//! traffic to the cluster IP of another one (CVE-2020-8554). Otherwise the smallest name wins, and the next takes over when
+//! the winner is deleted. Within one port, the
 //! cluster IP comes before external IPs, and external IPs come before the load balancer's addresses.
 
 use std::{
@@ -107,9 +109,10 @@ impl Dispatch {
     /// Replaces a port by its successor.
     pub(super) fn replace(&mut self, old: Option<&PortState>, new: Option<Route>) {
         let wanted: Vec<(Key, Destination)> = new.as_ref().map_or_else(Vec::new, |route| keys(&route.port));
-        for (key, _) in old.map_or_else(Vec::new, keys) {
-            if let Some(old) = old.filter(|_| wanted.iter().all(|(one, _)| *one != key)) {
-                self.remove(key, old);
+        for claim in old.map_or_else(Vec::new, keys) {
+            // A claim of another kind has another rank.
+            if let Some(old) = old.filter(|_| !wanted.contains(&claim)) {
+                self.remove(claim.0, old);
             }
         }
         let Some(route) = new else { return };
@@ -140,7 +143,7 @@ impl Dispatch {
         if table.get(&key).is_some_and(|owner| owner.port.name == old.name) {
             table.remove(&key);
             let heir = self.rivals.get_mut(&key).and_then(|rivals| {
-                rivals.sort_by(|one, other| other.port.name.cmp(&one.port.name));
+                rivals.sort_by(|one, other| other.rank().cmp(&one.rank()));
                 rivals.pop()
             });
             if let Some(heir) = heir {

@@ -36,6 +36,9 @@ pub struct Changes {
     pub touched: Vec<ServicePortName>,
     /// The UDP flows to forget.
     pub stale_flows: StaleFlows,
+    /// What is most likely a mistake in a Service that was applied since the last sync, for a log: kube-proxy is silent
+    /// about it.
+    pub warnings: Vec<String>,
 }
 
 impl Changes {

@@ -16,7 +16,7 @@ use super::{
     dispatch::Dispatch,
     endpoints::EndpointSliceCache,
     hairpin::Hairpins,
-    object::{EndpointSlice, Endpoints, Node, Service},
+    object::{EndpointSlice, Endpoints, IpFamily, Node, Service},
     program::{Changes, PortChange, Programs},
     route::routes,
     service_port::service_ports,
@@ -45,6 +45,8 @@ pub struct Proxier {
     dirty: BTreeSet<NamespacedName>,
     /// Whether the node has changed since the last sync.
     node_changed: bool,
+    /// For the next sync.
+    warnings: Vec<String>,
     /// The Services with IPVS destinations that are draining.
     draining: BTreeSet<NamespacedName>,
     snapshot: Arc<Snapshot>,
@@ -76,6 +78,7 @@ impl Proxier {
             no_local,
             dirty: BTreeSet::new(),
             node_changed: false,
+            warnings: Vec::new(),
             draining: BTreeSet::new(),
             snapshot: Arc::new(snapshot),
             retired: Vec::new(),
@@ -89,6 +92,7 @@ impl Proxier {
         if self.services.get(&name).map_or(&[][..], Vec::as_slice) == ports {
             return;
         }
+        self.warnings.extend(source_range_warning(service, &ports, self.context.config()));
         if ports.is_empty() {
             self.services.remove(&name);
         } else {
@@ -163,6 +167,7 @@ impl Proxier {
             published: std::mem::take(&mut self.node_changed),
             touched: Vec::new(),
             stale_flows: StaleFlows::default(),
+            warnings: std::mem::take(&mut self.warnings),
         };
         let mut ports = Vec::new();
         for name in std::mem::take(&mut self.dirty) {
@@ -237,4 +242,30 @@ impl Proxier {
         self.dirty.extend(self.services.keys().cloned());
         self.node_changed = true;
     }
+}
+
+/// What to say about a Service whose source ranges restrict nothing.
+fn source_range_warning(
+    service: &Service,
+    ports: &[(ServicePortName, ServicePortInfo)],
+    config: &Config,
+) -> Option<String> {
+    let (_, info) = ports.iter().find(|(_, info)| info.source_ranges_unusable)?;
+    if info.load_balancer_vips.is_empty() {
+        return None;
+    }
+    let ranges: Vec<String> =
+        service.load_balancer_source_ranges.iter().map(|range| format!("`{}`", range.escape_debug())).collect();
+    let admits = if config.strict_source_ranges() { "no one" } else { "everyone, as with kube-proxy" };
+    Some(format!(
+        "Service {}/{}: no entry of loadBalancerSourceRanges ({}) is a range of {} addresses, so the addresses of the load \
+         balancer admit {admits}; write a range such as `10.0.0.0/8`",
+        service.namespace,
+        service.name,
+        ranges.join(", "),
+        match config.family() {
+            IpFamily::V4 => "IPv4",
+            IpFamily::V6 => "IPv6",
+        },
+    ))
 }

@@ -25,7 +25,7 @@ use std::{
 };
 
 use super::{
-    Config, Flow,
+    Config, Flow, ServicePortName,
     config::NodeContext,
     flow::Sender,
     hairpin::Hairpins,
@@ -89,7 +89,12 @@ impl Route {
 
     /// Whether this route wins a key that both claim.
     pub(super) fn comes_before(&self, other: &Self) -> bool {
-        (&self.port.name, self.destination) < (&other.port.name, other.destination)
+        self.rank() < other.rank()
+    }
+
+    /// The order of routes that claim the same key; the lowest wins.
+    pub(super) fn rank(&self) -> (bool, &ServicePortName, Destination) {
+        (self.destination != Destination::ClusterIp, &self.port.name, self.destination)
     }
 
     /// Decides a flow to this port.
@@ -209,8 +214,11 @@ impl Route {
             Mode::Iptables(_) => self.port.usable.has_any,
             Mode::Ipvs(_) | Mode::Nftables => true,
         };
-        if ranges.is_empty() || !is_enforced {
+        if !is_enforced {
             return true;
+        }
+        if ranges.is_empty() {
+            return !(self.port.info.source_ranges_unusable && node.config().strict_source_ranges());
         }
         let has = |ip| ranges.iter().any(|range| range.contains(ip));
         let source = flow.source.ip();

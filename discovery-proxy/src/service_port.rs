@@ -92,6 +92,9 @@ pub struct ServicePortInfo {
     pub load_balancer_vips: Vec<IpAddr>,
     /// The clients that may use the load balancer's addresses; every client if empty.
     pub source_ranges: Vec<Cidr>,
+    /// Whether the Service has source ranges, and none that can be read and is of this family. kube-proxy then admits
+    /// everyone to the load balancer's addresses; see [`Config::with_strict_source_ranges`](crate::Config::with_strict_source_ranges).
+    pub source_ranges_unusable: bool,
     /// How long session affinity remembers a client; `None` without session affinity.
     pub affinity: Option<Duration>,
     /// Whether external traffic may only use endpoints of this node.
@@ -173,6 +176,7 @@ fn common(service: &Service, cluster_ip: IpAddr, family: IpFamily) -> ServicePor
     let of_family = |ip: &IpAddr| IpFamily::from_ip(*ip) == family;
     let captured = service.load_balancer_ingress.iter().filter(|ingress| ingress.ip_mode != Some(IpMode::Proxy));
     let ranges = service.load_balancer_source_ranges.iter().filter_map(|range| Cidr::parse(range.trim()));
+    let source_ranges: Vec<Cidr> = ranges.filter(|range| range.family() == family).collect();
     let timeout = service.session_affinity_timeout.and_then(|seconds| u64::try_from(seconds).ok());
     let affinity = || timeout.map_or(DEFAULT_AFFINITY_TIMEOUT, Duration::from_secs);
     let is_local = service.external_traffic_policy == TrafficPolicy::Local;
@@ -184,7 +188,8 @@ fn common(service: &Service, cluster_ip: IpAddr, family: IpFamily) -> ServicePor
         node_port: 0,
         external_ips: service.external_ips.iter().filter_map(|ip| parse_ip(ip)).filter(of_family).collect(),
         load_balancer_vips: captured.filter_map(|ingress| parse_ip(&ingress.ip)).filter(of_family).collect(),
-        source_ranges: ranges.filter(|range| range.family() == family).collect(),
+        source_ranges_unusable: source_ranges.is_empty() && !service.load_balancer_source_ranges.is_empty(),
+        source_ranges,
         affinity: (service.session_affinity == Affinity::ClientIp).then(affinity),
         external_policy_local: is_local,
         internal_policy_local: service.internal_traffic_policy == TrafficPolicy::Local,

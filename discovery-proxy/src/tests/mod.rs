@@ -2,6 +2,7 @@
 
 pub(crate) mod world;
 
+mod attacks;
 mod change;
 mod conntrack;
 mod decide;

@@ -11,7 +11,9 @@
 mod endpoint_slice;
 mod service;
 
-use std::{error, fmt, net::IpAddr, ops::RangeInclusive};
+use std::{error, fmt, ops::RangeInclusive};
+
+use discovery_core::endpoint::SpecialAddress;
 
 use super::{
     Cidr,
@@ -234,22 +236,15 @@ fn port_number(field: &str, number: i32) -> Option<FieldError> {
 /// Checks that pods on other nodes can have the address.
 fn non_special_ip(field: &str, text: &str) -> Option<FieldError> {
     let Some(ip) = parse_ip(text) else { return Some(not_an_ip(field, text)) };
-    let is_link_local_multicast = match ip {
-        IpAddr::V4(ip) => ip.octets().starts_with(&[224, 0, 0]),
-        IpAddr::V6(ip) => matches!(ip.segments(), [0xff02 | 0xff12, ..]),
-    };
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    let detail = match () {
-        () if ip.is_unspecified() => format!("may not be unspecified ({ip})"),
-        () if ip.is_loopback() => "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
-        () if is_link_local => "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
-        () if is_link_local_multicast => {
+    let detail = match SpecialAddress::of(ip)? {
+        SpecialAddress::Unspecified => format!("may not be unspecified ({ip})"),
+        SpecialAddress::Loopback => "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        SpecialAddress::LinkLocal => "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
+        SpecialAddress::LinkLocalMulticast => {
             "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()
         }
-        () => return None,
+        // Kubernetes accepts the others.
+        _ => return None,
     };
     Some(FieldError::invalid(field, text, detail))
 }

@@ -127,3 +127,22 @@ async fn there_is_no_source_outside_a_cluster() {
     assert!(format!("{source:?}").contains("https://[fd00::1]:6443"), "{source:?}");
     assert!(KubernetesSource::builder("10.96.0.1:443").build().unwrap_err().is_config());
 }
+
+/// The API server forbids such endpoints (`ValidateEndpointIP`), but an older one, an aggregated one or a hostile one may
+/// have them. This server is on loopback, and so may its pods be.
+#[tokio::test]
+async fn a_slice_leads_to_no_link_local_address() {
+    let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());
+    server.apply(&service("orders", "10.96.0.7", &[("http", 80)]));
+    server.apply(&slice(
+        "orders-a",
+        "orders",
+        ("http", 8080),
+        &["10.0.0.1", "169.254.169.254", "224.0.0.1", "127.0.0.9"],
+    ));
+    let orders = resolver(source(&server), &dns).resolve("http://orders").await.unwrap();
+    assert_eq!(addrs(&orders.endpoints()), ["10.0.0.1:8080", "127.0.0.9:8080"]);
+    let why = orders.explain().to_string();
+    assert!(why.contains("169.254.169.254 is a link-local address"), "{why}");
+    assert!(why.contains("224.0.0.1 is a multicast address"), "{why}");
+}
