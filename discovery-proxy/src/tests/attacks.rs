@@ -1,7 +1,5 @@
 //! What a Service that its author should not have been allowed to write can do.
 
-use std::time::Instant;
-
 use discovery_core::policy::SplitMix64;
 
 use super::world::*;
@@ -23,13 +21,13 @@ fn source_ranges_that_cannot_be_used_are_reported_and_admit_no_one_on_demand() {
                 let mut proxy = Proxier::new(config);
                 proxy.apply_service(&service);
                 proxy.apply_endpoint_slice(&far());
-                let changes = proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1));
+                let changes = proxy.sync(epoch(), &mut SplitMix64::with_seed(1));
                 let [warning] = changes.warnings.as_slice() else { panic!("{:?}", changes.warnings) };
                 assert!(warning.contains(&ranges[0]) && warning.contains("loadBalancerSourceRanges"), "{warning}");
                 let flow = Flow::tcp(OUTSIDE.parse().unwrap(), LOAD_BALANCER.parse().unwrap());
-                let verdict = changes.snapshot.decide(&flow, Instant::now(), &mut SplitMix64::with_seed(1));
+                let verdict = changes.snapshot.decide(&flow, epoch(), &mut SplitMix64::with_seed(1));
                 assert_eq!(outcome(&verdict) == "drop", strict, "{mode:?} {ranges:?}");
-                assert!(proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1)).warnings.is_empty(), "said once");
+                assert!(proxy.sync(epoch(), &mut SplitMix64::with_seed(1)).warnings.is_empty(), "said once");
             }
         }
     }
@@ -38,7 +36,7 @@ fn source_ranges_that_cannot_be_used_are_reported_and_admit_no_one_on_demand() {
         load_balancer_source_ranges: vec!["nonsense".into(), "203.0.113.0/24".into()],
         ..exposed()
     });
-    assert!(usable.sync(Instant::now(), &mut SplitMix64::with_seed(1)).warnings.is_empty());
+    assert!(usable.sync(epoch(), &mut SplitMix64::with_seed(1)).warnings.is_empty());
 }
 
 /// CVE-2020-8554. The attacker's Service has the smaller name, and comes first or last.
@@ -54,9 +52,9 @@ fn an_external_ip_does_not_take_the_cluster_ip_of_another_service() {
         ..service()
     };
     let owner = |proxy: &mut Proxier| {
-        let changes = proxy.sync(Instant::now(), &mut SplitMix64::with_seed(1));
+        let changes = proxy.sync(epoch(), &mut SplitMix64::with_seed(1));
         let flow = Flow::tcp(OUTSIDE.parse().unwrap(), CLUSTER_IP.parse().unwrap());
-        let verdict = changes.snapshot.decide(&flow, Instant::now(), &mut SplitMix64::with_seed(1));
+        let verdict = changes.snapshot.decide(&flow, epoch(), &mut SplitMix64::with_seed(1));
         verdict.matched().map(|matched| matched.service_port().clone())
     };
     let victims_ip = victim.cluster_ip.clone();
