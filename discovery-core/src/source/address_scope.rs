@@ -27,7 +27,7 @@ impl AddressScope {
     pub const CLUSTER: Self = Self { refuses_loopback: true, refuses_link_local: true, is_remote: false };
 
     /// The answer is that of a stranger: public DNS, or a registry. Such an answer may name private addresses, unless the
-    /// resolver has [`deny_private`](crate::Settings::deny_private).
+    /// resolver has [`deny_private`](crate::context::Settings::deny_private).
     pub const REMOTE: Self = Self { refuses_loopback: false, refuses_link_local: false, is_remote: true };
 
     /// Accepts loopback addresses if the server that answers has itself one: it then runs on this machine, and so may its
