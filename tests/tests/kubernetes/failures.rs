@@ -6,7 +6,7 @@ use tests::{addrs, until};
 use super::{
     objects::{service, slice},
     resolver,
-    server::{ApiServer, Mode},
+    server::{Answer, ApiServer, Mode},
     source,
 };
 
@@ -131,4 +131,24 @@ async fn a_source_outlives_its_first_runtime() {
     server.apply(&slice("orders-a", "orders", ("http", 8080), &["10.0.0.2"]));
     let here = resolver.resolve("http://orders").await.unwrap();
     until(&here, "the watch on this runtime", |set| addrs(set) == ["10.0.0.2:8080"]).await;
+}
+
+/// A list without an end: the API server repeats its continue token, or the token is as large as a flood.
+#[tokio::test]
+async fn dns_answers_while_a_list_does_not_end() {
+    let (server, dns) = both().await;
+    for (token, why) in [
+        ("again".to_owned(), "the API server sent the same continue token twice"),
+        ("t".repeat(1 << 20), "the continue token is larger than 16 KiB"),
+    ] {
+        let body = format!(r#"{{"metadata":{{"resourceVersion":"1","continue":"{token}"}},"items":[]}}"#);
+        let headers = "content-type: application/json\r\n";
+        server.set(Mode::Answer(Answer { to: "list endpointslices", status: 200, headers, body }));
+        let orders = resolver(source(&server), &dns).resolve("orders:80").await.unwrap();
+        assert_eq!(addrs(&orders.endpoints()), ["127.0.0.7:80"]);
+        let explanation = orders.explain().to_string();
+        assert!(explanation.contains(why), "{explanation}");
+    }
+    let lists = server.count("list endpointslices");
+    assert!(lists < 50, "{lists} pages");
 }

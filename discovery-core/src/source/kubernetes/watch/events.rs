@@ -20,11 +20,18 @@ pub(super) struct EventBuffer {
 }
 
 impl EventBuffer {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    /// # Errors
+    /// [`Failure::Other`] if an event is larger than any object of a cluster.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.bytes.drain(..self.start);
         self.start = 0;
+        if self.bytes.len() + bytes.len() > MAX_EVENT_BYTES {
+            let mega = MAX_EVENT_BYTES >> 20;
+            return Err(Failure::from_bound(&format!("an event of the watch is larger than {mega} MiB")));
+        }
         self.bytes.extend_from_slice(bytes);
         self.is_worth_decoding |= bytes.contains(&b'\n');
+        Ok(())
     }
 
     /// Notes that no more bytes follow: the last event may lack its end of line.
@@ -63,6 +70,9 @@ fn not_an_event(bytes: &[u8], error: &dyn std::fmt::Display) -> Failure {
     }
 }
 
+/// The most bytes of one event. etcd holds objects of 1.5 MiB by default.
+const MAX_EVENT_BYTES: usize = 32 << 20;
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
@@ -91,7 +101,7 @@ mod tests {
 
     fn all(text: &str) -> Vec<String> {
         let mut buffer = EventBuffer::default();
-        buffer.push(text.as_bytes());
+        buffer.push(text.as_bytes()).unwrap();
         buffer.end();
         decode(&mut buffer)
     }
@@ -105,9 +115,9 @@ mod tests {
         for split in 0..TWO.len() {
             let (first, second) = TWO.as_bytes().split_at(split);
             let mut buffer = EventBuffer::default();
-            buffer.push(first);
+            buffer.push(first).unwrap();
             let mut decoded = decode(&mut buffer);
-            buffer.push(second);
+            buffer.push(second).unwrap();
             decoded.extend(decode(&mut buffer));
             assert_eq!(decoded, ["a", "b"], "{split}");
         }
@@ -119,7 +129,7 @@ mod tests {
         let pretty = "{\n \"type\": \"ADDED\",\n \"object\": {\n  \"name\": \"a\"\n }\n}\n";
         let mut decoded = Vec::new();
         for byte in pretty.bytes().chain(TWO.bytes()) {
-            buffer.push(&[byte]);
+            buffer.push(&[byte]).unwrap();
             decoded.extend(decode(&mut buffer));
         }
         assert_eq!(decoded, ["a", "a", "b"]);
@@ -150,5 +160,13 @@ mod tests {
             let failure = all(text);
             assert!(failure[0].contains("something else than events") && failure[0].contains("Other"), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn an_event_without_an_end_is_refused() {
+        let mut buffer = EventBuffer::default();
+        let flood = vec![b' '; 1 << 20];
+        let accepted = (0..100).take_while(|_| buffer.push(&flood).is_ok()).count();
+        assert_eq!(accepted, 32);
     }
 }

@@ -85,6 +85,11 @@ impl Failure {
         Self::from_status(Denial::Watch, status, 0)
     }
 
+    /// The API server sent more than this source accepts.
+    pub(super) fn from_bound(what: &str) -> Self {
+        Self::Other(format!("{what}: check the API server, and what answers in its place"))
+    }
+
     pub(super) fn from_timeout(what: &str, after: Duration) -> Self {
         Self::Other(format!("{what} within {after:.0?}"))
     }

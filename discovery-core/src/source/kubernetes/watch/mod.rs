@@ -10,6 +10,7 @@
 mod events;
 mod failure;
 mod pace;
+mod paging;
 mod reflector;
 mod request;
 mod wire;

@@ -18,7 +18,8 @@ use super::{
     NamespaceWatch,
     failure::Failure,
     pace::{Kind, Pace, WatchRun},
-    request::{Ask, EventStream, send},
+    paging::Paging,
+    request::{Ask, EventStream, read_page, send},
     wire::{Interner, Resource, null_as_default},
 };
 use crate::{Error, clock, entropy};
@@ -149,12 +150,14 @@ impl<'a, T: Resource> Reflector<'a, T> {
         Ok(self.client.insert(client).clone())
     }
 
-    /// Requests all objects, page by page.
+    /// Requests all objects, page by page, within the bounds of [`Paging`].
     async fn list(&mut self, client: &Client) -> Result<ObjectList<T>, Failure> {
         let mut params = list_params::<T>(PAGE_SIZE);
         let mut objects = Vec::new();
+        let mut paging = Paging::new(clock::now());
         loop {
-            let page = self.page(client, &params).await?;
+            let (page, bytes) = self.page(client, &params).await?;
+            paging.accept(bytes, &page.metadata.continue_token, clock::now())?;
             objects.extend(page.items.into_iter().filter_map(|object| T::from_wire(object, &mut self.interner)));
             if page.metadata.continue_token.is_empty() {
                 return Ok(ObjectList { objects, version: page.metadata.resource_version });
@@ -163,22 +166,24 @@ impl<'a, T: Resource> Reflector<'a, T> {
         }
     }
 
-    async fn page(&self, client: &Client, params: &ListParams) -> Result<Page<T::Wire>, Failure> {
+    /// Returns one page and its size in bytes.
+    async fn page(&self, client: &Client, params: &ListParams) -> Result<(Page<T::Wire>, usize), Failure> {
         let response = async {
             let body = send(client, T::path(&self.watch.namespace), Ask::List(params)).await?;
-            body.collect_bytes().await.map_err(|error| Failure::from_local_error(&error))
+            read_page(body).await
         };
         let response = tokio::time::timeout(PAGE_TIMEOUT, response).await;
         let bytes = response.map_err(|_| Failure::from_timeout("no response", PAGE_TIMEOUT))??;
         let malformed = |error| Failure::from_malformed("the response is not a list", &error, &bytes);
-        serde_json::from_slice(&bytes).map_err(malformed)
+        let page = serde_json::from_slice(&bytes).map_err(malformed)?;
+        Ok((page, bytes.len()))
     }
 
     /// Requests a list of one object to learn the current resource version, and requests a new list if it is older than
     /// what was seen before. After its etcd was restored or emptied, the API server would not send a single event to a
     /// watch from the previous version until the new history has caught up with that version.
     async fn check_version(&mut self, client: &Client) -> Result<(), Failure> {
-        let page = self.page(client, &list_params::<T>(1)).await?;
+        let (page, _) = self.page(client, &list_params::<T>(1)).await?;
         if version_number(&page.metadata.resource_version) < self.highest {
             self.version = None;
         }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::{
     events::EventBuffer,
     failure::{Failure, Refusal},
+    paging::MAX_PAGE_BYTES,
 };
 use crate::source::kubernetes::cache::Denial;
 
@@ -51,6 +52,21 @@ pub(super) async fn send(client: &Client, path: String, ask: Ask<'_>) -> Result<
     Err(Failure::from_refusal(denial, &Refusal::new(status.as_u16(), name, retry_after.as_deref(), &body)))
 }
 
+/// Reads the body of a page to its end.
+pub(super) async fn read_page(mut body: Body) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::from_local_error(&error))?;
+        let bytes = frame.into_data().unwrap_or_default();
+        if page.len() + bytes.len() > MAX_PAGE_BYTES {
+            let mega = MAX_PAGE_BYTES >> 20;
+            return Err(Failure::from_bound(&format!("a page of the list is larger than {mega} MiB")));
+        }
+        page.extend_from_slice(&bytes);
+    }
+    Ok(page)
+}
+
 impl EventStream {
     pub(super) fn new(body: Body) -> Self {
         Self { body, buffer: EventBuffer::default() }
@@ -63,7 +79,7 @@ impl EventStream {
                 return Ok(Some(event));
             }
             match self.body.frame().await {
-                Some(Ok(frame)) => self.buffer.push(frame.data_ref().map_or(&[], |bytes| bytes)),
+                Some(Ok(frame)) => self.buffer.push(frame.data_ref().map_or(&[], |bytes| bytes))?,
                 Some(Err(error)) => return Err(Failure::from_cut(&error)),
                 None => {
                     self.buffer.end();
