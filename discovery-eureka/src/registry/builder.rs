@@ -73,10 +73,24 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets how many bytes of plain text a response of the registry may have; 64 MiB by default, which holds about
+    /// 40 000 instances. Above 0. A larger response counts as a failed request.
+    pub fn max_response_size(mut self, bytes: usize) -> Self {
+        self.settings.set_max_response_size(bytes);
+        self
+    }
+
+    /// Sets how many bytes of plain text a byte of gzip may become; 100 by default. Above 0. A response of up to 1 MiB
+    /// of plain text may be compressed by any ratio.
+    pub fn max_compression_ratio(mut self, ratio: u32) -> Self {
+        self.settings.set_max_compression_ratio(ratio);
+        self
+    }
+
     /// Checks the settings. Sends no request.
     ///
     /// # Errors
-    /// [`Error::is_config`] if no URL is set, a URL is invalid, or a timeout is 0.
+    /// [`Error::is_config`] if no URL is set, a URL is invalid, or a timeout or limit is 0.
     pub fn build(self) -> Result<Registry, Error> {
         self.settings.timeouts().check()?;
         let connections = Connections::new(&self.settings)?;

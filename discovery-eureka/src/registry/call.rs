@@ -11,15 +11,16 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::{
     connections::Sender,
+    settings::BodyLimits,
     url::{RegistryUrl, strip_credentials},
 };
 use crate::{Error, Status};
 
-/// Larger responses are refused: 100 000 instances take about 150 MB.
-const MAX_BODY: usize = 512 << 20;
-
 /// Decompressing or parsing a body of this size takes a millisecond or more.
 const LARGE_BODY: usize = 64 << 10;
+
+/// The plain text of this size is harmless whatever its compression: a few repeated instances compress well.
+const SMALL_BODY: usize = 1 << 20;
 
 /// How many characters of a rejection are quoted.
 const MAX_QUOTE: usize = 200;
@@ -118,7 +119,8 @@ impl Call {
             .send()
             .await
             .map_err(|error| Error::broken(format!("request {self} to registry {registry} failed"), error))?;
-        read(response).await.map_err(|error| error.into_error(self, registry))
+        let limits = sender.limits;
+        read(response, limits).await.map_err(|error| error.into_error(self, registry, limits))
     }
 
     /// Returns whether a healthy server responds with `status`, as in the Java client's `ServerStatusEvaluators`. A
@@ -265,34 +267,43 @@ enum ReadError {
     NotGzip(io::Error),
     NotDecoded(Error),
     TooLarge,
+    TooDense,
 }
 
 impl ReadError {
-    fn into_error(self, call: &Call, registry: &RegistryUrl) -> Error {
+    fn into_error(self, call: &Call, registry: &RegistryUrl, limits: BodyLimits) -> Error {
         let response = format!("response of registry {registry} to {call}");
         match self {
             Self::Broken(error) => Error::broken(format!("{response} broke off"), error),
             Self::NotGzip(error) => Error::unreadable(format!("{response} is not valid gzip: {error}")),
             Self::NotDecoded(error) => error,
-            Self::TooLarge => Error::unreadable(format!("{response} is larger than {} MiB", MAX_BODY >> 20)),
+            Self::TooLarge => Error::unreadable(format!(
+                "{response} is larger than `max_response_size` of {} bytes: raise it if the registry is that large",
+                limits.size
+            )),
+            Self::TooDense => Error::unreadable(format!(
+                "{response} is compressed by more than `max_compression_ratio` of {}:1: check what answers at the \
+                 registry URL",
+                limits.ratio
+            )),
         }
     }
 }
 
 /// Reads the body to its end, and decompresses it.
-async fn read(mut response: reqwest::Response) -> Result<Response<Bytes>, ReadError> {
+async fn read(mut response: reqwest::Response, limits: BodyLimits) -> Result<Response<Bytes>, ReadError> {
     let encoding = response.headers().get(header::CONTENT_ENCODING);
     let compressed = encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > limits.size {
             return Err(ReadError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
     let mut body = body.freeze();
     if compressed {
-        body = off_thread(body.len(), move || decompress(&body)).await.map_err(ReadError::NotDecoded)??;
+        body = off_thread(body.len(), move || decompress(&body, limits)).await.map_err(ReadError::NotDecoded)??;
     }
     let mut whole = Response::new(body);
     *whole.status_mut() = response.status();
@@ -303,11 +314,15 @@ async fn read(mut response: reqwest::Response) -> Result<Response<Bytes>, ReadEr
     Ok(whole)
 }
 
-fn decompress(body: &[u8]) -> Result<Bytes, ReadError> {
+/// Stops at the first limit that the plain text exceeds, so that no more than the limit is held.
+fn decompress(body: &[u8], limits: BodyLimits) -> Result<Bytes, ReadError> {
+    let dense = body.len().saturating_mul(limits.ratio as usize).max(SMALL_BODY);
+    let most = limits.size.min(dense);
     let mut plain = Vec::new();
-    let read = flate2::read::MultiGzDecoder::new(body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain);
+    let read = flate2::read::MultiGzDecoder::new(body).take((most as u64).saturating_add(1)).read_to_end(&mut plain);
     match read.map_err(ReadError::NotGzip)? {
-        length if length > MAX_BODY => Err(ReadError::TooLarge),
+        length if length > limits.size => Err(ReadError::TooLarge),
+        length if length > most => Err(ReadError::TooDense),
         _ => Ok(plain.into()),
     }
 }
@@ -322,4 +337,36 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     }
     let decoded = tokio::task::spawn_blocking(work).await;
     decoded.map_err(|error| Error::closed(format!("response was not decoded: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// 200 MiB of spaces in about 204 kB of gzip.
+    #[test]
+    fn a_body_that_explodes_is_refused() {
+        let bomb = gzip(&vec![b' '; 200 << 20]);
+        assert!(bomb.len() < 210_000, "{}", bomb.len());
+        let limits = BodyLimits::default();
+        assert!(matches!(decompress(&bomb, limits), Err(ReadError::TooDense)));
+        let any_ratio = BodyLimits { ratio: u32::MAX, ..limits };
+        assert!(matches!(decompress(&bomb, any_ratio), Err(ReadError::TooLarge)));
+        let raised = BodyLimits { size: 200 << 20, ..any_ratio };
+        assert_eq!(decompress(&bomb, raised).map(|plain| plain.len()).ok(), Some(200 << 20));
+    }
+
+    #[test]
+    fn a_small_body_may_be_compressed_well() {
+        let small = gzip(&vec![b' '; 1 << 20]);
+        assert_eq!(decompress(&small, BodyLimits::default()).map(|plain| plain.len()).ok(), Some(1 << 20));
+    }
 }

@@ -15,7 +15,7 @@ use super::{
     Call, Transport,
     endpoint::RegistryEndpoint,
     selector::UrlSelector,
-    settings::{RegistrySettings, Timeouts},
+    settings::{BodyLimits, RegistrySettings, Timeouts},
     token::TokenProvider,
     url::RegistryUrl,
 };
@@ -27,6 +27,7 @@ pub(super) struct Sender<'a> {
     pub(super) address: Option<&'a str>,
     pub(super) token: Option<&'a TokenProvider>,
     pub(super) timeouts: Timeouts,
+    pub(super) limits: BodyLimits,
 }
 
 /// The connections to a registry behind one URL or several.
@@ -47,6 +48,7 @@ impl Connections {
     /// # Errors
     /// [`Error::is_config`] if the list of URLs is empty or invalid.
     pub(crate) fn new(settings: &RegistrySettings) -> Result<Self, Error> {
+        settings.limits().check()?;
         let client = settings.connecting_client();
         let text = settings.urls().read()?;
         let endpoints = Arc::new(Endpoints::new(&text, &client, None)?);
@@ -93,6 +95,7 @@ impl Transport for Connections {
                 address: self.from.as_deref(),
                 token: self.settings.token(),
                 timeouts: self.settings.timeouts(),
+                limits: self.settings.limits(),
             };
             self.endpoints().send(&call, &sender).await
         })

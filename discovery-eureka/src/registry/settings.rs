@@ -26,12 +26,13 @@ pub(crate) struct RegistrySettings {
     urls: UrlSource,
     token: Option<TokenProvider>,
     timeouts: Timeouts,
+    limits: BodyLimits,
 }
 
 impl RegistrySettings {
     pub(crate) fn new(client: &Client, urls: UrlSource) -> Self {
         let timeouts = Timeouts { request: REQUEST_TIMEOUT, deregister: DEREGISTER_TIMEOUT, connect: None };
-        Self { client: client.clone(), urls, token: None, timeouts }
+        Self { client: client.clone(), urls, token: None, timeouts, limits: BodyLimits::default() }
     }
 
     /// One URL, or several separated by commas.
@@ -72,8 +73,47 @@ impl RegistrySettings {
         self.timeouts
     }
 
+    pub(super) fn limits(&self) -> BodyLimits {
+        self.limits
+    }
+
+    pub(crate) fn set_max_response_size(&mut self, bytes: usize) {
+        self.limits.size = bytes;
+    }
+
+    pub(crate) fn set_max_compression_ratio(&mut self, ratio: u32) {
+        self.limits.ratio = ratio;
+    }
+
     pub(super) fn timeouts_mut(&mut self) -> &mut Timeouts {
         &mut self.timeouts
+    }
+}
+
+/// The largest response that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BodyLimits {
+    /// In bytes, of the plain text.
+    pub(super) size: usize,
+    /// Bytes of plain text for each byte of gzip.
+    pub(super) ratio: u32,
+}
+
+/// An instance takes about 1.5 kB, so that 64 MiB hold about 40 000. Lists of instances compress by 10:1 to 50:1.
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self { size: 64 << 20, ratio: 100 }
+    }
+}
+
+impl BodyLimits {
+    /// # Errors
+    /// [`Error::is_config`] if a limit is 0.
+    pub(super) fn check(self) -> Result<(), Error> {
+        if self.size == 0 || self.ratio == 0 {
+            return Err(Error::config("invalid limit of 0 for responses of the registry: pass one above 0"));
+        }
+        Ok(())
     }
 }
 

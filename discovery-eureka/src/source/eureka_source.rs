@@ -214,10 +214,24 @@ impl EurekaSourceBuilder {
         self
     }
 
+    /// Sets how many bytes of plain text a response of the registry may have; 64 MiB by default, which holds about
+    /// 40 000 instances. Above 0. A larger response counts as a failed fetch, and the known instances stay.
+    pub fn max_response_size(mut self, bytes: usize) -> Self {
+        self.registry.set_max_response_size(bytes);
+        self
+    }
+
+    /// Sets how many bytes of plain text a byte of gzip may become; 100 by default. Above 0. A response of up to 1 MiB
+    /// of plain text may be compressed by any ratio.
+    pub fn max_compression_ratio(mut self, ratio: u32) -> Self {
+        self.registry.set_max_compression_ratio(ratio);
+        self
+    }
+
     /// Builds the source. Sends no request.
     ///
     /// # Errors
-    /// [`Error::is_config`] if the URL is invalid or the fetch interval is 0.
+    /// [`Error::is_config`] if the URL is invalid, or the fetch interval or a limit is 0.
     pub fn build(self) -> Result<EurekaSource, Error> {
         if self.settings.fetch_interval.is_zero() {
             return Err(Error::config("the fetch interval is 0: set one above 0; the default is 30 s"));
