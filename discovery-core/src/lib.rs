@@ -163,6 +163,7 @@ pub mod refresh;
 pub mod source;
 #[cfg(feature = "resolver")]
 pub mod tcp;
+pub mod text;
 
 #[cfg(feature = "resolver")]
 pub use client::{EndpointMap, Endpoints, Explanation, Resolver, ResolverBuilder, Step, Upstream, Watch};

@@ -18,6 +18,17 @@ pub struct Application {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applications(BTreeMap<Box<str>, BTreeMap<Box<str>, Instance>>);
 
+/// What a name leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named<'a> {
+    /// The instances of the owner; without an owner, those of all applications with the VIP if they may share it.
+    pub(crate) instances: Vec<&'a Instance>,
+    /// The application of that name, or the only one with the VIP.
+    pub(crate) owner: Option<&'a str>,
+    /// All applications that claim the name, in order.
+    pub(crate) applications: Vec<&'a str>,
+}
+
 impl Applications {
     /// Returns the instances of a full fetch, in which an entry marked `DELETED` counts as absent.
     pub(crate) fn from_page(page: Page) -> Self {
@@ -89,17 +100,35 @@ impl Applications {
         self.iter().filter(|instance| !other.contains(instance)).count()
     }
 
-    /// Returns the instances with the VIP `name`, else those of the application `name`. Case does not matter.
-    pub(crate) fn named(&self, name: &str, secure: bool) -> Vec<&Instance> {
+    /// Returns what `name` leads to: the application of that name, else the VIP of one application. Case does not
+    /// matter. With `secure`, the VIPs of TLS ports count as well. With `shared`, a VIP may belong to several
+    /// applications, of which none has that name.
+    ///
+    /// Of the instances of an application of that name, those with the VIP count, or all if none has it.
+    pub(crate) fn named(&self, name: &str, secure: bool, shared: bool) -> Named<'_> {
         let is_named = |vip: &String| vip.eq_ignore_ascii_case(name);
         let has_vip = |instance: &&Instance| {
             instance.vip_addresses.iter().any(is_named) || secure && instance.secure_vip_addresses.iter().any(is_named)
         };
-        let found: Vec<_> = self.iter().filter(has_vip).collect();
-        if !found.is_empty() {
-            return found;
+        let own = name.to_uppercase();
+        let mut claims = BTreeMap::<&str, Vec<&Instance>>::new();
+        for (app, instances) in &self.0 {
+            let with_vip: Vec<_> = instances.values().filter(has_vip).collect();
+            if **app == *own && with_vip.is_empty() {
+                claims.insert(app, instances.values().collect());
+            } else if !with_vip.is_empty() {
+                claims.insert(app, with_vip);
+            }
         }
-        self.0.get(name.to_uppercase().as_str()).into_iter().flat_map(BTreeMap::values).collect()
+        let applications: Vec<_> = claims.keys().copied().collect();
+        let owner = if applications.len() == 1 { applications.first().copied() } else { None };
+        let owner = owner.or_else(|| applications.iter().copied().find(|app| *app == own));
+        let instances = match owner {
+            Some(owner) => claims.remove(owner).unwrap_or_default(),
+            None if shared => claims.into_values().flatten().collect(),
+            None => Vec::new(),
+        };
+        Named { instances, owner, applications }
     }
 
     /// Returns these instances, and those of `before` that are not among them.

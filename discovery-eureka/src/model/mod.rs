@@ -15,7 +15,7 @@ mod lease;
 mod read;
 
 pub use applications::Application;
-pub(crate) use applications::Applications;
+pub(crate) use applications::{Applications, Named};
 pub(crate) use filter::InstanceFilter;
 pub(crate) use instance::can_lead_to_instance;
 pub use instance::{Instance, InstancePort, InstanceUrls, Status};

@@ -13,6 +13,7 @@ use super::{
     cache::{FetchCounts, RegistryCache},
     feed::Feed,
     lookup::{self, LookupSettings},
+    names::AcceptedNames,
 };
 use crate::{
     Error, Instance,
@@ -74,7 +75,8 @@ impl EurekaSource {
             delta: true,
         };
         let filter = InstanceFilter::default();
-        EurekaSourceBuilder { registry, vip: None, zone: None, prefer_ip_address: true, filter, settings }
+        let names = AcceptedNames::default();
+        EurekaSourceBuilder { registry, names, zone: None, prefer_ip_address: true, filter, settings }
     }
 
     /// Returns a source that uses only the instances that meet this condition as well; see
@@ -100,12 +102,14 @@ impl EurekaSource {
         chosen
     }
 
-    /// Returns the instances of a VIP, else of an application, from the latest fetch: with every status, and with their
-    /// metadata. Sends no request, so a name has to be in use.
+    /// Returns the instances of an application, else of a VIP, from the latest fetch: with every status, and with their
+    /// metadata. Sends no request, so a name has to be in use. Any name may be asked for, also one that the source does
+    /// not answer; a VIP of several applications as in [`EurekaSourceBuilder::names`].
     #[must_use]
     pub fn instances(&self, name: &str) -> Vec<Instance> {
         let cache = self.feed.cache();
-        let named = cache.applications().map(|all| all.named(name, true)).unwrap_or_default();
+        let shared = self.settings.names.are_chosen();
+        let named = cache.applications().map(|all| all.named(name, true, shared).instances).unwrap_or_default();
         named.into_iter().cloned().collect()
     }
 
@@ -136,7 +140,7 @@ impl Source for EurekaSource {
 #[must_use = "call `build`"]
 pub struct EurekaSourceBuilder {
     registry: RegistrySettings,
-    vip: Option<String>,
+    names: AcceptedNames,
     zone: Option<String>,
     prefer_ip_address: bool,
     filter: InstanceFilter,
@@ -145,9 +149,36 @@ pub struct EurekaSourceBuilder {
 
 impl EurekaSourceBuilder {
     /// Fetches this VIP only, always in full. The source does not apply to other names. Write the VIP exactly as it is
-    /// registered: a server compares it case-sensitively.
+    /// registered: a server compares it case-sensitively. It may have dots, without [`names`](Self::names).
     pub fn vip(mut self, vip: impl Into<String>) -> Self {
-        self.vip = Some(vip.into());
+        self.names.vip = Some(vip.into());
+        self
+    }
+
+    /// Sets which names the registry may answer, in place of the default: names of one label, such as `orders`.
+    ///
+    /// Every registrant chooses its names, and registries seldom authenticate. A registry that may answer
+    /// `kubernetes.default.svc` or `api.example.com` gives every registrant the traffic to that name. Accept names with
+    /// dots one by one, or by a suffix that is neither a namespace of the cluster nor a public domain. The condition
+    /// gets the name in lower case; it must return at once. If it panics, the name is not accepted.
+    ///
+    /// The application of a name owns that name: a VIP of other applications does not change where it leads. By default,
+    /// a VIP that several applications claim, none of which has that name, is a failure: known endpoints stay. With a
+    /// condition, or with [`vip`](Self::vip), such a VIP leads to the instances of all of them. A warning names the
+    /// applications.
+    ///
+    /// ```
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use discovery_eureka::{Client, EurekaSource, Resolver};
+    /// # let plain = Client::new(Resolver::new()?);
+    /// let source = EurekaSource::builder(&plain, "http://rates-eureka.rates.svc:8080/eureka")
+    ///     .names(|name| !name.contains('.') || name.ends_with(".apps.internal"))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn names(mut self, condition: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.names.condition = Some(Arc::new(condition));
         self
     }
 
@@ -238,10 +269,10 @@ impl EurekaSourceBuilder {
         }
         let registry = Connections::new(&self.registry)?;
         // A delta covers the whole registry, not a single VIP.
-        let settings = FetchSettings { delta: self.settings.delta && self.vip.is_none(), ..self.settings };
-        let feed = Feed::new(Arc::new(registry), self.vip.clone(), RegistryCache::new(settings));
+        let settings = FetchSettings { delta: self.settings.delta && self.names.vip.is_none(), ..self.settings };
+        let feed = Feed::new(Arc::new(registry), self.names.vip.clone(), RegistryCache::new(settings));
         let settings = LookupSettings {
-            vip: self.vip,
+            names: self.names,
             zone: self.zone,
             prefer_ip_address: self.prefer_ip_address,
             filter: self.filter,
@@ -253,6 +284,7 @@ impl EurekaSourceBuilder {
 
 impl fmt::Debug for EurekaSourceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EurekaSourceBuilder").field("vip", &self.vip).field("zone", &self.zone).finish_non_exhaustive()
+        let mut shown = f.debug_struct("EurekaSourceBuilder");
+        shown.field("names", &self.names).field("zone", &self.zone).finish_non_exhaustive()
     }
 }

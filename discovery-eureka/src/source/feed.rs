@@ -1,6 +1,7 @@
 //! The task that fetches, for any number of names.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,12 +22,17 @@ use crate::{
     registry::{Call, Transport, off_thread},
 };
 
+/// How many names are warned of that several applications claim.
+const MAX_CONFLICTS: usize = 1024;
+
 /// The cache, shared by the task that fetches and the lookups that read.
 pub(super) struct Feed {
     registry: Arc<dyn Transport>,
     /// Only this VIP is fetched.
     vip: Option<String>,
     cache: Mutex<RegistryCache>,
+    /// The latest warning of each name that several applications claim.
+    conflicts: Mutex<BTreeMap<String, String>>,
     /// The version of the cache that readers were notified of.
     changed: watch::Sender<u64>,
     running: AtomicBool,
@@ -41,6 +47,7 @@ impl Feed {
             registry,
             vip,
             cache: Mutex::new(cache),
+            conflicts: Mutex::default(),
             changed: watch::Sender::new(0),
             running: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
@@ -145,6 +152,16 @@ impl FeedReader {
     /// Returns the cache.
     pub(super) fn cache(&self) -> MutexGuard<'_, RegistryCache> {
         self.feed.cache()
+    }
+
+    /// Warns that several applications claim a name, unless the latest warning of that name says the same.
+    pub(super) fn warn_of_conflict(&self, name: &str, conflict: String) {
+        let mut warned = self.feed.conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.get(name) == Some(&conflict) || warned.len() >= MAX_CONFLICTS && !warned.contains_key(name) {
+            return;
+        }
+        tracing::warn!(name, "{conflict}");
+        warned.insert(name.to_owned(), conflict);
     }
 
     /// Starts the task if need be, and marks all changes up to now as seen.

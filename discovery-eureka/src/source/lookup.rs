@@ -12,15 +12,17 @@ use discovery_core::{
     endpoint::Endpoint,
     name::{Host, Port, Protocol, Target},
     source::{AddressScope, BoxFuture, Evidence, Lookup, State, Update},
+    text::printable,
 };
 
 use super::{
     feed::{Feed, FeedReader},
     host_names::{HostNames, HostPort, Resolved, ResolvedNames},
+    names::AcceptedNames,
 };
 use crate::{
     Instance, InstancePort, Status,
-    model::{Applications, InstanceFilter, can_lead_to_instance},
+    model::{Applications, InstanceFilter, Named, can_lead_to_instance},
 };
 
 /// How long the first query waits for the first fetch. After that, the resolver asks the sources that follow.
@@ -32,11 +34,15 @@ const STALE_TTL: Duration = Duration::from_secs(1);
 /// How soon the source is asked again while a host name is not resolved.
 const UNRESOLVED_TTL: Duration = Duration::from_secs(5);
 
+/// How many applications a conflict names, and how many characters of each name.
+const MAX_NAMED: usize = 5;
+const MAX_NAME: usize = 80;
+
 /// The settings of each lookup. The builder fills them.
 #[derive(Clone, Debug)]
 pub(super) struct LookupSettings {
-    /// The only VIP that is fetched.
-    pub(super) vip: Option<String>,
+    /// The names that the registry may answer.
+    pub(super) names: AcceptedNames,
     pub(super) zone: Option<String>,
     pub(super) prefer_ip_address: bool,
     /// The instances that become endpoints.
@@ -47,9 +53,7 @@ pub(super) struct LookupSettings {
 
 /// Opens the lookup of a target.
 pub(super) fn open(feed: &Arc<Feed>, target: &Target, settings: &LookupSettings) -> Box<dyn Lookup> {
-    let vip = settings.vip.as_deref();
-    let query = Query::from_target(target, settings);
-    match query.filter(|query| vip.is_none_or(|vip| vip.eq_ignore_ascii_case(&query.name))) {
+    match Query::from_target(target, settings).filter(|query| settings.names.accept(&query.name)) {
         Some(query) => {
             let names = HostNames::new(settings.resolver.clone());
             Box::new(EurekaLookup { reader: feed.reader(), names, query, has_answered: false })
@@ -93,11 +97,15 @@ impl EurekaLookup {
             Some(all) => self.query.answer(all, resolved),
             None => (State::NotFound, "not fetched yet".to_owned()),
         };
+        let conflict = cache.applications().and_then(|all| self.query.conflict(all));
         let stale = match cache.stale_instances() {
             0 => String::new(),
             stale => format!("; {stale} instances are kept although the registry lost them"),
         };
         drop(cache);
+        if let Some(conflict) = conflict {
+            self.reader.warn_of_conflict(&self.query.name, conflict);
+        }
         let was_failing = error.is_some();
         let failing = if error.is_some() { "; the latest fetch failed" } else { "" };
         let evidence = Evidence::new(&*self.query.name, format!("{summary}{stale}{failing}"));
@@ -159,6 +167,8 @@ struct Query {
     /// The preferred zone.
     zone: Option<String>,
     prefer_ip_address: bool,
+    /// A VIP may belong to several applications.
+    shared: bool,
     filter: InstanceFilter,
 }
 
@@ -210,12 +220,30 @@ impl Query {
             target_port,
             zone: settings.zone.clone(),
             prefer_ip_address: settings.prefer_ip_address,
+            shared: settings.names.are_chosen(),
             filter: settings.filter.clone(),
         })
     }
 
-    fn named<'a>(&self, all: &'a Applications) -> Vec<&'a Instance> {
-        all.named(&self.name, self.port == PortChoice::Secure)
+    fn named<'a>(&self, all: &'a Applications) -> Named<'a> {
+        all.named(&self.name, self.port == PortChoice::Secure, self.shared)
+    }
+
+    /// Returns which applications claim the name, if there are several.
+    fn conflict(&self, all: &Applications) -> Option<String> {
+        let named = self.named(all);
+        let [_, _, ..] = &named.applications[..] else { return None };
+        let shown = named.applications.iter().take(MAX_NAMED).map(|app| format!("`{}`", printable(app, MAX_NAME)));
+        let mut shown = shown.collect::<Vec<_>>().join(", ");
+        if named.applications.len() > MAX_NAMED {
+            shown.push_str(&format!(" and {} more", named.applications.len() - MAX_NAMED));
+        }
+        let winner = match named.owner {
+            Some(owner) => format!("`{}` wins, which has that name", printable(owner, MAX_NAME)),
+            None if self.shared => "all of them are used".to_owned(),
+            None => "none of them has that name, so none is used".to_owned(),
+        };
+        Some(format!("the applications {shown} claim the name; {winner}"))
     }
 
     /// Returns the instances that are UP and meet the conditions of the source.
@@ -226,16 +254,21 @@ impl Query {
 
     /// Returns the host names that have to be resolved.
     fn host_names(&self, all: &Applications) -> BTreeSet<HostPort> {
-        let up = self.chosen(self.named(all)).into_iter();
+        let up = self.chosen(self.named(all).instances).into_iter();
         let dialed = up.filter_map(|instance| self.dial(instance));
         dialed.filter_map(|dial| if let Dial::Name { name, .. } = dial { Some(name) } else { None }).collect()
     }
 
     /// Returns the state of the target, and a summary for the explanation.
     fn answer(&self, all: &Applications, resolved: &ResolvedNames) -> (State, String) {
-        let named = self.named(all);
+        let conflict = self.conflict(all);
+        let named = self.named(all).instances;
         if named.is_empty() {
-            return (State::NotFound, "neither a VIP nor an application".to_owned());
+            // A registrant that claims a name must not end its traffic: the known endpoints stay.
+            return match conflict {
+                Some(conflict) => (State::Failed(Error::transient(conflict.clone())), conflict),
+                None => (State::NotFound, "neither a VIP nor an application".to_owned()),
+            };
         }
         let (all, up) = (named.len(), named.iter().filter(|instance| instance.status == Status::Up).count());
         let chosen = self.chosen(named);
@@ -243,6 +276,9 @@ impl Query {
         let mut summary = format!("{all} instances, {up} up, {} with an address and the port", endpoints.len());
         if !self.filter.is_empty() {
             summary.push_str(&format!(", of {} that meet the conditions of the source", chosen.len()));
+        }
+        if let Some(conflict) = conflict {
+            summary.push_str(&format!("; {conflict}"));
         }
         let unresolved = resolved.iter().filter(|(_, resolved)| !matches!(resolved, Resolved::At(_)));
         if let Some(((host, _), _)) = unresolved.clone().next() {

@@ -6,6 +6,7 @@
 //! | `feed` | the task that fetches, for any number of names |
 //! | `host_names` | the addresses of instances that are dialed by their host name |
 //! | `lookup` | instances to the endpoints of one target |
+//! | `names` | which names the registry may answer |
 //! | `eureka_source` | the public source and its builder |
 
 mod cache;
@@ -13,6 +14,7 @@ mod eureka_source;
 mod feed;
 mod host_names;
 mod lookup;
+mod names;
 
 use std::time::Duration;
 

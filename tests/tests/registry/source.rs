@@ -159,6 +159,94 @@ async fn leaves_unregistered_names_to_dns() {
     assert!(error.to_string().contains("neither a VIP nor an application"), "{error}");
 }
 
+/// A record of `app` that claims a VIP.
+fn claim(app: &str, vip: &str, port: u16) -> String {
+    let own = format!("\"{}\"", app.to_lowercase());
+    record(app, &format!("{app}-{vip}-{port}"), port, "UP").replace(&own, &format!("\"{vip}\""))
+}
+
+/// Anyone may register, so a registry must not say where Services and hosts are.
+#[tokio::test]
+async fn a_registrant_cannot_take_the_name_of_a_service_or_host() {
+    let names = [
+        "orders.shop",
+        "orders.shop.svc",
+        "kubernetes.default.svc",
+        "api.example.com",
+        "orders.shop.svc.cluster.local",
+    ];
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
+    let records: Vec<_> = names.iter().zip(1..).map(|(name, port)| claim("EVIL", name, port)).collect();
+    let named_so: Vec<_> = names.iter().zip(21..).map(|(name, port)| record(name, "x", port, "UP")).collect();
+    let mut apps = vec![("EVIL", &records[..])];
+    apps.extend(names.iter().zip(named_so.chunks(1)).map(|(name, record)| (*name, record)));
+    registry.on("GET", "apps", json(page("UP_10_", &apps))).await;
+    let default = source(&registry).build().unwrap();
+    let resolver_of = resolver(&default, &dns);
+    for name in names {
+        let found = resolver_of.resolve(format!("http://{name}").as_str()).await;
+        let found = found.map(|upstream| addrs(&upstream.endpoints())).unwrap_or_default();
+        let wanted: &[&str] = if name.starts_with("orders") { &["127.0.0.9:80"] } else { &[] };
+        assert_eq!(found, wanted, "{name}");
+    }
+    // The application may choose otherwise.
+    let chosen = source(&registry).names(|name| name == "api.example.com").build().unwrap();
+    let chosen = resolver(&chosen, &dns);
+    let host = chosen.resolve("http://API.example.com").await.unwrap();
+    assert_eq!(addrs(&host.endpoints()), ["127.0.0.1:24"]);
+    let orders = chosen.resolve("http://orders.shop.svc").await.unwrap();
+    assert_eq!(addrs(&orders.endpoints()), ["127.0.0.9:80"]);
+}
+
+/// One warning names both applications, whatever the number of fetches.
+#[tokio::test]
+async fn an_application_keeps_its_name_when_others_claim_it() {
+    let log = log::capture(tracing::Level::TRACE);
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    let rates = [claim("PRICES", "prices", 1)];
+    registry.on("GET", "apps/delta", status(403)).await;
+    registry.on("GET", "apps", json(page("UP_1_", &[("PRICES", &rates)]))).await;
+    let source = source(&registry).build().unwrap();
+    let resolver = resolver(&source, &dns);
+    let prices = resolver.resolve("http://prices").await.unwrap();
+    for ports in [2_u16, 3] {
+        let evil = [claim("EVIL\u{202e}", "prices", ports), claim("EVIL\u{202e}", "free", ports)];
+        let apps = [("PRICES", &rates[..]), ("EVIL\u{202e}", &evil[..])];
+        registry.on("GET", "apps", json(page("UP_3_", &apps))).await;
+        let before = source.counts().full;
+        until_counts(&source, "fetched again", |source| source.counts().full >= before + 3).await;
+        assert_eq!(addrs(&prices.endpoints()), ["127.0.0.1:1"]);
+    }
+    let free = resolver.resolve("http://free").await.unwrap();
+    assert_eq!(addrs(&free.endpoints()), ["127.0.0.1:3"], "the VIP of one application");
+    let conflict = "the applications `EVIL`, `PRICES` claim the name; `PRICES` wins, which has that name";
+    crate::until("the conflict is explained", || async { prices.explain().to_string().contains(conflict) }).await;
+    let said = log.containing("`PRICES` claim the name");
+    assert!(said.len() == 1 && said[0].contains(conflict), "{said:?}");
+}
+
+/// A registrant that claims the VIP of another application cannot take its traffic, and cannot end it.
+#[tokio::test]
+async fn a_vip_of_two_applications_keeps_its_known_endpoints() {
+    let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
+    registry.on("GET", "apps/delta", status(403)).await;
+    let own = [claim("SHOP", "orders", 1)];
+    registry.on("GET", "apps", json(page("UP_1_", &[("SHOP", &own)]))).await;
+    let default = source(&registry).build().unwrap();
+    let orders = resolver(&default, &dns).resolve("http://orders").await.unwrap();
+    let evil = [claim("EVIL", "orders", 2)];
+    registry.on("GET", "apps", json(page("UP_2_", &[("SHOP", &own), ("EVIL", &evil)]))).await;
+    until_stale(&orders).await;
+    assert_eq!(addrs(&orders.endpoints()), ["127.0.0.1:1"]);
+    assert!(orders.explain().to_string().contains("none of them has that name"), "{}", orders.explain());
+    let shared = source(&registry).names(|name| name == "orders").build().unwrap();
+    let orders = resolver(&shared, &dns).resolve("http://orders").await.unwrap();
+    let mut both = addrs(&orders.endpoints());
+    both.sort();
+    assert_eq!(both, ["127.0.0.1:1", "127.0.0.1:2"]);
+}
+
 /// An operator has taken all instances out of service: no later source may find them.
 #[tokio::test]
 async fn an_application_without_up_instances_is_an_empty_set() {
@@ -310,13 +398,13 @@ async fn dials_an_instance_by_its_host_name() {
 async fn fetches_one_vip_alone() {
     let (registry, dns) = (Registry::start().await, FakeDns::start().await.unwrap());
     dns.apply(Service::headless("shop", "orders").port("http", 80).pod(Pod::new("127.0.0.9")));
-    // A VIP that several applications share.
+    // Another application claims the VIP.
     let other = record("RATES-V2", "v2", 2, "UP").replace(r#""rates-v2""#, r#""rates,rates-v2""#);
     registry.on("GET", "vips/rates", json(page("UP_2_", &[("RATES", &[up(1)]), ("RATES-V2", &[other])]))).await;
     let source = source(&registry).vip("rates").build().unwrap();
     let resolver = resolver(&source, &dns);
     let rates = resolver.resolve("http://Rates").await.unwrap();
-    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1", "127.0.0.1:2"]);
+    assert_eq!(addrs(&rates.endpoints()), ["127.0.0.1:1"], "the application owns its name");
     until_counts(&source, "fetched again", |source| source.counts().full >= 3).await;
     assert_eq!(registry.count("GET vips/rates").await, registry.asked().await.len());
     let orders = resolver.resolve("http://orders").await.unwrap();

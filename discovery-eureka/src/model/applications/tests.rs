@@ -43,7 +43,7 @@ fn delta_puts_and_removes_instances() {
         (Action::Deleted, instance("B", "1", Status::Up)),
     ]));
     assert_eq!(all, Applications::from_page(page([put("A", "1", Status::Down), put("C", "1", Status::Up)])));
-    assert!(all.named("B", false).is_empty(), "removing the last instance removes its application");
+    assert!(all.named("B", false, false).instances.is_empty(), "removing the last instance removes its application");
 }
 
 /// Netflix #1528: the Java client adopts the whole application of the delta, deleted instances included.
@@ -68,7 +68,7 @@ fn applies_repeated_entries_in_order() {
 }
 
 #[test]
-fn finds_a_vip_in_any_case_before_an_application() {
+fn finds_a_vip_and_an_application_in_any_case() {
     let vip = |id: &str, vips: &[&str], secure: &[&str]| {
         let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let known = instance("RATES", id, Status::Up);
@@ -79,13 +79,42 @@ fn finds_a_vip_in_any_case_before_an_application() {
         vip("2", &["rates-v2"], &["rates-tls"]),
         put("OTHER", "3", Status::Up),
     ]));
-    let ids = |name, secure| all.named(name, secure).iter().map(|i| i.id.as_str()).collect::<Vec<_>>();
+    let ids = |name, secure| all.named(name, secure, false).instances.iter().map(|i| i.id.as_str()).collect::<Vec<_>>();
     assert_eq!(ids("RATES-V1", false), ["1"]);
     assert_eq!(ids("rates.old", false), ["1"]);
-    assert_eq!(ids("rates", false), ["1", "2"], "falls back to the application if no VIP has the name");
+    assert_eq!(ids("rates", false), ["1", "2"], "all instances of the application if none has the VIP");
     assert_eq!(ids("rates-tls", true), ["2"]);
     assert!(ids("rates-tls", false).is_empty());
     assert_eq!(ids("Other", true), ["3"]);
+}
+
+/// An instance of this application, with its VIP as id.
+fn claim(app: &str, vip: &str) -> (Action, Instance) {
+    (Action::Put, Instance { vip_addresses: vec![vip.to_owned()], ..instance(app, vip, Status::Up) })
+}
+
+/// Who may register may claim any VIP.
+#[test]
+fn an_application_owns_its_name() {
+    let found = |claims: Vec<(Action, Instance)>, shared| {
+        let all = Applications::from_page(page(claims));
+        let named = all.named("orders", false, shared);
+        let texts = |apps: &[&str]| apps.iter().map(|app| (*app).to_owned()).collect::<Vec<_>>();
+        let from: Vec<_> = named.instances.iter().map(|instance| &*instance.app).collect();
+        (texts(&from), texts(&named.applications))
+    };
+    let texts = |apps: &[&str]| apps.iter().map(|app| (*app).to_owned()).collect::<Vec<_>>();
+    let owned = || vec![claim("ORDERS", "orders"), claim("EVIL", "orders"), claim("EVIL", "other")];
+    for shared in [false, true] {
+        assert_eq!(found(owned(), shared), (texts(&["ORDERS"]), texts(&["EVIL", "ORDERS"])));
+        // Without a VIP of its own, the application keeps its name as well.
+        let silent = vec![claim("ORDERS", "orders-v1"), claim("EVIL", "Orders")];
+        assert_eq!(found(silent, shared), (texts(&["ORDERS"]), texts(&["EVIL", "ORDERS"])));
+        assert_eq!(found(vec![claim("SHOP", "orders")], shared), (texts(&["SHOP"]), texts(&["SHOP"])));
+    }
+    let ambiguous = || vec![claim("SHOP", "orders"), claim("EVIL", "orders")];
+    assert_eq!(found(ambiguous(), false), (vec![], texts(&["EVIL", "SHOP"])));
+    assert_eq!(found(ambiguous(), true), (texts(&["EVIL", "SHOP"]), texts(&["EVIL", "SHOP"])));
 }
 
 fn any_status() -> impl Strategy<Value = Status> {

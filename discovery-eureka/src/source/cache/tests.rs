@@ -21,7 +21,7 @@ fn page(hash: &str, puts: &[&str], deletes: &[&str]) -> Page {
 
 fn ids(cache: &RegistryCache) -> Vec<&str> {
     let all = cache.applications().expect("a successful fetch");
-    all.named("A", false).iter().map(|instance| instance.id.as_str()).collect()
+    all.named("A", false, false).instances.iter().map(|instance| instance.id.as_str()).collect()
 }
 
 /// A cache that fetched three instances at second 0.

@@ -10,7 +10,7 @@ fn all(instances: &str) -> Applications {
 
 fn query(target: &str, zone: Option<&str>) -> Option<Query> {
     let settings = LookupSettings {
-        vip: None,
+        names: AcceptedNames::default(),
         zone: zone.map(str::to_owned),
         prefer_ip_address: true,
         filter: InstanceFilter::default(),
