@@ -145,7 +145,7 @@ impl Applications {
         self.0.values().flat_map(BTreeMap::values)
     }
 
-    fn contains(&self, instance: &Instance) -> bool {
+    pub(crate) fn contains(&self, instance: &Instance) -> bool {
         let app = self.0.get(instance.app.to_uppercase().as_str());
         app.is_some_and(|instances| instances.contains_key(instance.id.as_str()))
     }

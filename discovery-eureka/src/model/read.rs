@@ -1,13 +1,27 @@
 //! JSON to types.
 //!
 //! Servers write the same field in a different shape from version to version, and other clients register arbitrary
-//! content. Everything is therefore read as a JSON value first, and a field of an unexpected shape counts as absent.
+//! content. The fields of a record that are used are therefore read as a JSON value first, and a field of an unexpected
+//! shape counts as absent.
+
+mod allowance;
+mod record;
+mod stream;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
+use self::{
+    allowance::Allowance,
+    stream::{Part, PartKind},
+};
+
 use super::{Instance, InstancePort, InstanceUrls, Lease, Status};
+
+/// One instance alone may have eight times as many VIPs and metadata entries.
+const MAX_TEXTS: usize = 1000;
 
 /// The response to `GET apps`, `apps/delta` or `vips/…`.
 #[derive(Debug, Default)]
@@ -31,46 +45,40 @@ pub(crate) enum Action {
 pub(crate) enum ReadError {
     Json(serde_json::Error),
     NoRoot(&'static str),
+    /// There are more instances than this, or more than they may contain.
+    TooMany(usize),
 }
 
-/// Reads `{"applications": …}`.
-pub(crate) fn applications(body: &[u8]) -> Result<Page, ReadError> {
-    let root = root(body, "applications")?;
-    let mut page = Page { hash: text(&root["apps__hashcode"]), entries: Vec::new() };
-    list(&root["application"]).iter().for_each(|application| read_application(application, &mut page));
-    Ok(page)
+/// Reads `{"applications": …}` of at most `max` instances.
+pub(crate) fn applications(body: &[u8], max: usize) -> Result<Page, ReadError> {
+    document(body, "applications", max)
 }
 
-/// Reads `{"application": …}`.
-pub(crate) fn application(body: &[u8]) -> Result<Page, ReadError> {
-    let mut page = Page::default();
-    read_application(&root(body, "application")?, &mut page);
-    Ok(page)
-}
-
-fn read_application(application: &Value, page: &mut Page) {
-    let app = text_of(application, "name");
-    for value in list(&application["instance"]) {
-        let deleted = text_of(value, "actionType").is_some_and(|action| action == "DELETED");
-        let action = if deleted { Action::Deleted } else { Action::Put };
-        page.entries.push((action, read_instance(value, app.as_deref())));
-    }
+/// Reads `{"application": …}` of at most `max` instances.
+pub(crate) fn application(body: &[u8], max: usize) -> Result<Page, ReadError> {
+    document(body, "application", max)
 }
 
 /// Reads `{"instance": …}`.
 pub(crate) fn instance(body: &[u8]) -> Result<Instance, ReadError> {
-    Ok(read_instance(&root(body, "instance")?, None))
+    let mut page = document(body, "instance", MAX_TEXTS)?;
+    page.entries.pop().map(|(_, instance)| instance).ok_or(ReadError::NoRoot("instance"))
 }
 
-fn root(body: &[u8], name: &'static str) -> Result<Value, ReadError> {
-    let mut all: Value = serde_json::from_slice(body).map_err(ReadError::Json)?;
-    match all.get_mut(name) {
-        Some(root) if root.is_object() => Ok(root.take()),
-        _ => Err(ReadError::NoRoot(name)),
+fn document(body: &[u8], name: &'static str, max: usize) -> Result<Page, ReadError> {
+    let (mut page, allowance) = (Page::default(), Allowance::new(max));
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let part = Part { kind: PartKind::Document(name), page: &mut page, allowance: &allowance };
+    let read = part.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
+    match read {
+        Ok(true) => Ok(page),
+        Ok(false) => Err(ReadError::NoRoot(name)),
+        Err(_) if allowance.is_exceeded() => Err(ReadError::TooMany(max)),
+        Err(error) => Err(ReadError::Json(error)),
     }
 }
 
-fn read_instance(value: &Value, app: Option<&str>) -> Instance {
+fn read_instance(value: &Value) -> Instance {
     let data_center = &value["dataCenterInfo"];
     let amazon = text_of(data_center, "name").is_some_and(|name| name == "Amazon");
     let amazon_text = |key| text_of(&data_center["metadata"], key).filter(|_| amazon);
@@ -81,7 +89,7 @@ fn read_instance(value: &Value, app: Option<&str>) -> Instance {
         metadata.entry("availability-zone".to_owned()).or_insert(zone);
     }
     Instance {
-        app: app.map(str::to_owned).or_else(|| text_of(value, "app")).unwrap_or_default(),
+        app: text_of(value, "app").unwrap_or_default(),
         id,
         host_name,
         ip_addr: text_of(value, "ipAddr"),
@@ -194,19 +202,15 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// Reads an array, or a single object: XStream servers omit the brackets around one element.
-fn list(value: &Value) -> &[Value] {
-    match value {
-        Value::Array(several) => several,
-        Value::Object(_) => std::slice::from_ref(value),
-        _ => &[],
-    }
-}
-
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(error) => write!(f, "not JSON: {error}"),
+            Self::TooMany(max) => write!(
+                f,
+                "more than `max_instances` of {max} instances, or more than eight VIPs and metadata entries for each of \
+                 {max} instances: raise it if the registry is that large"
+            ),
             Self::NoRoot(name) => write!(f, "no object `{name}` at the top level of the JSON"),
         }
     }

@@ -87,6 +87,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets how many instances a registry may list; 200 000 by default. Above 0. They may have eight VIPs and metadata
+    /// entries on average. A response with more counts as a failed request.
+    pub fn max_instances(mut self, instances: usize) -> Self {
+        self.settings.set_max_instances(instances);
+        self
+    }
+
     /// Checks the settings. Sends no request.
     ///
     /// # Errors

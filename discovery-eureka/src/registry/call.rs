@@ -22,6 +22,9 @@ const LARGE_BODY: usize = 64 << 10;
 /// The plain text of this size is harmless whatever its compression: a few repeated instances compress well.
 const SMALL_BODY: usize = 1 << 20;
 
+/// How much is decompressed at once.
+const CHUNK: usize = 256 << 10;
+
 /// How many characters of a rejection are quoted.
 const MAX_QUOTE: usize = 200;
 
@@ -314,16 +317,22 @@ async fn read(mut response: reqwest::Response, limits: BodyLimits) -> Result<Res
     Ok(whole)
 }
 
-/// Stops at the first limit that the plain text exceeds, so that no more than the limit is held.
+/// Stops soon after the first limit that the plain text exceeds.
 fn decompress(body: &[u8], limits: BodyLimits) -> Result<Bytes, ReadError> {
     let dense = body.len().saturating_mul(limits.ratio as usize).max(SMALL_BODY);
     let most = limits.size.min(dense);
+    let mut decoder = flate2::read::MultiGzDecoder::new(body);
     let mut plain = Vec::new();
-    let read = flate2::read::MultiGzDecoder::new(body).take((most as u64).saturating_add(1)).read_to_end(&mut plain);
-    match read.map_err(ReadError::NotGzip)? {
-        length if length > limits.size => Err(ReadError::TooLarge),
-        length if length > most => Err(ReadError::TooDense),
-        _ => Ok(plain.into()),
+    loop {
+        // Not doubled, as by `read_to_end`, which would hold up to twice the limit.
+        plain.reserve_exact(CHUNK);
+        let read = decoder.by_ref().take(CHUNK as u64).read_to_end(&mut plain).map_err(ReadError::NotGzip)?;
+        match plain.len() {
+            length if length > limits.size => return Err(ReadError::TooLarge),
+            length if length > most => return Err(ReadError::TooDense),
+            _ if read == 0 => return Ok(plain.into()),
+            _ => {}
+        }
     }
 }
 

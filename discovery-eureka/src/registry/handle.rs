@@ -109,21 +109,22 @@ impl Registry {
     pub async fn instance(&self, app: &str, id: &str) -> Result<Option<Instance>, Error> {
         let app = addressable("application", app)?.to_uppercase();
         let id = addressable("instance id", id)?.to_owned();
-        self.read(Call::FetchInstance { app, id }, model::instance).await
+        self.read(Call::FetchInstance { app, id }, |body, _| model::instance(body)).await
     }
 
     /// Sends a call and reads the body; `None` if the registry does not know the resource (404).
     async fn read<T: Send + 'static>(
         &self,
         call: Call,
-        read: impl FnOnce(&[u8]) -> Result<T, ReadError> + Send + 'static,
+        read: impl FnOnce(&[u8], usize) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<Option<T>, Error> {
         let response: Response<Bytes> = self.connections.send(call.clone()).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let (parts, body) = response.into_parts();
-        match off_thread(body.len(), move || read(&body)).await? {
+        let max = self.settings.limits().instances;
+        match off_thread(body.len(), move || read(&body, max)).await? {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(call.not_understood(&parts, error)),
         }

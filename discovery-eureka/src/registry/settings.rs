@@ -73,7 +73,7 @@ impl RegistrySettings {
         self.timeouts
     }
 
-    pub(super) fn limits(&self) -> BodyLimits {
+    pub(crate) fn limits(&self) -> BodyLimits {
         self.limits
     }
 
@@ -85,6 +85,10 @@ impl RegistrySettings {
         self.limits.ratio = ratio;
     }
 
+    pub(crate) fn set_max_instances(&mut self, instances: usize) {
+        self.limits.instances = instances;
+    }
+
     pub(super) fn timeouts_mut(&mut self) -> &mut Timeouts {
         &mut self.timeouts
     }
@@ -92,17 +96,18 @@ impl RegistrySettings {
 
 /// The largest response that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BodyLimits {
+pub(crate) struct BodyLimits {
     /// In bytes, of the plain text.
     pub(super) size: usize,
     /// Bytes of plain text for each byte of gzip.
     pub(super) ratio: u32,
+    pub(crate) instances: usize,
 }
 
 /// An instance takes about 1.5 kB, so that 64 MiB hold about 40 000. Lists of instances compress by 10:1 to 50:1.
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { size: 64 << 20, ratio: 100 }
+        Self { size: 64 << 20, ratio: 100, instances: 200_000 }
     }
 }
 
@@ -110,7 +115,7 @@ impl BodyLimits {
     /// # Errors
     /// [`Error::is_config`] if a limit is 0.
     pub(super) fn check(self) -> Result<(), Error> {
-        if self.size == 0 || self.ratio == 0 {
+        if self.size == 0 || self.ratio == 0 || self.instances == 0 {
             return Err(Error::config("invalid limit of 0 for responses of the registry: pass one above 0"));
         }
         Ok(())

@@ -127,6 +127,11 @@ impl RegistryCache {
         }
     }
 
+    /// Returns how many instances the registry may list.
+    pub(super) fn max_instances(&self) -> usize {
+        self.settings.max_instances
+    }
+
     fn kind(&self, now: Instant) -> Fetch {
         let is_older = |at: Option<Instant>, limit| at.is_none_or(|at| now.saturating_duration_since(at) >= limit);
         let full = !self.settings.delta
@@ -154,8 +159,13 @@ impl RegistryCache {
         self.on_success(now, jitter);
     }
 
-    /// Applies a delta; returns false if the hash shows that changes are missing.
+    /// Applies a delta; returns false if the hash shows that changes are missing, or if the registry would have more
+    /// instances than it may: a full fetch decides.
     pub(super) fn on_delta(&mut self, delta: Page, now: Instant, jitter: f64) -> bool {
+        let new = delta.entries.iter().filter(|(_, instance)| !self.current.contains(instance)).count();
+        if self.current.len() + new > self.settings.max_instances {
+            return false;
+        }
         self.server_has_deltas = true;
         let hash = delta.hash.clone();
         self.version += u64::from(!delta.entries.is_empty());

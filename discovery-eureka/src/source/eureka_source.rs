@@ -73,6 +73,7 @@ impl EurekaSource {
             full_fetch_interval: FULL_FETCH_INTERVAL,
             max_stale: MAX_STALE,
             delta: true,
+            max_instances: registry.limits().instances,
         };
         let filter = InstanceFilter::default();
         let names = AcceptedNames::default();
@@ -259,6 +260,13 @@ impl EurekaSourceBuilder {
         self
     }
 
+    /// Sets how many instances a registry may list; 200 000 by default. Above 0. They may have eight VIPs and metadata
+    /// entries on average. A response with more counts as a failed fetch, and the known instances stay.
+    pub fn max_instances(mut self, instances: usize) -> Self {
+        self.registry.set_max_instances(instances);
+        self
+    }
+
     /// Builds the source. Sends no request.
     ///
     /// # Errors
@@ -269,7 +277,9 @@ impl EurekaSourceBuilder {
         }
         let registry = Connections::new(&self.registry)?;
         // A delta covers the whole registry, not a single VIP.
-        let settings = FetchSettings { delta: self.settings.delta && self.names.vip.is_none(), ..self.settings };
+        let delta = self.settings.delta && self.names.vip.is_none();
+        let max_instances = self.registry.limits().instances;
+        let settings = FetchSettings { delta, max_instances, ..self.settings };
         let feed = Feed::new(Arc::new(registry), self.names.vip.clone(), RegistryCache::new(settings));
         let settings = LookupSettings {
             names: self.names,

@@ -112,7 +112,8 @@ impl Feed {
             return Ok(Err(call.rejection(&response, "the registry")));
         }
         let (parts, body) = response.into_parts();
-        let page = off_thread(body.len(), move || applications(&body)).await?;
+        let max = self.cache().max_instances();
+        let page = off_thread(body.len(), move || applications(&body, max)).await?;
         Ok(page.map_err(|error| {
             tracing::debug!(%call, %error, "invalid response of the registry");
             call.not_understood(&parts, error)

@@ -30,4 +30,6 @@ struct FetchSettings {
     max_stale: Duration,
     /// Whether deltas are fetched.
     delta: bool,
+    /// How many instances the registry may list.
+    max_instances: usize,
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// More instances than any body here has.
+const MAX: usize = 1000;
+
 /// The output of a current server: `EurekaJsonJacksonCodec` of Netflix/eureka 1.10.
 const FULL: &str = r#"{"applications":{"versions__delta":"1","apps__hashcode":"UP_1_","application":[
  {"name":"FOO","instance":[{
@@ -18,7 +21,7 @@ const FULL: &str = r#"{"applications":{"versions__delta":"1","apps__hashcode":"U
 
 #[test]
 fn reads_a_current_servers_response() {
-    let page = applications(FULL.as_bytes()).unwrap();
+    let page = applications(FULL.as_bytes(), MAX).unwrap();
     assert_eq!(page.hash.as_deref(), Some("UP_1_"));
     let [(Action::Put, instance)] = &page.entries[..] else { panic!("{page:?}") };
     let expected = Instance {
@@ -81,9 +84,9 @@ fn reads_lease_override_and_urls_in_every_shape() {
 #[test]
 fn reads_one_application() {
     let body = br#"{"application":{"name":"FOO","instance":{"hostName":"h","status":"UP"}}}"#;
-    assert_eq!(application(body).unwrap().entries[0].1.app, "FOO");
-    assert!(application(br#"{"application":{"name":"FOO"}}"#).unwrap().entries.is_empty());
-    assert!(application(br#"{"applications":{}}"#).is_err());
+    assert_eq!(application(body, MAX).unwrap().entries[0].1.app, "FOO");
+    assert!(application(br#"{"application":{"name":"FOO"}}"#, MAX).unwrap().entries.is_empty());
+    assert!(application(br#"{"applications":{}}"#, MAX).is_err());
 }
 
 fn one(fields: &str) -> Instance {
@@ -94,7 +97,7 @@ fn one(fields: &str) -> Instance {
 fn reads_one_object_as_a_list_of_one() {
     let xstream = r#"{"applications":{"versions__delta":1,"apps__hashcode":"UP_1_","application":
         {"name":"FOO","instance":{"hostName":"h","status":"UP"}}}}"#;
-    let page = applications(xstream.as_bytes()).unwrap();
+    let page = applications(xstream.as_bytes(), MAX).unwrap();
     assert_eq!(page.entries.len(), 1);
     assert_eq!(page.entries[0].1.app, "FOO");
 }
@@ -108,14 +111,14 @@ fn reads_every_form_of_an_empty_registry() {
         r#"{"applications":{}}"#,
         r#"{"applications":{"application":[{"name":"FOO","instance":[]},{"name":"BAR"}]}}"#,
     ] {
-        assert!(applications(body.as_bytes()).unwrap().entries.is_empty(), "{body}");
+        assert!(applications(body.as_bytes(), MAX).unwrap().entries.is_empty(), "{body}");
     }
 }
 
 #[test]
 fn rejects_other_documents() {
     for body in ["", "<applications/>", "[]", "null", r#"{"applications":null}"#, r#"{"application":{}}"#, "{\"appl"] {
-        assert!(applications(body.as_bytes()).is_err(), "{body}");
+        assert!(applications(body.as_bytes(), MAX).is_err(), "{body}");
     }
     assert!(instance(br#"{"applications":{}}"#).is_err());
 }
@@ -206,11 +209,51 @@ fn falls_back_to_an_address_in_the_host_name() {
     assert_eq!(ip(r#""ipAddr":"unknown","hostName":"h""#), None);
 }
 
+/// A registry may be hostile, or not a registry at all.
+#[test]
+fn more_instances_or_texts_than_allowed_are_refused() {
+    let page = |instance: &str, count: usize| {
+        let instances = vec![instance; count].join(",");
+        format!(r#"{{"applications":{{"application":[{{"name":"A","instance":[{instances}]}}]}}}}"#)
+    };
+    let read = |body: String, max: usize| match applications(body.as_bytes(), max) {
+        Ok(page) => format!("{}", page.entries.len()),
+        Err(ReadError::TooMany(max)) => format!("more than {max}"),
+        Err(error) => panic!("{error}"),
+    };
+    for instance in ["{}", "0", r#"{"metadata":{"a":1,"b":2},"vipAddress":"a,b,c","secureVipAddress":"a,b,c"}"#] {
+        assert_eq!(read(page(instance, 10), 10), "10");
+        assert_eq!(read(page(instance, 11), 10), "more than 10");
+    }
+    for instance in [r#"{"vipAddress":",,,,,,,,,,,,,,,,"}"#, r#"{"secureVipAddress":",,,,,,,,,,,,,,,,"}"#] {
+        assert_eq!(read(page(instance, 1), 3), "1");
+        assert_eq!(read(page(instance, 1), 2), "more than 2");
+    }
+    let metadata: Vec<_> = (0..17).map(|key| format!(r#""{key}":"""#)).collect();
+    let instance = format!(r#"{{"metadata":{{{}}}}}"#, metadata.join(","));
+    assert_eq!(read(page(&instance, 1), 3), "1");
+    assert_eq!(read(page(&instance, 1), 2), "more than 2");
+    let error = applications(page("{}", 2).as_bytes(), 1).unwrap_err().to_string();
+    assert!(error.contains("`max_instances` of 1"), "{error}");
+}
+
+/// The order of fields is not fixed, and a field that is repeated counts once.
+#[test]
+fn the_order_of_fields_does_not_matter() {
+    let body = r#"{"applications":{"application":[
+        {"instance":[{"instanceId":"old"}],"instance":[{"instanceId":"1","app":"X"},{"instanceId":"2"}],"name":"A"},
+        {"instance":{"instanceId":"3","app":"B"}}],"apps__hashcode":"UP_3_","future":[[{}]]},"more":{"a":[1]}}"#;
+    let page = applications(body.as_bytes(), MAX).unwrap();
+    assert_eq!(page.hash.as_deref(), Some("UP_3_"));
+    let found: Vec<_> = page.entries.iter().map(|(_, instance)| format!("{}/{}", instance.app, instance.id)).collect();
+    assert_eq!(found, ["A/1", "A/2", "B/3"]);
+}
+
 mod any {
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
-    use super::super::*;
+    use super::{super::*, MAX};
 
     /// Any JSON whose keys include the names that the reader looks for.
     fn any_json() -> impl Strategy<Value = Value> {
@@ -258,7 +301,7 @@ mod any {
         fn malformed_record_leaves_other_records_intact(strange in any_json(), app in any_json()) {
             let good = json!({"instanceId": "good", "ipAddr": "10.0.0.1", "status": "UP", "port": {"$": 1, "@enabled": "true"}});
             let body = json!({"applications": {"application": [app, {"name": "A", "instance": [strange, good]}]}}).to_string();
-            let page = applications(body.as_bytes()).unwrap();
+            let page = applications(body.as_bytes(), MAX).unwrap();
             let (action, last) = page.entries.last().unwrap();
             prop_assert_eq!((*action, last.id.as_str(), last.status), (Action::Put, "good", Status::Up));
             prop_assert!(page.entries.iter().all(|(_, i)| i.port.is_none_or(|port| port.number != 0)));
@@ -266,7 +309,7 @@ mod any {
 
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (applications(&bytes).is_ok(), instance(&bytes).is_ok());
+            let _ = (applications(&bytes, MAX).is_ok(), instance(&bytes).is_ok());
         }
     }
 }

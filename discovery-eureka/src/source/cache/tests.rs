@@ -6,7 +6,13 @@ use crate::{Instance, Status};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(delta: bool) -> FetchSettings {
-    FetchSettings { fetch_interval: 30 * SECOND, full_fetch_interval: 300 * SECOND, max_stale: 90 * SECOND, delta }
+    FetchSettings {
+        fetch_interval: 30 * SECOND,
+        full_fetch_interval: 300 * SECOND,
+        max_stale: 90 * SECOND,
+        delta,
+        max_instances: 5,
+    }
 }
 
 fn instance(id: &str) -> Instance {
@@ -190,4 +196,13 @@ fn drops_a_few_missing_instances_at_once() {
     let (mut cache, start) = fetched();
     cache.on_full(page("UP_2_", &["1", "2"], &[]), at(start, 30), 1.0);
     assert_eq!(ids(&cache), ["1", "2"]);
+}
+
+/// Deltas that each stay within the limit do not exceed it together.
+#[test]
+fn deltas_do_not_add_instances_without_a_limit() {
+    let (mut cache, start) = fetched();
+    assert!(cache.on_delta(page("UP_5_", &["3", "4", "5"], &[]), at(start, 30), 1.0));
+    assert!(!cache.on_delta(page("UP_6_", &["6"], &[]), at(start, 60), 1.0));
+    assert_eq!(ids(&cache), ["1", "2", "3", "4", "5"]);
 }

@@ -3,9 +3,11 @@ use discovery_core::source::State;
 use super::*;
 use crate::model::applications;
 
+const MAX: usize = 1000;
+
 fn all(instances: &str) -> Applications {
     let body = format!(r#"{{"applications":{{"application":[{{"name":"RATES","instance":[{instances}]}}]}}}}"#);
-    Applications::from_page(applications(body.as_bytes()).unwrap())
+    Applications::from_page(applications(body.as_bytes(), MAX).unwrap())
 }
 
 fn query(target: &str, zone: Option<&str>) -> Option<Query> {
@@ -62,7 +64,7 @@ fn target_selects_the_port() {
 fn an_application_with_an_underscore_is_a_target() {
     let body = r#"{"applications":{"application":[{"name":"ORDER_SERVICE","instance":[{"instanceId":"1",
         "ipAddr":"10.0.0.1","status":"UP","vipAddress":"order_service","port":8080}]}]}}"#;
-    let all = Applications::from_page(applications(body.as_bytes()).unwrap());
+    let all = Applications::from_page(applications(body.as_bytes(), MAX).unwrap());
     for target in ["ORDER_SERVICE", "http://ORDER_SERVICE/v1", "http://order_service:80", "order_service:http"] {
         let state = query(target, None).unwrap().answer(&all, &ResolvedNames::new()).0;
         let State::Ready(endpoints) = state else { panic!("{target}: {state:?}") };
