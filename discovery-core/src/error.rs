@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-use crate::name::NameError;
+use crate::{name::NameError, text::one_line};
 
 /// Why a target has no endpoints, or why a call failed.
 ///
@@ -35,33 +35,38 @@ pub(crate) enum Kind {
 
 impl Error {
     #[cfg_attr(not(feature = "resolver"), expect(dead_code, reason = "only the resolver has causes to join"))]
-    pub(crate) fn joined(kind: Kind, message: impl Into<Box<str>>, causes: Vec<Self>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), causes, source: None }))
+    pub(crate) fn joined(kind: Kind, message: impl Into<String>, causes: Vec<Self>) -> Self {
+        Self(Arc::new(Inner { kind, message: one_line(message).into(), causes, source: None }))
     }
 
-    pub(crate) fn new(kind: Kind, message: impl Into<Box<str>>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), causes: Vec::new(), source: None }))
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { kind, message: one_line(message).into(), causes: Vec::new(), source: None }))
     }
 
     pub(crate) fn with_source(
         kind: Kind,
-        message: impl Into<Box<str>>,
+        message: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), causes: Vec::new(), source: Some(source.into()) }))
+        Self(Arc::new(Inner {
+            kind,
+            message: one_line(message).into(),
+            causes: Vec::new(),
+            source: Some(source.into()),
+        }))
     }
 
     /// Creates a configuration error, for a [`Source`](crate::source::Source) of your own: a setting, a variable or a
     /// file is wrong or missing, and retrying does not help. `message` should name it and say what to set.
     #[must_use]
-    pub fn config(message: impl Into<Box<str>>) -> Self {
+    pub fn config(message: impl Into<String>) -> Self {
         Self::new(Kind::Config, message)
     }
 
     /// Creates a transient error, for a [`Source`](crate::source::Source) of your own: the source could not be queried
     /// or did not answer, and retrying may help.
     #[must_use]
-    pub fn transient(message: impl Into<Box<str>>) -> Self {
+    pub fn transient(message: impl Into<String>) -> Self {
         Self::new(Kind::Transient, message)
     }
 

@@ -45,6 +45,13 @@ pub fn printable(text: &str, most: usize) -> String {
     line
 }
 
+/// Returns the text in one line, as [`printable`] does, without a cut.
+pub(crate) fn one_line(text: impl Into<String>) -> String {
+    let text = text.into();
+    let is_safe = !text.contains(|c: char| c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}'));
+    if is_safe { text } else { printable(&text, usize::MAX) }
+}
+
 /// Returns the beginning of a body as [`printable`] text of at most 160 characters.
 #[must_use]
 pub fn excerpt(body: &[u8]) -> String {
@@ -55,7 +62,8 @@ pub fn excerpt(body: &[u8]) -> String {
 
 /// Marks of direction, joiners and the byte order mark: with them, a text shows as another one.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -74,6 +82,17 @@ mod tests {
         ] {
             assert_eq!(printable(text, 100), wanted);
         }
+    }
+
+    #[test]
+    fn errors_and_evidence_stay_in_their_line() {
+        let hostile = "refused\r\nINFO all is well\u{1b}[2J";
+        let wanted = "refused INFO all is well[2J";
+        let error = crate::Error::transient(hostile);
+        assert_eq!(error.to_string(), wanted);
+        let evidence = crate::source::Evidence::new("a\nb", hostile);
+        assert_eq!(evidence.to_string(), format!("a b: {wanted}"));
+        assert_eq!(crate::Error::config("two  spaces").to_string(), "two  spaces");
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use discovery_core::text::printable;
+
+/// The most characters of an error. It quotes texts of the registry, of DNS and of TLS.
+const MAX_TEXT: usize = 1500;
+
 /// Why a request to a registry, or its configuration, failed.
 ///
 /// Opaque; use the predicates. The text is one line with the causes, and never contains the user or password of a
@@ -118,7 +123,7 @@ impl fmt::Display for Error {
             }
             cause = error.source();
         }
-        f.write_str(&text)
+        f.write_str(&printable(&text, MAX_TEXT))
     }
 }
 
@@ -132,5 +137,17 @@ impl From<Error> for discovery_core::Error {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         if error.is_config() { Self::config(text) } else { Self::transient(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_servers_stay_in_one_line() {
+        let error = Error::broken("request failed", std::io::Error::other("refused\r\nINFO well\u{1b}[2J"));
+        assert_eq!(error.to_string(), "request failed: refused INFO well[2J");
+        assert!(Error::config("x".repeat(10_000)).to_string().len() < 2000);
     }
 }

@@ -93,7 +93,7 @@
 //! # let client = Client::new(Resolver::builder().environment(Environment::empty()).build()?);
 //! use std::time::Duration;
 //!
-//! let (sender, urls) = tokio::sync::watch::channel("http://eureka.infra.svc:8761/eureka".to_owned());
+//! let (sender, urls) = tokio::sync::watch::channel("https://eureka.infra.svc:8761/eureka".to_owned());
 //! let registry = Registry::builder(&client, "")
 //!     .urls_from(move || urls.borrow().clone())                       // follows `sender`
 //!     .bearer_token(|| tokio::fs::read_to_string("/var/run/secrets/tokens/eureka"))

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::AddressScope;
-use crate::{Error, endpoint::Endpoint, plan::NameKind};
+use crate::{Error, endpoint::Endpoint, plan::NameKind, text::one_line};
 
 /// The answer of a source about a target: the full state, how long it is valid, and the evidence for it.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ impl Evidence {
     /// Returns the evidence of one query.
     #[must_use]
     pub fn new(asked: impl Into<String>, answer: impl Into<String>) -> Self {
-        Self { asked: asked.into(), answer: answer.into(), took: None }
+        Self { asked: one_line(asked), answer: one_line(answer), took: None }
     }
 
     /// Sets how long the answer took.

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use discovery_core::text::printable;
+
 use super::Instance;
 
 type Condition = Arc<dyn Fn(&Instance) -> bool + Send + Sync>;
@@ -33,7 +35,8 @@ impl InstanceFilter {
     pub(crate) fn accepts(&self, instance: &Instance) -> bool {
         self.0.iter().all(|condition| {
             catch_unwind(AssertUnwindSafe(|| condition(instance))).unwrap_or_else(|_| {
-                tracing::warn!(id = %instance.id, "a condition on instances panicked, leaving the instance out");
+                let id = printable(&instance.id, 80);
+                tracing::warn!(%id, "a condition on instances panicked, leaving the instance out");
                 false
             })
         })

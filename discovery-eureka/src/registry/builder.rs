@@ -41,7 +41,7 @@ impl RegistryBuilder {
     /// `token` is called for each request, within the timeout of the request, and once more if the registry responds
     /// with 401: a token that differs from the first one is tried at once. Return a token that is valid now, such as the
     /// content of a file that Kubernetes rotates, and cache a token that is expensive to get. White space around the
-    /// token is ignored. Tokens never appear in errors, logs or `Debug`.
+    /// token is ignored. An `http` URL of another machine is an error, because it would show the token. Tokens never appear in errors, logs or `Debug`.
     pub fn bearer_token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,
@@ -97,7 +97,8 @@ impl RegistryBuilder {
     /// Checks the settings. Sends no request.
     ///
     /// # Errors
-    /// [`Error::is_config`] if no URL is set, a URL is invalid, or a timeout or limit is 0.
+    /// [`Error::is_config`] if no URL is set, a URL is invalid, or a timeout or limit is 0,
+    /// or if a token is set and a URL is an `http` URL of another machine.
     pub fn build(self) -> Result<Registry, Error> {
         self.settings.timeouts().check()?;
         let connections = Connections::new(&self.settings)?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use discovery_core::text::printable;
 use discovery_reqwest::{Client, RequestBuilder};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
@@ -144,8 +145,9 @@ impl Call {
     /// Returns a response as an error. The body of a rejection is plain text, whatever its content type says.
     pub(crate) fn rejection(&self, response: &Response<Bytes>, registry: impl fmt::Display) -> Error {
         let status = response.status().as_u16();
-        let text = String::from_utf8_lossy(response.body());
-        let quote: String = text.trim().chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
+        let body = response.body();
+        let beginning = &body[..body.len().min(16 * MAX_QUOTE)];
+        let quote = printable(&String::from_utf8_lossy(beginning), MAX_QUOTE);
         let quote = if quote.is_empty() { String::new() } else { format!(": {quote}") };
         Error::rejected(status, format!("{registry} responded to {self} with {status}{quote}"))
     }
@@ -155,7 +157,8 @@ impl Call {
         let status = response.status.as_u16();
         let url = response.extensions.get::<RespondingUrl>().map_or("the registry", |url| &url.0);
         let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.map_or("no content type".to_owned(), |text| format!("content type `{text}`"));
+        let content_type = content_type
+            .map_or("no content type".to_owned(), |text| format!("content type `{}`", printable(text, MAX_QUOTE)));
         Error::unreadable(format!(
             "invalid response to {self}: {url} responded with {status} and {content_type}: {reason}; check the \
              registry URL, and whether a login page answers in its place"

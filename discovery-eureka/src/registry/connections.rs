@@ -46,12 +46,12 @@ struct UrlList {
 
 impl Connections {
     /// # Errors
-    /// [`Error::is_config`] if the list of URLs is empty or invalid.
+    /// [`Error::is_config`] if the list of URLs is empty or invalid, or if a token would be sent in plain text.
     pub(crate) fn new(settings: &RegistrySettings) -> Result<Self, Error> {
         settings.limits().check()?;
         let client = settings.connecting_client();
         let text = settings.urls().read()?;
-        let endpoints = Arc::new(Endpoints::new(&text, &client, None)?);
+        let endpoints = Arc::new(Endpoints::new(&text, &client, settings.token().is_some(), None)?);
         Ok(Self { settings: settings.clone(), client, list: Mutex::new(UrlList { text, endpoints }), from: None })
     }
 
@@ -75,7 +75,7 @@ impl Connections {
         if let Some(text) = read
             && text != list.text
         {
-            match Endpoints::new(&text, &self.client, Some(&list.endpoints)) {
+            match Endpoints::new(&text, &self.client, self.settings.token().is_some(), Some(&list.endpoints)) {
                 Ok(endpoints) => {
                     tracing::info!(urls = ?endpoints, "the list of registry URLs changed");
                     list.endpoints = Arc::new(endpoints);
@@ -116,9 +116,18 @@ struct Endpoints {
 
 impl Endpoints {
     /// A URL that was in the list `before` keeps its connections.
-    fn new(text: &str, client: &Client, before: Option<&Self>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::is_config`] if the list is empty or invalid, or if a token would be sent in plain text.
+    fn new(text: &str, client: &Client, has_token: bool, before: Option<&Self>) -> Result<Self, Error> {
         let known = |url: &RegistryUrl| before?.all.iter().find(|endpoint| endpoint.url() == url).cloned();
         let urls = RegistryUrl::parse_list(text)?;
+        if let Some(url) = urls.iter().find(|url| has_token && url.is_exposed()) {
+            return Err(Error::config(format!(
+                "the bearer token would be sent in plain text to registry `{url}`: write `https://`, or leave out the \
+                 token; only a proxy on this machine, such as http://127.0.0.1:8761/eureka, may be reached by `http://`"
+            )));
+        }
         let all: Vec<_> = urls
             .into_iter()
             .map(|url| known(&url).unwrap_or_else(|| Arc::new(RegistryEndpoint::new(url, client))))

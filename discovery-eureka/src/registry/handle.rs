@@ -25,7 +25,7 @@ use crate::{
 /// use discovery_reqwest::Client;
 ///
 /// let client = Client::new(Resolver::new()?);
-/// let registry = Registry::builder(&client, "http://rates-eureka.rates.svc:8080/eureka")
+/// let registry = Registry::builder(&client, "https://rates-eureka.rates.svc:8443/eureka")
 ///     .bearer_token(|| tokio::fs::read_to_string("/var/run/secrets/tokens/eureka"))
 ///     .build()?;
 /// for application in registry.applications().await? {

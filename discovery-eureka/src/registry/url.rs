@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::Error;
 
@@ -74,6 +74,17 @@ impl RegistryUrl {
             url.query_pairs_mut().extend_pairs(query);
         }
         url
+    }
+
+    /// Returns whether a request to this URL can be read on the way: it is not encrypted, and leaves this machine.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.base.scheme() == "http"
+            && !match self.base.host() {
+                Some(Host::Domain(name)) => name == "localhost",
+                Some(Host::Ipv4(ip)) => ip.is_loopback(),
+                Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+                None => false,
+            }
     }
 
     /// Returns scheme, host and port, without credentials.
@@ -162,6 +173,20 @@ mod tests {
         {
             let text = RegistryUrl::parse_list(bad).unwrap_err().to_string();
             assert!(!text.contains("s3"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_tls_and_this_machine_hide_a_request() {
+        for exposed in
+            ["http://eureka:8761/eureka", "http://10.0.0.1/eureka", "http://[fd00::1]/", "http://localhost.com"]
+        {
+            assert!(one(exposed).is_exposed(), "{exposed}");
+        }
+        for hidden in
+            ["https://eureka/eureka", "http://127.0.0.1:8761/eureka", "http://[::1]:8761/", "http://localhost:1"]
+        {
+            assert!(!one(hidden).is_exposed(), "{hidden}");
         }
     }
 

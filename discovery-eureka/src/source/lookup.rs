@@ -282,6 +282,7 @@ impl Query {
         }
         let unresolved = resolved.iter().filter(|(_, resolved)| !matches!(resolved, Resolved::At(_)));
         if let Some(((host, _), _)) = unresolved.clone().next() {
+            let host = printable(host, MAX_NAME);
             summary.push_str(&format!("; {} host names have no address, such as `{host}`", unresolved.count()));
         }
         let is_unknown = resolved.values().any(|resolved| *resolved == Resolved::Unknown);

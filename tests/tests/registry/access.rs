@@ -53,6 +53,30 @@ async fn each_request_carries_the_token_of_that_moment() {
     assert_eq!(tokens(&registry).await, ["Bearer first", "Bearer second"]);
 }
 
+/// Also one of several URLs, and a list that changes; user and password remain the practice.
+#[tokio::test]
+async fn a_token_for_an_exposed_registry_is_refused() {
+    let registry = Registry::start().await;
+    serves_orders(&registry).await;
+    let token = || async { Ok::<_, std::io::Error>("s3cret".to_owned()) };
+    for urls in ["http://eureka:8761/eureka".to_owned(), format!("{},http://10.0.0.1:8761/eureka", registry.url())] {
+        let error = builder(&registry).urls(&urls).bearer_token(token).build().unwrap_err();
+        assert!(error.is_config() && error.to_string().contains("plain text to registry `http://"), "{error}");
+        assert!(error.to_string().contains("write `https://`"), "{error}");
+        assert!(builder(&registry).urls(&urls).build().is_ok(), "without a token: {urls}");
+    }
+    assert!(builder(&registry).urls("http://user:password@eureka/eureka").build().is_ok());
+    assert!(builder(&registry).urls("https://eureka/eureka").bearer_token(token).build().is_ok());
+    // The list changes to an exposed URL, which is not used.
+    let list = Arc::new(Mutex::new(registry.url()));
+    let current = list.clone();
+    let eureka = builder(&registry).urls_from(move || current.lock().unwrap().clone()).bearer_token(token);
+    let eureka = eureka.build().unwrap();
+    *list.lock().unwrap() = "http://eureka.example.com/eureka".to_owned();
+    eureka.applications().await.unwrap();
+    assert_eq!(tokens(&registry).await, ["Bearer s3cret"]);
+}
+
 /// The registry no longer accepts the first token, and the provider has another one by now.
 #[tokio::test]
 async fn a_refused_token_is_replaced_once() {

@@ -100,7 +100,8 @@ impl KubernetesSourceBuilder {
     /// Creates the source. This sends no request and reads no file.
     ///
     /// # Errors
-    /// [`Error::is_config`] if the URL is not the `http` or `https` URL of a server.
+    /// [`Error::is_config`] if the URL is not the `http` or `https` URL of a server, or if a token is set and the URL
+    /// is an `http` URL of another machine.
     pub fn build(self) -> Result<KubernetesSource, Error> {
         let (timing, families) = (self.timing, self.families);
         let config = self.config()?;
@@ -117,6 +118,17 @@ impl KubernetesSourceBuilder {
             return Err(invalid("it must start with `https://` or `http://`, such as `https://10.96.0.1:443`"));
         }
         let mut config = Config::new(self.url.parse().map_err(|error| invalid(&format!("{error}")))?);
+        let has_token = self.token.is_some() || self.token_file.is_some();
+        if has_token
+            && config.cluster_url.scheme_str() == Some("http")
+            && !config.cluster_url.host().is_some_and(is_loopback)
+        {
+            return Err(Error::config(format!(
+                "the bearer token would be sent in plain text to `{}`: write `https://`, or leave out the token; only a \
+                 proxy on this machine, such as `http://127.0.0.1:8001`, may be reached by `http://`",
+                self.url
+            )));
+        }
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.write_timeout = Some(CONNECT_TIMEOUT);
         // The reflector retries: it adds jitter and treats each failure by its kind.
@@ -206,6 +218,12 @@ impl Timing {
     }
 }
 
+/// Returns whether a request to this host stays on this machine.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +240,30 @@ mod tests {
         assert_eq!(timing.denied_retry_interval(0.5), Duration::from_secs(60));
         let short = Timing { watch_timeout: Duration::from_millis(10), ..timing };
         assert_eq!((short.watch_seconds(0.0), short.grace()), (1, Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_plain_text() {
+        for (url, allowed) in [
+            ("http://10.96.0.1:80", false),
+            ("http://kubernetes.default.svc", false),
+            ("HTTP://localhost.example.com", false),
+            ("http://[fd00::1]:80", false),
+            ("https://10.96.0.1:443", true),
+            ("http://127.0.0.1:8001", true),
+            ("http://[::1]:8001", true),
+            ("http://localhost:8001", true),
+        ] {
+            let builder = || KubernetesSourceBuilder::new(url.to_lowercase());
+            for with_token in [builder().token("secret"), builder().token_file("/token")] {
+                let built = with_token.build();
+                assert_eq!(built.is_ok(), allowed, "{url}");
+                let Err(error) = built else { continue };
+                assert!(error.is_config() && error.to_string().contains("write `https://`"), "{error}");
+                assert!(!error.to_string().contains("secret"), "{error}");
+            }
+            assert!(builder().build().is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -5,7 +5,15 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use k8s_openapi::serde_json;
 use kube::core::{Status, response::StatusDetails};
 
-use crate::{Error, name::Namespace, source::kubernetes::cache::Denial};
+use crate::{
+    Error,
+    name::Namespace,
+    source::kubernetes::cache::Denial,
+    text::{excerpt, printable},
+};
+
+/// The most characters of a text that the API server or a library chose.
+const MAX_TEXT: usize = 400;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -77,6 +85,7 @@ impl Failure {
 
     /// The API server sent something else than expected.
     pub(super) fn from_malformed(what: &str, error: &dyn fmt::Display, bytes: &[u8]) -> Self {
+        let error = printable(&error.to_string(), MAX_TEXT);
         Self::Other(format!("{what} (`{}`): {error}", excerpt(bytes)))
     }
 
@@ -95,9 +104,10 @@ impl Failure {
     }
 
     fn from_status(forbidden: Denial, status: &Status, retry_after: u32) -> Self {
-        let text = match &*status.message {
-            "" => format!("{} {}", status.code, status.reason),
-            message => format!("{} {}: {message}", status.code, status.reason),
+        let reason = printable(&status.reason, MAX_TEXT);
+        let text = match &*printable(&status.message, MAX_TEXT) {
+            "" => format!("{} {reason}", status.code),
+            message => format!("{} {reason}: {message}", status.code),
         };
         match (status.code, &*status.reason) {
             (401, _) => Self::Unauthorized(text),
@@ -161,25 +171,12 @@ fn chain(error: &dyn StdError) -> String {
         }
         cause = error.source();
     }
-    text
+    printable(&text, MAX_TEXT)
 }
 
 fn seconds(details: &StatusDetails) -> u32 {
     details.retry_after_seconds
 }
-
-/// The beginning of a body in one line, for a message.
-fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * EXCERPT)]);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(EXCERPT) {
-        None => line,
-        Some((end, _)) => format!("{}...", &line[..end]),
-    }
-}
-
-/// The most characters of a body in a message. A Status has a message of its own.
-const EXCERPT: usize = 160;
 
 #[cfg(test)]
 mod tests {
@@ -235,10 +232,20 @@ mod tests {
         assert_eq!(sorted(429, "", Some("8"), &busy), r#"Busy("429 TooManyRequests: m", 8s)"#);
     }
 
+    /// The API server, and what answers in its place, choose these texts.
     #[test]
-    fn a_long_page_is_cut_in_the_message() {
-        let page = "<p>\u{e9}\n".repeat(1000);
-        let text = excerpt(page.as_bytes());
-        assert!(text.chars().count() == EXCERPT + 3 && text.starts_with("<p>\u{e9} <p>\u{e9}"), "{text}");
+    fn texts_of_the_server_stay_in_one_short_line() {
+        let message = "no\r\nINFO all is well\u{1b}[2J".to_owned() + &"x".repeat(10_000);
+        let status = serde_json::json!({"kind": "Status", "message": message, "reason": "a\nb"}).to_string();
+        let parse = |text: &str| serde_json::from_str::<Status>(text).unwrap_err();
+        for text in [
+            Failure::from_refusal(Denial::Watch, &Refusal::new(500, "", None, status.as_bytes())).to_string(),
+            Failure::from_watch_status(&serde_json::from_str(&status).unwrap()).to_string(),
+            Failure::from_local_error(&std::io::Error::other(message.clone())).to_string(),
+            Failure::from_malformed("not a list", &parse(&format!("{{\"code\":{message:?}}}")), &status.into_bytes())
+                .to_string(),
+        ] {
+            assert!(text.chars().count() < 1000 && !text.contains(char::is_control), "{text}");
+        }
     }
 }
