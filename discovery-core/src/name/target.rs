@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use url::Url;
 
-use super::{DomainName, Host, NameError, Port, Protocol, Scheme, parse};
+use super::{DomainName, Host, NameError, Port, PortName, Protocol, Scheme, parse};
 
 /// What an application asked for: scheme, logical name and port. Equal targets share one upstream.
 ///
@@ -103,6 +103,10 @@ fn may_be_pod(name: &DomainName) -> bool {
     }
 }
 
+fn is_number(port: &PortName) -> bool {
+    port.as_str().bytes().all(|b| b.is_ascii_digit())
+}
+
 impl FromStr for Target {
     type Err = NameError;
 
@@ -154,7 +158,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Port::Name(port) = &self.port {
             return match (&self.scheme, self.protocol) {
-                (None, Protocol::Tcp) if !self.excludes_pods => write!(f, "{}:{port}", self.host),
+                // After `:`, a name of digits would be a number.
+                (None, Protocol::Tcp) if !self.excludes_pods && !is_number(port) => write!(f, "{}:{port}", self.host),
                 (None, protocol) => write!(f, "_{port}._{protocol}.{}", self.host),
                 (Some(scheme), protocol) => write!(f, "{scheme}://_{port}._{protocol}.{}", self.host),
             };

@@ -92,6 +92,18 @@ fn an_srv_name_is_another_target_where_its_host_could_be_a_pod() {
     }
 }
 
+/// Kubernetes allows a port name without a letter in a `ServicePort` (`ServicePort.name` is a `DNS_LABEL`). After `:` it
+/// would be a number.
+#[test]
+fn a_port_name_of_digits_prints_as_an_srv_name() {
+    for srv in ["_8083._tcp.orders", "_8083._tcp.orders.", "_0._tcp.orders.shop.svc", "_8083._tcp.orders.shop"] {
+        let target = ok(srv);
+        assert_eq!(target.to_string(), srv);
+        assert_eq!(ok(&target.to_string()), target);
+    }
+    assert_eq!(ok("_8083a._tcp.orders").to_string(), "orders:8083a");
+}
+
 #[test]
 fn the_error_of_a_malformed_target_has_rule_and_remedy() {
     for (input, rule) in [
@@ -157,7 +169,7 @@ proptest! {
     /// Texts near the grammar: a target parses again from its `Display`.
     #[test]
     fn display_round_trips(
-        input in "((http|redis|grpc)://)?(_[a-z]{1,4}\\._(tcp|udp)\\.)?[a-zA-Z0-9_.\\[\\]:-]{1,30}(:[a-z0-9]{1,6})?"
+        input in "((http|redis|grpc)://)?(_[a-z0-9]{1,4}\\._(tcp|udp)\\.)?[a-zA-Z0-9_.\\[\\]:-]{1,30}(:[a-z0-9]{1,6})?"
     ) {
         if let Ok(target) = Target::new(&input) {
             prop_assert_eq!(Target::new(&target.to_string()), Ok(target));
