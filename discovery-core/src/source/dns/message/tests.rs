@@ -242,3 +242,18 @@ pub(in super::super) fn response() -> impl Strategy<Value = Response> {
         edns: true,
     })
 }
+
+/// An SRV or CNAME record may lead to any octets, which must not reach a log as they are.
+#[test]
+fn the_error_of_a_name_that_cannot_be_queried_has_no_control_characters() {
+    let name = "web-0.order\\200.shop.svc.cluster.local";
+    let Err(error) = Query::new(name, Rtype::Aaaa).to_request(true) else { panic!("an octet above ASCII") };
+    assert!(error.to_string().contains("web-0.order\\200.shop"), "{error}");
+    let mut causes = vec![error.to_string()];
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    assert!(causes.iter().all(|cause| !cause.contains(char::is_control)), "{causes:?}");
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hickory_net::proto::{
+    ProtoError,
     op::{DnsRequest, DnsRequestOptions, Message, MessageType, OpCode, Query as WireQuery, ResponseCode},
     rr::{Name, RData, Record as WireRecord, RecordType},
 };
@@ -57,7 +58,11 @@ impl Query {
     /// Returns the request to send, with a fresh id. `edns` does not depend on `resolv.conf`: without EDNS, thirty pods
     /// need TCP.
     pub(in super::super) fn to_request(&self, edns: bool) -> Result<DnsRequest, Error> {
-        let invalid = |error| Error::with_source(Kind::Config, format!("invalid DNS query {self}: {error}"), error);
+        // The error quotes the name, which an answer may have brought: the target of an SRV or CNAME record.
+        let invalid = |error: ProtoError| {
+            let reason = error.to_string();
+            Error::new(Kind::Config, format!("invalid DNS query {self}: {}", reason.escape_debug()))
+        };
         let mut name = Name::from_ascii(&self.name).map_err(invalid)?;
         name.set_fqdn(true);
         let rtype = match self.rtype {
