@@ -2,7 +2,7 @@
 
 /// An answer of the nameserver.
 #[derive(arbitrary::Arbitrary, Debug)]
-pub enum Packet {
+pub(super) enum Packet {
     /// The matching id and question, then these records.
     Records { rcode: u8, truncated: bool, answers: Vec<Record>, authorities: Vec<Record>, additionals: Vec<Record> },
     /// The matching id and question with any other header fields, then any bytes.
@@ -14,7 +14,7 @@ pub enum Packet {
 }
 
 #[derive(arbitrary::Arbitrary, Debug)]
-pub struct Record {
+pub(super) struct Record {
     owner: Name,
     ttl: u32,
     data: Data,
@@ -61,7 +61,7 @@ enum Data {
 const HEADER: usize = 12;
 
 impl Packet {
-    pub fn reply(&self, request: &[u8]) -> Vec<u8> {
+    pub(super) fn reply(&self, request: &[u8]) -> Vec<u8> {
         let id = request.get(..2).unwrap_or(&[0, 0]);
         let mut reply = id.to_vec();
         match self {

@@ -1,12 +1,12 @@
 //! Whatever bytes a nameserver sends, a lookup does not panic, ends within its time limit, and yields only endpoints
 //! that a request can be sent to.
 //!
-//! The target runs end to end, because the parser of answers is private. A nameserver on loopback answers each question
-//! with the fuzzer's next packet, with the matching id. Time is paused and advances when all tasks are idle, so an
+//! The body runs end to end, because the parser of answers is private. A nameserver on loopback answers each question
+//! with the next packet of the input, with the matching id. Time is paused and advances when all tasks are idle, so an
 //! unanswered question costs no real time.
-#![no_main]
 
 mod packet;
+mod recorded;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
+use arbitrary::{Arbitrary, Unstructured};
 use discovery_core::{Environment, Resolver, Upstream, context::Families};
-use libfuzzer_sys::fuzz_target;
 use packet::Packet;
 use tokio::{
     net::UdpSocket,
@@ -23,6 +23,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::{Addresses, text::loggable_lines};
+
+pub(crate) use recorded::corpus;
+
+/// An input: a target, and what the nameserver answers.
 #[derive(arbitrary::Arbitrary, Debug)]
 struct Case {
     target: TargetName,
@@ -41,7 +46,8 @@ enum TargetName {
 /// timeout of 20 ms: see `nameservers/tests.rs` in discovery-core.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(60);
 
-fuzz_target!(|case: Case| {
+pub(crate) fn check(bytes: &[u8]) {
+    let Some(case) = Case::read(bytes) else { return };
     runtime().block_on(async {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP socket on loopback");
         let resolver = resolver(socket.local_addr().expect("the socket's address"));
@@ -51,21 +57,32 @@ fuzz_target!(|case: Case| {
             let start = Instant::now();
             let result = timeout(LOOKUP_LIMIT, upstream.first_answer()).await.expect("the lookup ends in time");
             assert!(start.elapsed() < LOOKUP_LIMIT);
-            check(&upstream, result.is_ok());
+            check_answer(&upstream, result.is_ok());
             upstream.refresh();
             tokio::time::sleep(Duration::from_millis(1_100)).await;
         }
         server.abort();
     });
-});
+}
 
-fn check(upstream: &Upstream, ready: bool) {
-    let endpoints = upstream.endpoints();
-    assert_eq!(ready, !endpoints.is_empty());
-    for endpoint in endpoints.iter() {
-        assert!(endpoint.addrs().all(|addr| addr.port() != 0 && !addr.ip().is_unspecified()), "{endpoint:?}");
+impl Case {
+    /// Recorded packets begin with [`recorded::MARK`]; any other bytes are nearly valid records.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes.strip_prefix(recorded::MARK) {
+            Some(rest) => {
+                let (target, packets) = rest.split_first()?;
+                let targets = [TargetName::Service, TargetName::NamedPort, TargetName::Pod, TargetName::External];
+                Some(Self { target: targets[usize::from(target % 4)], packets: recorded::packets(packets) })
+            }
+            None => Self::arbitrary_take_rest(Unstructured::new(bytes)).ok(),
+        }
     }
-    assert!(!upstream.explain().to_string().is_empty());
+}
+
+fn check_answer(upstream: &Upstream, ready: bool) {
+    assert_eq!(ready, !upstream.endpoints().is_empty());
+    Addresses::WithPort.check_all(upstream);
+    loggable_lines(&upstream.explain().to_string());
 }
 
 /// One runtime for the whole process: starting one costs more than a lookup.
