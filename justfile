@@ -49,8 +49,13 @@ doc:
 purity:
     .ci/purity
 
+# Checks licenses, sources and bans of dependencies, and known vulnerabilities where the database can be fetched.
 deny:
-    cargo deny --locked check bans licenses sources
+    .ci/deny
+
+# Builds the crates with the oldest versions of dependencies that the manifests allow; needs a nightly compiler.
+minimal-versions:
+    .ci/minimal-versions
 
 # Checks links, the paths in ARCHITECTURE.md, and that a test names each failure mode.
 papers:
@@ -66,7 +71,7 @@ features:
 
 # Packages and builds the crates as they would be published.
 package:
-    cargo package --locked --workspace --exclude examples --exclude tests
+    cargo package --locked --workspace --exclude examples --exclude tests --exclude fuzz-bodies
 
 # Measures ratios against peers in one run: benches/README.md.
 bench *ARGS:
@@ -76,7 +81,11 @@ bench *ARGS:
 bench-forward *ARGS:
     cd benches && cargo run --release --bin forward -- {{ARGS}}
 
-# Runs a fuzz target (names, resolv_conf, dns_answers); needs a nightly compiler and cargo-fuzz.
+# Runs the fuzz bodies on stable with more variants than `cargo test` does.
+fuzz-stable FACTOR="20":
+    FUZZ_CASES={{FACTOR}} cargo test --release -p fuzz-bodies
+
+# Runs a fuzz target (names, resolv_conf, dns_answers, eureka, slices, manifests); needs a nightly compiler and cargo-fuzz.
 fuzz TARGET SECONDS="60":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -len_control=0 -max_len=600
 
