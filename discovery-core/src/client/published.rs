@@ -79,7 +79,7 @@ impl PublishedState {
     #[inline]
     pub(super) fn pick(&self, target: &Target, tried: &Tried) -> Result<(usize, Pick), Error> {
         self.snapshot
-            .pick_indexed(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried))
+            .pick_indexed(&mut PickArgs::new(&clock::now, &mut ThreadRng::new(), tried).with_drop_clock(clock::now))
             .map_err(|error| self.pick_error(target, error))
     }
 

@@ -46,6 +46,7 @@ impl<F: Fn() -> Instant> Clock for F {
 pub struct PickArgs<'a> {
     clock: &'a dyn Clock,
     now: Cell<Option<Instant>>,
+    drop_clock: Option<fn() -> Instant>,
     /// The random numbers for policies that need them.
     pub rng: &'a mut dyn Rng,
     /// The endpoints that this request has already tried.
@@ -57,7 +58,20 @@ impl<'a> PickArgs<'a> {
     #[must_use]
     #[inline]
     pub fn new(clock: &'a dyn Clock, rng: &'a mut dyn Rng, tried: &'a Tried) -> Self {
-        Self { clock, now: Cell::new(None), rng, tried }
+        Self { clock, now: Cell::new(None), drop_clock: None, rng, tried }
+    }
+
+    /// Sets the function that reads the time when the [`Pick`](super::Pick) is dropped without an outcome. Without it,
+    /// the request counts as dropped at the next pick that looks at its endpoint.
+    #[must_use]
+    #[inline]
+    pub fn with_drop_clock(mut self, clock: fn() -> Instant) -> Self {
+        self.drop_clock = Some(clock);
+        self
+    }
+
+    pub(super) fn drop_clock(&self) -> Option<fn() -> Instant> {
+        self.drop_clock
     }
 
     /// Returns the time of the pick. The first call reads the clock, and later calls return the same time. The

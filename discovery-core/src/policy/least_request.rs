@@ -55,11 +55,13 @@ impl LeastRequestPicker {
         Some((first, self.sampler.draw_untried(&self.endpoints, Some(first), args)))
     }
 
-    /// Compares the loads relative to the weights, without a division.
+    /// Compares, without a division, the loads relative to the weights as they would be with this request. An idle
+    /// endpoint is never busier: it was drawn by weight, and the weight must not count twice.
     fn is_busier(&self, one: usize, other: usize, args: &PickArgs<'_>) -> bool {
         let load =
             |at: usize| self.endpoints.get(at).map_or(0, |loaded| u128::from(loaded.load().value(|| args.now())));
         let weight = |at| u128::from(self.sampler.weight(at));
-        load(one) * weight(other) > load(other) * weight(one)
+        let (one_load, other_load) = (load(one), load(other));
+        one_load > 0 && (one_load + 1) * weight(other) > (other_load + 1) * weight(one)
     }
 }

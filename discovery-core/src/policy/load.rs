@@ -1,13 +1,18 @@
 //! The statistics of one endpoint.
 
-#[cfg(feature = "resolver")]
-use std::sync::Arc;
 use std::{
-    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-use super::{Clock, Reachability, reach::Reach};
+use super::{
+    Clock, Reachability,
+    reach::Reach,
+    wait::{Fleet, Wait},
+};
 
 /// The statistics of one endpoint, from the requests sent to it. They last, across updates, as long as the endpoint's
 /// identity is in the set. Lock-free.
@@ -35,12 +40,19 @@ pub struct Load {
     penalty: AtomicU64,
     reach: Reach,
     epoch: Instant,
+    /// What requests whose start is known have shown about latency.
+    wait: Wait,
 }
 
 impl Load {
     /// Creates an empty load. `epoch` is any moment before the first failure, such as the start of the process.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
+        Self::in_fleet(Arc::new(Fleet::new(epoch)))
+    }
+
+    /// Creates an empty load that shares its mean latency with the others of `fleet`.
+    pub(super) fn in_fleet(fleet: Arc<Fleet>) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
             answers: AtomicU32::new(0),
@@ -48,8 +60,22 @@ impl Load {
             outcome: AtomicU8::new(0),
             penalty: AtomicU64::new(0),
             reach: Reach::default(),
-            epoch,
+            epoch: fleet.epoch(),
+            wait: Wait::new(fleet),
         }
+    }
+
+    /// Returns how long a request is expected to wait that finds no other one in flight, in seconds. It is the mean
+    /// latency of the recent requests, which failed, dropped and overdue requests raise. Only requests count that
+    /// [`LeastExpectedWait`](super::LeastExpectedWait), or another policy that reads the time of the pick, has picked.
+    #[must_use]
+    #[inline]
+    pub fn expected_wait(&self, now: Instant) -> f32 {
+        self.wait.estimate(now)
+    }
+
+    pub(super) fn wait(&self) -> &Wait {
+        &self.wait
     }
 
     /// Returns the number of requests in flight.
@@ -133,6 +159,7 @@ impl Load {
     #[inline]
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Relaxed);
+        self.wait.answered();
     }
 
     #[inline]

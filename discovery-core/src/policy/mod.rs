@@ -40,6 +40,7 @@
 //! | [`RoundRobin`] | no | nothing | no | `round_robin.rs` |
 //! | [`Random`] | yes | nothing | no | `random.rs` |
 //! | [`LeastRequest`] | yes | requests in flight | yes | `least_request.rs` |
+//! | [`LeastExpectedWait`] | yes | latency and requests in flight | yes | `least_expected_wait.rs` |
 //!
 //! An application sets a policy with `ResolverBuilder::policy`: one of these, or its own implementation of [`Policy`].
 //!
@@ -65,6 +66,7 @@ mod budget;
 mod connected;
 mod contract;
 mod error;
+mod least_expected_wait;
 mod least_request;
 mod level;
 mod load;
@@ -80,10 +82,12 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tried;
+mod wait;
 
 pub use budget::RetryBudget;
 pub use contract::{Clock, Decision, PickArgs, Picker, Policy};
 pub use error::PickError;
+pub use least_expected_wait::LeastExpectedWait;
 pub use least_request::LeastRequest;
 pub use load::Load;
 #[cfg(feature = "resolver")]

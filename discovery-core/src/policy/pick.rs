@@ -1,7 +1,10 @@
 //! The guard of one request.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,19 +14,32 @@ use crate::endpoint::Endpoint;
 /// The chosen endpoint, and the guard that records the outcome of the request in the endpoint's [`Load`](super::Load).
 ///
 /// The request counts as in flight until the pick is completed or dropped. Dropping it without an outcome means that
-/// the request was canceled, which says nothing about the endpoint.
+/// the request was canceled. That is not a failure of the endpoint, but shows that its answer would have taken longer.
 #[derive(Debug)]
 #[must_use = "the request counts as in flight only as long as the pick lives"]
 pub struct Pick {
     loaded: Arc<LoadedEndpoint>,
     started: Option<Instant>,
+    drop_clock: Option<fn() -> Instant>,
+    /// Whether an outcome was recorded.
+    recorded: AtomicBool,
 }
 
 impl Pick {
     #[inline]
     pub(super) fn start(loaded: Arc<LoadedEndpoint>, started: Option<Instant>) -> Self {
         loaded.load().started();
-        Self { loaded, started }
+        if let Some(now) = started {
+            loaded.load().wait().started(now);
+        }
+        Self { loaded, started, drop_clock: None, recorded: AtomicBool::new(false) }
+    }
+
+    /// Reads `clock` if the pick is dropped without an outcome.
+    #[inline]
+    pub(super) fn with_drop_clock(mut self, clock: Option<fn() -> Instant>) -> Self {
+        self.drop_clock = clock;
+        self
     }
 
     /// The chosen endpoint.
@@ -46,7 +62,7 @@ impl Pick {
     }
 
     /// Records the outcome of the request, and ends it. `clock` is the time, or a function that returns it:
-    /// `Instant::now` is called only if the request failed, or if the endpoint has a penalty.
+    /// `Instant::now` is called only if the request failed, if its start is known, or if the endpoint has a penalty.
     #[inline]
     pub fn complete(self, outcome: Outcome, clock: impl Clock) {
         self.record(outcome, clock);
@@ -64,9 +80,15 @@ impl Pick {
     #[expect(clippy::needless_pass_by_value, reason = "a moment or a function, as it stands at the call")]
     #[inline]
     pub fn record(&self, outcome: Outcome, clock: impl Clock) {
-        match outcome {
-            Outcome::Success => self.loaded.load().succeeded(&clock),
-            outcome => self.failed(outcome, clock.now()),
+        self.recorded.store(true, Relaxed);
+        match (outcome, self.started) {
+            (Outcome::Success, None) => self.loaded.load().succeeded(&clock),
+            (Outcome::Success, Some(started)) => {
+                let now = clock.now();
+                self.loaded.load().succeeded(&now);
+                self.loaded.load().wait().succeeded(started, now);
+            }
+            (outcome, _) => self.failed(outcome, clock.now()),
         }
     }
 
@@ -77,9 +99,19 @@ impl Pick {
             Outcome::Overloaded { retry_after } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
+        let wait = self.loaded.load().wait();
         match outcome {
-            Outcome::Unreachable => self.loaded.connect_failed(now),
-            _ => self.loaded.load().failed(now, pause),
+            // The endpoint is passed over until a connection succeeds, and has shown nothing about latency.
+            Outcome::Unreachable => {
+                wait.answered();
+                self.loaded.connect_failed(now);
+            }
+            _ => {
+                self.loaded.load().failed(now, pause);
+                if let Some(started) = self.started {
+                    wait.failed(started, now, pause);
+                }
+            }
         }
     }
 }
@@ -87,7 +119,13 @@ impl Pick {
 impl Drop for Pick {
     #[inline]
     fn drop(&mut self) {
-        self.loaded.load().ended();
+        let load = self.loaded.load();
+        load.ended();
+        if let Some(started) = self.started
+            && !*self.recorded.get_mut()
+        {
+            load.wait().dropped(started, self.drop_clock.map(|now| now()), load.in_flight() == 0);
+        }
     }
 }
 

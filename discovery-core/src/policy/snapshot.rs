@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use super::{
     Decision, Listener, Load, LoadedEndpoint, LoadedEndpoints, Pick, PickArgs, PickError, Policy, avoid,
     level::{Level, is_all_tried},
+    wait::Fleet,
 };
 use crate::endpoint::{Endpoint, EndpointSet};
 
@@ -26,7 +27,7 @@ pub struct Snapshot {
     set: Arc<EndpointSet>,
     endpoints: LoadedEndpoints,
     levels: Box<[Level]>,
-    epoch: Instant,
+    fleet: Arc<Fleet>,
     listener: Option<Arc<dyn Listener>>,
 }
 
@@ -43,8 +44,8 @@ impl Snapshot {
         seed: u64,
         listener: Option<Arc<dyn Listener>>,
     ) -> Self {
-        Self { set: Arc::default(), endpoints: LoadedEndpoints::default(), levels: Box::default(), epoch, listener }
-            .next(set, policy, seed)
+        let (endpoints, fleet) = (LoadedEndpoints::default(), Arc::new(Fleet::new(epoch)));
+        Self { set: Arc::default(), endpoints, levels: Box::default(), fleet, listener }.next(set, policy, seed)
     }
 
     /// Creates the snapshot of a newer set.
@@ -66,7 +67,7 @@ impl Snapshot {
             })
             .collect();
         let levels = Level::all(&endpoints, policy, seed);
-        Self { set, endpoints, levels, epoch: self.epoch, listener: self.listener.clone() }
+        Self { set, endpoints, levels, fleet: self.fleet.clone(), listener: self.listener.clone() }
     }
 
     /// Puts an endpoint together with the load it had before, or with an empty one.
@@ -79,7 +80,7 @@ impl Snapshot {
                 }
                 loaded.load().clone()
             }
-            None => Arc::new(Load::new(self.epoch)),
+            None => Arc::new(Load::in_fleet(self.fleet.clone())),
         };
         Arc::new(LoadedEndpoint::new(endpoint.clone(), load, self.listener.clone()))
     }
@@ -102,7 +103,10 @@ impl Snapshot {
     pub fn pick_indexed(&self, args: &mut PickArgs<'_>) -> Result<(usize, Pick), PickError> {
         match self.choose(args) {
             Decision::Endpoint(index) => match self.endpoints.get(index) {
-                Some(loaded) => Ok((index, Pick::start(loaded.clone(), args.pick_time()))),
+                Some(loaded) => {
+                    let pick = Pick::start(loaded.clone(), args.pick_time());
+                    Ok((index, pick.with_drop_clock(args.drop_clock())))
+                }
                 None => Err(PickError::out_of_range()),
             },
             Decision::Wait => Err(PickError::empty()),

@@ -4,6 +4,7 @@ mod any;
 mod carry;
 mod clock;
 mod connected;
+mod expected_wait;
 mod levels;
 mod reach;
 mod shares;
@@ -37,8 +38,13 @@ fn snapshot(set: EndpointSet, policy: &dyn Policy) -> Snapshot {
     Snapshot::new(Arc::new(set), policy, epoch(), 0, None)
 }
 
-fn policies() -> [Box<dyn Policy>; 3] {
-    [Box::new(RoundRobin::new()), Box::new(Random::new()), Box::new(LeastRequest::new())]
+fn policies() -> [Box<dyn Policy>; 4] {
+    [
+        Box::new(RoundRobin::new()),
+        Box::new(Random::new()),
+        Box::new(LeastRequest::new()),
+        Box::new(LeastExpectedWait::new()),
+    ]
 }
 
 /// How often each endpoint is picked by `picks` successive requests.
