@@ -8,7 +8,8 @@ use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, Rng, rng::scale
 ///
 /// The expected wait is the latency that is estimated for the endpoint, times the number of requests that it has in
 /// flight, plus one. Failed, dropped and overdue requests raise the estimate, which returns to the mean of all
-/// endpoints over some 10 s without requests.
+/// endpoints over some 10 s without requests. An answer that is slow once, as during a garbage collection, keeps
+/// requests away for a few seconds only.
 ///
 /// * Up to 128 endpoints are all compared. Of more, 16 random ones are compared with the 8 that were best before.
 /// * Where weights differ, 5 endpoints are drawn by weight and compared.

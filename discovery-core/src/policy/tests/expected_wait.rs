@@ -102,6 +102,52 @@ fn an_endpoint_that_fails_every_second_request_gets_few() {
     assert!(seen[3] / 2.0 <= 0.0025 * 20_000.0, "{seen:?}");
 }
 
+/// A garbage collection of 300 ms is over when the answer arrives: the endpoint is used again within 2 s.
+#[test]
+fn one_pause_does_not_poison_an_endpoint() {
+    let pause = || End::Answer(Outcome::Success, millis(300));
+    let mut client = Sequential::new(&[1; 10]);
+    client.send(2_000, |_, _| good());
+    let mut is_due = true;
+    client.send(100, |at, _| if at == 3 && std::mem::take(&mut is_due) { pause() } else { good() });
+    assert!(!is_due);
+    // 182 requests take 2 s, of which the first 100 took more than half.
+    client.send(100, |_, _| good());
+    let seen = client.send(1_000, |_, _| good());
+    assert!((70.0..130.0).contains(&seen[3]), "{seen:?}");
+    // A second pause, much later, is a pause again.
+    is_due = true;
+    client.send(200, |at, _| if at == 3 && std::mem::take(&mut is_due) { pause() } else { good() });
+    let seen = client.send(1_000, |_, _| good());
+    assert!((70.0..130.0).contains(&seen[3]), "{seen:?}");
+}
+
+/// A pause delays all the requests that the endpoint has at that moment.
+#[test]
+fn one_pause_of_many_requests_does_not_poison_an_endpoint() {
+    let mut client = Sequential::new(&[1; 10]);
+    client.send(2_000, |_, _| good());
+    let loaded = client.snapshot.loaded_endpoints()[3].clone();
+    let picks: Vec<_> = (0..20).map(|_| Pick::start(loaded.clone(), Some(client.now))).collect();
+    client.now += millis(300);
+    picks.into_iter().for_each(|pick| pick.complete(Outcome::Success, client.now));
+    // Half of the distance goes in 1.4 s: from 10 times the mean to 1.5 times in 6 s.
+    client.send(600, |_, _| good());
+    let seen = client.send(1_000, |_, _| good());
+    assert!((70.0..130.0).contains(&seen[3]), "{seen:?}");
+}
+
+/// An endpoint that stays slow is tried twice in short order, and then rarely.
+#[test]
+fn a_slow_endpoint_is_confirmed_by_its_second_answer() {
+    let mut client = Sequential::new(&[1; 10]);
+    client.send(2_000, |_, _| good());
+    let mut slow = |at, _: &mut SplitMix64| if at == 3 { End::Answer(Outcome::Success, millis(100)) } else { good() };
+    client.send(1_000, &mut slow);
+    let seen = client.send(9_000, &mut slow);
+    assert!(seen[3] <= 5.0, "{seen:?}");
+}
+
 /// A dropped request has waited longer than the answer of a good endpoint takes.
 #[test]
 fn dropped_requests_teach() {
