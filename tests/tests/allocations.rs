@@ -13,7 +13,7 @@ use std::{
 
 use discovery_core::{
     EndpointMap, Environment, Resolver, Upstream,
-    policy::{LeastRequest, Outcome, Policy, Random, RoundRobin, Tried},
+    policy::{LeastExpectedWait, LeastRequest, Outcome, Policy, Random, RoundRobin, Tried},
 };
 use discovery_testing::ManualSource;
 
@@ -95,6 +95,7 @@ async fn a_pick_and_its_completion_allocate_nothing() {
         ("round robin", upstream(RoundRobin::new()).await),
         ("random", upstream(Random::new()).await),
         ("least request", upstream(LeastRequest::new()).await),
+        ("least expected wait", upstream(LeastExpectedWait::new()).await),
     ] {
         let now = Instant::now();
         assert_eq!(allocations(|| orders.pick().unwrap().complete(Outcome::Success, now)), 0, "{name}");

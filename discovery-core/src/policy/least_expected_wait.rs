@@ -1,8 +1,11 @@
 //! Least expected wait.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Instant,
+};
 
-use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, Rng, rng::scale, sampler::Sampler};
+use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, Rng, rng::scale, sampler::Sampler, wait::Moment};
 
 /// Picks the endpoint on which the request is expected to wait the least.
 ///
@@ -64,7 +67,10 @@ impl Picker for LeastExpectedWaitPicker {
             0 => Decision::Wait,
             1 if args.tried.is_empty() => Decision::Endpoint(0),
             count => match &self.search {
-                Search::Scan => self.scan(args),
+                // An array of few candidates is quick to clear.
+                Search::Scan if count <= FEW => self.scan::<FEW>(args),
+                Search::Scan if count <= SOME => self.scan::<SOME>(args),
+                Search::Scan => self.scan::<SCAN_MAX>(args),
                 Search::Sample(best) => self.sample(best, count, args),
                 Search::Weighted(sampler) => self.weighted(sampler, args),
             }
@@ -75,8 +81,8 @@ impl Picker for LeastExpectedWaitPicker {
 
 impl LeastExpectedWaitPicker {
     /// Compares all endpoints.
-    fn scan(&self, args: &mut PickArgs<'_>) -> Option<usize> {
-        let mut choice = Choice::default();
+    fn scan<const MOST: usize>(&self, args: &mut PickArgs<'_>) -> Option<usize> {
+        let mut choice = Choice::<MOST>::new(args.now());
         for at in 0..self.endpoints.len() {
             self.offer(&mut choice, at, args);
         }
@@ -84,7 +90,7 @@ impl LeastExpectedWaitPicker {
     }
 
     fn sample(&self, best: &Best, count: usize, args: &mut PickArgs<'_>) -> Option<usize> {
-        let mut choice = Choice::default();
+        let mut choice = Choice::<SAMPLES>::new(args.now());
         for slot in &best.0 {
             self.offer(&mut choice, slot.load(Relaxed) as usize, args);
         }
@@ -92,7 +98,7 @@ impl LeastExpectedWaitPicker {
             let at = args.rng.below(count);
             self.offer(&mut choice, at, args);
         }
-        best.keep(&mut choice);
+        best.keep(&choice);
         choice.draw(args.rng).or_else(|| self.scan_many(args))
     }
 
@@ -106,7 +112,7 @@ impl LeastExpectedWaitPicker {
     }
 
     fn weighted(&self, sampler: &Sampler, args: &mut PickArgs<'_>) -> Option<usize> {
-        let mut choice = Choice::default();
+        let mut choice = Choice::<FEW>::new(args.now());
         for _ in 0..WEIGHTED_DRAWS {
             let at = if args.tried.is_empty() {
                 sampler.draw(None, args.rng)
@@ -120,17 +126,14 @@ impl LeastExpectedWaitPicker {
     }
 
     #[inline]
-    fn offer(&self, choice: &mut Choice, at: usize, args: &PickArgs<'_>) {
+    fn offer<'a, const MOST: usize>(&'a self, choice: &mut Choice<'a, MOST>, at: usize, args: &PickArgs<'_>) {
         let Some(loaded) = self.endpoints.get(at) else { return };
         if !args.tried.is_empty() && args.tried.contains(loaded.identity()) {
             return;
         }
         let load = loaded.load();
-        choice.offer(Candidate {
-            at: at as u32,
-            in_flight: load.in_flight(),
-            estimate: load.expected_wait(args.now()),
-        });
+        let estimate = load.wait().estimate_at(&mut choice.moment);
+        choice.offer(Candidate { at: at as u32, in_flight: load.in_flight(), estimate });
     }
 }
 
@@ -148,20 +151,26 @@ impl Candidate {
 }
 
 /// The endpoints that are compared, and the best of them.
-struct Choice {
-    candidates: [Candidate; SCAN_MAX],
+struct Choice<'a, const MOST: usize> {
+    candidates: [Candidate; MOST],
     count: usize,
     best: Candidate,
     cost: f32,
+    moment: Moment<'a>,
 }
 
-impl Default for Choice {
-    fn default() -> Self {
-        Self { candidates: [Candidate::default(); SCAN_MAX], count: 0, best: Candidate::default(), cost: f32::INFINITY }
+impl<const MOST: usize> Choice<'_, MOST> {
+    #[inline]
+    fn new(now: Instant) -> Self {
+        Self {
+            candidates: [Candidate::default(); MOST],
+            count: 0,
+            best: Candidate::default(),
+            cost: f32::INFINITY,
+            moment: Moment::new(now),
+        }
     }
-}
 
-impl Choice {
     #[inline]
     fn offer(&mut self, candidate: Candidate) {
         let Some(slot) = self.candidates.get_mut(self.count) else { return };
@@ -213,8 +222,8 @@ impl Best {
 
     /// Remembers the best candidates. Of equal ones the later ones stay, which are random, so that an idle client does
     /// not return to the same few.
-    fn keep(&self, choice: &mut Choice) {
-        let Some(all) = choice.candidates.get(..choice.count) else { return };
+    fn keep<const MOST: usize>(&self, choice: &Choice<'_, MOST>) {
+        let all = choice.all();
         let (kept, drawn) = all.split_at(REMEMBERED.min(all.len()));
         let mut kept: [Candidate; REMEMBERED] = std::array::from_fn(|nth| kept.get(nth).copied().unwrap_or_default());
         for candidate in drawn {
@@ -241,7 +250,11 @@ const SCAN_MAX: usize = 128;
 /// Of more endpoints, so many random ones are compared with those that are remembered.
 const DRAWS: usize = 16;
 const REMEMBERED: usize = 8;
+const SAMPLES: usize = REMEMBERED + DRAWS;
 const WEIGHTED_DRAWS: usize = 5;
+/// The sizes of the arrays for fewer candidates; the smallest holds [`WEIGHTED_DRAWS`].
+const FEW: usize = 8;
+const SOME: usize = 32;
 /// Estimates that differ by a smaller factor are equal: the means of 20 samples each of an exponential latency differ by
 /// as much.
 const EQUAL: f32 = 1.5;

@@ -1,6 +1,6 @@
 //! What the endpoints of one client have in common.
 
-use std::time::Instant;
+use std::{ptr, time::Instant};
 
 use super::{mean::Mean, nanos, tick};
 
@@ -41,6 +41,35 @@ impl Fleet {
         let (mean, weight) = self.mean.load();
         let sample = if weight > 0.0 { latency.min(OUTLIER * mean) } else { latency };
         self.mean.add(sample.max(SHORTEST), tick(at), None);
+    }
+}
+
+/// The time of a pick, with the key that its endpoints compare: they share a fleet, so the key is computed once.
+pub(in crate::policy) struct Moment<'a> {
+    now: Instant,
+    keyed: Option<(&'a Fleet, u32)>,
+}
+
+impl<'a> Moment<'a> {
+    #[inline]
+    pub(in crate::policy) fn new(now: Instant) -> Self {
+        Self { now, keyed: None }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    #[inline]
+    pub(super) fn key(&mut self, fleet: &'a Fleet) -> u32 {
+        match self.keyed {
+            Some((keyed, key)) if ptr::eq(keyed, fleet) => key,
+            _ => {
+                let key = fleet.key(fleet.nanos(self.now));
+                self.keyed = Some((fleet, key));
+                key
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(in crate::policy) use self::fleet::Fleet;
+pub(in crate::policy) use self::fleet::{Fleet, Moment};
 use self::{
     doubt::Doubt,
     fleet::OUTLIER,
@@ -70,8 +70,14 @@ impl Wait {
     /// Returns the expected wait of a request that finds no other one in flight, in seconds.
     #[inline]
     pub(in crate::policy) fn estimate(&self, now: Instant) -> f32 {
-        if self.tick.load(Relaxed) != self.fleet.key(self.fleet.nanos(now)) {
-            self.update(now);
+        self.estimate_at(&mut Moment::new(now))
+    }
+
+    /// As [`estimate`](Self::estimate), for several endpoints at one moment.
+    #[inline]
+    pub(in crate::policy) fn estimate_at<'a>(&'a self, moment: &mut Moment<'a>) -> f32 {
+        if self.tick.load(Relaxed) != moment.key(&self.fleet) {
+            self.update(moment.now());
         }
         f32::from_bits(self.estimate.load(Relaxed))
     }
