@@ -206,7 +206,7 @@ fn ten_thousand_endpoints_are_used_evenly_and_a_dead_one_is_avoided() {
     let seen =
         client.send(20_000, |at, _| if at % 10 == 3 { End::Answer(Outcome::Failure, millis(1)) } else { good() });
     let failed: f64 = seen.iter().skip(3).step_by(10).sum();
-    // Without judgement 2,000; the first request to each of the 1,000 dead ones cannot know.
+    // Without judgment 2,000; the first request to each of the 1,000 dead ones cannot know.
     assert!(failed <= 1_500.0, "{failed}");
 }
 
