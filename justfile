@@ -31,6 +31,10 @@ eureka-test *ARGS: eureka
 day:
     DISCOVERY_TESTBED=required cargo test -p tests --test cluster a_day_in_production -- --ignored --nocapture
 
+# Measures what our client loses while it cannot reach some pods: docs/cluster.md.
+unreachable:
+    DISCOVERY_TESTBED=required cargo test -p tests --test cluster unreachable_pods -- --ignored --nocapture
+
 # Measures how soon the real kube-proxy and discovery-proxy follow a change in the API: docs/kube-proxy.md.
 kube-proxy:
     DISCOVERY_TESTBED=required cargo test -p tests --test cluster from_a_write_to_its_effect -- --ignored --nocapture

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -110,6 +111,29 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "few")]
         let at = (all.len() as f64 * fraction) as usize;
         all.get(at.min(all.len().saturating_sub(1))).copied().unwrap_or_default()
+    }
+
+    /// The longest time that an answered request took.
+    pub(super) fn slowest(&self) -> Duration {
+        self.answered.iter().map(|(_, took, _)| *took).max().unwrap_or_default()
+    }
+
+    /// The requests that were sent in this time; without the endpoint changes.
+    pub(super) fn sent(&self, during: Range<Instant>) -> Self {
+        Self {
+            answered: self.answered.iter().filter(|(sent, ..)| during.contains(sent)).copied().collect(),
+            failed: self.failed.iter().filter(|(sent, _)| during.contains(sent)).cloned().collect(),
+            known: Vec::new(),
+        }
+    }
+
+    /// When each failed request was sent, after `since` (negative before it), and why it failed.
+    pub(super) fn failures(&self, since: Instant) -> Vec<(f64, &str)> {
+        let after = |at: Instant| match at.checked_duration_since(since) {
+            Some(after) => after.as_secs_f64(),
+            None => -(since - at).as_secs_f64(),
+        };
+        self.failed.iter().map(|(sent, reason)| (after(*sent), reason.as_str())).collect()
     }
 
     /// When the first and the last request that this pod answered were sent.

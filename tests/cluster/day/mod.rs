@@ -6,6 +6,7 @@
 mod load;
 mod pods;
 mod report;
+mod unreachable;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -123,12 +124,7 @@ fn root_cause(error: impl std::error::Error) -> String {
 #[ignore = "takes five minutes: `just day`"]
 fn a_day_in_production() {
     on_cluster(Options::default(), |cluster| async move {
-        let role = include_str!("../../../deploy/role.yaml");
-        cluster.apply(&manifests::client("office")).await;
-        cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
-        // A Role in the Services' namespace, bound to the account of a pod in another one.
-        cluster.apply_in("shop", &role.replace("    namespace: shop\n", "    namespace: office\n")).await;
-        cluster.pods_ready("office", "client", 1).await;
+        office(&cluster).await;
         for workload in [WEB, SET] {
             cluster.apply(&workload.manifest()).await;
             cluster.apply(&virtual_address(workload.name)).await;
@@ -143,11 +139,21 @@ fn a_day_in_production() {
             print!("{}{}", scenario.reasons(&names), scenario.behind(&names));
         }
         println!("{table}");
-        documentation::write("cluster.md", &table);
+        documentation::write("cluster.md", "day", &table);
         for scenario in &scenarios {
             scenario.assert_no_losses(&names);
         }
     });
+}
+
+/// Makes the pod `office/client`, which may read the slices of namespace `shop`.
+async fn office(cluster: &Cluster) {
+    let role = include_str!("../../../deploy/role.yaml");
+    cluster.apply(&manifests::client("office")).await;
+    cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
+    // A Role in the Services' namespace, bound to the account of a pod in another one.
+    cluster.apply_in("shop", &role.replace("    namespace: shop\n", "    namespace: office\n")).await;
+    cluster.pods_ready("office", "client", 1).await;
 }
 
 const HEAD: &str = "\
@@ -257,5 +263,5 @@ async fn rolling_restart(cluster: &Cluster, workload: Workload<'_>) {
     let before = uids().await;
     cluster.restart(workload.kind, "shop", workload.name).await;
     cluster.until("all pods replaced", || async { uids().await.is_disjoint(&before) }).await;
-    cluster.pods_ready("shop", workload.name, 3).await;
+    cluster.pods_ready("shop", workload.name, workload.replicas as usize).await;
 }

@@ -23,6 +23,7 @@ pub(crate) use self::{
     neighbor::{GATEWAY, Neighbor},
     node::{MOUNT_TAG, NODE_IP},
     options::{Options, ProxyMode},
+    packets::PacketLoss,
     wait::is_ready,
 };
 

@@ -186,5 +186,5 @@ fn from_a_write_to_its_effect() {
         write!(table, "{}", measured.into_inner().unwrap()).unwrap();
     }
     println!("{table}");
-    documentation::write("kube-proxy.md", &table);
+    documentation::write("kube-proxy.md", "latency", &table);
 }

@@ -1,13 +1,14 @@
 //! The program in the pods of the cluster tests: a small HTTP server, or a process that only waits.
 //!
 //! ```text
-//! test-pod serve [--port 8080] [--delay-ms N] [--status N] [--drain-ms N]
+//! test-pod serve [--port 8080] [--delay-ms N] [--status N] [--drain-ms N | --on-sigterm exit]
 //! test-pod hold
 //! ```
 //!
 //! Each answer is one line: the pod's name, its address and the address of the client. `/ready` answers 200. After
 //! SIGTERM the server accepts requests for another `--drain-ms`, like an application that gives its clients time to
-//! notice; then it finishes the open requests.
+//! notice; then it finishes the open requests. With `--on-sigterm exit` it exits at once instead, like an application that
+//! does not handle the signal.
 
 use std::{
     convert::Infallible,
@@ -35,6 +36,7 @@ struct Options {
     delay: Duration,
     status: StatusCode,
     drain: Duration,
+    exits_at_once: bool,
 }
 
 #[tokio::main]
@@ -53,7 +55,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 impl Options {
     fn read(words: &[String]) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self { port: 8080, delay: Duration::ZERO, status: StatusCode::OK, drain: Duration::ZERO };
+        let mut options = Self {
+            port: 8080,
+            delay: Duration::ZERO,
+            status: StatusCode::OK,
+            drain: Duration::ZERO,
+            exits_at_once: false,
+        };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} has no value", pair[0]).into()) };
             let millis = || value.parse().map(Duration::from_millis);
@@ -62,6 +70,7 @@ impl Options {
                 "--delay-ms" => options.delay = millis()?,
                 "--status" => options.status = value.parse()?,
                 "--drain-ms" => options.drain = millis()?,
+                "--on-sigterm" => options.exits_at_once = value == "exit",
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
@@ -79,6 +88,9 @@ async fn serve(options: Options, terminated: &mut tokio::signal::unix::Signal) -
     let connections = GracefulShutdown::new();
     let mut drained = pin!(async {
         terminated.recv().await;
+        if options.exits_at_once {
+            std::process::exit(0);
+        }
         tokio::time::sleep(options.drain).await;
     });
     loop {
