@@ -1,8 +1,8 @@
 //! Pods that a client cannot reach: what `discovery_reqwest::Client` with its defaults loses, GETs and POSTs alike.
 //!
 //! The packets between the client's pod and some pods of a Service are dropped in both directions, as behind a
-//! NetworkPolicy or a broken link. Nothing answers, and the pods stay Ready, because the kubelet reaches them. Each test
-//! takes half a minute; `just unreachable` measures longer faults for the table in `docs/cluster.md`.
+//! NetworkPolicy or a broken link. Nothing answers, and the pods stay Ready, because the kubelet reaches them. Each
+//! test takes half a minute; `just unreachable` measures longer faults for the table in `docs/cluster.md`.
 
 mod outcome;
 
@@ -105,8 +105,8 @@ fn rolling_restart_without_grace() -> Scenario {
 
 /// Requests fail only on connections that were open before the event, and each of these loses one. How many are open
 /// depends on how many requests were under way at once, so the bound is generous: twice what was seen. A client that
-/// does not know which endpoints are unreachable loses a hundred and more, except with one of four pods: then requests in
-/// flight keep the policy away from the pod, whatever is known.
+/// does not know which endpoints are unreachable loses a hundred and more, except with one of four pods: then requests
+/// in flight keep the policy away from the pod, whatever is known.
 const CUT: usize = 24;
 
 const SHORT: Duration = Duration::from_secs(15);
