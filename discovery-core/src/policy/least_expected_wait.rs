@@ -18,6 +18,8 @@ use super::{Decision, LoadedEndpoints, PickArgs, Picker, Policy, Rng, rng::scale
 /// * Where weights differ, 5 endpoints are drawn by weight and compared.
 /// * Endpoints whose estimates differ by less than half, or by less than 0.1 ms, are equal, and one of them is
 ///   drawn: requests one after the other reach all of them.
+///
+/// A pick costs several times that of [`LeastRequest`](super::LeastRequest), because more endpoints are compared.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct LeastExpectedWait {}

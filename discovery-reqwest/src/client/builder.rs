@@ -8,7 +8,12 @@ use std::{
 
 use discovery_core::{Resolver, policy::retry::REMOVED_SILENCE};
 
-use super::{Client, attempt, connector::ConnectorLayer, endpoint_port::Scout, proxied::SystemProxies};
+use super::{
+    Client, attempt,
+    connector::ConnectorLayer,
+    endpoint_port::Scout,
+    proxied::{self, SystemProxies},
+};
 #[cfg(feature = "cookies")]
 use crate::cookies::{FilteredCookies, ServiceCookies};
 use crate::{Error, cache::Limits, dns::RedirectResolver};
@@ -324,16 +329,10 @@ impl ClientBuilder {
     /// If `reqwest::ClientBuilder::build` rejects the configuration, which is tried once here.
     pub fn build(mut self) -> Result<Client, Error> {
         let template = self.settings.client(false).build().map_err(Error::client)?;
-        self.settings.own_proxy = has_proxy(&template);
+        self.settings.own_proxy = proxied::has_proxy(&template);
         let proxies = if self.settings.proxies { SystemProxies::read() } else { SystemProxies::none() };
         Ok(Client::assemble(self.resolver, self.settings, proxies, template))
     }
-}
-
-/// Whether a client that does not use the proxies of the environment has one. reqwest shows it only in its `Debug`; a test
-/// compares.
-fn has_proxy(client: &reqwest::Client) -> bool {
-    format!("{client:?}").contains("proxies: ")
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -341,18 +340,5 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("endpoint_timeout", &self.settings.endpoint_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_whether_a_client_has_a_proxy() {
-        let proxy = reqwest::Proxy::all("http://127.0.0.1:3128").unwrap();
-        let builder = || reqwest::Client::builder().no_proxy();
-        assert!(!has_proxy(&builder().build().unwrap()));
-        assert!(has_proxy(&builder().proxy(proxy).build().unwrap()));
     }
 }

@@ -57,3 +57,22 @@ impl Proxied {
         response.map(without_user_info).map_err(|error| Error::request(error, 1).with_note(Note::Proxy))
     }
 }
+
+/// Whether a client that does not use the proxies of the environment has one. reqwest shows it only in its `Debug`; a test
+/// compares.
+pub(super) fn has_proxy(client: &reqwest::Client) -> bool {
+    format!("{client:?}").contains("proxies: ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_whether_a_client_has_a_proxy() {
+        let proxy = reqwest::Proxy::all("http://127.0.0.1:3128").unwrap();
+        let builder = || reqwest::Client::builder().no_proxy();
+        assert!(!has_proxy(&builder().build().unwrap()));
+        assert!(has_proxy(&builder().proxy(proxy).build().unwrap()));
+    }
+}
