@@ -183,13 +183,13 @@
 //! [`ResolverBuilder::source`](discovery_core::ResolverBuilder::source). The registry's own host is resolved by another
 //! resolver: that of the client which the source is built with.
 //!
-//! **Names.** A host of one label is looked up as an application, in any case, and then as a VIP. Of an application with
-//! several VIPs, the instances count whose VIP is the host, or all if none has it. Only instances that are UP and have an
-//! address become endpoints. The address is the `ipAddr` of the record, else its `hostName`;
+//! **Names.** A host of one label is looked up as an application, in any case, and then as a VIP. Of an application
+//! with several VIPs, the instances count whose VIP is the host, or all if none has it. Only instances that are UP and
+//! have an address become endpoints. The address is the `ipAddr` of the record, else its `hostName`;
 //! [`EurekaSourceBuilder::prefer_ip_address`] reverses the order.
 //!
-//! **Trust.** Every registrant chooses the names that it registers. The source therefore answers no name with dots, such
-//! as `kubernetes.default.svc` or `api.example.com`, unless [`EurekaSourceBuilder::names`] accepts the name. An
+//! **Trust.** Every registrant chooses the names that it registers. The source therefore answers no name with dots,
+//! such as `kubernetes.default.svc` or `api.example.com`, unless [`EurekaSourceBuilder::names`] accepts the name. An
 //! application owns its name; of other names, a VIP that several applications claim leads nowhere by default.
 //!
 //! | target | instances | port |

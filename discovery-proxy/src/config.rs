@@ -55,8 +55,9 @@ impl Config {
     }
 
     /// Sets whether a Service whose source ranges are all malformed, or of the other family, admits no one to its load
-    /// balancer's addresses. kube-proxy skips such ranges, and without any range it admits everyone, which is the default.
-    /// Userspace mode has no source ranges. [`Changes::warnings`](crate::Changes) names such Services in either case.
+    /// balancer's addresses. kube-proxy skips such ranges, and without any range it admits everyone, which is the
+    /// default. Userspace mode has no source ranges. [`Changes::warnings`](crate::Changes) names such Services in
+    /// either case.
     #[must_use]
     pub fn with_strict_source_ranges(mut self, strict: bool) -> Self {
         self.strict_source_ranges = strict;

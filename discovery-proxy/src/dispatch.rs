@@ -5,9 +5,9 @@
 //!
 //! When two ports claim the same address, protocol and number, the real modes differ and none of them promises a
 //! result. Here a cluster IP wins against an external IP and a load balancer's address, so that no Service can take the
-//! traffic to the cluster IP of another one (CVE-2020-8554). Otherwise the smallest name wins, and the next takes over when
-//! the winner is deleted. Within one port, the
-//! cluster IP comes before external IPs, and external IPs come before the load balancer's addresses.
+//! traffic to the cluster IP of another one (CVE-2020-8554). Otherwise the smallest name wins, and the next takes over
+//! when the winner is deleted. Within one port, the cluster IP comes before external IPs, and external IPs come before
+//! the load balancer's addresses.
 
 use std::{
     collections::BTreeMap,

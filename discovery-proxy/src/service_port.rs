@@ -93,7 +93,8 @@ pub struct ServicePortInfo {
     /// The clients that may use the load balancer's addresses; every client if empty.
     pub source_ranges: Vec<Cidr>,
     /// Whether the Service has source ranges, and none that can be read and is of this family. kube-proxy then admits
-    /// everyone to the load balancer's addresses; see [`Config::with_strict_source_ranges`](crate::Config::with_strict_source_ranges).
+    /// everyone to the load balancer's addresses; see
+    /// [`Config::with_strict_source_ranges`](crate::Config::with_strict_source_ranges).
     pub source_ranges_unusable: bool,
     /// How long session affinity remembers a client; `None` without session affinity.
     pub affinity: Option<Duration>,

@@ -73,6 +73,7 @@ fn keeping_a_request_in_flight_until_its_body_has_ended_takes_few_allocations() 
 const FOR_GET: f64 = 5.0;
 /// The same and the text of the URL.
 const FOR_POST: f64 = 6.0;
-/// A layer is around the connector: it connects to the endpoint's port, and says whether a request waits for a connection.
-/// reqwest boxes such a connector twice, and hyper clones it for each request: ten allocations more than without a layer.
+/// A layer is around the connector: it connects to the endpoint's port, and says whether a request waits for a
+/// connection. reqwest boxes such a connector twice, and hyper clones it for each request: ten allocations more than
+/// without a layer.
 const FOR_LAYER: f64 = 10.0;

@@ -22,8 +22,8 @@ impl AddressFilter {
         Self { deny_private }
     }
 
-    /// Takes the refused addresses out of the answer of `source`, and says so in its evidence. An answer of nothing else
-    /// has failed: it is not a negative answer, and the endpoints that are known stay in use.
+    /// Takes the refused addresses out of the answer of `source`, and says so in its evidence. An answer of nothing
+    /// else has failed: it is not a negative answer, and the endpoints that are known stay in use.
     pub(super) fn apply(self, source: &str, update: &mut Update) {
         let State::Ready(endpoints) = &mut update.state else { return };
         let scope = update.address_scope;
@@ -45,9 +45,9 @@ impl AddressFilter {
         let rule = if scope.is_remote() && self.deny_private {
             "private addresses are denied for hosts and registries (`deny_private`)"
         } else {
-            "an endpoint cannot have it here"
+            "no endpoint of this source may have such an address"
         };
-        let text = format!("refused {}{more}: {rule}", refused.join(", "));
+        let text = format!("refused: {}{more}; {rule}", refused.join(", "));
         endpoints.retain_mut(|endpoint| match endpoint.with_addrs_that(|ip| refusal(ip).is_none()) {
             Some(kept) => {
                 *endpoint = kept;

@@ -85,16 +85,17 @@ impl ResolverBuilder {
         self
     }
 
-    /// Lets no name fall through from the cluster to the internet: `orders.dev` is Service `orders` of namespace `dev`, or
-    /// an error, although `.dev` is a top-level domain. A host is then written with the final dot, as in
+    /// Lets no name fall through from the cluster to the internet: `orders.dev` is Service `orders` of namespace `dev`,
+    /// or an error, although `.dev` is a top-level domain. A host is then written with the final dot, as in
     /// `api.example.com.`. Off by default.
     pub fn cluster_only(mut self, on: bool) -> Self {
         self.explicit.cluster_only = Some(on);
         self
     }
 
-    /// Refuses private, loopback and link-local addresses from DNS for hosts, and from registries: a host on the internet
-    /// cannot lead requests to machines inside (DNS rebinding). Off by default, because the hosts of a company are private.
+    /// Refuses private, loopback and link-local addresses from DNS for hosts, and from registries: a host on the
+    /// internet cannot lead requests to machines inside (DNS rebinding). Off by default, because the hosts of a company
+    /// are private.
     pub fn deny_private(mut self, on: bool) -> Self {
         self.explicit.deny_private = Some(on);
         self

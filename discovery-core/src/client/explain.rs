@@ -38,7 +38,7 @@ pub struct Explanation {
 impl Explanation {
     /// Before the first answer: the sources may not have been queried yet, or be about to answer.
     pub(super) fn new(target: Target, endpoints: Arc<EndpointSet>) -> Self {
-        let freshness = "without an answer of the sources so far".to_owned();
+        let freshness = "waiting for the first answer".to_owned();
         Self {
             target,
             context: Vec::new(),

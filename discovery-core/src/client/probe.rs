@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, runtime::Handle};
 
 use super::{state::TargetState, upstream::Upstream};
 use crate::{
-    entropy,
+    clock, entropy,
     policy::{BACKOFF_MAX, LoadedEndpoint, Probing, Reachability, backoff},
 };
 
@@ -18,21 +18,21 @@ impl Upstream {
     /// Opens TCP connections to an [unreachable](Reachability::Unreachable) endpoint in the background until one is
     /// established, and closes that connection. The endpoint is usable again then.
     ///
-    /// `unreachable` is [`Pick::loaded_endpoint`](crate::policy::Pick::loaded_endpoint) of a request that could not connect.
-    /// Call this when requests use TCP and connect to the addresses of the endpoint themselves, not through a proxy.
-    /// `default_port` stands for a port of 0, and each connection may take `connect_timeout`.
+    /// `unreachable` is [`Pick::loaded_endpoint`](crate::policy::Pick::loaded_endpoint) of a request that could not
+    /// connect. Call this when requests use TCP and connect to the addresses of the endpoint themselves, not through a
+    /// proxy. `default_port` stands for a port of 0, and each connection may take `connect_timeout`.
     ///
-    /// The pause before a connection is 0.25 s and doubles with each failure, by up to a quarter more or less: to 10 s while
-    /// connections are refused, and to 1.5 s while nothing answers, because such a connection waits long enough by itself.
-    /// While the endpoint is probed, no request is sent to it to find out. At most one connection per endpoint and 16 per
-    /// target are under way. The task ends when the endpoint is usable or has left the set, or when the last handle to the
-    /// upstream is dropped. Outside of a Tokio runtime, nothing happens.
+    /// The pause before a connection is 0.25 s and doubles with each failure, by up to a quarter more or less: to 10 s
+    /// while connections are refused, and to 1.5 s while nothing answers, because such a connection waits long enough
+    /// by itself. While the endpoint is probed, no request is sent to it to find out. At most one connection per
+    /// endpoint and 16 per target are under way. The task ends when the endpoint is usable or has left the set, or when
+    /// the last handle to the upstream is dropped. Outside of a Tokio runtime, nothing happens.
     pub fn probe(&self, unreachable: &Arc<LoadedEndpoint>, default_port: u16, connect_timeout: Duration) {
         let load = unreachable.load();
         if load.reachability() != Reachability::Unreachable {
             return;
         }
-        let (Ok(runtime), Some(probing)) = (Handle::try_current(), load.begin_probing()) else { return };
+        let (Ok(runtime), Some(probing)) = (Handle::try_current(), load.begin_probing(clock::now())) else { return };
         let probe =
             Probe { endpoint: unreachable.clone(), state: Arc::downgrade(self.state()), default_port, connect_timeout };
         runtime.spawn(probe.run(probing));
@@ -52,9 +52,15 @@ impl Probe {
         loop {
             let jitter = 0.75 + entropy::unit() / 2.0;
             tokio::time::sleep(backoff(failures, pause_max).mul_f64(jitter)).await;
+            probing.go_on(clock::now());
             let Some(places) = self.places() else { return };
             // Never an error: the semaphore is not closed.
-            let _place = places.acquire().await;
+            let _place = loop {
+                match tokio::time::timeout(SIGN_OF_LIFE, places.acquire()).await {
+                    Ok(place) => break place,
+                    Err(_) => probing.go_on(clock::now()),
+                }
+            };
             if self.places().is_none() {
                 return;
             }
@@ -103,9 +109,13 @@ enum Connected {
     Silent,
 }
 
+/// The time between two signs of life of a probe that waits for a place.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
 /// How many connections of one target are probed at once: enough for a zone that comes back, and few descriptors.
 pub(super) const PROBES: usize = 16;
 
-/// The longest pause after a probe that nothing answered. A network that heals gives no other sign, and requests crowd at
-/// the endpoints that are left meanwhile. A refused connection costs the pod more, and means that no process listens.
+/// The longest pause after a probe that nothing answered. A network that heals gives no other sign, and requests crowd
+/// at the endpoints that are left meanwhile. A refused connection costs the pod more, and means that no process
+/// listens.
 const SILENT_BACKOFF_MAX: Duration = Duration::from_millis(1_500);

@@ -78,7 +78,8 @@ impl Upstream {
         state.pick(&state.load(), tried).map(|(_, pick)| pick)
     }
 
-    /// Connects to an endpoint over TCP, with the default settings of [`TcpConnector`], and to another one if that fails.
+    /// Connects to an endpoint over TCP, with the default settings of [`TcpConnector`], and to another one if that
+    /// fails.
     ///
     /// # Errors
     /// As [`TcpConnector::connect`].
@@ -89,9 +90,9 @@ impl Upstream {
         TcpConnector::new(self.clone()).connect().await
     }
 
-    /// Returns the addresses of different endpoints, in the order in which the policy picks them: for clients that take a
-    /// list of addresses and choose by themselves. At most 64, as many as such a client tries; empty while there is no
-    /// endpoint.
+    /// Returns the addresses of different endpoints, in the order in which the policy picks them: for clients that take
+    /// a list of addresses and choose by themselves. At most 64, as many as such a client tries; empty while there is
+    /// no endpoint.
     ///
     /// The list is a snapshot, and an address in it does not count in the load of its endpoint.
     #[must_use]

@@ -54,6 +54,13 @@ impl Endpoint {
         self
     }
 
+    /// This machine, at both of its loopback addresses: one backend, whichever of them the server listens on.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn localhost(port: u16) -> Self {
+        use std::net::{Ipv4Addr, Ipv6Addr};
+        Self::new((Ipv4Addr::LOCALHOST, port).into()).with_addr((Ipv6Addr::LOCALHOST, port).into())
+    }
+
     /// Sets the pod's host name.
     #[must_use]
     pub fn with_hostname(mut self, hostname: Hostname) -> Self {

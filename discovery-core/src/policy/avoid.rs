@@ -5,8 +5,8 @@ use super::{Decision, LoadedEndpoints, PickArgs, level::Level, rng::scale};
 /// What to pick instead of `first`, which is unreachable.
 ///
 /// A usable endpoint of the first priority that has one. Where fewer than half of a priority are usable, all of its
-/// endpoints are used (Envoy's panic threshold): the few that are left could not bear the load of all. Where none of them
-/// is usable, `first` is as good as any other.
+/// endpoints are used (Envoy's panic threshold): the few that are left could not bear the load of all. Where none of
+/// them is usable, `first` is as good as any other.
 #[cold]
 pub(super) fn unreachable(
     levels: &[Level],

@@ -257,8 +257,8 @@ const WEIGHTED_DRAWS: usize = 5;
 /// The sizes of the arrays for fewer candidates; the smallest holds [`WEIGHTED_DRAWS`].
 const FEW: usize = 8;
 const SOME: usize = 32;
-/// Estimates that differ by a smaller factor are equal: the means of 20 samples each of an exponential latency differ by
-/// as much.
+/// Estimates that differ by a smaller factor are equal: the means of 20 samples each of an exponential latency differ
+/// by as much.
 const EQUAL: f32 = 1.5;
 /// Estimates that differ by less are equal, in seconds: the client's own scheduling takes as long.
 const EQUAL_SECONDS: f32 = 1e-4;

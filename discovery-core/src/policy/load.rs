@@ -118,8 +118,8 @@ impl Load {
         self.reach.get()
     }
 
-    /// Reports that a connection to the endpoint was established, whether or not for a request: the endpoint is no longer
-    /// unreachable, and its penalty ends.
+    /// Reports that a connection to the endpoint was established, for a request or for a probe. The endpoint becomes
+    /// reachable, and its penalty ends.
     pub fn connected(&self) {
         if self.is_unreachable() {
             self.penalty.store(0, Relaxed);
@@ -183,8 +183,8 @@ impl Load {
 
     /// Returns a guard for a probe in the background; `None` if there is one already.
     #[cfg(feature = "resolver")]
-    pub(crate) fn begin_probing(self: &Arc<Self>) -> Option<Probing> {
-        self.reach.begin_probing().then(|| Probing(self.clone()))
+    pub(crate) fn begin_probing(self: &Arc<Self>, now: Instant) -> Option<Probing> {
+        self.reach.begin_probing(self.millis(now)).then(|| Probing(self.clone()))
     }
 
     #[inline]
@@ -228,6 +228,11 @@ impl Probing {
     /// The load of the endpoint.
     pub(crate) fn load(&self) -> &Load {
         &self.0
+    }
+
+    /// The probe is still under way at `now`. Without this for a minute, requests find out again.
+    pub(crate) fn go_on(&self, now: Instant) {
+        self.0.reach.go_on_probing(self.0.millis(now));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether connections to an endpoint can be established.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -24,10 +24,11 @@ pub enum Reachability {
 /// request in each back-off period is the trial.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    /// The kind in the highest 2 bits, the count of failed periods, and below them the end of the back-off in milliseconds
-    /// since the load's epoch.
+    /// The kind in the highest 2 bits, the count of failed periods, and below them the end of the back-off in
+    /// milliseconds since the load's epoch.
     word: AtomicU64,
-    is_probed: AtomicBool,
+    /// Until when a probe in the background decides, in milliseconds since the load's epoch; 0 without a probe.
+    probed_until: AtomicU64,
 }
 
 impl Reach {
@@ -57,8 +58,8 @@ impl Reach {
         self.word.store(0, Relaxed);
     }
 
-    /// A connection could not be established at `now`, in milliseconds. Of failures in one back-off period the first counts:
-    /// the requests that were under way together fail together.
+    /// A connection could not be established at `now`, in milliseconds. Of failures in one back-off period the first
+    /// counts: the requests that were under way together fail together.
     pub(super) fn failed(&self, now: u64) {
         let _ = self.word.fetch_update(Relaxed, Relaxed, |word| {
             let period = Period::unpack(word);
@@ -66,10 +67,10 @@ impl Reach {
         });
     }
 
-    /// Whether a request at `now` may find out whether the endpoint is reachable again: one in each back-off period, and
-    /// none while the endpoint is probed in the background.
+    /// Whether a request at `now` may find out whether the endpoint is reachable again: one in each back-off period,
+    /// and none while the endpoint is probed in the background.
     pub(super) fn may_try(&self, now: u64) -> bool {
-        if self.is_probed.load(Relaxed) {
+        if now < self.probed_until.load(Relaxed) {
             return false;
         }
         let word = self.word.load(Relaxed);
@@ -77,15 +78,22 @@ impl Reach {
         now >= period.until && self.word.compare_exchange(word, period.next(now), Relaxed, Relaxed).is_ok()
     }
 
-    /// Returns `false` if the endpoint is probed already.
+    /// Returns `false` if the endpoint is probed already. The probe decides for [`PROBE_LEASE`], unless it
+    /// [goes on](Self::go_on_probing).
     #[cfg(any(test, feature = "resolver"))]
-    pub(super) fn begin_probing(&self) -> bool {
-        !self.is_probed.swap(true, Relaxed)
+    pub(super) fn begin_probing(&self, now: u64) -> bool {
+        let lease = |until: u64| (until <= now).then(|| now.saturating_add(PROBE_LEASE));
+        self.probed_until.fetch_update(Relaxed, Relaxed, lease).is_ok()
+    }
+
+    #[cfg(any(test, feature = "resolver"))]
+    pub(super) fn go_on_probing(&self, now: u64) {
+        self.probed_until.store(now.saturating_add(PROBE_LEASE), Relaxed);
     }
 
     #[cfg(any(test, feature = "resolver"))]
     pub(super) fn end_probing(&self) {
-        self.is_probed.store(false, Relaxed);
+        self.probed_until.store(0, Relaxed);
     }
 }
 
@@ -123,6 +131,11 @@ const BACKOFF: Duration = Duration::from_millis(250);
 /// The longest pause. A pod that stays away for longer has usually been replaced, and then the sources say so.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
+/// How long a probe decides without a sign of life, in milliseconds. The task of a probe may be on a runtime that is not
+/// driven any more, and then requests have to find out. Longer than a pause and a connection take.
+#[cfg(any(test, feature = "resolver"))]
+const PROBE_LEASE: u64 = 60_000;
+
 const CONNECTED: u64 = 1;
 const UNREACHABLE: u64 = 2;
 const KIND_SHIFT: u32 = 62;
@@ -156,10 +169,21 @@ mod tests {
     fn no_request_is_the_trial_while_the_endpoint_is_probed() {
         let reach = Reach::default();
         reach.failed(0);
-        assert!(reach.begin_probing() && !reach.begin_probing());
-        assert!(!reach.may_try(1_000_000));
+        assert!(reach.begin_probing(1_000) && !reach.begin_probing(1_000));
+        assert!(!reach.may_try(60_999));
+        reach.go_on_probing(50_000);
+        assert!(!reach.may_try(109_999));
         reach.end_probing();
-        assert!(reach.may_try(1_000_000));
+        assert!(reach.may_try(109_999));
+    }
+
+    #[test]
+    fn a_probe_whose_runtime_is_not_driven_does_not_decide_for_ever() {
+        let reach = Reach::default();
+        reach.failed(0);
+        assert!(reach.begin_probing(1_000));
+        assert!(!reach.may_try(1_000 + PROBE_LEASE - 1) && reach.may_try(1_000 + PROBE_LEASE));
+        assert!(reach.begin_probing(1_000 + PROBE_LEASE), "another runtime takes over");
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::endpoint::{Endpoint, EndpointSet};
 /// While a priority has [retained](Endpoint::is_retained) endpoints, an endpoint with a connection to spare comes before
 /// one that needs a new connection, and a new connection uses the newest answer.
 ///
-/// An endpoint whose last connection could not be established gets no request while another one of its priority is usable,
-/// unless fewer than half of the priority are usable: then all are used.
+/// An endpoint whose last connection could not be established gets no request while another one of its priority is
+/// usable, unless fewer than half of the priority are usable: then all are used.
 ///
 /// Endpoints of weight 0 are the last of their priority: beside others that have a weight, they get all together at most
 /// one request in a hundred, and are used when the others have been tried (RFC 2782).

@@ -20,18 +20,18 @@ impl AddressScope {
     /// variable, a file of this machine, a source of your own. The default.
     pub const LOCAL: Self = Self { refuses_loopback: false, refuses_link_local: false, is_remote: false };
 
-    /// The answer is that of the cluster: EndpointSlices, and DNS below the cluster's domain. A pod has neither a loopback
-    /// nor a link-local address as the others see it, and the API server forbids both for endpoints
-    /// (`ValidateEndpointIP`). Whoever names them wants a request to go to this pod's own ports, or to the credentials that
-    /// clouds serve at 169.254.169.254.
+    /// The answer is that of the cluster: EndpointSlices, and DNS below the cluster's domain. A pod has neither a
+    /// loopback nor a link-local address as the others see it, and the API server forbids both for endpoints
+    /// (`ValidateEndpointIP`). With such an address, an attacker directs requests to this pod's own ports, or to the
+    /// credentials that clouds serve at 169.254.169.254.
     pub const CLUSTER: Self = Self { refuses_loopback: true, refuses_link_local: true, is_remote: false };
 
-    /// The answer is that of a stranger: public DNS, or a registry. Such an answer may name private addresses, unless the
-    /// resolver has [`deny_private`](crate::context::Settings::deny_private).
+    /// The answer is that of a stranger: public DNS, or a registry. Such an answer may name private addresses, unless
+    /// the resolver has [`deny_private`](crate::context::Settings::deny_private).
     pub const REMOTE: Self = Self { refuses_loopback: false, refuses_link_local: false, is_remote: true };
 
-    /// Accepts loopback addresses if the server that answers has itself one: it then runs on this machine, and so may its
-    /// pods. That is how test doubles run.
+    /// Accepts loopback addresses if the server that answers has itself one: it then runs on this machine, and so may
+    /// its pods. That is how test doubles run.
     #[must_use]
     pub const fn accepting_loopback_if(self, server_is_here: bool) -> Self {
         Self { refuses_loopback: self.refuses_loopback && !server_is_here, ..self }

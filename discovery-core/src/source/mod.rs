@@ -19,12 +19,16 @@ pub mod kubernetes;
 pub(crate) mod overrides;
 #[cfg(feature = "resolver")]
 pub(crate) mod routes;
+#[cfg(feature = "resolver")]
+mod stand_in;
 mod update;
 #[cfg(feature = "resolver")]
 mod urgency;
 
 pub use address_scope::AddressScope;
 pub use contract::{BoxFuture, Lookup, Source};
+#[cfg(feature = "resolver")]
+pub(crate) use stand_in::stand_in;
 pub use update::{AddressKind, Evidence, State, Update};
 #[cfg(feature = "resolver")]
 pub(crate) use urgency::{RoundUrgency, Urgency};

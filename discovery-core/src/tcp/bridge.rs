@@ -18,12 +18,12 @@ use crate::{Error, error::Kind};
 /// How long the listener rests after an error, which is lack of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Listens on loopback, and carries each connection to an endpoint of a target: for drivers that take a host and a port and
-/// nothing else.
+/// Listens on loopback, and carries each connection to an endpoint of a target: for drivers that take a host and a port
+/// and nothing else.
 ///
 /// The driver connects to [`local_addr`](Self::local_addr). Each of its connections goes to an endpoint that the policy
-/// picks, and stays there. If no endpoint can be reached, the driver's connection is reset, and a warning in the log says
-/// why. A connection is carried until both directions have ended; neither has a time limit.
+/// picks, and stays there. If no endpoint can be reached, the driver's connection is reset, and a warning in the log
+/// says why. A connection is carried until both directions have ended; neither has a time limit.
 ///
 /// Everybody on the machine, and in a pod each of its containers, can connect to the listener.
 ///
@@ -84,7 +84,8 @@ async fn serve(listener: TcpListener, connector: TcpConnector) {
                     connections.spawn(carry(client, connector.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(target = %connector.upstream().target(), %error, "a bridge cannot accept a connection");
+                    let target = connector.upstream().target();
+                    tracing::warn!(%target, %error, "a bridge cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

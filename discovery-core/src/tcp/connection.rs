@@ -98,7 +98,7 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// The peer may have closed the connection before, which is no failure.
+    /// Records nothing: the peer may have closed the connection already, and that is not a failure.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }

@@ -13,20 +13,21 @@ use crate::{
     policy::{Outcome, Pick, Tried},
 };
 
-/// How long one endpoint has. Pods of one cluster answer a SYN within milliseconds, and a lost SYN is sent again after 1 s
-/// (RFC 6298): who has not answered by then is likely to be gone.
+/// How long one endpoint has. Pods of one cluster answer a SYN within milliseconds, and a lost SYN is sent again after
+/// 1 s (RFC 6298): who has not answered by then is likely to be gone.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a connection waits for an endpoint, as HTTP requests do.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How many endpoints are tried: enough to get past a node that is lost with some of the pods, in a time that callers bear.
+/// How many endpoints are tried: enough to get past a node that is lost with some of the pods, in a time that callers
+/// bear.
 const MAX_ENDPOINTS: usize = 5;
 
 /// Makes TCP connections to the endpoints of a target. Cheap to clone.
 ///
-/// An endpoint that cannot be reached gets no connection while another one is usable, and is probed in the background until
-/// it can be reached again ([`Upstream::probe`]). The sources are asked for the target again.
+/// An endpoint that cannot be reached gets no connection while another one is usable, and is probed in the background
+/// until it can be reached again ([`Upstream::probe`]). The sources are asked for the target again.
 #[derive(Clone)]
 pub struct TcpConnector {
     upstream: Upstream,
@@ -54,8 +55,8 @@ impl TcpConnector {
         self
     }
 
-    /// Sets how long a connection waits while the target has no endpoint; 3 s by default. With zero it waits only for the
-    /// first answer of the sources.
+    /// Sets how long a connection waits while the target has no endpoint; 3 s by default. With zero it waits only for
+    /// the first answer of the sources.
     #[must_use]
     pub fn with_endpoint_timeout(mut self, timeout: Duration) -> Self {
         self.endpoint_timeout = timeout;
@@ -75,8 +76,8 @@ impl TcpConnector {
         &self.upstream
     }
 
-    /// Connects to an endpoint that the policy picks, or to another one if that fails. An endpoint with several addresses
-    /// is one backend: they are raced (RFC 8305).
+    /// Connects to an endpoint that the policy picks, or to another one if that fails. An endpoint with several
+    /// addresses is one backend: they are raced (RFC 8305).
     ///
     /// # Errors
     /// * As [`Upstream::pick`], when there is no endpoint.
@@ -89,8 +90,7 @@ impl TcpConnector {
     pub async fn connect(&self) -> Result<Connection, Error> {
         let target = self.upstream.target();
         if target.protocol() != Protocol::Tcp {
-            let text =
-                format!("`{target}` is a target of {}; use a name with `_tcp` to connect to it", target.protocol());
+            let text = format!("`{target}` names a {} port, not a TCP port; use a name with `_tcp`", target.protocol());
             return Err(Error::config(text));
         }
         let mut tried = Tried::default();

@@ -6,8 +6,8 @@
 //! | a list of addresses: bootstrap servers | [`Upstream::addrs`](crate::Upstream::addrs) |
 //! | a host and a port only | a [`Bridge`], which listens on loopback |
 //!
-//! Each connection goes to an endpoint that the resolver's policy picks, and counts in the load of that endpoint until it is
-//! closed. Nothing is sent while a connection is established, so that a failed attempt goes to another endpoint.
+//! Each connection goes to an endpoint that the resolver's policy picks, and counts in the load of that endpoint until
+//! it is closed. Nothing is sent while a connection is established, so that a failed attempt goes to another endpoint.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

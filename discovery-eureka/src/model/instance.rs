@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
+use discovery_core::endpoint::SpecialAddress;
+
 use super::Lease;
 
 /// One instance of an application, as the registry holds it.
@@ -138,11 +140,12 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
 /// Returns whether a connection to the address can lead to an instance on another machine or on this one, whatever the
 /// reader's own addresses are.
 pub(crate) fn can_lead_to_instance(ip: &IpAddr) -> bool {
-    let is_special = match ip {
-        IpAddr::V4(v4) => v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !is_special && !ip.is_unspecified() && !ip.is_multicast()
+    match SpecialAddress::of(*ip) {
+        // Without the zone, a link-local address of IPv6 names no interface.
+        Some(SpecialAddress::LinkLocal) => ip.is_ipv4(),
+        Some(special) => !special.is_unusable(),
+        None => true,
+    }
 }
 
 /// The pages that an instance registered, as unparsed text.

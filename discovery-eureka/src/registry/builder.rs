@@ -39,9 +39,10 @@ impl RegistryBuilder {
     /// Sends `Authorization: Bearer ` and the token that `token` returns, instead of the user and password of a URL.
     ///
     /// `token` is called for each request, within the timeout of the request, and once more if the registry responds
-    /// with 401: a token that differs from the first one is tried at once. Return a token that is valid now, such as the
-    /// content of a file that Kubernetes rotates, and cache a token that is expensive to get. White space around the
-    /// token is ignored. An `http` URL of another machine is an error, because it would show the token. Tokens never appear in errors, logs or `Debug`.
+    /// with 401: a token that differs from the first one is tried at once. Return a token that is valid now, such as
+    /// the content of a file that Kubernetes rotates, and cache a token that is expensive to get. White space around
+    /// the token is ignored. An `http` URL of another machine is an error, because it would show the token. Tokens
+    /// never appear in errors, logs or `Debug`.
     pub fn bearer_token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,

@@ -163,10 +163,10 @@ impl EurekaSourceBuilder {
     /// dots one by one, or by a suffix that is neither a namespace of the cluster nor a public domain. The condition
     /// gets the name in lower case; it must return at once. If it panics, the name is not accepted.
     ///
-    /// The application of a name owns that name: a VIP of other applications does not change where it leads. By default,
-    /// a VIP that several applications claim, none of which has that name, is a failure: known endpoints stay. With a
-    /// condition, or with [`vip`](Self::vip), such a VIP leads to the instances of all of them. A warning names the
-    /// applications.
+    /// The application of a name owns that name: a VIP of other applications does not change where it leads. By
+    /// default, a VIP that several applications claim, none of which has that name, is a failure: known endpoints stay.
+    /// With a condition, or with [`vip`](Self::vip), such a VIP leads to the instances of all of them. A warning names
+    /// the applications.
     ///
     /// ```
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -9,8 +9,8 @@ use std::{
 type Condition = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// The names that the registry may answer. Anyone who may register chooses the names in a registry, and the registry is
-/// asked before EndpointSlices and DNS: by default it answers names of one label only, and no names of Services in other
-/// namespaces and of hosts. Cheap to clone.
+/// asked before EndpointSlices and DNS: by default it answers names of one label only, and no names of Services in
+/// other namespaces and of hosts. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct AcceptedNames {
     /// The only VIP that is fetched.

@@ -71,8 +71,9 @@ impl ForwarderBuilder {
         self
     }
 
-    /// Sets how long a TCP connection may carry nothing, in either direction, before it is reset; from a millisecond to a
-    /// year. The default is 24 h, like kube-proxy's `--conntrack-tcp-timeout-established`. Keepalive probes are not data.
+    /// Sets how long a TCP connection may carry nothing, in either direction, before it is reset; from a millisecond to
+    /// a year. The default is 24 h, like kube-proxy's `--conntrack-tcp-timeout-established`. Keepalive probes are not
+    /// data.
     pub fn tcp_idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings.tcp_idle_timeout = timeout.clamp(Duration::from_millis(1), Duration::from_secs(365 * 86_400));
         self

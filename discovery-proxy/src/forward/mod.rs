@@ -99,15 +99,15 @@
 //! Connections and associations are counted and limited. The limits are clamped when the forwarder starts: an eighth of
 //! the descriptors of the process (RLIMIT_NOFILE), and 32 at least, stay for the rest of it. No client can take all:
 //!
-//! * Once half of a limit is taken, a source address that has a quarter of it gets no more: its connections are reset, its
-//!   datagrams lost. Clients behind one address, such as the pods of a node with masquerade, share that quarter.
+//! * Once half of a limit is taken, a source address that has a quarter of it gets no more: its connections are reset,
+//!   its datagrams lost. Clients behind one address, such as the pods of a node with masquerade, share that quarter.
 //! * The last eighth of a limit is for Services that have fewer than 16 connections, or associations.
 //! * At the limit, and at the share of its source, the oldest association without a reply gives way to a new one, as in
 //!   conntrack. An association with a reply stays until it is idle.
 //!
 //! Beyond that, at the limit, connections wait in the kernel's queue, and datagrams of new clients are lost. A TCP
-//! connection that carries nothing for [`ForwarderBuilder::tcp_idle_timeout`] is reset. When descriptors run out all the
-//! same, the forwarder pauses accepting and retries.
+//! connection that carries nothing for [`ForwarderBuilder::tcp_idle_timeout`] is reset. When descriptors run out all
+//! the same, the forwarder pauses accepting and retries.
 //!
 //! # What it touches
 //!

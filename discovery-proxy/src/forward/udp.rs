@@ -223,8 +223,8 @@ impl Associations {
         Ok(Place { _share: share, _permit: permit })
     }
 
-    /// Ends the oldest association without a reply, of any Service, and returns its place; with `source`, the oldest one
-    /// of this source address. `entries` are those of this table.
+    /// Ends the oldest association without a reply, of any Service, and returns its place; with `source`, the oldest
+    /// one of this source address. `entries` are those of this table.
     fn evict(&self, source: Option<IpAddr>, entries: &mut HashMap<SocketAddr, Entry>) -> bool {
         for _ in 0..EVICT_ATTEMPTS {
             let Some(oldest) = self.shared.unreplied.take_oldest(source) else { return false };

@@ -36,7 +36,8 @@ impl fmt::Display for Unsupported {
 impl error::Error for Unsupported {}
 
 /// Spells the values of an enum as the API does, in `as_str`, `Display` and `FromStr`. The values stand in the order in
-/// which the API server lists them in an error. With `or $default`, the API server reads the empty string as this value.
+/// which the API server lists them in an error. With `or $default`, the API server reads the empty string as this
+/// value.
 macro_rules! spelled {
     ($name:ident $(or $default:ident)?: $first:ident = $first_text:literal $(, $value:ident = $text:literal)+ $(,)?) => {
         impl $name {

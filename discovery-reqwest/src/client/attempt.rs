@@ -241,7 +241,8 @@ impl Drop for ConnectPhase {
 /// What came of waiting for a response.
 pub(super) enum Waited<R> {
     Response(R),
-    /// The attempt timeout is over, connecting takes too long, or the endpoint has left the set and is silent. The attempt is still under way.
+    /// The attempt timeout is over, connecting takes too long, or the endpoint has left the set and is silent. The
+    /// attempt is still under way.
     NoAnswer(AttemptFailure),
 }
 

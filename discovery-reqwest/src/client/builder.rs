@@ -257,10 +257,10 @@ impl ClientBuilder {
     /// [`REMOVED_SILENCE`](discovery_core::policy::retry::REMOVED_SILENCE) by default, which is 1 s. `Duration::MAX` switches
     /// this off.
     ///
-    /// This protects requests from nodes that die: connections to a dead node stay open, and nothing arrives on them. It
-    /// applies to idempotent requests that wait for the head of their response and whose body is not a stream. An endpoint
-    /// is silent while none of its requests receives anything. A request that has no other endpoint to go to, or no
-    /// attempt left, keeps waiting, and checks again after the same time.
+    /// This protects requests from nodes that die: connections to a dead node stay open, and nothing arrives on them.
+    /// It applies to idempotent requests that wait for the head of their response and whose body is not a stream. An
+    /// endpoint is silent while none of its requests receives anything. A request that has no other endpoint to go to,
+    /// or no attempt left, keeps waiting, and checks again after the same time.
     pub fn removed_silence(mut self, silence: Duration) -> Self {
         self.settings.removed_silence = silence;
         self

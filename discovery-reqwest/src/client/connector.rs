@@ -131,8 +131,8 @@ impl<T: Send + 'static> Drop for Connecting<T> {
 }
 
 thread_local! {
-    /// The endpoint that the request being polled cannot be sent to yet: its connection is being established, or could not
-    /// be. A request that got another connection meanwhile does not poll this one any more.
+    /// The endpoint that the request being polled cannot be sent to yet: its connection is being established, or could
+    /// not be. A request that got another connection meanwhile does not poll this one any more.
     static WAITING: Cell<Option<Arc<Connects>>> = const { Cell::new(None) };
 }
 

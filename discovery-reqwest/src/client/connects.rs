@@ -50,7 +50,8 @@ impl Connects {
         self.dialing.times.patience()
     }
 
-    /// How long a connection must have taken for a request that its caller gave up to say that the endpoint is unreachable.
+    /// How long a connection must have taken for a request that its caller gave up to say that the endpoint is
+    /// unreachable.
     pub(super) fn suspicious(&self) -> Duration {
         self.dialing.times.suspicious()
     }
@@ -63,8 +64,8 @@ impl Connects {
         }
     }
 
-    /// Requests cannot connect to the endpoint, which was reported with their picks: a connection in the background finds
-    /// out when it comes back.
+    /// Requests cannot connect to the endpoint, which was reported with their picks: a connection in the background
+    /// finds out when it comes back.
     pub(super) fn watch(&self, endpoint: &Arc<LoadedEndpoint>) {
         *self.unreachable() = Some(endpoint.clone());
         let Dialing { upstream, port, connect_timeout, is_direct, .. } = &*self.dialing;
@@ -136,7 +137,7 @@ impl ConnectTimes {
 /// The connection attempt delay of RFC 8305, section 5: longer than a round trip within a continent.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Three lost SYN packets in a row are no slow network.
+/// A slow network alone does not lose three SYN packets in a row.
 const PATIENCE_MAX: Duration = Duration::from_secs(3);
 
 /// While no connection was established yet: a TLS handshake over a long distance may take as long.

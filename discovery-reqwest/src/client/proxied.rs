@@ -58,8 +58,8 @@ impl Proxied {
     }
 }
 
-/// Whether a client that does not use the proxies of the environment has one. reqwest shows it only in its `Debug`; a test
-/// compares.
+/// Whether a client that does not use the proxies of the environment has one. reqwest shows it only in its `Debug`; a
+/// test compares.
 pub(super) fn has_proxy(client: &reqwest::Client) -> bool {
     format!("{client:?}").contains("proxies: ")
 }

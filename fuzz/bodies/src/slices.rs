@@ -1,5 +1,5 @@
-//! Whatever an API server lists as EndpointSlices, a lookup does not panic, and yields only endpoints that a request can
-//! be sent to.
+//! Whatever an API server lists as EndpointSlices, a lookup does not panic, and yields only endpoints that a request
+//! can be sent to.
 //!
 //! The input is a list of slices. It is read twice: as an API server's answer by the source of EndpointSlices, end to
 //! end over loopback since its parser is private, and as objects of the API by the proxy.

@@ -7,8 +7,8 @@
 //!
 //! Each answer is one line: the pod's name, its address and the address of the client. `/ready` answers 200. After
 //! SIGTERM the server accepts requests for another `--drain-ms`, like an application that gives its clients time to
-//! notice; then it finishes the open requests. With `--on-sigterm exit` it exits at once instead, like an application that
-//! does not handle the signal.
+//! notice; then it finishes the open requests. With `--on-sigterm exit` it exits at once instead, like an application
+//! that does not handle the signal.
 
 use std::{
     convert::Infallible,

@@ -65,7 +65,7 @@ async fn a_thousand_ports_of_one_client_leave_half_of_the_associations_to_others
     ask(&client(OTHER, at).await).await;
 }
 
-/// Many source addresses fill the table with datagrams that nobody answers, as a scan or spoofed addresses do.
+/// A scan, or a flood with spoofed addresses, fills the table with associations that never get a reply.
 #[tokio::test]
 async fn associations_without_a_reply_give_way_and_one_with_a_reply_stays() {
     let pod = UdpSocket::bind((addresses(1)[0], 0)).await.unwrap();

@@ -128,8 +128,8 @@ async fn there_is_no_source_outside_a_cluster() {
     assert!(KubernetesSource::builder("10.96.0.1:443").build().unwrap_err().is_config());
 }
 
-/// The API server forbids such endpoints (`ValidateEndpointIP`), but an older one, an aggregated one or a hostile one may
-/// have them. This server is on loopback, and so may its pods be.
+/// The API server forbids such endpoints (`ValidateEndpointIP`), but an older one, an aggregated one or a hostile one
+/// may have them. This server is on loopback, and so may its pods be.
 #[tokio::test]
 async fn a_slice_leads_to_no_link_local_address() {
     let (server, dns) = (ApiServer::start().await, FakeDns::start().await.unwrap());

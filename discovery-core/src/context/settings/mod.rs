@@ -31,7 +31,8 @@ pub struct Settings {
     pub dns_attempts: Option<u32>,
     /// How many DNS queries to one nameserver are in flight at most; 1 to 1024. The others wait.
     pub dns_in_flight: Option<u32>,
-    /// Where the requests for some names go instead: `name[:port]=address[:port], ...`, parsed when the resolver is built.
+    /// Where the requests for some names go instead: `name[:port]=address[:port], ...`, parsed when the resolver is
+    /// built.
     pub overrides: Option<String>,
     /// A file of more overrides, which is read again when it changes.
     pub overrides_file: Option<PathBuf>,

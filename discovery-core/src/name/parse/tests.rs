@@ -92,8 +92,8 @@ fn an_srv_name_is_another_target_where_its_host_could_be_a_pod() {
     }
 }
 
-/// Kubernetes allows a port name without a letter in a `ServicePort` (`ServicePort.name` is a `DNS_LABEL`). After `:` it
-/// would be a number.
+/// Kubernetes allows a port name without a letter in a `ServicePort` (`ServicePort.name` is a `DNS_LABEL`). After `:`
+/// it would be a number.
 #[test]
 fn a_port_name_of_digits_prints_as_an_srv_name() {
     for srv in ["_8083._tcp.orders", "_8083._tcp.orders.", "_0._tcp.orders.shop.svc", "_8083._tcp.orders.shop"] {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Whether a much slower answer than usual has been confirmed by a later request.
 ///
 /// One pause, such as a garbage collection, delays the requests that are in flight at that moment. A slow endpoint
-/// delays the next request too. Until a request that started after the slow answer has shown which of the two it is, the
-/// endpoint is in doubt, and its estimate soon returns to the fleet's mean.
+/// delays the next request too. Until a request that started after the slow answer has shown which of the two it is,
+/// the endpoint is in doubt, and its estimate soon returns to the fleet's mean.
 #[derive(Debug, Default)]
 pub(super) struct Doubt(
     /// When the slow answer arrived, in nanoseconds; [`NONE`] or [`CONFIRMED`].

@@ -30,8 +30,8 @@ use self::{
 /// started, the estimate is at least 3 times the age of that request, up to 20 times the fleet's mean.
 ///
 /// A successful answer that took more than 4 times the fleet's mean is in doubt until a later request shows that the
-/// endpoint is slow. Meanwhile the estimate approaches the fleet's mean by half in 1.4 s, so that one pause does not keep
-/// requests away for long.
+/// endpoint is slow. Meanwhile the estimate approaches the fleet's mean by half in 1.4 s, so that one pause does not
+/// keep requests away for long.
 ///
 /// A failed request counts as 50 times the fleet's mean, since an endpoint that fails fast would look quick. A dropped
 /// request shows that its answer would have taken longer, and counts if it has taken longer than the estimate.
@@ -41,7 +41,7 @@ pub(in crate::policy) struct Wait {
     estimate: AtomicU32,
     /// The [key](Fleet::key) of `estimate`; 0 means that it is out of date.
     tick: AtomicU32,
-    /// The start of the oldest request that was sent after the last answer, plus 1 ns; 0 means that there is none.
+    /// The start of the oldest request that was sent after the last answer, plus 1 ns; 0 if no request was.
     first: AtomicU64,
     mean: Mean,
     /// Whether the last slow answer may have been a pause.
@@ -131,8 +131,8 @@ impl Wait {
         self.renew(at);
     }
 
-    /// The caller has dropped the request at `now`; without it, the time of the next event counts. `is_idle` says that no
-    /// request is in flight any more.
+    /// The caller has dropped the request at `now`; without it, the time of the next event counts. `is_idle` says that
+    /// no request is in flight any more.
     #[cold]
     pub(in crate::policy) fn dropped(&self, started: Instant, now: Option<Instant>, is_idle: bool) {
         let Some(now) = now else {
@@ -201,8 +201,8 @@ fn tick(nanos: u64) -> u32 {
     (nanos / TICK) as u32
 }
 
-/// Estimates are renewed once in 10 ms, and at each answer. Finer than the latency of most services, and so rare that the
-/// work does not count.
+/// Estimates are renewed once in 10 ms, and at each answer. Finer than the latency of most services, and so rare that
+/// the work does not count.
 const TICK: u64 = 10_000_000;
 /// A successful request counts as at most so many times the fleet's mean: a long poll is not a slow endpoint.
 const LONGEST: f32 = 20.0;

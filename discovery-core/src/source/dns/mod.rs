@@ -89,7 +89,8 @@ impl DnsSource {
 }
 
 impl DnsSource {
-    /// Which addresses the answer for a name may have. `is_alias` tells whether a CNAME leads out of the cluster's zone.
+    /// Which addresses the answer for a name may have. `is_alias` tells whether a CNAME leads out of the cluster's
+    /// zone.
     fn address_scope(&self, in_cluster: bool, is_alias: bool) -> AddressScope {
         let cluster = AddressScope::CLUSTER.accepting_loopback_if(self.is_here);
         match (in_cluster, is_alias) {
@@ -101,8 +102,8 @@ impl DnsSource {
 }
 
 /// Whether all nameservers have loopback addresses and another port than 53, so that only a setting or a test can name
-/// them: the kubelet and resolv.conf(5) know no port. What they say about the cluster is said by this machine, which may
-/// run the pods, too. A local resolver on port 53 passes on what others say.
+/// them: the kubelet and resolv.conf(5) know no port. What they say about the cluster is said by this machine, which
+/// may run the pods, too. A local resolver on port 53 passes on what others say.
 fn are_here(nameservers: &[SocketAddr]) -> bool {
     const DNS_PORT: u16 = 53;
     let is_here = |server: &SocketAddr| server.ip().is_loopback() && server.port() != DNS_PORT;

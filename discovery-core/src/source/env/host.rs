@@ -2,10 +2,9 @@
 
 use super::{address::stays, reports::Reports};
 use crate::{
-    Error, clock,
+    clock,
     endpoint::Endpoint,
-    plan::NameKind,
-    source::{BoxFuture, Evidence, Lookup, State, Update},
+    source::{BoxFuture, Evidence, Lookup, Update, stand_in},
 };
 
 /// Looks up the host that a variable names. It stands for the Service: an answer without endpoints is final, and an
@@ -28,27 +27,14 @@ impl HostLookup {
     }
 
     async fn answer(&mut self, early: &mut (dyn FnMut(Update) + Send)) -> Update {
-        let mut update = self.lookup.ask(&mut |update| early(of_service(update))).await;
-        update.state = match update.state {
-            // The variable says that the Service is there, so that the Service itself exists.
-            State::NotFound => State::Empty,
-            State::Failed(error) => State::Failed(self.failure(&error.to_string(), error)),
-            State::NotApplicable => {
-                let reasons: Vec<String> = update.evidence.iter().map(ToString::to_string).collect();
-                State::Failed(self.failure(&reasons.join(", "), Error::config("no source knows the host")))
-            }
-            state => state,
-        };
+        let variable = &self.variable;
+        let update = self.lookup.ask(&mut |update| early(stand_in(update, variable))).await;
+        let mut update = stand_in(update, variable);
         update.evidence.splice(..0, self.evidence.iter().cloned());
         if self.reports.left(clock::now()).is_some() {
             update.evidence.push(Evidence::new(&self.reported, stays(&self.variable)));
         }
-        of_service(update)
-    }
-
-    fn failure(&self, reason: &str, cause: Error) -> Error {
-        let text = format!("{}, and the host cannot be looked up: {reason}", self.variable);
-        Error::with_source(cause.kind(), text, cause)
+        update
     }
 }
 
@@ -69,9 +55,4 @@ impl Lookup for HostLookup {
         }
         self.lookup.on_unreachable(endpoint);
     }
-}
-
-/// The name that was asked for is that of a Service, wherever a variable says that it is.
-fn of_service(update: Update) -> Update {
-    update.with_name_kind(NameKind::Service)
 }

@@ -43,17 +43,19 @@ pub(crate) struct OverrideError {
 const FORM: &str = "write `name[:port]=address[:port]`, for example `orders.shop=127.0.0.1:8080`";
 
 impl Overrides {
-    /// Parses overrides, separated by commas, semicolons or lines. A piece without `=` is another address of the override
-    /// before it on the same line. `#` begins a comment.
+    /// Parses overrides, separated by commas, semicolons or lines. A piece without `=` is another address of the
+    /// override before it on the same line. `#` begins a comment.
     pub(crate) fn parse(text: &str) -> Result<Self, OverrideError> {
         let mut parsed = Parser::default();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default();
             parsed.is_new_line = true;
             for piece in line.split([',', ';']).map(str::trim).filter(|piece| !piece.is_empty()) {
-                parsed.add(piece).map_err(|(rule, remedy)| {
-                    let piece = crate::source::overrides::shortened(piece);
-                    OverrideError { line: number, piece, rule, remedy }
+                parsed.add(piece).map_err(|(rule, remedy)| OverrideError {
+                    line: number,
+                    piece: piece.to_owned(),
+                    rule,
+                    remedy,
                 })?;
             }
         }
@@ -207,7 +209,7 @@ fn target(text: &str) -> Result<Target, Broken> {
 
 impl fmt::Display for OverrideError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, `{}`: {}; {}", self.line, self.piece, self.rule, self.remedy)
+        write!(f, "line {}, `{}`: {}; {}", self.line, self.piece.escape_debug(), self.rule, self.remedy)
     }
 }
 

@@ -65,7 +65,8 @@ impl OverridesFile {
             Ok(overrides) => {
                 state.error = None;
                 if *state.overrides != overrides {
-                    tracing::info!(path = %self.path.display(), overrides = overrides.len(), "reloaded the overrides after a change");
+                    let (path, count) = (self.path.display(), overrides.len());
+                    tracing::info!(%path, count, "reloaded the overrides after a change");
                     state.overrides = overrides.into();
                     state.version += 1;
                 }
@@ -96,6 +97,6 @@ fn read(path: &Path) -> Result<Overrides, Error> {
     };
     match read_file(path)? {
         Some(text) => Overrides::parse(&text).map_err(|error| invalid(error.to_string())),
-        None => Err(invalid("there is no such file; create it, or unset the variable".to_owned())),
+        None => Err(invalid("the file does not exist; create it, or unset the variable".to_owned())),
     }
 }

@@ -13,11 +13,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroU16,
-    sync::Arc,
-};
+use std::{net::SocketAddr, num::NonZeroU16, sync::Arc};
 
 pub(crate) use self::entries::Overrides;
 pub(crate) use self::file::OverridesFile;
@@ -25,7 +21,7 @@ use self::{
     entries::{Override, Places},
     file::CHECK_INTERVAL,
 };
-use super::{BoxFuture, Evidence, Lookup, Source, State, Update};
+use super::{BoxFuture, Evidence, Lookup, Source, State, Update, stand_in};
 use crate::{
     Error, clock,
     endpoint::Endpoint,
@@ -115,7 +111,13 @@ impl OverrideLookup {
                 Update::new(state).with_authority().with_name_kind(NameKind::Service).with_evidence([evidence])
             }
             Places::Name(place) => match self.with_port(place, &entry) {
-                Ok(target) => named(self.lookup(target).ask(early).await, &entry, evidence),
+                Ok(target) => {
+                    let setting = format!("the override is `{entry}`");
+                    let update = self.lookup(target).ask(&mut |update| early(stand_in(update, &setting))).await;
+                    let mut update = stand_in(update, &setting);
+                    update.evidence.insert(0, evidence);
+                    update
+                }
                 Err(error) => Update::new(State::Failed(error)).with_evidence([evidence]),
             },
         }
@@ -146,32 +148,13 @@ impl OverrideLookup {
         let port = self.port(place, entry)?.get();
         Ok(match place.host() {
             Host::Ip(ip) => Endpoint::new(SocketAddr::new(*ip, port)),
-            // One machine, whichever of its addresses the server listens on.
-            _ => Endpoint::new((Ipv4Addr::LOCALHOST, port).into()).with_addr((Ipv6Addr::LOCALHOST, port).into()),
+            _ => Endpoint::localhost(port),
         })
     }
 
     fn with_port(&self, place: &Target, entry: &Override) -> Result<Target, Error> {
         Ok(Target::new(&format!("{}:{}", place.host(), self.port(place, entry)?))?)
     }
-}
-
-/// The answer about the name on the right side: whatever it is, the override decides.
-fn named(mut update: Update, entry: &Override, evidence: Evidence) -> Update {
-    update.state = match update.state {
-        State::NotFound => State::Empty,
-        State::NotApplicable => {
-            State::Failed(Error::config(format!("the override `{entry}`: no source knows its right side")))
-        }
-        State::Failed(error) => {
-            let text = format!("the override `{entry}` cannot be looked up: {error}");
-            State::Failed(Error::with_source(error.kind(), text, error))
-        }
-        state => state,
-    };
-    update.evidence.insert(0, evidence);
-    // Not a host, which a proxy may stand before.
-    update.with_name_kind(NameKind::Service)
 }
 
 impl Lookup for OverrideLookup {
@@ -202,14 +185,4 @@ impl Lookup for OverrideLookup {
             lookup.on_unreachable(endpoint);
         }
     }
-}
-
-/// Text from outside, safe to log.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 80;
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }

@@ -80,7 +80,7 @@ async fn an_error_names_the_override() {
             "the override `orders=10.0.0.1` has no port, and neither has `orders`; write `10.0.0.1:<port>`",
         ),
         ("orders=dev", "the override `orders=dev` has no port"),
-        ("orders=failing:1", "the override `orders=failing:1` cannot be looked up: refused"),
+        ("orders=failing:1", "the override is `orders=failing:1`, and the host cannot be looked up: refused"),
     ] {
         let text = outcome(&mut *opened(overrides, None, "orders")).await;
         assert!(text.contains(wanted), "{text}");

@@ -11,8 +11,8 @@ use tokio::time::Sleep;
 
 use super::{super::clock, pump::Pump};
 
-/// Carries a connection until it ends, or has been idle in both directions for the limit. An idle connection is reset on
-/// both sides.
+/// Carries a connection until it ends, or has been idle in both directions for the limit. An idle connection is reset
+/// on both sides.
 #[derive(Debug)]
 pub(super) struct UntilIdle {
     pump: Pump,

@@ -43,7 +43,7 @@ async fn server(name: &'static str) -> SocketAddr {
     addr
 }
 
-/// An address on which nobody listens.
+/// An address without a listener.
 async fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
@@ -162,7 +162,7 @@ async fn a_target_that_cannot_be_connected_to_is_an_error_of_the_configuration()
     let (source, handle) = ManualSource::new();
     handle.set_endpoints([Endpoint::new(([127, 0, 0, 1], 0).into())]);
     let resolver = Resolver::builder().environment(Environment::empty()).source(Arc::new(source)).build().unwrap();
-    for (target, wanted) in [("db", "write `db:<port>`"), ("_dns._udp.db", "is a target of udp")] {
+    for (target, wanted) in [("db", "write `db:<port>`"), ("_dns._udp.db", "names a udp port")] {
         let error = within("an error", resolver.upstream(target).unwrap().connect()).await.unwrap_err();
         assert!(error.is_config() && error.to_string().contains(wanted), "{error}");
     }

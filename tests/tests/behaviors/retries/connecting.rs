@@ -14,7 +14,7 @@ use tests::{FullBacklog, figure, within_load as within};
 
 const URL: &str = "http://orders:8080/";
 
-/// A time limit below the 250 ms after which a request goes elsewhere by itself.
+/// A time limit shorter than 250 ms, the time after which a request moves to another endpoint.
 const SHORT: Duration = Duration::from_millis(150);
 
 struct World {

@@ -96,7 +96,7 @@ async fn an_edit_of_the_file_moves_the_requests_of_a_running_program() {
 fn a_wrong_override_is_an_error_of_the_configuration() {
     for (name, value, wanted) in [
         ("DISCOVERY_OVERRIDES", "orders:127.0.0.1", "it has no `=`"),
-        ("DISCOVERY_OVERRIDES_FILE", "/nonexistent/overrides", "there is no such file"),
+        ("DISCOVERY_OVERRIDES_FILE", "/nonexistent/overrides", "the file does not exist"),
     ] {
         let environment = Environment::empty().with_env([(name, value)]);
         let error = Resolver::builder().environment(environment).build().unwrap_err();

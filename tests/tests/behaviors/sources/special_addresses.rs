@@ -57,7 +57,7 @@ async fn dns_of_the_cluster_leads_to_no_link_local_address() {
         let upstream = within("an answer", resolver.resolve(target)).await.unwrap();
         assert_eq!(addrs(&upstream.endpoints()), ["10.0.0.1:80"], "{target}");
         let explanation = upstream.explain().to_string();
-        assert!(explanation.contains("refused 169.254.169.254 is a link-local address"), "{target}: {explanation}");
+        assert!(explanation.contains("refused: 169.254.169.254 is a link-local address"), "{target}: {explanation}");
     }
     for target in ["web-1.orders:80", "web-1.orders:http", "alias:80"] {
         let error = refusal(&resolver, target).await;

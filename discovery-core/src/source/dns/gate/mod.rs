@@ -1,8 +1,9 @@
 //! Bounds the queries in flight: those to one nameserver, and those of the process.
 //!
 //! With a silent nameserver each query stays in flight for its whole timeout. Without a bound, a thousand targets hold
-//! thousands of sockets, and the application's own connections fail because no file descriptor is left. So a query needs
-//! a place before it is sent. The others wait, by urgency: first answers before requested rounds before refreshes.
+//! thousands of sockets, and the application's own connections fail because no file descriptor is left. So a query
+//! needs a place before it is sent. The others wait, by urgency: first answers before requested rounds before
+//! refreshes.
 //!
 //! The descriptors belong to the process, so all of its resolvers have one [`Shared`].
 

@@ -158,8 +158,8 @@ impl Records {
         &self.aliases
     }
 
-    /// The addresses that requests can be sent to. Not among them are `0.0.0.0` and `::`, which would lead back to this
-    /// machine and say that there is none, and the groups.
+    /// The addresses that requests can be sent to. Leaves out `0.0.0.0` and `::`, which blocklists return for "no
+    /// address" and which would lead to this machine, and multicast groups.
     pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
         self.records.iter().filter_map(Record::ip)
     }

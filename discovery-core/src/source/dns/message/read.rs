@@ -37,8 +37,9 @@ impl Response {
     ///
     /// The records of a later nameserver are used, in the cluster's zone only after it has proved the zone: a captive
     /// portal answers every name. Its negative answer for a name of the cluster is used only if the nameserver is
-    /// authoritative for the cluster zone: a node's resolver does not know the cluster's names. Its negative answer for a host is used if the earlier nameservers do not respond, as in libc; if they
-    /// respond with a failure, they may know hosts that this one does not.
+    /// authoritative for the cluster zone: a node's resolver does not know the cluster's names. Its negative answer for
+    /// a host is used if the earlier nameservers do not respond, as in libc; if they respond with a failure, they may
+    /// know hosts that this one does not.
     pub(in super::super) fn check(
         &self,
         query: &Query,

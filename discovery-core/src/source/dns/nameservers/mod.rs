@@ -178,8 +178,9 @@ impl Nameservers {
         answer.map_err(|failures| self.failed(query, failures))
     }
 
-    /// Notes whether a later nameserver serves the cluster's zone, which its response to `query` may show. If the response
-    /// has records of the zone and nothing is known about the nameserver, asks it for the zone's own record first.
+    /// Notes whether a later nameserver serves the cluster's zone, which its response to `query` may show. If the
+    /// response has records of the zone and nothing is known about the nameserver, asks it for the zone's own record
+    /// first.
     async fn look_for_proof(&self, permit: &Permit, query: &Query, response: &Response) {
         let server = permit.server();
         if !self.zone.contains(query) || response.is_failure() {

@@ -119,8 +119,8 @@ fn a_thousand_addresses_are_read_from_one_packet() {
     assert_eq!(value.ips().count(), 1000);
 }
 
-/// The first nameserver may be dead, and all of its places taken by queries that wait for it. A host's name: for one of the
-/// cluster, the second nameserver would have to prove the zone.
+/// The first nameserver may be dead, and all of its places taken by queries that wait for it. A host's name: for one of
+/// the cluster, the second nameserver would have to prove the zone.
 #[tokio::test(start_paused = true)]
 async fn a_query_that_waits_for_a_place_goes_on_to_the_next_nameserver() {
     let second = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2)), 53);

@@ -1,8 +1,8 @@
 //! Whether a nameserver has proved that it serves the cluster's zone.
 //!
 //! The first nameserver is the one that the kubelet, or the user, names for the cluster. A later one may be the node's
-//! resolver, which may answer any name: a captive portal and a wildcard answer all of them with one address. The proof is
-//! what such a nameserver does not have: the TXT record `dns-version.<domain>` with a version (kubernetes/dns
+//! resolver, which may answer any name: a captive portal and a wildcard answer all of them with one address. The proof
+//! is what such a nameserver does not have: the TXT record `dns-version.<domain>` with a version (kubernetes/dns
 //! specification 1.1.0, section 2.2), or an SOA record of the domain in a negative answer. Neither is secret; against a
 //! nameserver that imitates a cluster on purpose, only TLS between Services helps.
 

@@ -6,7 +6,7 @@ mod ports;
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU16,
     ops::Bound::{Included, Unbounded},
 };
@@ -48,9 +48,7 @@ impl<'a> VarReader<'a> {
         let variable = format!("`{}` is `{}`", var.name, var.value.escape_debug());
         let endpoint = match host {
             Address::Ip(ip) => Endpoint::new((*ip, port.get()).into()),
-            Address::Localhost => {
-                Endpoint::new(([127, 0, 0, 1], port.get()).into()).with_addr((Ipv6Addr::LOCALHOST, port.get()).into())
-            }
+            Address::Localhost => Endpoint::localhost(port.get()),
             Address::Name(name) => {
                 return Ok(Some(Place::Host { target: Target::new(&format!("{name}:{port}"))?, variable }));
             }
