@@ -21,14 +21,16 @@ impl Source for Names {
 }
 
 impl Lookup for NamesLookup {
-    fn ask<'a>(&'a mut self, _: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
+    fn ask<'a>(&'a mut self, early: &'a mut (dyn FnMut(Update) + Send)) -> BoxFuture<'a, Update> {
         let port = self.0.port().number().map_or(0, NonZeroU16::get);
         let state = match self.0.host().to_string().as_str() {
             "unknown" => State::NotFound,
             "failing" => State::Failed(Error::config("refused")),
             _ => State::Ready(vec![Endpoint::new(([10, 0, 0, 1], port).into())]),
         };
-        Box::pin(std::future::ready(Update::new(state).with_name_kind(NameKind::Host)))
+        let update = Update::new(state).with_name_kind(NameKind::Host);
+        early(update.clone());
+        Box::pin(std::future::ready(update))
     }
 }
 
@@ -41,7 +43,8 @@ fn opened(variable: &str, file: Option<Arc<OverridesFile>>, target: &str) -> Box
 
 /// The endpoints, each with all its addresses, or the state.
 async fn outcome(lookup: &mut dyn Lookup) -> String {
-    let update = lookup.ask(&mut |_| ()).await;
+    let early = |update: Update| assert_eq!(update.name_kind, Some(NameKind::Service), "no proxy for early answers");
+    let update = lookup.ask(&mut { early }).await;
     match update.state {
         State::Ready(endpoints) => {
             assert_eq!(update.name_kind, Some(NameKind::Service), "no proxy stands before it");
