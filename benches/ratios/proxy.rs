@@ -3,6 +3,8 @@
 //! No other library decides flows in-process. The peer is a `HashMap` from address to a list of endpoints, the least
 //! that any implementation could do.
 
+pub mod modes;
+
 use std::{
     collections::HashMap,
     hint::black_box,
@@ -31,6 +33,7 @@ pub fn run(table: &mut Table) {
     reader(table);
     affinity(table);
     memory(table);
+    modes::run(table);
 }
 
 fn decisions(table: &mut Table) {

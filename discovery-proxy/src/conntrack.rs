@@ -13,7 +13,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use super::{address::canonical, object::Protocol, program::PortState};
+use super::{address::canonical, object::Protocol, order, program::PortState};
 
 /// A flow that the kernel or a forwarder tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub struct StaleFlows {
 struct UdpPort {
     destinations: BTreeSet<SocketAddr>,
     node_port: u16,
-    serving: BTreeSet<SocketAddr>,
+    /// In order.
+    serving: Box<[SocketAddr]>,
 }
 
 impl StaleFlows {
@@ -49,7 +50,9 @@ impl StaleFlows {
             port.destinations.contains(&destination) || (port.node_port != 0 && port.node_port == destination.port())
         };
         let mut owners = self.ports.iter().filter(owns).peekable();
-        flow.protocol == Protocol::Udp && owners.peek().is_some() && !owners.any(|port| port.serving.contains(&backend))
+        flow.protocol == Protocol::Udp
+            && owners.peek().is_some()
+            && !owners.any(|port| order::position(&port.serving, backend).is_some())
     }
 
     /// Returns whether no flow is stale.
@@ -71,7 +74,7 @@ impl StaleFlows {
             let given_up = destinations(port).filter(|one| !kept.contains(one)).collect::<BTreeSet<_>>();
             let node_port = if node_ports.contains(&port.info.node_port) { 0 } else { port.info.node_port };
             if !given_up.is_empty() || node_port != 0 {
-                self.ports.push(UdpPort { destinations: given_up, node_port, serving: BTreeSet::new() });
+                self.ports.push(UdpPort { destinations: given_up, node_port, serving: Box::default() });
             }
         }
         for port in new.filter(is_udp) {

@@ -7,8 +7,7 @@
 //! * Only the first address of an endpoint counts. A port without a name or a number is ignored.
 //! * Endpoints of several slices are merged by `ip:port`. Of duplicates, the last one that is not terminating wins; a
 //!   terminating one never replaces another.
-//! * Endpoints are ordered by the bytes of `ip:port`: `10.1.1.11:11` comes before `10.1.1.1:11`. "In order" means this
-//!   order everywhere in the crate.
+//! * Endpoints are ordered by the bytes of `ip:port` (`order.rs`). "In order" means this order everywhere in the crate.
 //! * Applying the same slice again is not a change; the same endpoints in another order are a change.
 
 use std::{
@@ -20,7 +19,7 @@ use std::{
 use super::{
     NamespacedName, ServicePortName,
     object::{AddressType, EndpointSlice, Hints, IpFamily, SliceEndpoint, SlicePort},
-    parse_ip,
+    order, parse_ip,
 };
 
 /// One endpoint of one Service port.
@@ -71,13 +70,6 @@ struct SliceInfo {
     endpoints: Box<[EndpointInfo]>,
 }
 
-impl SliceInfo {
-    fn endpoints_at(&self, port: u16) -> impl Iterator<Item = EndpointInfo> {
-        let at = move |info: &EndpointInfo| SocketAddr::new(info.addr.ip(), port);
-        self.endpoints.iter().map(move |info| EndpointInfo { addr: at(info), ..info.clone() })
-    }
-}
-
 impl EndpointSliceCache {
     pub(super) fn new(family: IpFamily, node_name: &str) -> Self {
         Self { family, node_name: node_name.to_owned(), ..Self::default() }
@@ -107,23 +99,18 @@ impl EndpointSliceCache {
         touched
     }
 
-    /// The endpoints of a Service by port, merged and in order.
-    pub(super) fn endpoints_map(&self, service: &NamespacedName) -> BTreeMap<ServicePortName, Vec<EndpointInfo>> {
-        let mut merged: BTreeMap<ServicePortName, Vec<EndpointInfo>> = BTreeMap::new();
-        for (name, endpoints) in self.unmerged(service) {
-            merged.entry(name.clone()).or_default().extend(endpoints);
+    /// The endpoints of a Service by port as its slices list them, duplicates included, in order. Duplicates are in the
+    /// order of the names of their slices.
+    pub(super) fn listed(&self, service: &NamespacedName) -> BTreeMap<&ServicePortName, Vec<Listed<'_>>> {
+        let mut all: BTreeMap<&ServicePortName, Vec<Listed<'_>>> = BTreeMap::new();
+        for slice in self.slices.get(service).into_iter().flat_map(BTreeMap::values) {
+            for (name, port) in &slice.ports {
+                let listed = slice.endpoints.iter().map(|endpoint| Listed { endpoint, port: *port });
+                all.entry(name).or_default().extend(listed);
+            }
         }
-        merged.values_mut().for_each(merge);
-        merged
-    }
-
-    /// The endpoints of a Service as the slices list them, by slice name, port and endpoint.
-    pub(super) fn unmerged(
-        &self,
-        service: &NamespacedName,
-    ) -> impl Iterator<Item = (&ServicePortName, impl Iterator<Item = EndpointInfo>)> {
-        let slices = self.slices.get(service).into_iter().flat_map(BTreeMap::values);
-        slices.flat_map(|slice| slice.ports.iter().map(|(name, number)| (name, slice.endpoints_at(*number))))
+        all.values_mut().for_each(|list| *list = order::sort(std::mem::take(list), Listed::addr));
+        all
     }
 
     fn owner(&self, slice: &EndpointSlice) -> Option<NamespacedName> {
@@ -178,15 +165,31 @@ impl EndpointSliceCache {
     }
 }
 
-/// Sorts endpoints and removes duplicates.
-fn merge(list: &mut Vec<EndpointInfo>) {
-    list.sort_by_cached_key(|endpoint| endpoint.addr.to_string());
-    // `next` came later than `kept`: the sort is stable.
-    list.dedup_by(|next, kept| {
-        let same = next.addr == kept.addr;
-        if same && !next.terminating {
-            std::mem::swap(next, kept);
-        }
-        same
-    });
+/// An endpoint of a slice, at one of the slice's ports.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed<'a> {
+    endpoint: &'a EndpointInfo,
+    port: u16,
+}
+
+impl Listed<'_> {
+    pub(super) fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.endpoint.addr.ip(), self.port)
+    }
+
+    pub(super) const fn is_ready(&self) -> bool {
+        self.endpoint.ready
+    }
+}
+
+/// Merges the duplicates in a list that is in order.
+pub(super) fn merged(listed: &[Listed<'_>]) -> Box<[EndpointInfo]> {
+    let one = |same: &[Listed<'_>]| {
+        let last_running = same.iter().rfind(|one| !one.endpoint.terminating);
+        let kept = last_running.or_else(|| same.first())?;
+        Some(EndpointInfo { addr: kept.addr(), ..kept.endpoint.clone() })
+    };
+    let mut all = Vec::with_capacity(listed.len());
+    all.extend(listed.chunk_by(|one, other| one.addr() == other.addr()).filter_map(one));
+    all.into()
 }

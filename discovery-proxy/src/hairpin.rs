@@ -12,7 +12,14 @@
 
 use std::net::SocketAddr;
 
-use super::{dispatch::Key, mode::Mode, object::Protocol, program::PortState, table::Table};
+use super::{
+    dispatch::Key,
+    mode::Mode,
+    object::Protocol,
+    order::{self, Differences, Side},
+    program::PortState,
+    table::Table,
+};
 
 /// The shared set, with the number of Service ports that need each entry. Empty in the modes that have no set.
 #[derive(Clone, Debug, Default)]
@@ -21,15 +28,22 @@ pub(super) struct Hairpins {
 }
 
 impl Hairpins {
-    /// Replaces a port by its successor.
+    /// Replaces a port by its successor. Endpoints that stay are left alone.
     pub(super) fn replace(&mut self, mode: &Mode, old: Option<&PortState>, new: Option<&PortState>) {
-        for key in old.into_iter().flat_map(|port| keys(mode, port)) {
+        let changes = Differences::between(
+            old.into_iter().flat_map(|port| members(mode, port)),
+            new.into_iter().flat_map(|port| members(mode, port)),
+        );
+        let key = |port: Option<&PortState>, addr: SocketAddr| {
+            port.map(|port| Key::service(addr.ip(), addr.port(), port.info.protocol))
+        };
+        for key in changes.removed.into_iter().filter_map(|addr| key(old, addr)) {
             match self.counts.get(&key) {
                 Some(count) if *count > 1 => drop(self.counts.insert(key, count - 1)),
                 _ => drop(self.counts.remove(&key)),
             }
         }
-        for key in new.into_iter().flat_map(|port| keys(mode, port)) {
+        for key in changes.added.into_iter().filter_map(|addr| key(new, addr)) {
             let count = self.counts.get(&key).copied().unwrap_or(0);
             self.counts.insert(key, count + 1);
         }
@@ -46,14 +60,12 @@ impl Hairpins {
     }
 }
 
-fn keys(mode: &Mode, port: &PortState) -> impl Iterator<Item = Key> {
-    let (usable, protocol) = (&port.usable, port.info.protocol);
-    let is_reachable = |addr: &SocketAddr| usable.cluster.contains(addr) || usable.local.contains(addr);
-    let is_in_set = move |addr: &SocketAddr| match mode {
-        Mode::Nftables => is_reachable(addr),
-        Mode::Ipvs(_) => true,
-        Mode::Iptables(_) | Mode::Userspace => false,
-    };
-    let local = port.endpoints.iter().filter(|endpoint| endpoint.is_local).map(|endpoint| endpoint.addr);
-    local.filter(is_in_set).map(move |addr| Key::service(addr.ip(), addr.port(), protocol))
+/// The endpoints of a port that belong to the set, in order.
+fn members<'a>(mode: &Mode, port: &'a PortState) -> impl Iterator<Item = SocketAddr> + use<'a> {
+    let of_mode = matches!(mode, Mode::Nftables | Mode::Ipvs(_));
+    let local = port.endpoints.iter().filter(move |endpoint| of_mode && endpoint.is_local);
+    let in_set = if matches!(mode, Mode::Nftables) { Some(port.usable.reachable()) } else { None };
+    let is_any = in_set.is_none();
+    let both = order::walk(local.map(|endpoint| endpoint.addr), in_set.into_iter().flatten());
+    both.filter(move |(_, side)| is_any || *side == Side::Both).map(|(addr, _)| addr)
 }

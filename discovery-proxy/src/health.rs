@@ -7,9 +7,9 @@
 //! has endpoints of the Service. Only ready endpoints count, once for each address: a terminating endpoint still
 //! serves, but the load balancer should use another node.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
-use super::{EndpointInfo, NamespacedName, program::PortState};
+use super::{EndpointInfo, NamespacedName, program::PortState, table::BuildMixer};
 
 /// A Service's health check on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl HealthCheck {
         endpoints: impl Iterator<Item = &'a EndpointInfo>,
     ) -> Self {
         let local = endpoints.filter(|endpoint| endpoint.is_local && endpoint.ready);
-        let local: BTreeSet<IpAddr> = local.map(|endpoint| endpoint.addr.ip()).collect();
+        let local: HashSet<IpAddr, BuildMixer> = local.map(|endpoint| endpoint.addr.ip()).collect();
         Self { service: service.clone(), port, local_endpoints: local.len() }
     }
 

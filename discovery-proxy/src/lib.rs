@@ -133,6 +133,7 @@ mod hairpin;
 mod health;
 mod mode;
 pub mod object;
+mod order;
 mod program;
 mod proxier;
 mod route;

@@ -6,8 +6,8 @@ use super::{
     HealthCheck, NamespacedName, NoLocalEndpoints, ServicePortInfo, ServicePortName, Snapshot, StaleFlows,
     UsableEndpoints,
     config::NodeContext,
-    endpoints::{EndpointInfo, EndpointSliceCache},
-    mode::{Destinations, Mode, ModeState, VirtualServers},
+    endpoints::{EndpointInfo, EndpointSliceCache, Listed, merged},
+    mode::{Destinations, Mode, ModeState, Round, VirtualServers},
     object::Protocol,
     topology::categorize,
 };
@@ -85,20 +85,25 @@ struct ServiceInput<'a> {
     node: &'a NodeContext,
     service: &'a NamespacedName,
     ports: &'a [(ServicePortName, ServicePortInfo)],
-    slices: &'a EndpointSliceCache,
     now: Instant,
 }
 
 type Ports = BTreeMap<ServicePortName, Arc<PortState>>;
-/// The ready endpoints of each port, as the slices list them.
-type ListedEndpoints = BTreeMap<ServicePortName, Vec<SocketAddr>>;
+
+/// The round robin of a port, in userspace mode.
+#[derive(Debug)]
+struct RoundRobin {
+    state: Arc<ModeState>,
+    /// The ready endpoints in order, as often as the slices list them.
+    listed: Vec<SocketAddr>,
+}
 
 /// The ports of all Services.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     services: BTreeMap<NamespacedName, Ports>,
     /// In userspace mode, a port can have a round robin before it has a Service.
-    rounds: BTreeMap<NamespacedName, BTreeMap<ServicePortName, Arc<ModeState>>>,
+    rounds: BTreeMap<NamespacedName, BTreeMap<ServicePortName, RoundRobin>>,
 }
 
 impl Programs {
@@ -112,21 +117,25 @@ impl Programs {
         now: Instant,
         rng: &mut dyn Rng,
     ) -> ServiceChange {
-        let input = ServiceInput { node, service, ports, slices, now };
+        let input = ServiceInput { node, service, ports, now };
         let old = self.services.remove(service).unwrap_or_default();
         let is_userspace = *node.config().mode() == Mode::Userspace;
-        let listed = if is_userspace { self.sync_rounds(&input, &old, rng) } else { ListedEndpoints::new() };
-        let mut endpoints = slices.endpoints_map(service);
+        let listed = slices.listed(service);
+        if is_userspace {
+            self.sync_rounds(&input, &old, &listed, rng);
+        }
+        let mut endpoints: BTreeMap<_, _> = listed.into_iter().map(|(name, listed)| (name, merged(&listed))).collect();
         let health = input.health(&endpoints);
         let mut new = Ports::new();
         for (name, info) in ports {
             let endpoints = endpoints.remove(name).unwrap_or_default();
             let usable = match is_userspace {
-                true => all_ready(listed.get(name).map_or(&[], Vec::as_slice)),
+                true => self.all_listed(service, name),
                 false => categorize(&endpoints, info, node),
             };
-            let port = self.port(&input, old.get(name), (name, info), (endpoints, usable));
-            input.update_mode_state(&port);
+            let before = old.get(name);
+            let port = self.port(&input, before, (name, info), (endpoints, usable));
+            input.update_mode_state(before, &port);
             new.insert(name.clone(), port);
         }
         let no_local = match is_userspace {
@@ -152,59 +161,75 @@ impl Programs {
         input: &ServiceInput<'_>,
         old: Option<&Arc<PortState>>,
         (name, info): (&ServicePortName, &ServicePortInfo),
-        (endpoints, usable): (Vec<EndpointInfo>, UsableEndpoints),
+        (endpoints, usable): (Box<[EndpointInfo]>, UsableEndpoints),
     ) -> Arc<PortState> {
-        let is_same = |old: &&Arc<PortState>| old.info == *info && old.usable == usable && *old.endpoints == *endpoints;
+        let is_same = |old: &&Arc<PortState>| old.info == *info && old.usable == usable && old.endpoints == endpoints;
         if let Some(same) = old.filter(is_same) {
             return same.clone();
         }
-        let round = || self.rounds.get(input.service)?.get(name).cloned();
+        let round = || self.rounds.get(input.service)?.get(name).map(|round| round.state.clone());
         let state = old.map(|old| old.state.clone()).or_else(round);
         let state = state.unwrap_or_else(|| Arc::new(ModeState::new(input.node.config().mode(), Some(info))));
         let (name, info) = (name.clone(), info.clone());
-        Arc::new(PortState { name, info, endpoints: endpoints.into(), usable, state })
+        Arc::new(PortState { name, info, endpoints, usable, state })
     }
 
-    /// Userspace mode: gives each port its endpoints as the slices list them, including duplicates. Returns the lists.
-    fn sync_rounds(&mut self, input: &ServiceInput<'_>, old: &Ports, rng: &mut dyn Rng) -> ListedEndpoints {
-        let mut listed = ListedEndpoints::new();
-        for (name, endpoints) in input.slices.unmerged(input.service) {
-            let ready = endpoints.filter(|endpoint| endpoint.ready).map(|endpoint| endpoint.addr);
-            listed.entry(name.clone()).or_default().extend(ready);
-        }
+    /// Userspace mode: gives each port its ready endpoints as the slices list them, including duplicates.
+    fn sync_rounds(
+        &mut self,
+        input: &ServiceInput<'_>,
+        old: &Ports,
+        listed: &BTreeMap<&ServicePortName, Vec<Listed<'_>>>,
+        rng: &mut dyn Rng,
+    ) {
         let rounds = self.rounds.entry(input.service.clone()).or_default();
         let mode = input.node.config().mode();
+        let new = |info| RoundRobin { state: Arc::new(ModeState::new(mode, info)), listed: Vec::new() };
         for (name, info) in input.ports {
-            let round = rounds.entry(name.clone()).or_insert_with(|| Arc::new(ModeState::new(mode, Some(info))));
-            round.set_affinity(info.affinity.is_some());
+            let round = rounds.entry(name.clone()).or_insert_with(|| new(Some(info)));
+            round.state.set_affinity(info.affinity.is_some());
         }
         let stays = |name: &ServicePortName| input.ports.iter().any(|(port, _)| port == name);
         let deleted = |name: &ServicePortName| old.contains_key(name) && !stays(name);
         rounds.retain(|name, _| !deleted(name));
-        for name in listed.keys().filter(|name| !deleted(name)) {
-            rounds.entry(name.clone()).or_insert_with(|| Arc::new(ModeState::new(mode, None)));
+        for name in listed.keys().copied().filter(|name| !deleted(name)) {
+            rounds.entry(name.clone()).or_insert_with(|| new(None));
         }
-        for (name, round) in rounds.iter() {
-            round.set_endpoints(listed.get(name).map_or(&[], Vec::as_slice), input.now, rng);
+        for (name, round) in rounds.iter_mut() {
+            let ready = listed.get(name).into_iter().flatten().filter(|listed| listed.is_ready());
+            let ready: Vec<SocketAddr> = ready.map(Listed::addr).collect();
+            if let Some(change) = Round::new(&round.listed, &ready, rng) {
+                round.state.set_round(change);
+                round.listed = ready;
+            }
         }
         if rounds.is_empty() {
             self.rounds.remove(input.service);
         }
-        listed
+    }
+
+    /// Userspace mode ignores policies and hints: every ready endpoint is usable.
+    fn all_listed(&self, service: &NamespacedName, port: &ServicePortName) -> UsableEndpoints {
+        let round = self.rounds.get(service).and_then(|rounds| rounds.get(port));
+        let mut cluster = round.map_or_else(Vec::new, |round| round.listed.clone());
+        cluster.dedup();
+        UsableEndpoints { has_any: !cluster.is_empty(), cluster: cluster.into(), ..UsableEndpoints::default() }
     }
 }
 
 impl ServiceInput<'_> {
-    fn health(&self, endpoints: &BTreeMap<ServicePortName, Vec<EndpointInfo>>) -> Option<HealthCheck> {
+    fn health(&self, endpoints: &BTreeMap<&ServicePortName, Box<[EndpointInfo]>>) -> Option<HealthCheck> {
         let port = self.ports.iter().map(|(_, info)| info.health_check_node_port).find(|port| *port != 0)?;
         Some(HealthCheck::new(self.service, port, endpoints.values().flatten()))
     }
 
     /// Applies the change to what the mode remembers of the port.
-    fn update_mode_state(&self, port: &PortState) {
+    fn update_mode_state(&self, old: Option<&Arc<PortState>>, port: &Arc<PortState>) {
         match port.state.virtual_servers() {
+            // The addresses of the node may have changed, even if the port has not.
             Some(servers) => self.sync_virtual_servers(servers, port),
-            None => port.state.set_usable(&port.info, &port.usable),
+            None if old.is_some_and(|old| Arc::ptr_eq(old, port)) => {}
+            None => port.state.set_usable(old.map(AsRef::as_ref), port),
         }
     }
 
@@ -242,12 +267,4 @@ fn port_changes(old: &Ports, new: &Ports) -> Vec<PortChange> {
 
 fn tick(ports: &Ports, now: Instant) -> Option<Instant> {
     ports.values().filter_map(|port| port.state.virtual_servers()?.tick(now)).min()
-}
-
-/// Userspace mode ignores policies and hints: every ready endpoint is usable.
-fn all_ready(listed: &[SocketAddr]) -> UsableEndpoints {
-    let mut cluster = listed.to_vec();
-    cluster.sort_by_cached_key(ToString::to_string);
-    cluster.dedup();
-    UsableEndpoints { has_any: !cluster.is_empty(), cluster: cluster.into(), ..UsableEndpoints::default() }
 }

@@ -14,7 +14,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use super::{EndpointInfo, ServicePortInfo, config::NodeContext};
+use super::{EndpointInfo, ServicePortInfo, config::NodeContext, order};
 
 /// The endpoints of a Service port that each kind of traffic may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,12 +35,15 @@ pub struct UsableEndpoints {
 }
 
 impl UsableEndpoints {
-    /// Returns the union of both sets: the endpoints that a mode keeps state for.
+    /// Returns the union of both sets, in order: the endpoints that a mode keeps state for.
     #[must_use]
     pub fn all_reachable(&self) -> Vec<SocketAddr> {
-        let mut all = self.cluster.to_vec();
-        all.extend(self.local.iter().filter(|addr| !self.cluster.contains(addr)));
-        all
+        self.reachable().collect()
+    }
+
+    /// Walks the union of both sets, in order.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = SocketAddr> {
+        order::walk(self.cluster.iter().copied(), self.local.iter().copied()).map(|(addr, _)| addr)
     }
 }
 

@@ -7,9 +7,11 @@
 //! | [`Mode::Ipvs`] | a [scheduler](Scheduler) of the kernel | (address, port) | [`sh` and `dh` reject instead of choosing another](SourceHash) |
 //! | [`Mode::Nftables`] | uniform | (port, endpoint) | no retry |
 
+mod clients;
 mod ipvs;
 mod rules;
 mod selection;
+mod slots;
 mod userspace;
 
 use std::{
@@ -18,16 +20,17 @@ use std::{
     time::Instant,
 };
 
-use crate::{Choice, Flow, ServicePortInfo, UsableEndpoints};
+use crate::{Choice, Flow, ServicePortInfo, order::Differences, program::PortState};
 use discovery_core::policy::Rng;
 
 pub use ipvs::{Connection, IpvsConfig, Maglev, Scheduler, SourceHash, UnknownScheduler};
 pub(super) use ipvs::{Destinations, VirtualServers};
-use rules::AffinityLists;
 pub use rules::IptablesConfig;
 pub(super) use rules::uniform;
+use rules::{AffinityLists, Limits};
 pub use selection::{Kernel, KubeProxyFallback, ModeError, ModeSelection};
 use userspace::BalancerState;
+pub(super) use userspace::Round;
 pub use userspace::{DIAL_TIMEOUTS, DialAttempt, DialAttempts};
 
 /// The dataplane whose load balancing and limits the proxy follows.
@@ -54,7 +57,8 @@ pub(super) struct ModeState(Memory);
 #[derive(Debug)]
 enum Memory {
     Userspace(Mutex<BalancerState>),
-    Rules(Mutex<AffinityLists>),
+    /// The lists exist while the Service has session affinity.
+    Rules(Limits, Mutex<Option<Box<AffinityLists>>>),
     Ipvs(VirtualServers),
 }
 
@@ -62,8 +66,8 @@ impl ModeState {
     pub(super) fn new(mode: &Mode, info: Option<&ServicePortInfo>) -> Self {
         Self(match mode {
             Mode::Userspace => Memory::Userspace(Mutex::new(BalancerState::new(info.and_then(|info| info.affinity)))),
-            Mode::Iptables(config) => Memory::Rules(Mutex::new(AffinityLists::for_iptables(*config))),
-            Mode::Nftables => Memory::Rules(Mutex::new(AffinityLists::for_nftables())),
+            Mode::Iptables(config) => Memory::Rules(Limits::of_iptables(*config), Mutex::default()),
+            Mode::Nftables => Memory::Rules(Limits::of_nftables(), Mutex::default()),
             Mode::Ipvs(config) => Memory::Ipvs(VirtualServers::new(config)),
         })
     }
@@ -84,23 +88,41 @@ impl ModeState {
                 let next = lock(state).next(client, false, now);
                 next.map(|(addr, known)| (addr, choice(affinity, known))).ok_or(Choice::NoEndpoints)
             }
-            Memory::Rules(lists) => {
-                let chosen = lock(lists).choose(client, usable, now, || {
-                    uniform(usable.len(), rng).and_then(|index| usable.get(index).copied())
-                });
+            Memory::Rules(_, lists) => {
+                let mut draw = || uniform(usable.len(), rng).and_then(|index| usable.get(index).copied());
+                let chosen = match lock(lists).as_mut() {
+                    Some(lists) => lists.choose(client, usable, now, draw),
+                    // This snapshot is older than the end of the Service's affinity.
+                    None => draw().map(|addr| (addr, false)),
+                };
                 chosen.map(|(addr, known)| (addr, choice(true, known))).ok_or(Choice::NoEndpoints)
             }
             Memory::Ipvs(servers) => servers.schedule(flow, now).map(|(addr, known)| (addr, choice(affinity, known))),
         }
     }
 
-    /// Updates the timeout and the endpoints that iptables and nftables mode keep affinity lists for.
-    pub(super) fn set_usable(&self, info: &ServicePortInfo, usable: &UsableEndpoints) {
-        if let Memory::Rules(lists) = &self.0 {
-            // Without affinity, the lists are empty and there is nothing to look up.
-            let reachable = if info.affinity.is_some() { usable.all_reachable() } else { Vec::new() };
-            lock(lists).update(info.affinity, &reachable);
-        }
+    /// Updates the timeout and the endpoints that iptables and nftables mode keep affinity lists for. All that takes
+    /// time for many endpoints happens before and after readers have to wait.
+    pub(super) fn set_usable(&self, old: Option<&PortState>, new: &PortState) {
+        let Memory::Rules(limits, lists) = &self.0 else { return };
+        let reachable = |port: &PortState| port.info.affinity.map(|timeout| (timeout, port.usable.all_reachable()));
+        let (before, after) = (old.and_then(reachable), reachable(new));
+        let former = match (before, after) {
+            (_, None) => lock(lists).take(),
+            (Some((_, before)), Some((timeout, after))) => {
+                let changes = Differences::between(before, after);
+                if let Some(lists) = lock(lists).as_mut() {
+                    lists.update(timeout, &changes);
+                }
+                None
+            }
+            (None, Some((timeout, after))) => {
+                let mut new = Box::new(AffinityLists::new(*limits));
+                new.update(timeout, &Differences { added: after, removed: Vec::new() });
+                lock(lists).replace(new)
+            }
+        };
+        drop(former);
     }
 
     /// Sets whether the Service has session affinity, in userspace mode.
@@ -111,9 +133,10 @@ impl ModeState {
     }
 
     /// Sets the endpoints, in userspace mode.
-    pub(super) fn set_endpoints(&self, endpoints: &[SocketAddr], now: Instant, rng: &mut dyn Rng) {
+    pub(super) fn set_round(&self, round: Round) {
         if let Memory::Userspace(state) = &self.0 {
-            lock(state).set_endpoints(endpoints, now, rng);
+            let former = lock(state).set_round(round);
+            drop(former);
         }
     }
 
@@ -121,7 +144,7 @@ impl ModeState {
     pub(super) const fn virtual_servers(&self) -> Option<&VirtualServers> {
         match &self.0 {
             Memory::Ipvs(servers) => Some(servers),
-            Memory::Userspace(_) | Memory::Rules(_) => None,
+            Memory::Userspace(_) | Memory::Rules(..) => None,
         }
     }
 
@@ -129,7 +152,7 @@ impl ModeState {
     fn next_endpoint(&self, client: IpAddr, reset: bool, now: Instant) -> Option<SocketAddr> {
         match &self.0 {
             Memory::Userspace(state) => lock(state).next(client, reset, now).map(|(addr, _)| addr),
-            Memory::Rules(_) | Memory::Ipvs(_) => None,
+            Memory::Rules(..) | Memory::Ipvs(_) => None,
         }
     }
 }

@@ -21,12 +21,15 @@
 //! cluster IPs that answer for unserved ports and unallocated addresses (`snapshot.rs`).
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
-use crate::table::BuildMixer;
+use super::{
+    clients::Clients,
+    slots::{Id, Slots},
+};
+use crate::order::{self, Differences};
 use discovery_core::policy::Rng;
 
 /// The settings of iptables mode.
@@ -70,60 +73,46 @@ const XT_RECENT_IP_LIST_TOT: usize = 100;
 pub(super) struct AffinityLists {
     timeout: Duration,
     limits: Limits,
-    clients: Clients,
-    lists: BTreeMap<SocketAddr, List>,
+    /// The list of each reachable endpoint: its clients, in the modes that limit them.
+    lists: Slots<Vec<IpAddr>>,
+    clients: Clients<Marks>,
 }
 
 /// The differences between the modes.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub(super) struct Limits {
     /// Whether a client is still known when its time is exactly over.
     inclusive: bool,
     /// How many clients a list holds.
     per_endpoint: Option<usize>,
 }
 
-/// The endpoints whose lists contain a client: nearly always one.
-#[derive(Debug)]
+/// The lists that contain a client: nearly always one. A mark ends with its list.
+#[derive(Debug, Default)]
 struct Marks {
-    first: Mark,
+    first: Option<Mark>,
     more: Vec<Mark>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    endpoint: SocketAddr,
+    list: Id,
     last: Instant,
 }
 
-/// The clients of an endpoint, and when each was last inspected: the time in [`Mark`] may be later.
-type List = VecDeque<(Instant, IpAddr)>;
-
 impl AffinityLists {
-    pub(super) fn for_iptables(config: IptablesConfig) -> Self {
-        Self::new(Limits { inclusive: true, per_endpoint: config.recent_limit })
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { timeout: Duration::ZERO, limits, lists: Slots::default(), clients: Clients::default() }
     }
 
-    pub(super) fn for_nftables() -> Self {
-        Self::new(Limits { inclusive: false, per_endpoint: None })
-    }
-
-    fn new(limits: Limits) -> Self {
-        Self { timeout: Duration::ZERO, limits, clients: HashMap::default(), lists: BTreeMap::new() }
-    }
-
-    /// Sets the timeout, and forgets all endpoints except the reachable ones. Without affinity, deletes all lists.
-    pub(super) fn update(&mut self, timeout: Option<Duration>, reachable: &[SocketAddr]) {
-        let Some(timeout) = timeout else {
-            self.clients = HashMap::default();
-            self.lists = BTreeMap::new();
-            return;
-        };
+    /// Sets the timeout, deletes the lists of endpoints that are not reachable any more, and creates those of others.
+    pub(super) fn update(&mut self, timeout: Duration, changes: &Differences) {
         self.timeout = timeout;
-        let gone = |endpoint: &&SocketAddr| !reachable.contains(endpoint);
-        for endpoint in self.lists.keys().filter(gone).copied().collect::<Vec<_>>() {
-            let list = self.lists.remove(&endpoint).unwrap_or_default();
-            list.into_iter().for_each(|(_, client)| forget(&mut self.clients, client, endpoint));
+        for addr in &changes.removed {
+            self.lists.find(*addr).map(|list| self.lists.remove(list));
+        }
+        for addr in &changes.added {
+            self.lists.insert(*addr, Vec::new());
         }
     }
 
@@ -136,66 +125,76 @@ impl AffinityLists {
         now: Instant,
         draw: impl FnOnce() -> Option<SocketAddr>,
     ) -> Option<(SocketAddr, bool)> {
-        let (timeout, limits) = (self.timeout, self.limits);
-        let mut marks = self.clients.get_mut(&client);
-        let known = marks.as_mut().and_then(|marks| {
-            let index = |mark: &&mut Mark| usable.iter().position(|endpoint| *endpoint == mark.endpoint);
+        let (timeout, limits, lists) = (self.timeout, self.limits, &self.lists);
+        let known = self.clients.get_mut(client).and_then(|marks| {
+            let usable = |mark: &&mut Mark| {
+                let (endpoint, _) = lists.get(mark.list)?;
+                Some((order::position(usable, *endpoint)?, *endpoint))
+            };
             let fresh = marks.iter_mut().filter(|mark| limits.is_fresh(mark.last, now, timeout));
-            fresh.filter_map(|mark| Some((index(&mark)?, mark))).min_by_key(|(index, _)| *index)
+            fresh.filter_map(|mark| Some((usable(&mark)?, mark))).min_by_key(|((index, _), _)| *index)
         });
-        if let Some((_, mark)) = known {
+        if let Some(((_, endpoint), mark)) = known {
             mark.last = now;
-            return Some((mark.endpoint, true));
+            return Some((endpoint, true));
         }
         let endpoint = draw()?;
-        if self.record(client, Mark { endpoint, last: now }) {
-            self.lists.entry(endpoint).or_default().push_back((now, client));
-            self.clean(endpoint, now);
+        // A reader with an older snapshot may choose an endpoint that has no list any more.
+        if let Some(list) = self.lists.find(endpoint) {
+            self.record(client, Mark { list, last: now });
         }
         Some((endpoint, false))
     }
 
-    /// Records a connection; returns whether the client is new to the endpoint.
-    fn record(&mut self, client: IpAddr, mark: Mark) -> bool {
-        let Some(marks) = self.clients.get_mut(&client) else {
-            self.clients.insert(client, Marks { first: mark, more: Vec::new() });
-            return true;
+    fn record(&mut self, client: IpAddr, mark: Mark) {
+        let Self { timeout, limits, lists, clients } = self;
+        let is_new = match clients.get_mut(client) {
+            Some(marks) => marks.add(mark, lists),
+            None => {
+                let marks = Marks { first: Some(mark), more: Vec::new() };
+                clients.insert(client, marks, mark.last, *timeout, |client, marks| {
+                    marks.retain(|one| {
+                        let is_fresh = limits.is_fresh(one.last, mark.last, *timeout);
+                        if let Some(list) = lists.get_mut(one.list).filter(|_| !is_fresh) {
+                            list.retain(|other| *other != client);
+                        }
+                        is_fresh && lists.get(one.list).is_some()
+                    });
+                    marks.first.is_some()
+                });
+                true
+            }
         };
-        if let Some(old) = marks.iter_mut().find(|old| old.endpoint == mark.endpoint) {
-            old.last = mark.last;
-            return false;
+        if is_new && let Some(limit) = limits.per_endpoint {
+            self.limit(client, mark.list, limit);
         }
-        marks.more.push(mark);
-        true
     }
 
-    /// Removes expired clients, a few at a time so that no connection waits for all of them, and evicts one client if
-    /// the list is too long.
-    fn clean(&mut self, endpoint: SocketAddr, now: Instant) {
-        let Some(list) = self.lists.get_mut(&endpoint) else { return };
-        for _ in 0..2 {
-            let Some((_, client)) =
-                list.front().copied().filter(|(seen, _)| !self.limits.is_fresh(*seen, now, self.timeout))
-            else {
-                break;
-            };
-            list.pop_front();
-            match last(&self.clients, client, endpoint).filter(|last| self.limits.is_fresh(*last, now, self.timeout)) {
-                Some(last) => list.push_back((last, client)),
-                None => forget(&mut self.clients, client, endpoint),
-            }
+    /// Adds a client to a list, and evicts the one refreshed longest ago if the list is too long.
+    fn limit(&mut self, client: IpAddr, id: Id, limit: usize) {
+        let Some(list) = self.lists.get_mut(id) else { return };
+        list.push(client);
+        if list.len() <= limit {
+            return;
         }
-        if self.limits.per_endpoint.is_some_and(|limit| list.len() > limit) {
-            let oldest =
-                (0..list.len()).min_by_key(|at| list.get(*at).and_then(|(_, c)| last(&self.clients, *c, endpoint)));
-            if let Some((_, client)) = oldest.and_then(|at| list.remove(at)) {
-                forget(&mut self.clients, client, endpoint);
-            }
+        let last = |client: IpAddr| self.clients.get(client)?.iter().find(|mark| mark.list == id).map(|mark| mark.last);
+        let oldest = list.iter().enumerate().min_by_key(|(_, client)| last(**client)).map(|(at, _)| at);
+        let evicted = oldest.map(|at| list.remove(at));
+        if let Some(marks) = evicted.and_then(|client| self.clients.get_mut(client)) {
+            marks.retain(|mark| mark.list != id);
         }
     }
 }
 
 impl Limits {
+    pub(super) const fn of_iptables(config: IptablesConfig) -> Self {
+        Self { inclusive: true, per_endpoint: config.recent_limit }
+    }
+
+    pub(super) const fn of_nftables() -> Self {
+        Self { inclusive: false, per_endpoint: None }
+    }
+
     fn is_fresh(self, last: Instant, now: Instant, timeout: Duration) -> bool {
         let age = now.saturating_duration_since(last);
         age < timeout || (self.inclusive && age == timeout)
@@ -204,28 +203,31 @@ impl Limits {
 
 impl Marks {
     fn iter(&self) -> impl Iterator<Item = &Mark> {
-        std::iter::once(&self.first).chain(&self.more)
+        self.first.iter().chain(&self.more)
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mark> {
-        std::iter::once(&mut self.first).chain(&mut self.more)
+        self.first.iter_mut().chain(&mut self.more)
     }
-}
 
-type Clients = HashMap<IpAddr, Marks, BuildMixer>;
+    /// Adds a mark, in place of one for the same list or of those that have ended; returns whether the list is new.
+    fn add(&mut self, mark: Mark, lists: &Slots<Vec<IpAddr>>) -> bool {
+        if let Some(old) = self.iter_mut().find(|old| old.list == mark.list) {
+            old.last = mark.last;
+            return false;
+        }
+        self.retain(|old| lists.get(old.list).is_some());
+        match self.first {
+            None => self.first = Some(mark),
+            Some(_) => self.more.push(mark),
+        }
+        true
+    }
 
-/// When the endpoint last got a connection from the client.
-fn last(clients: &Clients, client: IpAddr, endpoint: SocketAddr) -> Option<Instant> {
-    clients.get(&client)?.iter().find(|mark| mark.endpoint == endpoint).map(|mark| mark.last)
-}
-
-fn forget(clients: &mut Clients, client: IpAddr, endpoint: SocketAddr) {
-    let Some(marks) = clients.get_mut(&client) else { return };
-    marks.more.retain(|mark| mark.endpoint != endpoint);
-    if marks.first.endpoint == endpoint {
-        match marks.more.pop() {
-            Some(other) => marks.first = other,
-            None => drop(clients.remove(&client)),
+    fn retain(&mut self, mut keep: impl FnMut(&Mark) -> bool) {
+        self.more.retain(&mut keep);
+        if self.first.is_some_and(|first| !keep(&first)) {
+            self.first = self.more.pop();
         }
     }
 }

@@ -13,14 +13,17 @@
 //!   timeout stays three hours.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::ModeState;
-use crate::{DEFAULT_AFFINITY_TIMEOUT, table::BuildMixer};
+use super::{
+    ModeState,
+    clients::Clients,
+    slots::{Id, Slots},
+};
+use crate::{DEFAULT_AFFINITY_TIMEOUT, order::Differences};
 use discovery_core::policy::Rng;
 
 /// `balancerState`: the round robin of one port, and the clients that session affinity remembers.
@@ -29,14 +32,49 @@ pub(super) struct BalancerState {
     endpoints: Vec<SocketAddr>,
     index: usize,
     affinity: bool,
-    clients: HashMap<IpAddr, (SocketAddr, Instant), BuildMixer>,
     timeout: Duration,
+    /// The endpoints, each once. A client is forgotten with its endpoint, because the id of that endpoint ends.
+    members: Slots<()>,
+    clients: Clients<(Id, Instant)>,
+}
+
+/// The endpoints of a port after a change.
+#[derive(Debug)]
+pub(crate) struct Round {
+    shuffled: Vec<SocketAddr>,
+    changes: Differences,
+}
+
+impl Round {
+    /// Shuffles new endpoints; both lists are in order and have duplicates. Returns `None` for the same endpoints.
+    pub(crate) fn new(old: &[SocketAddr], new: &[SocketAddr], rng: &mut dyn Rng) -> Option<Self> {
+        if old == new {
+            return None;
+        }
+        let mut shuffled = new.to_vec();
+        for at in (1..shuffled.len()).rev() {
+            shuffled.swap(at, rng.below(at + 1));
+        }
+        let once = |list: &[SocketAddr]| {
+            let mut list = list.to_vec();
+            list.dedup();
+            list
+        };
+        Some(Self { shuffled, changes: Differences::between(once(old), once(new)) })
+    }
 }
 
 impl BalancerState {
     pub(super) fn new(timeout: Option<Duration>) -> Self {
         let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT_AFFINITY_TIMEOUT);
-        Self { endpoints: Vec::new(), index: 0, affinity: false, clients: HashMap::default(), timeout }
+        Self {
+            endpoints: Vec::new(),
+            index: 0,
+            affinity: false,
+            timeout,
+            members: Slots::default(),
+            clients: Clients::default(),
+        }
     }
 
     /// `NewService`: only whether there is affinity can change.
@@ -44,33 +82,36 @@ impl BalancerState {
         self.affinity = affinity;
     }
 
-    /// `OnEndpointsUpdate`.
-    pub(super) fn set_endpoints(&mut self, new: &[SocketAddr], now: Instant, rng: &mut dyn Rng) {
-        self.clients.retain(|_, (_, last)| is_fresh(*last, now, self.timeout));
-        if sorted(new) == sorted(&self.endpoints) {
-            return;
+    /// `OnEndpointsUpdate`. Returns the former endpoints, for the caller to free.
+    pub(super) fn set_round(&mut self, round: Round) -> Vec<SocketAddr> {
+        for addr in round.changes.removed {
+            self.members.find(addr).map(|id| self.members.remove(id));
         }
-        self.clients.retain(|_, (endpoint, _)| new.contains(endpoint));
-        self.endpoints = new.to_vec();
-        for at in (1..self.endpoints.len()).rev() {
-            self.endpoints.swap(at, rng.below(at + 1));
+        for addr in round.changes.added {
+            self.members.insert(addr, ());
         }
         self.index = 0;
+        std::mem::replace(&mut self.endpoints, round.shuffled)
     }
 
     /// `NextEndpoint`: the endpoint, and whether affinity chose it; `None` is "missing endpoints".
     pub(super) fn next(&mut self, client: IpAddr, reset: bool, now: Instant) -> Option<(SocketAddr, bool)> {
-        let remembers = self.affinity && !reset && !self.endpoints.is_empty();
-        if let Some((endpoint, last)) = self.clients.get_mut(&client).filter(|_| remembers)
-            && is_fresh(*last, now, self.timeout)
+        let (members, timeout) = (&self.members, self.timeout);
+        if self.affinity
+            && !reset
+            && let Some((id, last)) = self.clients.get_mut(client)
+            && let Some((endpoint, ())) = members.get(*id)
+            && is_fresh(*last, now, timeout)
         {
             *last = now;
             return Some((*endpoint, true));
         }
         let endpoint = *self.endpoints.get(self.index)?;
         self.index = (self.index + 1) % self.endpoints.len();
-        if self.affinity {
-            self.clients.insert(client, (endpoint, now));
+        if let Some(id) = self.members.find(endpoint).filter(|_| self.affinity) {
+            let is_alive =
+                |_, (id, last): &mut (Id, Instant)| members.get(*id).is_some() && is_fresh(*last, now, timeout);
+            self.clients.insert(client, (id, now), now, timeout, is_alive);
         }
         Some((endpoint, false))
     }
@@ -79,12 +120,6 @@ impl BalancerState {
 /// Compares whole seconds, as upstream does.
 fn is_fresh(last: Instant, now: Instant, timeout: Duration) -> bool {
     now.saturating_duration_since(last).as_secs() < timeout.as_secs()
-}
-
-fn sorted(endpoints: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut sorted = endpoints.to_vec();
-    sorted.sort_unstable();
-    sorted
 }
 
 /// The connect timeout of each attempt in userspace mode, `EndpointDialTimeouts`: 3.75 s in total.

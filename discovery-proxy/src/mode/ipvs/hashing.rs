@@ -11,9 +11,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Destination,
-    schedule::{Algorithm, gcd_of_weights},
+    list::List,
+    plan::Target,
+    schedule::{Algorithm, Prepared, gcd_of_weights},
 };
+use crate::mode::slots::Id;
 
 /// The settings of the `sh` scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,24 +48,24 @@ impl SourceHash {
     }
 }
 
-/// The destination of each bucket, by index in the list.
+/// The destination of each bucket.
 #[derive(Debug)]
 pub(super) struct HashTable {
     config: SourceHash,
     /// `dh`: hashes the virtual address instead of the client's, and ignores weights.
     by_destination: bool,
-    buckets: Vec<usize>,
+    buckets: Vec<SocketAddr>,
 }
 
 const BUCKETS: u32 = 256;
 
 impl HashTable {
-    pub(super) fn by_source(config: SourceHash) -> Self {
-        Self { config, by_destination: false, buckets: Vec::new() }
+    pub(super) fn by_source(config: SourceHash, list: &[Target]) -> Self {
+        Self { config, by_destination: false, buckets: buckets(list, |target| target.weight.max(1)) }
     }
 
-    pub(super) fn by_destination() -> Self {
-        Self { config: SourceHash::default(), by_destination: true, buckets: Vec::new() }
+    pub(super) fn by_destination(list: &[Target]) -> Self {
+        Self { config: SourceHash::default(), by_destination: true, buckets: buckets(list, |_| 1) }
     }
 
     fn bucket(&self, ip: IpAddr, port: u16, offset: u32) -> u32 {
@@ -77,14 +79,11 @@ impl HashTable {
 }
 
 impl Algorithm for HashTable {
-    fn schedule(&mut self, dests: &[Destination], client: SocketAddr, virtual_addr: SocketAddr) -> Option<usize> {
+    fn schedule(&mut self, list: &List, client: SocketAddr, virtual_addr: SocketAddr) -> Option<Id> {
         let addr = if self.by_destination { virtual_addr } else { client };
         let port = if self.config.port { addr.port() } else { 0 };
         let bucket = |offset| self.bucket(addr.ip(), port, offset);
-        let available = |bucket: u32| {
-            let index = *self.buckets.get(bucket as usize)?;
-            dests.get(index).is_some_and(|dest| dest.weight > 0).then_some(index)
-        };
+        let available = |bucket: u32| available(list, *self.buckets.get(bucket as usize)?);
         let first = bucket(0);
         let found = available(first);
         if found.is_some() || !self.config.fallback {
@@ -93,12 +92,22 @@ impl Algorithm for HashTable {
         (0..BUCKETS).find_map(|offset| available(bucket((offset + first) % BUCKETS)))
     }
 
-    /// Refills the buckets: each destination in turn gets as many consecutive buckets as its weight, at least one.
-    fn changed(&mut self, dests: &[Destination]) {
-        let turns = |dest: &Destination| if self.by_destination { 1 } else { dest.weight.max(1) };
-        let round = || dests.iter().enumerate().flat_map(|(index, dest)| (0..turns(dest)).map(move |_| index));
-        self.buckets = std::iter::repeat_with(round).take(BUCKETS as usize).flatten().take(BUCKETS as usize).collect();
+    fn changed(&mut self, prepared: Prepared) {
+        if let Prepared::Hash(table) = prepared {
+            *self = table;
+        }
     }
+}
+
+/// Fills the buckets: each destination in turn gets as many consecutive buckets as its weight, at least one.
+fn buckets(list: &[Target], turns: impl Fn(&Target) -> u32) -> Vec<SocketAddr> {
+    let round = || list.iter().flat_map(|target| (0..turns(target)).map(|_| target.addr));
+    std::iter::repeat_with(round).take(BUCKETS as usize).flatten().take(BUCKETS as usize).collect()
+}
+
+/// The destination at an address, unless it has weight 0.
+fn available(list: &List, addr: SocketAddr) -> Option<Id> {
+    list.find(addr).filter(|id| list.get(*id).is_some_and(|(_, dest)| dest.weight > 0))
 }
 
 /// An address in 32 bits; the four words of an IPv6 address are combined with xor.
@@ -135,34 +144,37 @@ impl Maglev {
     }
 }
 
-/// The destination of each slot, by index in the list.
+/// The destination of each slot.
 #[derive(Debug)]
 pub(super) struct MaglevTable {
     config: Maglev,
-    slots: Vec<usize>,
+    /// By index in `owners`.
+    slots: Vec<u32>,
+    owners: Vec<SocketAddr>,
 }
 
 /// The permutation in which a destination walks the table.
 struct Walk {
-    at: usize,
+    at: u32,
     slot: u32,
     skip: u32,
     turns: u32,
 }
 
 impl MaglevTable {
-    pub(super) fn new(config: Maglev) -> Self {
-        Self { config, slots: Vec::new() }
+    pub(super) fn new(config: Maglev, list: &[Target]) -> Self {
+        let owners = list.iter().map(|target| target.addr).collect();
+        Self { config, slots: slots(walks(list)), owners }
     }
 }
 
 impl Algorithm for MaglevTable {
-    fn schedule(&mut self, dests: &[Destination], client: SocketAddr, _: SocketAddr) -> Option<usize> {
+    fn schedule(&mut self, list: &List, client: SocketAddr, _: SocketAddr) -> Option<Id> {
         let port = if self.config.port { client.port() } else { 0 };
         let slot = |offset: u32| hash(&FIRST, client, port, offset) % SLOTS;
         let available = |slot: u32| {
-            let index = *self.slots.get(slot as usize)?;
-            dests.get(index).is_some_and(|dest| dest.weight > 0).then_some(index)
+            let owner = *self.slots.get(slot as usize)?;
+            available(list, *self.owners.get(owner as usize)?)
         };
         let first = slot(0);
         let found = available(first);
@@ -172,28 +184,33 @@ impl Algorithm for MaglevTable {
         (0..SLOTS).find_map(|offset| available(slot((offset + first) % SLOTS)))
     }
 
-    fn changed(&mut self, dests: &[Destination]) {
-        let mut walks = walks(dests);
-        self.slots.clear();
-        if walks.is_empty() {
-            return;
+    fn changed(&mut self, prepared: Prepared) {
+        if let Prepared::Maglev(table) = prepared {
+            *self = table;
         }
-        let mut slots = vec![None; SLOTS as usize];
-        let mut left = slots.len();
-        while left > 0 {
-            for walk in &mut walks {
-                for _ in 0..walk.turns.min(left as u32) {
-                    walk.take(&mut slots);
-                    left -= 1;
-                }
-            }
-        }
-        self.slots = slots.into_iter().flatten().collect();
     }
 }
 
+/// Fills the slots: the destinations take free slots in turns.
+fn slots(mut walks: Vec<Walk>) -> Vec<u32> {
+    if walks.is_empty() {
+        return Vec::new();
+    }
+    let mut slots = vec![None; SLOTS as usize];
+    let mut left = slots.len();
+    while left > 0 {
+        for walk in &mut walks {
+            for _ in 0..walk.turns.min(left as u32) {
+                walk.take(&mut slots);
+                left -= 1;
+            }
+        }
+    }
+    slots.into_iter().flatten().collect()
+}
+
 impl Walk {
-    fn take(&mut self, slots: &mut [Option<usize>]) {
+    fn take(&mut self, slots: &mut [Option<u32>]) {
         while let Some(slot) = slots.get_mut(self.slot as usize) {
             if slot.is_none() {
                 *slot = Some(self.at);
@@ -205,17 +222,17 @@ impl Walk {
 }
 
 /// The walks of all destinations with a positive weight, with the slots that each takes per turn.
-fn walks(dests: &[Destination]) -> Vec<Walk> {
-    let Some(gcd) = gcd_of_weights(dests) else { return Vec::new() };
-    let highest = dests.iter().map(|dest| dest.weight).max().unwrap_or(0) / gcd;
+fn walks(list: &[Target]) -> Vec<Walk> {
+    let Some(gcd) = gcd_of_weights(list) else { return Vec::new() };
+    let highest = list.iter().map(|target| target.weight).max().unwrap_or(0) / gcd;
     let shift = (u32::BITS - highest.leading_zeros()).saturating_sub(WEIGHT_BITS);
-    let walk = |(at, dest): (usize, &Destination)| Walk {
+    let walk = |(at, target): (u32, &Target)| Walk {
         at,
-        slot: hash(&FIRST, dest.addr, dest.addr.port(), 0) % SLOTS,
-        skip: hash(&SECOND, dest.addr, dest.addr.port(), 0) % (SLOTS - 1) + 1,
-        turns: ((dest.weight / gcd) >> shift).max(1),
+        slot: hash(&FIRST, target.addr, target.addr.port(), 0) % SLOTS,
+        skip: hash(&SECOND, target.addr, target.addr.port(), 0) % (SLOTS - 1) + 1,
+        turns: ((target.weight / gcd) >> shift).max(1),
     };
-    dests.iter().enumerate().filter(|(_, dest)| dest.weight > 0).map(walk).collect()
+    (0..).zip(list).filter(|(_, target)| target.weight > 0).map(walk).collect()
 }
 
 fn hash(key: &[u64; 2], addr: SocketAddr, port: u16, offset: u32) -> u32 {

@@ -11,7 +11,11 @@
 //! cluster set if there is no local endpoint.
 
 mod hashing;
+mod list;
+mod plan;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod virtual_server;
 mod virtual_servers;
 
@@ -44,6 +48,13 @@ pub enum Scheduler {
     DestinationHashing,
     /// `mh`: a consistent hash of the client's address, so few clients move when destinations change.
     Maglev(Maglev),
+}
+
+impl Scheduler {
+    /// Whether the scheduler computes something from all destinations when they change.
+    const fn reads_all(self) -> bool {
+        matches!(self, Self::WeightedRoundRobin | Self::SourceHashing(_) | Self::DestinationHashing | Self::Maglev(_))
+    }
 }
 
 /// The name does not belong to a scheduler of the kernel.
@@ -114,17 +125,4 @@ impl<'a> Destinations<'a> {
     pub(crate) const fn new(wanted: &'a [SocketAddr], graceful: bool, timeout: Option<Duration>) -> Self {
         Self { wanted, graceful, timeout }
     }
-}
-
-/// A destination as schedulers see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Destination {
-    /// The id, which another destination at the same address does not share.
-    id: u64,
-    addr: SocketAddr,
-    weight: u32,
-    /// The number of open connections.
-    active: u32,
-    /// The number of closing connections.
-    inactive: u32,
 }

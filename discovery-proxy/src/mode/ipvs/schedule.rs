@@ -6,20 +6,40 @@
 use std::{fmt, net::SocketAddr};
 
 use super::{
-    Destination, Scheduler,
+    Scheduler,
     hashing::{HashTable, MaglevTable},
+    list::{Destination, List},
+    plan::Target,
 };
+use crate::mode::slots::Id;
 
-/// A scheduling algorithm with its state. Destinations are passed in list order.
+/// A scheduling algorithm with its state.
 pub(super) trait Algorithm: fmt::Debug + Send {
-    /// The index of the destination for a new connection; `None` rejects it.
-    fn schedule(&mut self, dests: &[Destination], client: SocketAddr, virtual_addr: SocketAddr) -> Option<usize>;
+    /// The destination for a new connection; `None` rejects it.
+    fn schedule(&mut self, list: &List, client: SocketAddr, virtual_addr: SocketAddr) -> Option<Id>;
 
-    /// Handles the removal of a destination, which was at `index` before; `dests` are the remaining ones.
-    fn removed(&mut self, _id: u64, _index: usize, _dests: &[Destination]) {}
+    /// Handles a destination that is about to be removed from the list.
+    fn removing(&mut self, _id: Id, _list: &List) {}
 
     /// Handles destinations that were added, were removed, or changed their weight.
-    fn changed(&mut self, _dests: &[Destination]) {}
+    fn changed(&mut self, _prepared: Prepared) {}
+}
+
+/// What an algorithm needs to know of all destinations, computed before readers wait for the change.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Nothing,
+    Weights(Weights),
+    Hash(HashTable),
+    Maglev(MaglevTable),
+}
+
+/// The weights of all destinations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weights {
+    /// The greatest common divisor; 1 if there are none.
+    divisor: u32,
+    highest: u32,
 }
 
 /// Creates the algorithm of a scheduler.
@@ -31,9 +51,23 @@ pub(super) fn algorithm(scheduler: Scheduler) -> Box<dyn Algorithm> {
         Scheduler::WeightedLeastConnection => Box::new(Least(weighted_least_connection)),
         Scheduler::ShortestExpectedDelay => Box::new(Least(shortest_expected_delay)),
         Scheduler::NeverQueue => Box::new(Least(never_queue)),
-        Scheduler::SourceHashing(config) => Box::new(HashTable::by_source(config)),
-        Scheduler::DestinationHashing => Box::new(HashTable::by_destination()),
-        Scheduler::Maglev(config) => Box::new(MaglevTable::new(config)),
+        Scheduler::SourceHashing(config) => Box::new(HashTable::by_source(config, &[])),
+        Scheduler::DestinationHashing => Box::new(HashTable::by_destination(&[])),
+        Scheduler::Maglev(config) => Box::new(MaglevTable::new(config, &[])),
+    }
+}
+
+/// Prepares a scheduler for a changed list of destinations.
+pub(super) fn prepare(scheduler: Scheduler, list: &[Target]) -> Prepared {
+    match scheduler {
+        Scheduler::WeightedRoundRobin => Prepared::Weights(Weights {
+            divisor: gcd_of_weights(list).unwrap_or(1),
+            highest: list.iter().map(|target| target.weight).max().unwrap_or(0),
+        }),
+        Scheduler::SourceHashing(config) => Prepared::Hash(HashTable::by_source(config, list)),
+        Scheduler::DestinationHashing => Prepared::Hash(HashTable::by_destination(list)),
+        Scheduler::Maglev(config) => Prepared::Maglev(MaglevTable::new(config, list)),
+        _ => Prepared::Nothing,
     }
 }
 
@@ -41,20 +75,20 @@ pub(super) fn algorithm(scheduler: Scheduler) -> Box<dyn Algorithm> {
 #[derive(Debug, Default)]
 struct RoundRobin {
     /// The destination chosen last; `None` is the head of the list, before the first destination.
-    last: Option<u64>,
+    last: Option<Id>,
 }
 
 impl Algorithm for RoundRobin {
-    fn schedule(&mut self, dests: &[Destination], _: SocketAddr, _: SocketAddr) -> Option<usize> {
-        let after = position(dests, self.last).map_or(0, |at| at + 1);
-        let at = (after..dests.len()).chain(0..after).find(|at| dests.get(*at).is_some_and(|dest| dest.weight > 0))?;
-        self.last = dests.get(at).map(|dest| dest.id);
-        Some(at)
+    fn schedule(&mut self, list: &List, _: SocketAddr, _: SocketAddr) -> Option<Id> {
+        let after = list.iter_from(self.last.and_then(|last| list.after(last)));
+        let (id, _) = after.chain(list.iter()).find(|(_, dest)| dest.weight > 0)?;
+        self.last = Some(id);
+        Some(id)
     }
 
-    fn removed(&mut self, id: u64, index: usize, dests: &[Destination]) {
+    fn removing(&mut self, id: Id, list: &List) {
         if self.last == Some(id) {
-            self.last = index.checked_sub(1).and_then(|before| dests.get(before)).map(|dest| dest.id);
+            self.last = list.before(id);
         }
     }
 }
@@ -64,7 +98,7 @@ impl Algorithm for RoundRobin {
 #[derive(Debug, Default)]
 struct WeightedRoundRobin {
     /// The destination chosen last (`cl`); `None` is the head of the list.
-    last: Option<u64>,
+    last: Option<Id>,
     /// The current weight (`cw`).
     current: i64,
     /// The weight that each round starts with (`mw`); 0 if no destination can be chosen.
@@ -74,12 +108,12 @@ struct WeightedRoundRobin {
 }
 
 impl Algorithm for WeightedRoundRobin {
-    fn changed(&mut self, dests: &[Destination]) {
+    fn changed(&mut self, prepared: Prepared) {
+        let Prepared::Weights(Weights { divisor, highest }) = prepared else { return };
         self.last = None;
-        self.step = i64::from(gcd_of_weights(dests).unwrap_or(1));
-        let highest = dests.iter().map(|dest| i64::from(dest.weight)).max().unwrap_or(0);
+        self.step = i64::from(divisor);
         // If all weights are 0, the kernel also ends up with 0, by a step of 1.
-        self.highest = highest - (self.step - 1);
+        self.highest = i64::from(highest) - (self.step - 1);
         if self.current > self.highest || self.current == 0 {
             self.current = self.highest;
         } else if self.step > 1 {
@@ -87,60 +121,60 @@ impl Algorithm for WeightedRoundRobin {
         }
     }
 
-    fn schedule(&mut self, dests: &[Destination], _: SocketAddr, _: SocketAddr) -> Option<usize> {
+    fn schedule(&mut self, list: &List, _: SocketAddr, _: SocketAddr) -> Option<Id> {
         if self.highest <= 0 {
             return None;
         }
-        let mut from = position(dests, self.last).map_or(0, |at| at + 1);
+        let heavy = |current: i64| move |(_, dest): &(Id, &Destination)| i64::from(dest.weight) >= current;
+        let mut found = match self.last {
+            Some(last) => list.iter_from(list.after(last)).find(heavy(self.current)),
+            None => list.iter().find(heavy(self.current)),
+        };
         // The destination with the highest weight is reached after at most `highest / step` walks.
-        loop {
-            let heavy = |at: &usize| dests.get(*at).is_some_and(|dest| i64::from(dest.weight) >= self.current);
-            if let Some(at) = (from..dests.len()).find(heavy) {
-                self.last = dests.get(at).map(|dest| dest.id);
-                return Some(at);
+        for _ in 0..=self.highest / self.step {
+            if found.is_some() {
+                break;
             }
-            from = 0;
             self.current -= self.step;
             if self.current <= 0 {
                 self.current = self.highest;
             }
+            found = list.iter().find(heavy(self.current));
         }
+        self.last = found.map(|(id, _)| id);
+        self.last
     }
-}
-
-fn position(dests: &[Destination], id: Option<u64>) -> Option<usize> {
-    dests.iter().position(|dest| Some(dest.id) == id)
 }
 
 /// The algorithms without state: they compare the destinations' connections.
 #[derive(Debug)]
-struct Least(fn(&[Destination]) -> Option<usize>);
+struct Least(fn(&List) -> Option<Id>);
 
 impl Algorithm for Least {
-    fn schedule(&mut self, dests: &[Destination], _: SocketAddr, _: SocketAddr) -> Option<usize> {
-        (self.0)(dests)
+    fn schedule(&mut self, list: &List, _: SocketAddr, _: SocketAddr) -> Option<Id> {
+        (self.0)(list)
     }
 }
 
 /// `lc`: the smallest overhead.
-fn least_connection(dests: &[Destination]) -> Option<usize> {
-    least(dests, |dest| (overhead(dest), 1))
+fn least_connection(list: &List) -> Option<Id> {
+    least(list, |dest| (overhead(dest), 1))
 }
 
 /// `wlc`: the smallest overhead divided by weight.
-fn weighted_least_connection(dests: &[Destination]) -> Option<usize> {
-    least(dests, |dest| (overhead(dest), u64::from(dest.weight)))
+fn weighted_least_connection(list: &List) -> Option<Id> {
+    least(list, |dest| (overhead(dest), u64::from(dest.weight)))
 }
 
 /// `sed`: the fewest active connections including the new one, divided by weight.
-fn shortest_expected_delay(dests: &[Destination]) -> Option<usize> {
-    least(dests, |dest| (u64::from(dest.active) + 1, u64::from(dest.weight)))
+fn shortest_expected_delay(list: &List) -> Option<Id> {
+    least(list, |dest| (u64::from(dest.active) + 1, u64::from(dest.weight)))
 }
 
 /// `nq`: the first destination without active connections; otherwise as `sed`.
-fn never_queue(dests: &[Destination]) -> Option<usize> {
-    let idle = dests.iter().position(|dest| dest.weight > 0 && dest.active == 0);
-    idle.or_else(|| shortest_expected_delay(dests))
+fn never_queue(list: &List) -> Option<Id> {
+    let idle = list.iter().find(|(_, dest)| dest.weight > 0 && dest.active == 0);
+    idle.map(|(id, _)| id).or_else(|| shortest_expected_delay(list))
 }
 
 /// An active connection counts as much as 256 inactive ones.
@@ -149,20 +183,20 @@ fn overhead(dest: &Destination) -> u64 {
 }
 
 /// The destination with the smallest fraction, compared without division.
-fn least(dests: &[Destination], load: impl Fn(&Destination) -> (u64, u64)) -> Option<usize> {
-    let mut candidates = dests.iter().enumerate().filter(|(_, dest)| dest.weight > 0);
-    let better = |best: (usize, (u64, u64)), (at, dest): (usize, &Destination)| {
+fn least(list: &List, load: impl Fn(&Destination) -> (u64, u64)) -> Option<Id> {
+    let mut candidates = list.iter().filter(|(_, dest)| dest.weight > 0);
+    let better = |best: (Id, (u64, u64)), (id, dest): (Id, &Destination)| {
         let (best_load, best_weight) = best.1;
         let (this_load, this_weight) = load(dest);
-        if best_load * this_weight > this_load * best_weight { (at, (this_load, this_weight)) } else { best }
+        if best_load * this_weight > this_load * best_weight { (id, (this_load, this_weight)) } else { best }
     };
     let (first, dest) = candidates.next()?;
     Some(candidates.fold((first, load(dest)), better).0)
 }
 
 /// The greatest common divisor of all positive weights; `None` if there are none.
-pub(super) fn gcd_of_weights(dests: &[Destination]) -> Option<u32> {
-    let weights = dests.iter().map(|dest| dest.weight).filter(|weight| *weight > 0);
+pub(super) fn gcd_of_weights(list: &[Target]) -> Option<u32> {
+    let weights = list.iter().map(|target| target.weight).filter(|weight| *weight > 0);
     weights.reduce(|mut one, mut other| {
         while other != 0 {
             (one, other) = (other, one % other);

@@ -16,26 +16,29 @@
 //! * A template belongs to its virtual server: the other addresses of the same port do not share it.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use super::{
-    Destination, Destinations, Scheduler,
-    schedule::{Algorithm, algorithm},
+    Scheduler,
+    list::{Destination, List},
+    plan::Step,
+    schedule::{Algorithm, Prepared, algorithm},
 };
-use crate::table::BuildMixer;
+use crate::{
+    mode::{clients::Clients, slots::Id},
+    order::Differences,
+};
 
 /// A virtual server: a virtual address and port in the kernel.
 #[derive(Debug)]
 pub(super) struct VirtualServer {
-    /// In list order.
-    dests: Vec<Destination>,
-    next_id: u64,
+    list: List,
     algorithm: Box<dyn Algorithm>,
-    templates: HashMap<IpAddr, Template, BuildMixer>,
+    templates: Clients<Template>,
     timeout: Option<Duration>,
+    draining: Vec<SocketAddr>,
     /// When draining destinations are checked next.
     check_at: Option<Instant>,
 }
@@ -43,52 +46,59 @@ pub(super) struct VirtualServer {
 impl VirtualServer {
     pub(super) fn new(scheduler: Scheduler) -> Self {
         Self {
-            dests: Vec::new(),
-            next_id: 0,
+            list: List::default(),
             algorithm: algorithm(scheduler),
-            templates: HashMap::default(),
+            templates: Clients::default(),
             timeout: None,
+            draining: Vec::new(),
             check_at: None,
         }
     }
 
-    /// Adds new destinations, then removes or drains the unwanted ones.
-    pub(super) fn sync(&mut self, to: Destinations<'_>, now: Instant) {
-        if to.timeout.is_none() {
-            self.templates = HashMap::default();
-        }
-        self.timeout = to.timeout;
-        let mut changed = false;
-        for addr in to.wanted {
-            match self.dests.iter().position(|dest| dest.addr == *addr) {
-                None => {
-                    let id = self.next_id;
-                    self.next_id += 1;
-                    self.dests.insert(0, Destination { id, addr: *addr, weight: 1, active: 0, inactive: 0 });
-                    changed = true;
-                }
-                Some(index) if self.dests.get(index).is_some_and(|dest| dest.weight == 0) => {
-                    let back = self.delete(index).map(|dest| Destination { weight: 1, ..dest });
-                    self.dests.splice(0..0, back);
-                    changed = true;
-                }
-                Some(_) => {}
-            }
-        }
-        let unwanted = |dest: &&Destination| !to.wanted.contains(&dest.addr) && dest.weight > 0;
-        let removed: Vec<u64> = self.dests.iter().filter(unwanted).map(|dest| dest.id).collect();
-        changed |= !removed.is_empty();
-        removed.into_iter().for_each(|id| self.release(id, to.graceful, now));
-        if changed {
-            self.algorithm.changed(&self.dests);
-        }
+    /// What adds new destinations, then removes or drains the unwanted ones.
+    pub(super) fn steps(&self, changes: Differences, graceful: bool) -> Vec<Step> {
+        let is_busy = |addr| {
+            let found = self.list.find(addr).and_then(|id| self.list.get(id));
+            graceful && found.is_some_and(|(_, dest)| dest.has_connections())
+        };
+        let leave = |addr| if is_busy(addr) { Step::Drain(addr) } else { Step::Delete(addr) };
+        let removed = changes.removed.into_iter().map(leave);
+        changes.added.into_iter().map(Step::Add).chain(removed).collect()
     }
 
-    /// Sets the weight of a destination. kube-proxy itself only sets 1 and 0.
-    #[cfg(test)]
-    pub(super) fn set_weight(&mut self, addr: SocketAddr, weight: u32) {
-        self.dests.iter_mut().filter(|dest| dest.addr == addr).for_each(|dest| dest.weight = weight);
-        self.algorithm.changed(&self.dests);
+    /// Takes these steps. Returns what is left of former templates, for the caller to free.
+    pub(super) fn apply(
+        &mut self,
+        steps: &[Step],
+        prepared: Prepared,
+        timeout: Option<Duration>,
+        now: Instant,
+    ) -> impl Sized + use<> {
+        for step in steps {
+            match *step {
+                Step::Add(addr) => {
+                    let former = self.list.find(addr).and_then(|id| self.delete(id)).unwrap_or_default();
+                    self.draining.retain(|one| *one != addr);
+                    self.list.push_front(addr, Destination { weight: 1, ..former });
+                }
+                Step::Drain(addr) => {
+                    if let Some(dest) = self.list.find(addr).and_then(|id| self.list.get_mut(id)) {
+                        dest.weight = 0;
+                    }
+                    self.draining.push(addr);
+                    self.check_at.get_or_insert(now + CHECK_EVERY);
+                }
+                Step::Delete(addr) => drop(self.list.find(addr).and_then(|id| self.delete(id))),
+            }
+        }
+        if !steps.is_empty() {
+            self.algorithm.changed(prepared);
+        }
+        self.timeout = timeout;
+        match timeout {
+            Some(_) => Clients::default(),
+            None => std::mem::take(&mut self.templates),
+        }
     }
 
     /// The destination of a new connection, and whether a template chose it; `None` rejects the connection.
@@ -98,28 +108,31 @@ impl VirtualServer {
         virtual_addr: SocketAddr,
         now: Instant,
     ) -> Option<(SocketAddr, bool)> {
-        let Some(timeout) = self.timeout else {
-            let at = self.algorithm.schedule(&self.dests, client, virtual_addr)?;
-            return self.dests.get(at).map(|dest| (dest.addr, false));
+        let Self { list, algorithm, templates, .. } = self;
+        let mut schedule = || {
+            let id = algorithm.schedule(list, client, virtual_addr)?;
+            list.get(id).map(|(addr, _)| (id, addr))
         };
-        if let Some(template) = self.templates.get_mut(&client.ip()) {
-            let available = |dest: &&Destination| dest.id == template.dest && dest.weight > 0;
-            if let Some(dest) = self.dests.iter().find(available).filter(|_| template.is_alive(now)) {
-                template.refresh(now, timeout);
-                return Some((dest.addr, true));
-            }
+        let Some(timeout) = self.timeout else {
+            return schedule().map(|(_, addr)| (addr, false));
+        };
+        if let Some(template) = templates.get_mut(client.ip())
+            && let Some((addr, _)) = list.get(template.dest).filter(|(_, dest)| dest.weight > 0)
+            && template.is_alive(now)
+        {
+            template.refresh(now, timeout);
+            return Some((addr, true));
         }
-        let at = self.algorithm.schedule(&self.dests, client, virtual_addr)?;
-        let dest = self.dests.get(at)?;
-        self.templates.insert(client.ip(), Template::new(dest.id, now, timeout));
-        Some((dest.addr, false))
+        let (id, addr) = schedule()?;
+        let is_alive = |_, template: &mut Template| list.get(template.dest).is_some() && template.is_alive(now);
+        templates.insert(client.ip(), Template::new(id, now, timeout), now, timeout, is_alive);
+        Some((addr, false))
     }
 
     /// Counts a new connection as active; returns the id of its destination.
-    pub(super) fn opened(&mut self, addr: SocketAddr, client: IpAddr) -> Option<u64> {
-        let dest = self.dests.iter_mut().find(|dest| dest.addr == addr)?;
-        dest.active += 1;
-        let id = dest.id;
+    pub(super) fn opened(&mut self, addr: SocketAddr, client: IpAddr) -> Option<Id> {
+        let id = self.list.find(addr)?;
+        self.list.get_mut(id)?.active += 1;
         if let Some(template) = self.template(client, id) {
             template.opened();
         }
@@ -127,16 +140,16 @@ impl VirtualServer {
     }
 
     /// Counts an active connection as inactive from now on.
-    pub(super) fn finishing(&mut self, id: u64) {
-        if let Some(dest) = self.dests.iter_mut().find(|dest| dest.id == id) {
+    pub(super) fn finishing(&mut self, id: Id) {
+        if let Some(dest) = self.list.get_mut(id) {
             dest.active = dest.active.saturating_sub(1);
             dest.inactive += 1;
         }
     }
 
     /// Removes a connection from the counts.
-    pub(super) fn closed(&mut self, id: u64, client: IpAddr, state: ConnectionState, now: Option<Instant>) {
-        if let Some(dest) = self.dests.iter_mut().find(|dest| dest.id == id) {
+    pub(super) fn closed(&mut self, id: Id, client: IpAddr, state: ConnectionState, now: Option<Instant>) {
+        if let Some(dest) = self.list.get_mut(id) {
             match state {
                 ConnectionState::Active => dest.active = dest.active.saturating_sub(1),
                 ConnectionState::Inactive => dest.inactive = dest.inactive.saturating_sub(1),
@@ -147,44 +160,57 @@ impl VirtualServer {
         }
     }
 
-    /// Deletes drained destinations and expired templates if a check is due; returns when to call again.
-    pub(super) fn tick(&mut self, now: Instant) -> Option<Instant> {
-        if self.check_at.is_some_and(|at| at <= now) {
-            let drained = |dest: &Destination| dest.weight == 0 && dest.active + dest.inactive == 0;
-            while let Some(at) = self.dests.iter().position(drained) {
-                self.delete(at);
-            }
-            self.algorithm.changed(&self.dests);
-            self.templates.retain(|_, template| template.is_alive(now));
-            let draining = self.dests.iter().any(|dest| dest.weight == 0);
-            self.check_at = draining.then_some(now + CHECK_EVERY);
+    /// What deletes the drained destinations, if a check is due.
+    pub(super) fn drained(&mut self, now: Instant) -> Vec<Step> {
+        if self.check_at.is_none_or(|at| at > now) {
+            return Vec::new();
         }
+        let list = &self.list;
+        let is_draining = |addr: &SocketAddr| {
+            let found = list.find(*addr).and_then(|id| list.get(id));
+            found.is_some_and(|(_, dest)| dest.has_connections())
+        };
+        let (draining, drained) = std::mem::take(&mut self.draining).into_iter().partition(is_draining);
+        self.draining = draining;
+        self.check_at = (!self.draining.is_empty()).then_some(now + CHECK_EVERY);
+        let drained: Vec<_> = drained;
+        drained.into_iter().map(Step::Delete).collect()
+    }
+
+    pub(super) const fn check_at(&self) -> Option<Instant> {
         self.check_at
     }
 
+    pub(super) const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.dests.is_empty()
+        self.list.is_empty()
     }
 
-    fn template(&mut self, client: IpAddr, dest: u64) -> Option<&mut Template> {
-        self.templates.get_mut(&client).filter(|template| template.dest == dest)
-    }
-
-    fn release(&mut self, id: u64, graceful: bool, now: Instant) {
-        let Some(at) = self.dests.iter().position(|dest| dest.id == id) else { return };
-        match self.dests.get_mut(at) {
-            Some(dest) if graceful && dest.active + dest.inactive > 0 => {
-                dest.weight = 0;
-                self.check_at.get_or_insert(now + CHECK_EVERY);
-            }
-            _ => drop(self.delete(at)),
+    /// Sets the weight of a destination. kube-proxy itself only sets 1 and 0.
+    #[cfg(test)]
+    pub(super) fn set_weight(&mut self, addr: SocketAddr, weight: u32, prepared: Prepared) {
+        if let Some(dest) = self.list.find(addr).and_then(|id| self.list.get_mut(id)) {
+            dest.weight = weight;
         }
+        self.algorithm.changed(prepared);
     }
 
-    fn delete(&mut self, at: usize) -> Option<Destination> {
-        let dest = (at < self.dests.len()).then(|| self.dests.remove(at))?;
-        self.algorithm.removed(dest.id, at, &self.dests);
-        Some(dest)
+    /// The destinations in list order.
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.list.iter().filter_map(|(id, _)| self.list.get(id)).map(|(addr, _)| addr).collect()
+    }
+
+    fn template(&mut self, client: IpAddr, dest: Id) -> Option<&mut Template> {
+        self.templates.get_mut(client).filter(|template| template.dest == dest)
+    }
+
+    fn delete(&mut self, id: Id) -> Option<Destination> {
+        self.algorithm.removing(id, &self.list);
+        self.list.remove(id)
     }
 }
 
@@ -198,8 +224,7 @@ pub(super) enum ConnectionState {
 /// The destination that session affinity remembers for a client.
 #[derive(Clone, Copy, Debug)]
 struct Template {
-    /// The id of the destination.
-    dest: u64,
+    dest: Id,
     expires: Instant,
     /// The number of open connections.
     controlled: u32,
@@ -211,7 +236,7 @@ struct Template {
 const EXTENSION: Duration = Duration::from_secs(60);
 
 impl Template {
-    fn new(dest: u64, now: Instant, timeout: Duration) -> Self {
+    fn new(dest: Id, now: Instant, timeout: Duration) -> Self {
         Self { dest, expires: now + timeout, controlled: 0, ended: None }
     }
 
@@ -246,6 +271,3 @@ impl Template {
 
 /// `rsCheckDeleteInterval`.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-
-#[cfg(test)]
-mod tests;

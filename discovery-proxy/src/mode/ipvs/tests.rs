@@ -3,15 +3,16 @@
 use std::{net::SocketAddr, time::Instant};
 
 use super::{
-    Destinations,
     Scheduler::{self, *},
-    VirtualServer,
+    plan::Plan,
+    virtual_server::VirtualServer,
 };
 use crate::{Maglev, SourceHash, tests::world::epoch};
 use discovery_core::policy::{Rng, SplitMix64};
 
 /// A virtual server with destinations 10.0.0.1, 10.0.0.2 and so on.
 struct Server {
+    plan: Plan,
     server: VirtualServer,
     now: Instant,
 }
@@ -22,22 +23,30 @@ fn dest(last: u8) -> SocketAddr {
 
 impl Server {
     fn new(scheduler: Scheduler, dests: &[u8]) -> Self {
-        let mut server = Self { server: VirtualServer::new(scheduler), now: epoch() };
+        let mut server = Self { plan: Plan::new(scheduler), server: VirtualServer::new(scheduler), now: epoch() };
         server.sync(dests);
         server
     }
 
     /// A virtual server whose list is 10.0.0.1, 10.0.0.2 and so on, with these weights.
     fn weighted(scheduler: Scheduler, weights: &[u32]) -> Self {
-        let dests: Vec<u8> = (1..=weights.len() as u8).rev().collect();
-        let mut server = Self::new(scheduler, &dests);
-        weights.iter().zip(1..).for_each(|(weight, last)| server.server.set_weight(dest(last), *weight));
+        let mut server = Self::new(scheduler, &[]);
+        // Each one is added at the head, before those that are there.
+        for last in (1..=weights.len() as u8).rev() {
+            server.sync(&(last..=weights.len() as u8).collect::<Vec<_>>());
+        }
+        weights.iter().zip(1..).for_each(|(weight, last)| server.set_weight(last, *weight));
         server
     }
 
     fn sync(&mut self, dests: &[u8]) {
         let wanted: Vec<_> = dests.iter().map(|last| dest(*last)).collect();
-        self.server.sync(Destinations::new(&wanted, true, None), self.now);
+        let steps = self.server.steps(self.plan.want(&wanted), true);
+        drop(self.server.apply(&steps, self.plan.prepare(&steps), None, self.now));
+    }
+
+    fn set_weight(&mut self, last: u8, weight: u32) {
+        self.server.set_weight(dest(last), weight, self.plan.set_weight(dest(last), weight));
     }
 
     fn from(&mut self, client: &str) -> Option<u8> {
@@ -56,15 +65,12 @@ impl Server {
 
     fn open(&mut self, last: u8, active: u32, inactive: u32) {
         let client = [192, 0, 2, 1].into();
-        for _ in 0..active + inactive {
-            self.server.opened(dest(last), client);
-        }
-        let id = self.server.dests.iter().find(|one| one.addr == dest(last)).map(|one| one.id).expect("a destination");
-        (0..inactive).for_each(|_| self.server.finishing(id));
+        let ids: Vec<_> = (0..active + inactive).filter_map(|_| self.server.opened(dest(last), client)).collect();
+        ids.into_iter().take(inactive as usize).for_each(|id| self.server.finishing(id));
     }
 
     fn list(&self) -> Vec<u8> {
-        self.server.dests.iter().map(|one| one.addr.to_string().as_bytes()[7] - b'0').collect()
+        self.server.addresses().iter().map(|addr| addr.to_string().as_bytes()[7] - b'0').collect()
     }
 }
 
@@ -105,7 +111,7 @@ fn rr_skips_weight_0_and_rejects_without_candidates() {
     let mut server = Server::weighted(RoundRobin, &[1, 0, 1]);
     assert_eq!(server.run(4), [1, 3, 1, 3]);
     for last in [1, 3] {
-        server.server.set_weight(dest(last), 0);
+        server.set_weight(last, 0);
     }
     assert_eq!(server.next(), None);
     assert_eq!(Server::new(RoundRobin, &[]).next(), None);
