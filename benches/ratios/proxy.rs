@@ -3,7 +3,7 @@
 //! No other library decides flows in-process. The peer is a `HashMap` from address to a list of endpoints, the least
 //! that any implementation could do.
 
-pub mod modes;
+mod modes;
 
 use std::{
     collections::HashMap,

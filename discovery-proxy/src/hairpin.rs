@@ -12,14 +12,7 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    dispatch::Key,
-    mode::Mode,
-    object::Protocol,
-    order::{self, Differences, Side},
-    program::PortState,
-    table::Table,
-};
+use super::{dispatch::Key, mode::Mode, object::Protocol, order::Differences, program::PortState, table::Table};
 
 /// The shared set, with the number of Service ports that need each entry. Empty in the modes that have no set.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +23,13 @@ pub(super) struct Hairpins {
 impl Hairpins {
     /// Replaces a port by its successor. Endpoints that stay are left alone.
     pub(super) fn replace(&mut self, mode: &Mode, old: Option<&PortState>, new: Option<&PortState>) {
+        if matches!(mode, Mode::Iptables(_) | Mode::Userspace) {
+            return;
+        }
+        let of_any = matches!(mode, Mode::Ipvs(_));
         let changes = Differences::between(
-            old.into_iter().flat_map(|port| members(mode, port)),
-            new.into_iter().flat_map(|port| members(mode, port)),
+            old.into_iter().flat_map(|port| members(of_any, port)),
+            new.into_iter().flat_map(|port| members(of_any, port)),
         );
         let key = |port: Option<&PortState>, addr: SocketAddr| {
             port.map(|port| Key::service(addr.ip(), addr.port(), port.info.protocol))
@@ -60,12 +57,14 @@ impl Hairpins {
     }
 }
 
-/// The endpoints of a port that belong to the set, in order.
-fn members<'a>(mode: &Mode, port: &'a PortState) -> impl Iterator<Item = SocketAddr> + use<'a> {
-    let of_mode = matches!(mode, Mode::Nftables | Mode::Ipvs(_));
-    let local = port.endpoints.iter().filter(move |endpoint| of_mode && endpoint.is_local);
-    let in_set = if matches!(mode, Mode::Nftables) { Some(port.usable.reachable()) } else { None };
-    let is_any = in_set.is_none();
-    let both = order::walk(local.map(|endpoint| endpoint.addr), in_set.into_iter().flatten());
-    both.filter(move |(_, side)| is_any || *side == Side::Both).map(|(addr, _)| addr)
+/// The endpoints of a port that belong to the set, in order: those on this node, of any condition or usable.
+fn members(of_any: bool, port: &PortState) -> impl Iterator<Item = SocketAddr> {
+    let (mut cluster, mut local) = (port.usable.cluster.iter().peekable(), port.usable.local.iter().peekable());
+    let members = port.endpoints.iter().filter(move |endpoint| {
+        // Both sets are in the order of the endpoints.
+        let in_cluster = cluster.next_if_eq(&&endpoint.addr).is_some();
+        let in_local = local.next_if_eq(&&endpoint.addr).is_some();
+        endpoint.is_local && (of_any || in_cluster || in_local)
+    });
+    members.map(|endpoint| endpoint.addr)
 }

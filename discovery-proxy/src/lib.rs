@@ -68,7 +68,7 @@
 //! | step | file | question |
 //! |---|---|---|
 //! | Services to ports | `service_port.rs` | Which addresses and ports are proxied? |
-//! | slices to endpoints | `endpoints.rs` | Which endpoints does a port have, in which order? |
+//! | slices to endpoints | `endpoints.rs`, `order.rs` | Which endpoints does a port have, in which order? |
 //! | usable endpoints | `topology.rs` | Which endpoints do policies, hints and conditions allow? |
 //! | one lookup | `snapshot.rs`, `dispatch.rs`, `config.rs` | Which Service port does a destination belong to? |
 //! | the rules | `route.rs`, `flow.rs`, `hairpin.rs` | Is the client allowed? Which set applies? Is the flow masqueraded, rejected or dropped? |

@@ -45,34 +45,17 @@ pub(super) fn position(list: &[SocketAddr], addr: SocketAddr) -> Option<usize> {
     list.binary_search_by(|one| compare(*one, addr)).ok()
 }
 
-/// In which of two lists an address is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    First,
-    Second,
-    Both,
-}
-
-/// Walks two ordered lists without duplicates side by side: each address once, in order.
-pub(super) fn walk(
-    first: impl IntoIterator<Item = SocketAddr>,
-    second: impl IntoIterator<Item = SocketAddr>,
-) -> impl Iterator<Item = (SocketAddr, Side)> {
-    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
-    std::iter::from_fn(move || {
-        let side = match (first.peek(), second.peek()) {
-            (Some(one), Some(other)) if one == other => Side::Both,
-            (Some(one), Some(other)) => match compare(*one, *other) {
-                Ordering::Less => Side::First,
-                _ => Side::Second,
-            },
-            (Some(_), None) => Side::First,
-            (None, _) => Side::Second,
-        };
-        let from_first = if side == Side::Second { None } else { first.next() };
-        let from_second = if side == Side::First { None } else { second.next() };
-        from_first.or(from_second).map(|addr| (addr, side))
-    })
+/// The union of two ordered lists without duplicates, in order.
+pub(super) fn union(mut first: &[SocketAddr], mut second: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut all = Vec::with_capacity(first.len() + second.len());
+    while let (Some((one, after_one)), Some((other, after_other))) = (first.split_first(), second.split_first()) {
+        let by_text = if one == other { Ordering::Equal } else { compare(*one, *other) };
+        all.push(if by_text.is_gt() { *other } else { *one });
+        first = if by_text.is_gt() { first } else { after_one };
+        second = if by_text.is_lt() { second } else { after_other };
+    }
+    all.extend(first.iter().chain(second));
+    all
 }
 
 /// The addresses that a list has lost and gained, in order.
@@ -88,15 +71,27 @@ impl Differences {
         old: impl IntoIterator<Item = SocketAddr>,
         new: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        let mut all = Self::default();
-        for (addr, side) in walk(old, new) {
-            match side {
-                Side::First => all.removed.push(addr),
-                Side::Second => all.added.push(addr),
-                Side::Both => {}
+        let (mut old, mut new, mut all) = (old.into_iter(), new.into_iter(), Self::default());
+        let (mut one, mut other) = (old.next(), new.next());
+        loop {
+            match (one, other) {
+                (None, None) => return all,
+                (Some(gone), None) => all.removed.push(gone),
+                (None, Some(added)) => all.added.push(added),
+                (Some(same), Some(addr)) if same == addr => {}
+                (Some(gone), Some(addr)) if compare(gone, addr).is_lt() => {
+                    all.removed.push(gone);
+                    one = old.next();
+                    continue;
+                }
+                (_, Some(added)) => {
+                    all.added.push(added);
+                    other = new.next();
+                    continue;
+                }
             }
+            (one, other) = (old.next(), new.next());
         }
-        all
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -249,13 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn walk_visits_each_address_once_in_order() {
+    fn lists_are_united_and_compared_in_order() {
         let list = |lasts: &[u8]| sort(lasts.iter().map(|last| ([10, 0, 0, *last], 80).into()).collect(), |addr| *addr);
         let (old, new) = (list(&[1, 2, 10, 11, 30]), list(&[2, 3, 10, 110]));
-        let all: Vec<_> = walk(old.iter().copied(), new.iter().copied()).collect();
-        let union = sort(list(&[1, 2, 3, 10, 11, 30, 110]), |addr| *addr);
-        assert_eq!(all.iter().map(|(addr, _)| *addr).collect::<Vec<_>>(), union);
-        let changes = Differences::between(old.iter().copied(), new.iter().copied());
+        assert_eq!(union(&old, &new), list(&[1, 2, 3, 10, 11, 30, 110]));
+        let changes = Differences::between(old.clone(), new);
         assert_eq!((changes.removed, changes.added), (list(&[1, 11, 30]), list(&[3, 110])));
         assert!(Differences::between(old.clone(), old.clone()).is_empty());
         assert!(old.iter().enumerate().all(|(at, addr)| position(&old, *addr) == Some(at)));

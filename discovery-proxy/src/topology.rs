@@ -38,12 +38,7 @@ impl UsableEndpoints {
     /// Returns the union of both sets, in order: the endpoints that a mode keeps state for.
     #[must_use]
     pub fn all_reachable(&self) -> Vec<SocketAddr> {
-        self.reachable().collect()
-    }
-
-    /// Walks the union of both sets, in order.
-    pub(super) fn reachable(&self) -> impl Iterator<Item = SocketAddr> {
-        order::walk(self.cluster.iter().copied(), self.local.iter().copied()).map(|(addr, _)| addr)
+        order::union(&self.cluster, &self.local)
     }
 }
 

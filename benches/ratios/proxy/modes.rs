@@ -91,7 +91,9 @@ impl World {
         let mut rng = SplitMix64::with_seed(1);
         let (now, snapshot) = (Instant::now(), proxy.sync(Instant::now(), &mut rng).snapshot);
         if case.affinity {
-            (0..CLIENTS).for_each(|n| drop(black_box(snapshot.decide(&from(n), now, &mut rng).endpoint())));
+            for n in 0..CLIENTS {
+                black_box(snapshot.decide(&from(n), now, &mut rng));
+            }
         }
         Self { proxy, slices, rng, replaced: 0 }
     }
