@@ -13,8 +13,10 @@ use discovery_core::policy::SplitMix64;
 use discovery_proxy::{
     Cidr, Config, LocalDetector, Mode, NamespacedName, Proxier, Snapshot,
     object::{
-        EndpointSlice, IpFamily, Node as NodeObject, SERVICE_NAME_LABEL, Service, ServiceType, SliceEndpoint, SlicePort,
+        EndpointSlice, Endpoints, IpFamily, Node as NodeObject, SERVICE_NAME_LABEL, Service, ServiceType,
+        SliceEndpoint, SlicePort,
     },
+    parse_ip,
     validate::Rules,
 };
 
@@ -71,7 +73,13 @@ impl Cluster {
         for (service, selector) in services.iter().filter(|(_, selector)| !selector.is_empty()) {
             slices.extend(slices_of(service, selector, &pods));
         }
-        for endpoints in &manifests.endpoints {
+        // Endpoints are mirrored only for a Service without a selector: otherwise the slice controller writes the slices.
+        let is_selecting = |endpoints: &&Endpoints| {
+            let is_named =
+                |service: &Service| service.namespace == endpoints.namespace && service.name == endpoints.name;
+            services.iter().any(|(service, selector)| is_named(service) && !selector.is_empty())
+        };
+        for endpoints in manifests.endpoints.iter().filter(|endpoints| !is_selecting(endpoints)) {
             slices.extend(endpoints.to_slices());
         }
         let config = Config::new(IpFamily::V4, options.mode.clone())
@@ -129,17 +137,34 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
     let rules = Rules::default().with_service_cidrs([cidr("10.96.0.0/12")?]);
     let taken: Vec<&str> = services.iter().map(|(service, _)| service.cluster_ip.as_str()).collect();
     let mut ips = (20..).map(|last| Ipv4Addr::from_bits(Ipv4Addr::new(10, 96, 0, 0).to_bits() + last));
-    let mut node_ports = 30_200..;
+    // Addresses and node ports that a manifest names are reserved before others are handed out.
+    let named_ports = || {
+        let ports = services.iter().flat_map(|(service, _)| service.ports.iter().map(move |port| (service, port)));
+        ports.filter(|(_, port)| port.node_port != 0)
+    };
+    let mut node_ports = (30_200..).filter(|number| named_ports().all(|(_, port)| port.node_port != *number));
+    let mut faults = Vec::new();
+    let (mut seen_ips, mut seen_ports) = (BTreeMap::new(), BTreeMap::new());
+    for (service, _) in services.iter().filter(|(service, _)| parse_ip(&service.cluster_ip).is_some()) {
+        if let Some(first) = seen_ips.insert(parse_ip(&service.cluster_ip), &service.name) {
+            let (name, ip) = (&service.name, &service.cluster_ip);
+            faults.push(format!("Service `{name}`: spec.clusterIP: {ip} is already the address of Service `{first}`"));
+        }
+    }
+    for (service, port) in named_ports() {
+        if let Some(first) = seen_ports.insert((port.node_port, port.protocol), &service.name) {
+            let (name, number) = (&service.name, port.node_port);
+            faults.push(format!("Service `{name}`: nodePort: {number} is already a node port of Service `{first}`"));
+        }
+    }
     let mut all = services.to_vec();
     for (service, _) in &mut all {
         let errors = rules.service(service);
         if !errors.is_empty() {
             let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
             let text = list.join("\n");
-            return Err(format!(
-                "the API server would reject Service `{}/{}`:\n{text}",
-                service.namespace, service.name
-            ));
+            let (namespace, name) = (&service.namespace, &service.name);
+            faults.push(format!("the API server would reject Service `{namespace}/{name}`:\n{text}"));
         }
         if service.service_type != ServiceType::ExternalName && service.cluster_ip.is_empty() {
             let free = ips.by_ref().map(|ip| ip.to_string()).find(|ip| !taken.contains(&ip.as_str()));
@@ -154,7 +179,7 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
             }
         }
     }
-    Ok(all)
+    if faults.is_empty() { Ok(all) } else { Err(faults.join("\n")) }
 }
 
 /// Creates the slices of a Service as the slice controller does: one for each set of target port numbers.

@@ -1,11 +1,14 @@
 //! Explains what kube-proxy does with your Services: how each is reached from a pod, from the node and from outside, which
 //! addresses answer a ping, and what happens to a given flow: `cargo run -p examples --bin kube_proxy`.
 
+mod check;
 mod cluster;
 mod flow;
 mod manifests;
 mod options;
 mod reach;
+#[cfg(test)]
+mod tests;
 
 use std::{
     env,
@@ -14,6 +17,7 @@ use std::{
     process::ExitCode,
 };
 
+use manifests::File;
 use options::{Options, Task, UsageError};
 
 /// The Services of every introduction to Kubernetes.
@@ -22,7 +26,11 @@ const CLASSICS: &str = include_str!("../../../kube_proxy/classics.yaml");
 fn main() -> ExitCode {
     let options = match Options::read(env::args().skip(1)) {
         Ok(options) => options,
-        Err(UsageError(text)) => {
+        Err(UsageError::Help(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(UsageError::Invalid(text)) => {
             eprintln!("{text}");
             return ExitCode::from(2);
         }
@@ -42,14 +50,19 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut texts = Vec::new();
-    for file in &options.files {
-        texts.push(std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?);
+    let mut files = Vec::new();
+    for name in &options.files {
+        let text = match name.as_str() {
+            "-" => io::read_to_string(io::stdin()),
+            name => std::fs::read_to_string(name),
+        };
+        let text = text.map_err(|error| format!("{name}: {error}"))?;
+        files.push(File { name: name.clone(), text });
     }
-    if texts.is_empty() {
-        texts.push(CLASSICS.to_owned());
+    if files.is_empty() {
+        files.push(File { name: "classics.yaml".to_owned(), text: CLASSICS.to_owned() });
     }
-    let manifests = manifests::read(&texts)?;
+    let manifests = manifests::read(&files)?;
     let cluster = cluster::Cluster::run(manifests, options)?;
     let mut out = String::new();
     match &options.task {

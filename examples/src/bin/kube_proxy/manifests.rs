@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, error::Error};
 
-use discovery_proxy::object::{EndpointSlice, Endpoints, Service};
+use discovery_proxy::{
+    object::{EndpointSlice, Endpoints, Service},
+    validate::Rules,
+};
 use k8s_openapi::{
     DeepMerge,
     api::{apps::v1 as apps, core::v1, discovery::v1 as discovery},
@@ -10,6 +13,8 @@ use k8s_openapi::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::check;
 
 /// The objects in all manifests.
 #[derive(Default)]
@@ -34,38 +39,86 @@ pub(crate) struct Pods {
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Reads all documents in all texts.
-pub(crate) fn read(texts: &[String]) -> Result<Manifests> {
-    let mut manifests = Manifests::default();
-    for text in texts {
+/// A file, or the standard input, with its text.
+pub(crate) struct File {
+    pub name: String,
+    pub text: String,
+}
+
+/// Reads all documents in all files.
+///
+/// # Errors
+///
+/// Names every fault in every document, with the file, the number of the document and the field.
+pub(crate) fn read(files: &[File]) -> Result<Manifests> {
+    let (mut manifests, mut faults) = (Manifests::default(), Vec::new());
+    for File { name, text } in files {
         // JSON is a subset of YAML.
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
-        for document in documents.into_iter().filter(|document| !document.is_null()) {
-            manifests.add(document)?;
+        let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                faults.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        if documents.iter().all(Value::is_null) {
+            faults.push(format!("{name}: the file has no object; it should have Services and their pods or endpoints"));
+        }
+        for (at, document) in documents.into_iter().enumerate().filter(|(_, document)| !document.is_null()) {
+            if let Err(error) = manifests.add(document) {
+                let lines = error.to_string();
+                faults.extend(lines.lines().map(|line| format!("{name}, document {}: {line}", at + 1)));
+            }
         }
     }
-    Ok(manifests)
+    match faults.is_empty() {
+        true => Ok(manifests),
+        false => Err(faults.join("\n").into()),
+    }
 }
 
 impl Manifests {
     fn add(&mut self, document: Value) -> Result<()> {
         let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        check::spelling(&kind, &document)?;
         match kind.as_str() {
             "Service" => {
                 let mut service: v1::Service = typed(document)?;
                 in_default(&mut service.metadata);
                 let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-                self.services.push((Service::from(&service), selector));
+                let service = Service::from(&service);
+                // A second object of the same name updates the first, as `kubectl apply` does.
+                let is_same =
+                    |(one, _): &(Service, Labels)| one.namespace == service.namespace && one.name == service.name;
+                match self.services.iter_mut().find(|one| is_same(one)) {
+                    Some(old) => *old = (service, selector),
+                    None => self.services.push((service, selector)),
+                }
             }
             "EndpointSlice" => {
                 let mut slice: discovery::EndpointSlice = typed(document)?;
                 in_default(&mut slice.metadata);
-                self.slices.push(EndpointSlice::from(&slice));
+                // The API server's default. A port without a name would belong to no port of a Service.
+                for port in slice.ports.iter_mut().flatten() {
+                    port.name.get_or_insert_default();
+                }
+                let slice = EndpointSlice::from(&slice);
+                check::valid(&format!("EndpointSlice `{}`", slice.name), &Rules::default().endpoint_slice(&slice))?;
+                let is_same = |one: &&mut EndpointSlice| one.namespace == slice.namespace && one.name == slice.name;
+                match self.slices.iter_mut().find(is_same) {
+                    Some(old) => *old = slice,
+                    None => self.slices.push(slice),
+                }
             }
             "Endpoints" => {
                 let mut endpoints: v1::Endpoints = typed(document)?;
                 in_default(&mut endpoints.metadata);
-                self.endpoints.push(Endpoints::from(&endpoints));
+                let endpoints = Endpoints::from(&endpoints);
+                let is_same = |one: &&mut Endpoints| one.namespace == endpoints.namespace && one.name == endpoints.name;
+                match self.endpoints.iter_mut().find(is_same) {
+                    Some(old) => *old = endpoints,
+                    None => self.endpoints.push(endpoints),
+                }
             }
             "Pod" => {
                 let pod: v1::Pod = typed(document)?;
@@ -92,9 +145,16 @@ impl Manifests {
                 let spec = controller.spec.unwrap_or_default();
                 self.pods(controller.metadata, spec.replicas, spec.template.unwrap_or_default());
             }
-            "List" => {
+            list if list.ends_with("List") => {
+                // The items of a ServiceList and its kin need no kind of their own.
+                let of_kind = list.strip_suffix("List").filter(|kind| !kind.is_empty());
                 let items = document.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-                items.into_iter().try_for_each(|item| self.add(item))?;
+                for mut item in items {
+                    if let (Some(kind), Some(fields)) = (of_kind, item.as_object_mut()) {
+                        fields.entry("kind").or_insert_with(|| kind.into());
+                    }
+                    self.add(item)?;
+                }
             }
             "" => return Err("a document has no `kind`".into()),
             other => eprintln!("ignoring an object of kind {other}"),

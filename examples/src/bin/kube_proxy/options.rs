@@ -8,7 +8,8 @@ const USAGE: &str = "\
 usage: kube_proxy [FILE ...] [--mode MODE] [--node NAME] [--from IP[:PORT] --to IP:PORT[/PROTOCOL]]
 
   FILE     manifests (YAML or JSON) with Services and their endpoints: EndpointSlices, Endpoints, Deployments,
-           ReplicaSets, StatefulSets, ReplicationControllers or Pods; examples/kube_proxy/classics.yaml by default
+           ReplicaSets, StatefulSets, ReplicationControllers or Pods; `-` is the standard input;
+           examples/kube_proxy/classics.yaml by default
   --mode   iptables (the default), nftables, ipvs, ipvs=rr|wrr|lc|wlc|sed|nq|sh|dh|mh, userspace
   --node   the node of the kube-proxy: node-a (192.168.0.11, pods 10.244.1.x; the default) or node-b (192.168.0.12,
            pods 10.244.2.x)
@@ -44,8 +45,13 @@ pub(crate) enum Task {
     Flow { from: SocketAddr, to: SocketAddr, protocol: Protocol },
 }
 
-/// The reason why the command line is invalid, followed by the usage.
-pub(crate) struct UsageError(pub String);
+/// Why there are no options.
+pub(crate) enum UsageError {
+    /// The usage was asked for.
+    Help(String),
+    /// The reason why the command line is invalid, followed by the usage.
+    Invalid(String),
+}
 
 impl Options {
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, UsageError> {
@@ -58,7 +64,8 @@ impl Options {
                 "--node" => node = read_node(&value()?)?,
                 "--from" => from = Some(read_source(&value()?)?),
                 "--to" => to = Some(read_destination(&value()?)?),
-                flag if flag.starts_with('-') => return Err(usage(&format!("unknown option `{flag}`"))),
+                "-h" | "--help" => return Err(UsageError::Help(USAGE.to_owned())),
+                flag if flag.starts_with('-') && flag != "-" => return Err(usage(&format!("unknown option `{flag}`"))),
                 file => files.push(file.to_owned()),
             }
         }
@@ -74,7 +81,7 @@ impl Options {
 }
 
 fn usage(error: &str) -> UsageError {
-    UsageError(format!("{error}\n\n{USAGE}"))
+    UsageError::Invalid(format!("{error}\n\n{USAGE}"))
 }
 
 fn read_mode(text: &str) -> Result<Mode, UsageError> {
