@@ -149,11 +149,15 @@ impl Manifests {
                 // The items of a ServiceList and its kin need no kind of their own.
                 let of_kind = list.strip_suffix("List").filter(|kind| !kind.is_empty());
                 let items = document.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+                let mut faults = Vec::new();
                 for mut item in items {
                     if let (Some(kind), Some(fields)) = (of_kind, item.as_object_mut()) {
                         fields.entry("kind").or_insert_with(|| kind.into());
                     }
-                    self.add(item)?;
+                    faults.extend(self.add(item).err().map(|error| error.to_string()));
+                }
+                if !faults.is_empty() {
+                    return Err(faults.join("\n").into());
                 }
             }
             "" => return Err("a document has no `kind`".into()),

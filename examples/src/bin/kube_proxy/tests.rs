@@ -94,5 +94,8 @@ fn named_node_ports_and_addresses_are_reserved_first_and_duplicates_are_errors()
 fn lists_of_a_kind_are_read_and_an_empty_file_says_so() {
     let list = format!("{{kind: ServiceList, items: [{}]}}", SERVICE.replace("kind: Service, ", ""));
     assert_eq!(read(&list).expect("manifests").services.len(), 1);
+    let wrong = "{kind: List, items: [{kind: Service, spec: {type: A}}, {kind: Service, spec: {type: B}}]}";
+    let error = fault(wrong);
+    assert!(error.contains("\"A\"") && error.contains("\"B\""), "{error}");
     assert!(fault("# nothing\n").contains("web.yaml: the file has no object"));
 }
