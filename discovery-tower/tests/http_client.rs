@@ -6,7 +6,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use bytes::Bytes;
 use discovery_testing::{Behavior, FakeCluster, FakeService, ManualSource};
 use discovery_tower::{Environment, HttpClient, Resolver};
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio_stream::StreamExt;
 
@@ -22,8 +22,10 @@ async fn cluster(replicas: usize) -> Result<(FakeCluster, FakeService, Resolver)
 }
 
 fn get() -> Request<Full<Bytes>> {
-    let request = Request::get("/v1/items").header("host", "gateway.example.com");
-    request.body(Full::default()).unwrap()
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = Uri::from_static("/v1/items");
+    request.headers_mut().insert("host", HeaderValue::from_static("gateway.example.com"));
+    request
 }
 
 #[tokio::test]
