@@ -122,7 +122,7 @@ pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpo
 
 pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy, is_interrupted, is_refused};
 #[cfg(feature = "client")]
-pub use client::{EndpointConnector, HttpClient, HttpClientBuilder, ReplayBody};
+pub use client::{EndpointConnector, HttpClient, HttpClientBuilder, Origin, ReplayBody};
 pub use connect_error::ConnectError;
 pub use discover::Discover;
 pub use error::Error;

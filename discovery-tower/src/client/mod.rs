@@ -11,5 +11,6 @@ mod service;
 
 pub use builder::HttpClientBuilder;
 pub use connector::EndpointConnector;
+pub use origin::Origin;
 pub use replay::ReplayBody;
 pub use service::HttpClient;

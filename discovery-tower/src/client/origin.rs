@@ -10,8 +10,16 @@ use http::{
 };
 
 /// The scheme and authority of a target's requests, and the port of endpoints without one of their own.
+///
+/// ```
+/// use discovery_tower::Origin;
+///
+/// let origin = Origin::new(&"http://_http._tcp.orders.shop".parse()?)?;
+/// assert_eq!(origin.uri("/v1?a=b".parse()?), "http://orders.shop/v1?a=b");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub struct Origin {
     scheme: Scheme,
     authority: Authority,
     port: u16,
@@ -23,7 +31,7 @@ impl Origin {
     ///
     /// # Errors
     /// If the scheme is neither `http` nor `https`.
-    pub(super) fn new(target: &Target) -> Result<Self, Error> {
+    pub fn new(target: &Target) -> Result<Self, Error> {
         let (scheme, port) = match target.scheme().map(discovery_core::name::Scheme::as_str) {
             None | Some("http") => (Scheme::HTTP, 80),
             Some("https") => (Scheme::HTTPS, 443),
@@ -47,21 +55,26 @@ impl Origin {
     ///
     /// # Errors
     /// If `authority` is not `host` or `host:port`.
-    pub(super) fn with_authority(self, authority: &str) -> Result<Self, Error> {
+    pub fn with_authority(self, authority: &str) -> Result<Self, Error> {
         let authority = parse(authority)?;
         Ok(Self { authority, ..self })
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    /// Whether the scheme is `https`.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// The port of endpoints for which no source says one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The URI of a request with the path of `uri`.
-    pub(super) fn uri(&self, uri: Uri) -> Uri {
+    /// The URI of a request with the path and the query of `uri`.
+    #[must_use]
+    pub fn uri(&self, uri: Uri) -> Uri {
         let mut parts = uri.into_parts();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
