@@ -92,7 +92,7 @@ impl<S, P> Balance<S, P> {
     }
 
     /// Sets how long an endpoint that has left the set may be silent before its requests go to another endpoint;
-    /// [`REMOVED_SILENCE`] by default, which is 1 s.
+    /// [`REMOVED_SILENCE`](discovery_core::policy::retry::REMOVED_SILENCE) by default, which is 1 s.
     ///
     /// It applies to requests that wait for their result, are idempotent
     /// ([`RetryPolicy::is_idempotent`](super::RetryPolicy::is_idempotent)) and can be sent again. Such a request counts as
