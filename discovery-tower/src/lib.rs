@@ -2,11 +2,36 @@
 //! endpoints as tower's `Discover`.
 //!
 //! ```
+//! # #[cfg(feature = "client")]
+//! # tokio::runtime::Runtime::new()?.block_on(async {
 //! # use discovery_testing::FakeCluster;
-//! use bytes::Bytes;
+//! use discovery_tower::{HttpClient, Resolver};
+//! use http::Request;
+//!
+//! # let cluster = FakeCluster::start().await?;
+//! # let service = cluster.service("shop", "orders").replicas(3).start().await?;
+//! # let environment = discovery_tower::Environment::empty()
+//! #     .with_env(cluster.env("shop"))
+//! #     .with_resolv_conf(cluster.resolv_conf("shop"));
+//! # let resolver = Resolver::builder().environment(environment).build()?;
+//! # let target = format!("http://orders.shop:{}", service.port());
+//! // With the feature `client`:
+//! // let resolver = Resolver::new()?;
+//! // let target = "http://orders.shop:8080";
+//! let orders = HttpClient::new(&resolver, target.as_str())?;
+//!
+//! let response = orders.request(Request::get("/v1/items").body(String::new())?).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Balance`] does the same with services of your own, one for each endpoint:
+//!
+//! ```
+//! # use discovery_testing::FakeCluster;
 //! use discovery_tower::{Balance, Endpoint, Resolver};
-//! use http_body_util::Empty;
-//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! use tower::{ServiceExt, service_fn};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -17,28 +42,15 @@
 //! #     .with_resolv_conf(cluster.resolv_conf("shop"));
 //! # let resolver = Resolver::builder().environment(environment).build()?;
 //! # let target = format!("http://orders.shop:{}", service.port());
-//! // let resolver = Resolver::new()?;
-//! // let target = "http://orders.shop:8080";
 //! let orders = resolver.resolve(target.as_str()).await?;
-//!
-//! // One hyper client for each pod, and therefore one connection pool.
 //! let balance = Balance::new(orders, |endpoint: &Endpoint| {
-//!     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
 //!     let pod = endpoint.addr();
-//!     service_fn(move |request: http::Request<Empty<Bytes>>| {
-//!         let client = client.clone();
-//!         async move {
-//!             let (mut parts, body) = request.into_parts();
-//!             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-//!             parts.uri = format!("http://{pod}{path}").parse().expect("an address makes a URI");
-//!             client.request(http::Request::from_parts(parts, body)).await
-//!         }
+//!     service_fn(move |request: http::Request<()>| async move {
+//!         Ok::<_, std::io::Error>(http::Response::new(format!("{} from {pod}", request.uri().path())))
 //!     })
 //! });
-//!
-//! let request = http::Request::get("/v1/items").header("host", "orders.shop").body(Empty::new())?;
-//! let response = balance.clone().oneshot(request).await?;
-//! assert_eq!(response.status(), 200);
+//! let response = balance.oneshot(http::Request::get("/v1/items").body(())?).await?;
+//! # assert!(response.status() == 200);
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! # }).unwrap();
 //! # Ok::<(), std::io::Error>(())
@@ -60,7 +72,8 @@
 //!
 //! | type | use it for |
 //! |---|---|
-//! | [`Balance`] | balancing each request, with retries. It is `Clone` and needs neither a `Buffer` nor a `&mut` pool, because each call picks from an immutable snapshot |
+//! | `HttpClient` | an HTTP client for one target, with any body: names, TLS names, ports and retries are handled |
+//! | [`Balance`] | balancing each request of services of your own, with retries. It is `Clone` and needs neither a `Buffer` nor a `&mut` pool, because each call picks from an immutable snapshot |
 //! | [`Discover`] | feeding `tower::balance::p2c::Balance`, or any other consumer of `Change`s. It yields no error and never ends, because tower's balancer stops for good after either |
 //! | `VipConnector` | a client that dials virtual addresses of Services, such as `10.96.0.10:80` (VIPs, not those of Eureka): each connection goes to the pod that kube-proxy would choose, without NAT |
 //!
@@ -70,7 +83,7 @@
 //! [`discovery_core::policy::retry`]. Replace it with [`Balance::with_retry_policy`] for other protocols, and with
 //! [`NoRetry`] to send every request once.
 //!
-//! [`HttpRetry`] needs a request body that is `Clone` and an error that implements `std::error::Error`. Use [`NoRetry`] or a
+//! `HttpClient` keeps what has passed of a body, up to a limit. [`HttpRetry`] needs a request body that is `Clone` and an error that implements `std::error::Error`. Use [`NoRetry`] or a
 //! [`RetryPolicy`] of your own for other bodies, such as those of a gRPC stack, and a [`RetryPolicy`] of your own for a
 //! `BoxError`, such as that of `tower::timeout`.
 //!
@@ -88,12 +101,16 @@
 //!
 //! # Features
 //!
+//! * `client`: `HttpClient`, `EndpointConnector` and `ReplayBody`, with hyper-util's client.
 //! * `http2` (on by default): [`HttpRetry`] recognizes requests that an HTTP/2 server refused before processing them.
 //! * `proxy`: `VipConnector`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod balance;
+#[cfg(feature = "client")]
+mod client;
+mod connect_error;
 mod discover;
 mod error;
 mod in_flight;
@@ -104,6 +121,9 @@ mod vip;
 pub use discovery_core::{Environment, Resolver, ResolverBuilder, Upstream, endpoint::Endpoint, policy::Outcome};
 
 pub use balance::{Balance, HttpRetry, NoRetry, RetryPolicy, is_interrupted, is_refused};
+#[cfg(feature = "client")]
+pub use client::{EndpointConnector, HttpClient, HttpClientBuilder, Origin, ReplayBody};
+pub use connect_error::ConnectError;
 pub use discover::Discover;
 pub use error::Error;
 pub use in_flight::{BodyEnd, Head, InFlight, InFlightBody, InFlightUntil, head_outcome};

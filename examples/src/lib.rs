@@ -19,6 +19,9 @@ mod readme {
     #[doc = include_str!("../../discovery-tower/README.md")]
     struct Tower;
 
+    #[doc = include_str!("../../discovery-tonic/README.md")]
+    struct Tonic;
+
     #[doc = include_str!("../../discovery-eureka/README.md")]
     struct Eureka;
 

@@ -32,3 +32,4 @@ mod race;
 pub use bridge::Bridge;
 pub use connection::Connection;
 pub use connector::TcpConnector;
+pub use race::connect_to_first;

@@ -9,14 +9,14 @@ use tokio::{net::TcpStream, time::sleep};
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that answers. The addresses are tried in their order: the next one after a failure, or
-/// beside the earlier ones if these take longer than [`ATTEMPT_DELAY`] (RFC 8305, section 5).
+/// beside the earlier ones if these take longer than 250 ms (RFC 8305, section 5).
 ///
 /// # Errors
 /// The last error, if every address fails.
 ///
 /// # Cancel safety
 /// Dropping the future closes all connections.
-pub(super) async fn connect_to_first(addrs: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+pub async fn connect_to_first(addrs: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = addrs.into_iter().peekable();
     let mut attempts = FuturesUnordered::new();
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the endpoint has no address");

@@ -1,9 +1,9 @@
 //! What an attempt says about its endpoint, and whether the request may be sent again.
 
-use std::{error::Error as StdError, marker::PhantomData};
+use std::{error::Error as StdError, marker::PhantomData, time::Duration};
 
 use discovery_core::policy::{Outcome, retry::is_idempotent_method};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 
 use super::transport::{is_connect, is_interrupted, is_refused};
 use crate::in_flight::{BodyEnd, Head, InFlight, InFlightUntil, head_outcome};
@@ -28,6 +28,13 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
     /// Returns a copy of the request for a retry, or `None` if it cannot be sent twice.
     fn clone_request(&self, request: &Req) -> Option<Req>;
 
+    /// Returns whether `copy`, which [`clone_request`](Self::clone_request) made, can still be sent. It is called after an
+    /// attempt, which may have read a body that the two share. `true` by default.
+    fn is_replayable(&self, copy: &Req) -> bool {
+        let _ = copy;
+        true
+    }
+
     /// Returns whether the request may be sent to an endpoint that has not been tried. It is called for errors only: a
     /// response, whatever its status, is the result of the call.
     /// By default, `true` only if the connection could not be established: the endpoint has not seen the request then, so
@@ -35,6 +42,12 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
     fn should_retry(&self, request: &Req, result: &Result<Res, Err>) -> bool {
         let _ = request;
         self.classify(result) == Outcome::Unreachable
+    }
+
+    /// Returns how long to wait before the retry, as a server may ask. Zero by default.
+    fn retry_delay(&self, result: &Result<Res, Err>) -> Duration {
+        let _ = result;
+        Duration::ZERO
     }
 
     /// Returns whether doing the request twice has the effect of doing it once.
@@ -61,7 +74,7 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 /// | error | retried |
 /// |---|---|
 /// | the connection could not be established | every request: the endpoint has not seen it |
-/// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request. On the same endpoint if there is no other |
+/// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`), or the connection was closed before hyper sent the request | every request. On the same endpoint if there is no other |
 /// | the connection broke before a response, or did not answer an HTTP/2 ping in time | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
 /// | the endpoint has left the set and has been silent for 1 s since ([`Balance::with_removed_silence`](super::Balance::with_removed_silence)) | idempotent methods |
 /// | anything else | no |
@@ -117,8 +130,7 @@ where
     }
 
     fn should_retry(&self, request: &Request<R>, result: &Result<Response<B>, Err>) -> bool {
-        let Err(error) = result else { return false };
-        is_connect(error) || is_idempotent_method(request.method().as_str()) && is_interrupted(error)
+        result.as_ref().err().is_some_and(|error| may_retry(request.method(), error))
     }
 
     fn is_idempotent(&self, request: &Request<R>) -> bool {
@@ -174,7 +186,13 @@ where
     }
 }
 
-fn http_outcome<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome {
+/// Whether a request may be sent to another endpoint after this error.
+pub(crate) fn may_retry(method: &Method, error: &(dyn StdError + 'static)) -> bool {
+    is_connect(error) || is_idempotent_method(method.as_str()) && is_interrupted(error)
+}
+
+/// What a result says about the endpoint, by the rules of HTTP and of gRPC.
+pub(crate) fn http_outcome<B>(result: &Result<Response<B>, impl StdError + 'static>) -> Outcome {
     match result {
         Err(error) if is_connect(error) => Outcome::Unreachable,
         Err(_) => Outcome::Failure,

@@ -14,20 +14,16 @@ use discovery_core::{
     endpoint::{Endpoint, Identity},
     policy::{
         Outcome, Pick, RetryBudget, Tried,
-        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, REMOVED_SILENCE, RetryContext, RetryDecision},
+        retry::{AttemptFailure, Attempts, FailedAttempt, GiveUp, RetryContext, RetryDecision},
     },
 };
 use tower::Service;
 
-use super::{HttpRetry, RetryPolicy, drivers::Drivers};
+use super::{HttpRetry, RetryPolicy, drivers::Drivers, settings::Settings};
 use crate::{
     Error,
     in_flight::{InFlight, now},
 };
-
-/// How long a call waits for an endpoint, unless set otherwise: callers do not notice the rolling restart of a single pod
-/// or a name that is being created, and learn of an outage before they lose patience. linkerd's balancer waits 3 s too.
-const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Balances each call over the endpoints of an upstream, with the policy of its resolver.
 ///
@@ -47,8 +43,7 @@ struct Inner<S, P> {
     services: EndpointMap<S>,
     drivers: Drivers,
     policy: Arc<P>,
-    endpoint_timeout: Duration,
-    removed_silence: Duration,
+    settings: Settings,
     budget: RetryBudget,
 }
 
@@ -57,32 +52,35 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
     #[must_use]
     pub fn new(upstream: Upstream, make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Self {
         let services = EndpointMap::new(upstream, make);
-        Self::from_parts(services, Arc::new(HttpRetry::new()), ENDPOINT_TIMEOUT, REMOVED_SILENCE)
+        Self::from_parts(services, Arc::new(HttpRetry::new()), Settings::default())
+    }
+}
+
+impl<S: Send + Sync + 'static, P> Balance<S, P> {
+    /// The upstream whose endpoints the calls go to.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        self.0.services.upstream()
     }
 }
 
 impl<S, P> Balance<S, P> {
-    fn from_parts(
-        services: EndpointMap<S>,
-        policy: Arc<P>,
-        endpoint_timeout: Duration,
-        removed_silence: Duration,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            services,
-            drivers: Drivers::default(),
-            policy,
-            endpoint_timeout,
-            removed_silence,
-            budget: RetryBudget::new(now()),
-        }))
+    fn from_parts(services: EndpointMap<S>, policy: Arc<P>, settings: Settings) -> Self {
+        let (drivers, budget) = (Drivers::default(), RetryBudget::new(now()));
+        Self(Arc::new(Inner { services, drivers, policy, settings, budget }))
+    }
+
+    fn with_settings(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let Inner { services, policy, settings, .. } = &*self.0;
+        let mut settings = *settings;
+        change(&mut settings);
+        Self::from_parts(services.clone(), policy.clone(), settings)
     }
 
     /// Sets the retry policy; [`HttpRetry`] by default.
     #[must_use]
     pub fn with_retry_policy<Q>(self, policy: Q) -> Balance<S, Q> {
-        let Inner { services, endpoint_timeout, removed_silence, .. } = &*self.0;
-        Balance::from_parts(services.clone(), Arc::new(policy), *endpoint_timeout, *removed_silence)
+        Balance::from_parts(self.0.services.clone(), Arc::new(policy), self.0.settings)
     }
 
     /// Sets how long a call waits for an endpoint if there is none; 3 s by default.
@@ -90,20 +88,26 @@ impl<S, P> Balance<S, P> {
     /// With zero, a call fails as soon as the sources have answered and none of them knows an endpoint.
     #[must_use]
     pub fn with_endpoint_timeout(self, endpoint_timeout: Duration) -> Self {
-        let Inner { services, policy, removed_silence, .. } = &*self.0;
-        Self::from_parts(services.clone(), policy.clone(), endpoint_timeout, *removed_silence)
+        self.with_settings(|settings| settings.endpoint_timeout = endpoint_timeout)
     }
 
     /// Sets how long an endpoint that has left the set may be silent before its requests go to another endpoint;
-    /// [`REMOVED_SILENCE`] by default, which is 1 s.
+    /// [`REMOVED_SILENCE`](discovery_core::policy::retry::REMOVED_SILENCE) by default, which is 1 s.
     ///
     /// It applies to requests that wait for their result, are idempotent
     /// ([`RetryPolicy::is_idempotent`](super::RetryPolicy::is_idempotent)) and can be sent again. Such a request counts as
     /// a failure of the silent endpoint. A request that has nowhere else to go keeps waiting.
     #[must_use]
     pub fn with_removed_silence(self, removed_silence: Duration) -> Self {
-        let Inner { services, policy, endpoint_timeout, .. } = &*self.0;
-        Self::from_parts(services.clone(), policy.clone(), *endpoint_timeout, removed_silence)
+        self.with_settings(|settings| settings.removed_silence = removed_silence)
+    }
+
+    /// Connects to unreachable endpoints in the background, until they can be reached again: see [`Upstream::probe`], which
+    /// explains `default_port` and `connect_timeout`. Switch it on if the services connect over TCP to the addresses of
+    /// their endpoints. Without it, one call in each back-off period finds out.
+    #[must_use]
+    pub fn with_probe(self, default_port: u16, connect_timeout: Duration) -> Self {
+        self.with_settings(|settings| settings.probe = Some((default_port, connect_timeout)))
     }
 }
 
@@ -157,7 +161,10 @@ where
             attempts.begin();
             let copy = if attempts.is_last() { None } else { self.policy.clone_request(&request) };
             let called = match ready {
-                Ok(mut service) => self.result(service.call(request), copy, &pick, &mut attempts).await,
+                Ok(mut service) => {
+                    let is_replayable = |copy: &Req| self.policy.is_replayable(copy);
+                    self.result(service.call(request), copy, is_replayable, &pick, &mut attempts).await
+                }
                 Err(error) => Ok((Err(error), copy)),
             };
             let (result, copy) = match called {
@@ -168,14 +175,18 @@ where
                     continue;
                 }
             };
+            let copy = copy.filter(|copy| self.policy.is_replayable(copy));
             let outcome = self.policy.classify(&result);
             let failure = self.failure(copy.as_ref(), &result);
+            let delay = self.policy.retry_delay(&result);
             match result {
                 Ok(response) => return Ok(self.policy.finish(response, InFlight::new(pick, outcome))),
                 Err(error) => {
-                    let endpoint = pick.endpoint().identity().clone();
-                    pick.complete(outcome, now);
+                    let endpoint = self.complete(pick, outcome);
                     let (copy, error) = self.next(&mut attempts, endpoint, failure, copy, error.into())?;
+                    if !delay.is_zero() {
+                        tokio::time::sleep(delay).await;
+                    }
                     request = copy;
                     last = Some(error);
                 }
@@ -189,6 +200,7 @@ where
         &self,
         call: F,
         mut copy: Option<Req>,
+        is_replayable: impl Fn(&Req) -> bool,
         pick: &Pick,
         attempts: &mut Attempts,
     ) -> Result<(F::Output, Option<Req>), Req> {
@@ -198,7 +210,8 @@ where
             let silent = async {
                 match may_leave {
                     true => {
-                        self.services.upstream().removed_and_silent(pick.loaded_endpoint(), self.removed_silence).await
+                        let silence = self.settings.removed_silence;
+                        self.services.upstream().removed_and_silent(pick.loaded_endpoint(), silence).await
                     }
                     false => pending().await,
                 }
@@ -207,12 +220,23 @@ where
                 return Ok((result, copy));
             }
             let silent = FailedAttempt::new(AttemptFailure::RemovedSilent);
+            let silent = silent.replayable(copy.as_ref().is_some_and(&is_replayable));
             if self.decide(attempts, pick.endpoint().identity(), silent) == RetryDecision::Another
                 && let Some(copy) = copy.take()
             {
                 return Err(copy);
             }
         }
+    }
+
+    /// Records that an attempt failed, and returns its endpoint.
+    fn complete(&self, pick: Pick, outcome: Outcome) -> Identity {
+        let endpoint = pick.loaded_endpoint().clone();
+        pick.complete(outcome, now);
+        if let (Outcome::Unreachable, Some((port, timeout))) = (outcome, self.settings.probe) {
+            self.services.upstream().probe(&endpoint, port, timeout);
+        }
+        endpoint.identity().clone()
     }
 
     fn decide(&self, attempts: &mut Attempts, endpoint: &Identity, attempt: FailedAttempt) -> RetryDecision {
@@ -280,7 +304,7 @@ where
 
     /// An endpoint and its service, as soon as there is one.
     async fn wait(&self, attempts: &mut Attempts) -> Result<(Pick, S), discovery_core::Error> {
-        match self.services.pick_timeout(attempts.tried(), self.endpoint_timeout).await {
+        match self.services.pick_timeout(attempts.tried(), self.settings.endpoint_timeout).await {
             Err(error) if error.is_all_tried() && attempts.fall_back_to_refused() => {
                 self.services.pick(attempts.tried())
             }
@@ -320,7 +344,7 @@ impl<S, P> fmt::Debug for Balance<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balance")
             .field("services", &self.0.services)
-            .field("endpoint_timeout", &self.0.endpoint_timeout)
+            .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,8 @@ use std::{error::Error as StdError, io};
 
 use hyper_util::client::legacy;
 
+use crate::connect_error::ConnectError;
+
 /// Returns whether the connection could not be established: the endpoint has not seen the request.
 ///
 /// hyper's client says so. The kinds of I/O errors are those that arise only while connecting, whichever client wraps
@@ -17,7 +19,8 @@ pub(super) fn is_connect(error: &(dyn StdError + 'static)) -> bool {
                 | io::ErrorKind::NetworkUnreachable
                 | io::ErrorKind::AddrNotAvailable
         )
-    }) || chain(error).any(|error| error.downcast_ref().is_some_and(legacy::Error::is_connect))
+    }) || chain(error)
+        .any(|error| error.is::<ConnectError>() || error.downcast_ref().is_some_and(legacy::Error::is_connect))
 }
 
 /// Returns whether the connection ended before there was a response: it was closed or reset, an HTTP/2 ping was not
@@ -43,12 +46,17 @@ pub fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Returns whether an HTTP/2 server refused the request before processing it: by `GOAWAY` with `NO_ERROR` when it shuts
-/// down, or by `REFUSED_STREAM` when it is at its limit (RFC 9113, sections 6.8 and 8.7).
+/// down, or by `REFUSED_STREAM` when it is at its limit (RFC 9113, sections 6.8 and 8.7). Also if the connection was closed
+/// before hyper sent the request on it.
 ///
-/// The function looks for the error of `h2` in the chain of sources, so `error` can be that of any client on hyper. Always
-/// `false` without the feature `http2`.
+/// The function looks for the errors of `h2` and of hyper in the chain of sources, so `error` can be that of any client on
+/// hyper. Without the feature `http2`, it does not recognize what a server refused.
 #[must_use]
 pub fn is_refused(error: &(dyn StdError + 'static)) -> bool {
+    // hyper gives this error only to requests that it has not begun to write.
+    if chain(error).any(|error| error.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
+        return true;
+    }
     #[cfg(feature = "http2")]
     if let Some(http2) = chain(error).find_map(|error| error.downcast_ref::<h2::Error>()) {
         let reason = http2.reason();
@@ -56,7 +64,6 @@ pub fn is_refused(error: &(dyn StdError + 'static)) -> bool {
         let refuses = http2.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM);
         return http2.is_remote() && (shuts_down || refuses);
     }
-    let _ = error;
     false
 }
 
