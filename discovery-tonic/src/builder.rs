@@ -55,9 +55,9 @@ impl ChannelBuilder {
         }
     }
 
-    /// Changes the settings of the endpoints' connections: windows, pings, limits, the user agent. They differ from tonic's
-    /// defaults in pings every 10 s, to be answered within 10 s, on connections with calls on them, and in a
-    /// `connect_timeout` of 3 s. Of the TCP settings, `tcp_keepalive` is used.
+    /// Changes the settings of the endpoints' connections: windows, pings, limits, the user agent. Two of tonic's defaults
+    /// are changed: a connection with calls in flight is pinged every 10 s, and must answer within 10 s; and
+    /// `connect_timeout` is 3 s. `tcp_keepalive` is the only TCP setting that has an effect.
     pub fn endpoint(
         mut self,
         change: impl FnOnce(transport::Endpoint) -> Result<transport::Endpoint, transport::Error> + 'static,
@@ -81,14 +81,16 @@ impl ChannelBuilder {
         self
     }
 
-    /// Sets how much of a request may have been read, in bytes, for the call to be sent again; 256 KiB by default.
+    /// Sets how many bytes of a request are kept for a retry; 256 KiB by default. A call is not retried once more of its
+    /// request has been read.
     pub fn replay_limit(mut self, bytes: usize) -> Self {
         self.replay_limit = bytes;
         self
     }
 
-    /// Sets whether a call goes to another endpoint after a server answered UNAVAILABLE before anything else; on by default.
-    /// Switch it off if servers answer so after they have done something that must not be done twice.
+    /// Sets whether a call is retried on another endpoint if the server answers with the status UNAVAILABLE and nothing
+    /// else (a trailers-only response); on by default. Switch it off if your servers return UNAVAILABLE after they have
+    /// carried out a call that must not be repeated.
     pub fn retry_unavailable(mut self, retry: bool) -> Self {
         self.retry_unavailable = retry;
         self
@@ -101,7 +103,7 @@ impl ChannelBuilder {
         self
     }
 
-    /// Sets how long a call waits for an endpoint if there is none; 3 s by default: see
+    /// Sets how long a call waits while the target has no endpoint; 3 s by default. See
     /// [`Balance::with_endpoint_timeout`].
     pub fn endpoint_timeout(mut self, timeout: Duration) -> Self {
         self.endpoint_timeout = Some(timeout);

@@ -35,20 +35,20 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 ///
 /// # Which calls are sent again?
 ///
-/// On at most three endpoints, within the [`RetryBudget`](discovery_core::policy::RetryBudget), and as long as at most
-/// 256 KiB of the request have been read ([`ChannelBuilder::replay_limit`]):
+/// A call is sent to at most three endpoints, within the [`RetryBudget`](discovery_core::policy::RetryBudget). It is not
+/// retried once more than 256 KiB of the request have been read ([`ChannelBuilder::replay_limit`]).
 ///
 /// | what happened | retried |
 /// |---|---|
 /// | the connection could not be established | every call: the endpoint has not seen it |
 /// | the server refused the stream, or the connection was closed before the call was sent (`REFUSED_STREAM`, `GOAWAY`) | every call |
-/// | the server answered UNAVAILABLE before anything else | every call, after `grpc-retry-pushback-ms`; see [`ChannelBuilder::retry_unavailable`] |
+/// | the server answered with the status UNAVAILABLE and nothing else (a trailers-only response) | every call, after the delay of `grpc-retry-pushback-ms`, however long, unless the deadline is sooner; see [`ChannelBuilder::retry_unavailable`] |
 /// | anything else, such as a connection that broke | no |
 ///
 /// # Deadlines
 ///
-/// `tonic::Request::set_timeout` limits the whole call up to the head of its response, retries included: each attempt sends
-/// what is left. Afterwards the status is DEADLINE_EXCEEDED.
+/// `tonic::Request::set_timeout` limits a call until the head of its response has arrived, including retries and waiting.
+/// Each attempt sends the remaining time in `grpc-timeout`. Once the time is up, the status is DEADLINE_EXCEEDED.
 ///
 /// # Errors
 /// A call fails with the `Status` of the server, or with UNAVAILABLE and a message that names the target, the last endpoint
@@ -91,10 +91,17 @@ impl Channel {
         Self { balance, replay_limit, wait_for_ready }
     }
 
-    /// The upstream whose endpoints the calls go to.
+    /// Returns the upstream whose endpoints receive the calls.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         self.balance.upstream()
+    }
+
+    fn deadline_exceeded(&self) -> Status {
+        let target = self.upstream().target();
+        Status::deadline_exceeded(format!(
+            "call to {target} exceeded its deadline: no response from an endpoint in time"
+        ))
     }
 
     async fn run(mut self, mut request: Request<ReplayBody>) -> Result<Response<InFlightBody<Body>>, Status> {
@@ -129,11 +136,11 @@ impl Service<Request<Body>> for Channel {
         };
         request.extensions_mut().insert(deadline);
         Box::pin(async move {
-            match tokio::time::timeout_at(deadline.at().into(), channel.run(request)).await {
-                // The channel of the endpoint may have noticed first, and calls it by another name.
-                Ok(Err(_)) | Err(_) if now() >= deadline.at() => Err(Status::deadline_exceeded("deadline exceeded")),
+            match tokio::time::timeout_at(deadline.at().into(), channel.clone().run(request)).await {
+                Err(_) => Err(channel.deadline_exceeded()),
+                // The channel of the endpoint may have noticed the deadline first, and returns another status for it.
+                Ok(Err(_)) if now() >= deadline.at() => Err(channel.deadline_exceeded()),
                 Ok(called) => called,
-                Err(_) => Err(Status::deadline_exceeded("deadline exceeded")),
             }
         })
     }
@@ -148,11 +155,11 @@ fn is_unready(error: &Error) -> bool {
 }
 
 fn status(error: Error) -> Status {
-    let code_of_source = chain(&error).find_map(|error| match error.downcast_ref::<AttemptError>() {
+    let answered = chain(&error).find_map(|error| match error.downcast_ref::<AttemptError>() {
         Some(AttemptError::Unavailable(status)) => Some(status.clone()),
         _ => None,
     });
-    if let Some(status) = code_of_source {
+    if let Some(status) = answered {
         return status;
     }
     let code = match error.as_discovery() {

@@ -12,8 +12,7 @@
 //! # }
 //! ```
 //!
-//! [`Channel`] says which calls are sent again, and how deadlines work; [`ChannelBuilder`] has the settings. The crate
-//! follows tonic's versions: this one is for tonic 0.14.
+//! [`Channel`] explains retries and deadlines; [`ChannelBuilder`] has the settings. This version is for tonic 0.14.
 //!
 //! # Features
 //!

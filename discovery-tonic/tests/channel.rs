@@ -1,6 +1,10 @@
 //! `Channel` with real gRPC servers on loopback. The service is that of health checks, whose code is generated already.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use discovery_testing::{Behavior, FakePod, ManualHandle, ManualSource};
@@ -141,13 +145,40 @@ async fn a_server_can_ask_for_no_retry() -> Result<(), BoxError> {
     Ok(())
 }
 
+/// gRFC A6: the delay that the server asks for, unless the deadline is sooner.
 #[tokio::test]
-async fn a_call_ends_at_its_deadline_and_says_what_it_waited_for() -> Result<(), BoxError> {
+async fn a_server_can_delay_the_retry() -> Result<(), BoxError> {
+    let pod = Pod::start().await?;
+    let busy = trailers_only(&[("grpc-status", "14"), ("grpc-retry-pushback-ms", "400")]).await?;
+    let addrs = [busy.addr().to_string(), pod.addr.clone()];
+    let (retrying, _handle) = channel(addrs.iter().map(String::as_str), |builder| builder)?;
+    let mut slowest = Duration::ZERO;
+    while busy.requests() == 0 {
+        let begun = Instant::now();
+        check(&retrying).await?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    assert!(slowest >= Duration::from_millis(400), "{slowest:?}");
+
+    let later = trailers_only(&[("grpc-status", "14"), ("grpc-retry-pushback-ms", "3600000")]).await?;
+    let addrs = [later.addr().to_string(), pod.addr.clone()];
+    let (limited, _handle) = channel(addrs.iter().map(String::as_str), |builder| builder)?;
+    let mut last = Ok(());
+    while later.requests() == 0 {
+        last = check_within(&limited, Duration::from_secs(60)).await;
+    }
+    assert_eq!(last.unwrap_err().code(), Code::Unavailable, "at once: the deadline is sooner than the retry");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_deadline_and_names_the_target() -> Result<(), BoxError> {
     let pod = trailers_only(&[("grpc-status", "0")]).await?;
     pod.set_behavior(Behavior::Hanging);
     let (channel, _handle) = channel([pod.addr().to_string().as_str()], |builder| builder)?;
     let status = check_within(&channel, Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(status.message().contains("http://rates"), "{status}");
     assert_eq!(pod.requests(), 1);
     Ok(())
 }

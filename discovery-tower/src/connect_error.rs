@@ -4,8 +4,8 @@ use std::{error::Error as StdError, fmt};
 
 /// The connection to an endpoint could not be established, so the endpoint has not seen the request.
 ///
-/// [`HttpRetry`](crate::HttpRetry) and [`NoRetry`](crate::NoRetry) look for it in the chain of sources of an error: a
-/// service of your own that connects by itself returns it, and requests go to another endpoint.
+/// Return it from a service of your own that opens its connections itself. [`HttpRetry`](crate::HttpRetry) and
+/// [`NoRetry`](crate::NoRetry) find it in the chain of sources of an error, and requests fail over to another endpoint.
 ///
 /// ```
 /// use discovery_tower::ConnectError;

@@ -72,7 +72,7 @@
 //!
 //! | type | use it for |
 //! |---|---|
-//! | `HttpClient` | an HTTP client for one target, with any body: names, TLS names, ports and retries are handled |
+//! | `HttpClient` | an HTTP client for one target, with any type of body. It takes care of names, TLS names, ports and retries |
 //! | [`Balance`] | balancing each request of services of your own, with retries. It is `Clone` and needs neither a `Buffer` nor a `&mut` pool, because each call picks from an immutable snapshot |
 //! | [`Discover`] | feeding `tower::balance::p2c::Balance`, or any other consumer of `Change`s. It yields no error and never ends, because tower's balancer stops for good after either |
 //! | `VipConnector` | a client that dials virtual addresses of Services, such as `10.96.0.10:80` (VIPs, not those of Eureka): each connection goes to the pod that kube-proxy would choose, without NAT |
@@ -83,9 +83,10 @@
 //! [`discovery_core::policy::retry`]. Replace it with [`Balance::with_retry_policy`] for other protocols, and with
 //! [`NoRetry`] to send every request once.
 //!
-//! `HttpClient` keeps what has passed of a body, up to a limit. [`HttpRetry`] needs a request body that is `Clone` and an error that implements `std::error::Error`. Use [`NoRetry`] or a
-//! [`RetryPolicy`] of your own for other bodies, such as those of a gRPC stack, and a [`RetryPolicy`] of your own for a
-//! `BoxError`, such as that of `tower::timeout`.
+//! `HttpClient` retries requests with any type of body, because it keeps the first 64 KiB of it. The crate `discovery-tonic`
+//! does the same for gRPC. In a [`Balance`] over other services, [`HttpRetry`] needs a request body that is `Clone` and an
+//! error that implements `std::error::Error`. Use [`NoRetry`] or a [`RetryPolicy`] of your own for other bodies, and a
+//! [`RetryPolicy`] of your own for a `BoxError`, such as that of `tower::timeout`.
 //!
 //! # Dead connections
 //!

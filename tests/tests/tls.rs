@@ -10,6 +10,9 @@ use std::{
 
 use discovery_reqwest::Client;
 use discovery_testing::{FakeDns, Pod, Service};
+use discovery_tower::HttpClient;
+use http::Request;
+use hyper_rustls::HttpsConnectorBuilder;
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use tests::{error_texts, in_pod};
 use tokio::{
@@ -150,5 +153,47 @@ async fn refuses_a_certificate_for_another_name() {
     let error = client(&dns, &authority).get(format!("https://orders.shop:{port}/")).send().await.unwrap_err();
     let text = error_texts(&error);
     assert!(text.contains("certificate"), "{text}");
+    assert!(logs.values().all(|log| log.lock().unwrap().is_empty()), "no request was sent");
+}
+
+/// A client of `discovery-tower`.
+fn hyper_client(dns: &FakeDns, authority: &Authority, target: &str) -> HttpClient {
+    let resolver = in_pod(dns, "shop").policy(discovery_core::policy::RoundRobin::new()).build().unwrap();
+    let config = authority.client();
+    let builder = HttpClient::builder(resolver.upstream(target).unwrap()).connector(move |endpoint| {
+        let tls = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only();
+        tls.enable_http1().wrap_connector(endpoint)
+    });
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn sni_certificate_and_host_of_the_hyper_client_name_the_service() {
+    let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
+    let (port, logs) = pods(&dns, &authority, "orders.shop").await;
+    let client = hyper_client(&dns, &authority, &format!("https://orders.shop:{port}"));
+    for _ in 0..4 {
+        let response = client.request(Request::get("/v1").body(String::new()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    for log in logs.values() {
+        let expected = ("orders.shop".to_owned(), format!("orders.shop:{port}"));
+        assert_eq!(*log.lock().unwrap(), [expected.clone(), expected], "two requests to each pod");
+    }
+
+    let by_port_name = hyper_client(&dns, &authority, "https://_https._tcp.orders.shop");
+    by_port_name.request(Request::get("/v1").body(String::new()).unwrap()).await.unwrap();
+    let expected = ("orders.shop".to_owned(), "orders.shop".to_owned());
+    assert!(logs.values().any(|log| log.lock().unwrap().contains(&expected)));
+}
+
+#[tokio::test]
+async fn the_hyper_client_refuses_a_certificate_for_another_name() {
+    let (dns, authority) = (FakeDns::start().await.unwrap(), Authority::new());
+    let (port, logs) = pods(&dns, &authority, "intruder.shop").await;
+    let client = hyper_client(&dns, &authority, &format!("https://orders.shop:{port}"));
+    let error = client.request(Request::get("/").body(String::new()).unwrap()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("certificate") && text.contains("orders.shop"), "{text}");
     assert!(logs.values().all(|log| log.lock().unwrap().is_empty()), "no request was sent");
 }

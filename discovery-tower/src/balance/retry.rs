@@ -28,8 +28,8 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
     /// Returns a copy of the request for a retry, or `None` if it cannot be sent twice.
     fn clone_request(&self, request: &Req) -> Option<Req>;
 
-    /// Returns whether `copy`, which [`clone_request`](Self::clone_request) made, can still be sent. It is called after an
-    /// attempt, which may have read a body that the two share. `true` by default.
+    /// Returns whether `copy`, which [`clone_request`](Self::clone_request) made, can still be sent. `Balance` asks after an
+    /// attempt, because the attempt may have read a body that it shares with the copy. `true` by default.
     fn is_replayable(&self, copy: &Req) -> bool {
         let _ = copy;
         true
@@ -44,7 +44,7 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
         self.classify(result) == Outcome::Unreachable
     }
 
-    /// Returns how long to wait before the retry, as a server may ask. Zero by default.
+    /// Returns how long to wait before the retry, for example because the server asked for a delay. Zero by default.
     fn retry_delay(&self, result: &Result<Res, Err>) -> Duration {
         let _ = result;
         Duration::ZERO
@@ -74,7 +74,8 @@ pub trait RetryPolicy<Req, Res, Err>: Send + Sync + 'static {
 /// | error | retried |
 /// |---|---|
 /// | the connection could not be established | every request: the endpoint has not seen it |
-/// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`), or the connection was closed before hyper sent the request | every request. On the same endpoint if there is no other |
+/// | an HTTP/2 server refused the request before processing it (`REFUSED_STREAM`, `GOAWAY` with `NO_ERROR`; feature `http2`) | every request; on the same endpoint if there is no other |
+/// | the connection was closed before hyper sent the request on it | every request; on the same endpoint if there is no other |
 /// | the connection broke before a response, or did not answer an HTTP/2 ping in time | idempotent methods (RFC 9110: GET, HEAD, OPTIONS, TRACE, PUT, DELETE) |
 /// | the endpoint has left the set and has been silent for 1 s since ([`Balance::with_removed_silence`](super::Balance::with_removed_silence)) | idempotent methods |
 /// | anything else | no |

@@ -57,7 +57,7 @@ impl<S: Clone + Send + Sync + 'static> Balance<S> {
 }
 
 impl<S: Send + Sync + 'static, P> Balance<S, P> {
-    /// The upstream whose endpoints the calls go to.
+    /// Returns the upstream whose endpoints receive the calls.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         self.0.services.upstream()
@@ -102,9 +102,9 @@ impl<S, P> Balance<S, P> {
         self.with_settings(|settings| settings.removed_silence = removed_silence)
     }
 
-    /// Connects to unreachable endpoints in the background, until they can be reached again: see [`Upstream::probe`], which
-    /// explains `default_port` and `connect_timeout`. Switch it on if the services connect over TCP to the addresses of
-    /// their endpoints. Without it, one call in each back-off period finds out.
+    /// Connects to unreachable endpoints in the background until they can be reached again. [`Upstream::probe`] explains
+    /// `default_port` and `connect_timeout`. Switch this on if your services connect over TCP to the addresses of their
+    /// endpoints. Without it, one call in each back-off period tries an unreachable endpoint.
     #[must_use]
     pub fn with_probe(self, default_port: u16, connect_timeout: Duration) -> Self {
         self.with_settings(|settings| settings.probe = Some((default_port, connect_timeout)))

@@ -46,11 +46,11 @@ pub fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Returns whether an HTTP/2 server refused the request before processing it: by `GOAWAY` with `NO_ERROR` when it shuts
-/// down, or by `REFUSED_STREAM` when it is at its limit (RFC 9113, sections 6.8 and 8.7). Also if the connection was closed
-/// before hyper sent the request on it.
+/// down, or by `REFUSED_STREAM` when it is at its limit (RFC 9113, sections 6.8 and 8.7). Also returns `true` if the
+/// connection was closed before hyper sent the request on it, over either version of HTTP.
 ///
 /// The function looks for the errors of `h2` and of hyper in the chain of sources, so `error` can be that of any client on
-/// hyper. Without the feature `http2`, it does not recognize what a server refused.
+/// hyper. Without the feature `http2`, it does not recognize refusals by a server.
 #[must_use]
 pub fn is_refused(error: &(dyn StdError + 'static)) -> bool {
     // hyper gives this error only to requests that it has not begun to write.

@@ -83,10 +83,10 @@ impl HttpClientBuilder {
         }
     }
 
-    /// Wraps the connector of each endpoint, as for TLS. `wrap` gets a connector that dials the endpoint whatever the URI
-    /// says; the URI that it is called with has the name of the Service. https needs such a connector.
+    /// Wraps the connector of each endpoint, for example in TLS, which `https` targets need. The connector passed to `wrap`
+    /// dials its endpoint and ignores the URI. The URI of each connection contains the name of the Service.
     ///
-    /// A connection has 3 s in all, TLS included.
+    /// Connecting may take 3 s in total, including the TLS handshake.
     pub fn connector<C>(mut self, wrap: impl Fn(EndpointConnector) -> C + Send + Sync + 'static) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -105,9 +105,9 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Sends the `Host` header of a request as it is, if it has one; off by default. For proxies whose servers need the name
-    /// that the client asked for. Only over HTTP/1.1: HTTP/2 has the name of the Service in `:authority`, and servers may
-    /// reject a request that also has another one.
+    /// Sets whether the `Host` header of a request is sent unchanged; off by default. A reverse proxy switches this on if
+    /// its servers need the name that the client asked for. Use it with HTTP/1.1 only: over HTTP/2, `:authority` names the
+    /// Service, and servers may reject a request whose `Host` differs from it.
     pub fn preserve_host(mut self, preserve: bool) -> Self {
         self.preserve_host = preserve;
         self
@@ -120,22 +120,22 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Sets how long a request waits for an endpoint if there is none; 3 s by default: see
+    /// Sets how long a request waits while the target has no endpoint; 3 s by default. See
     /// [`Balance::with_endpoint_timeout`].
     pub fn endpoint_timeout(mut self, timeout: Duration) -> Self {
         self.endpoint_timeout = Some(timeout);
         self
     }
 
-    /// Sets how long an endpoint that has left the set may be silent; 1 s by default: see
-    /// [`Balance::with_removed_silence`].
+    /// Sets how long an endpoint that has left the set may be silent before its requests are retried on another endpoint;
+    /// 1 s by default. See [`Balance::with_removed_silence`].
     pub fn removed_silence(mut self, silence: Duration) -> Self {
         self.removed_silence = silence;
         self
     }
 
-    /// Sets how much of a body may have been read, in bytes, for the request to be sent again; 64 KiB by default. With 0, only
-    /// requests are sent again whose body has not been touched.
+    /// Sets how many bytes of a request body are kept for a retry; 64 KiB by default. A request is not retried once more of
+    /// its body has been read. With 0, a request is retried only if its body has not been read at all.
     pub fn replay_limit(mut self, bytes: usize) -> Self {
         self.replay_limit = bytes;
         self
@@ -176,7 +176,8 @@ impl HttpClientBuilder {
             None => Arc::new(dial),
         };
         let Self { hyper, connect_timeout, preserve_host, .. } = self;
-        let (origin, port) = (Arc::new(origin.clone()), origin.port());
+        let port = origin.port();
+        let origin = Arc::new(origin);
         let balance = Balance::new(self.upstream, move |endpoint: &Endpoint| {
             let connector = EndpointConnector::new(endpoint, port).with_timeout(connect_timeout);
             EndpointClient::new(hyper.build(wrap(connector)), origin.clone(), preserve_host)

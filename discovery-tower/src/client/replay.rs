@@ -16,12 +16,12 @@ use pin_project_lite::pin_project;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request body of any kind that can be sent again, as long as no more of it has been read than a limit.
+/// A request body that can be sent again until more of it has been read than a limit allows.
 ///
-/// The body is passed through as it comes, and what has passed is kept up to the limit. A clone reads the same body from
-/// its beginning: first what was kept, then the rest. A body that nothing has been read of can therefore be sent again
-/// whatever its size, and a small one always. One reader at a time reads the body: after a clone has begun to, the earlier
-/// readers fail.
+/// The body is streamed, and the frames that have been read are kept up to the limit. A clone reads the same body from the
+/// beginning: first the kept frames, then the rest. So a small body can always be sent again, and a body of any size can be
+/// sent again if it has not been read yet. Clones do not read independently: once a clone has been read, reading an earlier
+/// one fails.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -70,7 +70,7 @@ enum Kept {
 }
 
 impl ReplayBody {
-    /// Makes a body that can be sent again while at most `limit` bytes of it have been read.
+    /// Makes a body that can be sent again until more than `limit` bytes of it have been read.
     #[must_use]
     pub fn new<B>(body: B, limit: usize) -> Self
     where
@@ -148,14 +148,15 @@ impl Shared {
 
     fn poll(&mut self, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.is_too_late(reader) {
-            return Poll::Ready(Some(Err("the body was read too far to be sent again".into())));
+            let text = format!("the request body cannot be sent again: more than {} bytes were read", self.limit);
+            return Poll::Ready(Some(Err(text.into())));
         }
         if reader.turn == 0 {
             self.turn += 1;
             reader.turn = self.turn;
         }
         if reader.turn != self.turn {
-            return Poll::Ready(Some(Err("the request is being sent again".into())));
+            return Poll::Ready(Some(Err("the request body is being sent again by a retry".into())));
         }
         if self.is_behind(reader) {
             let kept = self.kept.get(reader.position).cloned();

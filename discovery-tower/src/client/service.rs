@@ -52,18 +52,19 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # What does the server see?
 ///
-/// The name of the Service: in `Host`, in `:authority`, and with https in SNI and in the certificate that is expected. Only
-/// the path and the query of a request's URI count, and its `Host` header is replaced
-/// ([`HttpClientBuilder::preserve_host`]). The connection goes to the address and port of the endpoint.
+/// The server sees the name of the Service in `Host` or `:authority`. With `https`, SNI names the Service, and the
+/// certificate must be valid for that name. The client uses the path and the query of a request's URI, ignores the rest, and
+/// replaces the `Host` header ([`HttpClientBuilder::preserve_host`] keeps it). It connects to the address and port of the
+/// endpoint.
 ///
 /// # Which requests are sent again?
 ///
-/// Those of [`HttpRetry`](crate::HttpRetry), with bodies of any kind: a body that nothing has been read of, and one of
-/// which at most 64 KiB have been read ([`HttpClientBuilder::replay_limit`]). See [`ReplayBody`].
+/// The rules are those of [`HttpRetry`](crate::HttpRetry). The body may be of any type: a request is retried if its body has
+/// not been read yet, or if at most 64 KiB of it have been read ([`HttpClientBuilder::replay_limit`]). See [`ReplayBody`].
 ///
 /// # HTTP versions and upgrades
 ///
-/// HTTP/1.1, or what a TLS connector negotiates (ALPN), or HTTP/2 without negotiation
+/// The client speaks HTTP/1.1, the version that a TLS connector negotiates (ALPN), or HTTP/2 without negotiation
 /// ([`HttpClientBuilder::http2_prior_knowledge`]). [`upgrade`](crate::upgrade) takes over a connection that a response
 /// upgraded, such as a WebSocket.
 ///
@@ -82,7 +83,8 @@ impl HttpClient {
     /// the background: a request waits up to 3 s for an endpoint.
     ///
     /// # Errors
-    /// As [`Resolver::upstream`]; and if the scheme is not `http`: https needs a [connector](HttpClientBuilder::connector).
+    /// As [`Resolver::upstream`]; and if the scheme is not `http`, because `https` needs a
+    /// [connector](HttpClientBuilder::connector).
     pub fn new<T>(resolver: &Resolver, target: T) -> Result<Self, DiscoveryError>
     where
         T: TryInto<Target>,
@@ -104,7 +106,7 @@ impl HttpClient {
     /// that body has ended or been dropped.
     ///
     /// # Errors
-    /// When there is no endpoint, or when the last attempt failed. A response of any status is not an error.
+    /// If no endpoint is available, or if the last attempt failed. A response is not an error, whatever its status.
     ///
     /// # Cancel safety
     /// Dropping the future takes the request out of flight.
@@ -116,7 +118,7 @@ impl HttpClient {
         self.clone().call(request).await
     }
 
-    /// The upstream whose endpoints the requests go to.
+    /// Returns the upstream whose endpoints receive the requests.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         self.balance.upstream()

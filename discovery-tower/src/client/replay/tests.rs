@@ -47,7 +47,7 @@ async fn an_untouched_body_may_have_any_size() {
     assert_eq!(text(copy.clone()).await.unwrap(), "01234567890123456789");
     assert!(!copy.is_replayable());
     assert!(!copy.is_end_stream() && copy.size_hint().exact().is_none(), "never sent as an empty body");
-    assert!(text(copy.clone()).await.unwrap_err().to_string().contains("too far"));
+    assert!(text(copy.clone()).await.unwrap_err().to_string().contains("more than 1 bytes were read"));
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn an_earlier_reader_fails_after_a_later_one_has_begun() {
     let mut copy = body.clone();
     assert_eq!(frame(&mut body).await.unwrap(), "ab");
     assert_eq!(frame(&mut copy).await.unwrap(), "ab");
-    assert!(frame(&mut body).await.unwrap_err().contains("sent again"));
+    assert!(frame(&mut body).await.unwrap_err().contains("sent again by a retry"));
     assert_eq!(frame(&mut copy).await.unwrap(), "cd");
 }
 

@@ -20,7 +20,7 @@ Without a flow, prints how each Service is reached, and which of its addresses a
 
   kube_proxy --from 10.244.1.7 --to 10.96.0.10:80/tcp --mode ipvs=sed
 
-exit code: 0 on success, 1 if a manifest cannot be read, 2 if the arguments are invalid";
+exit code: 0 on success, 1 if a manifest cannot be read or is invalid, 2 if the arguments are invalid";
 
 /// The parsed command line.
 pub(crate) struct Options {
@@ -45,11 +45,11 @@ pub(crate) enum Task {
     Flow { from: SocketAddr, to: SocketAddr, protocol: Protocol },
 }
 
-/// Why there are no options.
+/// Why `Options::read` returned no options.
 pub(crate) enum UsageError {
-    /// The usage was asked for.
+    /// `--help` was given.
     Help(String),
-    /// The reason why the command line is invalid, followed by the usage.
+    /// The command line is invalid: the reason, followed by the usage.
     Invalid(String),
 }
 

@@ -5,4 +5,5 @@ mod client;
 mod connecting;
 mod dead_connections;
 mod http2_refusals;
+mod http_client;
 mod redirects;
