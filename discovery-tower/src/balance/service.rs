@@ -175,7 +175,6 @@ where
                     continue;
                 }
             };
-            let copy = copy.filter(|copy| self.policy.is_replayable(copy));
             let outcome = self.policy.classify(&result);
             let failure = self.failure(copy.as_ref(), &result);
             let delay = self.policy.retry_delay(&result);
@@ -183,9 +182,10 @@ where
                 Ok(response) => return Ok(self.policy.finish(response, InFlight::new(pick, outcome))),
                 Err(error) => {
                     let endpoint = self.complete(pick, outcome);
+                    let copy = copy.filter(|copy| self.policy.is_replayable(copy));
                     let (copy, error) = self.next(&mut attempts, endpoint, failure, copy, error.into())?;
                     if !delay.is_zero() {
-                        tokio::time::sleep(delay).await;
+                        Box::pin(tokio::time::sleep(delay)).await;
                     }
                     request = copy;
                     last = Some(error);
