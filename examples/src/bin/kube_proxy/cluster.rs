@@ -145,15 +145,16 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
     let mut node_ports = (30_200..).filter(|number| named_ports().all(|(_, port)| port.node_port != *number));
     let mut faults = Vec::new();
     let (mut seen_ips, mut seen_ports) = (BTreeMap::new(), BTreeMap::new());
+    let named = |service: &Service| NamespacedName::new(&service.namespace, &service.name).to_string();
     for (service, _) in services.iter().filter(|(service, _)| parse_ip(&service.cluster_ip).is_some()) {
-        if let Some(first) = seen_ips.insert(parse_ip(&service.cluster_ip), &service.name) {
-            let (name, ip) = (&service.name, &service.cluster_ip);
+        if let Some(first) = seen_ips.insert(parse_ip(&service.cluster_ip), named(service)) {
+            let (name, ip) = (named(service), &service.cluster_ip);
             faults.push(format!("Service `{name}`: spec.clusterIP: {ip} is already the address of Service `{first}`"));
         }
     }
     for (service, port) in named_ports() {
-        if let Some(first) = seen_ports.insert((port.node_port, port.protocol), &service.name) {
-            let (name, number) = (&service.name, port.node_port);
+        if let Some(first) = seen_ports.insert((port.node_port, port.protocol), named(service)) {
+            let (name, number) = (named(service), port.node_port);
             faults.push(format!("Service `{name}`: nodePort: {number} is already a node port of Service `{first}`"));
         }
     }
@@ -163,8 +164,7 @@ fn allocate(services: &[(Service, Labels)]) -> Result<Vec<(Service, Labels)>, St
         if !errors.is_empty() {
             let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
             let text = list.join("\n");
-            let (namespace, name) = (&service.namespace, &service.name);
-            faults.push(format!("the API server would reject Service `{namespace}/{name}`:\n{text}"));
+            faults.push(format!("the API server would reject Service `{}`:\n{text}", named(service)));
         }
         if service.service_type != ServiceType::ExternalName && service.cluster_ip.is_empty() {
             let free = ips.by_ref().map(|ip| ip.to_string()).find(|ip| !taken.contains(&ip.as_str()));

@@ -85,9 +85,12 @@ fn named_node_ports_and_addresses_are_reserved_first_and_duplicates_are_errors()
     assert_eq!(ports, [30201, 30200]);
     let third = named("c", "type: NodePort, ports: [{port: 80, nodePort: 30200}]");
     let error = fault(&format!("{second}\n---\n{third}"));
-    assert!(error.contains("Service `c`: nodePort: 30200 is already a node port of Service `b`"), "{error}");
+    assert!(
+        error.contains("Service `default/c`: nodePort: 30200 is already a node port of Service `default/b`"),
+        "{error}"
+    );
     let error = fault(&format!("{SERVICE}\n---\n{}", SERVICE.replace("name: web", "name: api")));
-    assert!(error.contains("10.96.0.10 is already the address of Service `web`"), "{error}");
+    assert!(error.contains("10.96.0.10 is already the address of Service `default/web`"), "{error}");
 }
 
 #[test]
